@@ -1,0 +1,65 @@
+# One entry point for people and for both CIs: `.ci/run` calls these targets and nothing else.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: run test lint fmt deny doc e2e fuzz-smoke image tools clean help
+
+TARGET := $(shell sed -n 's/^target = "\(.*\)"$$/\1/p' .cargo/config.toml)
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)
+DENY := .tools/bin/cargo-deny
+DENY_VERSION := 0.20.2
+E2E := $(basename $(notdir $(wildcard tests/e2e*.rs)))
+FUZZ := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+run: ## Build, keep the quickstart's files in sync in ./run, show them; Ctrl-C stops
+	cargo build --locked
+	@exec .ci/quickstart $(TARGET_DIR)/debug/secrets-sync
+
+test: tools ## All tests, documentation tests included; some talk to a real OpenBao
+	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked; else cargo test --locked --all-targets; fi
+	cargo test --locked --doc
+
+lint: ## Format, clippy and rustdoc, warnings are errors
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+
+fmt: ## Format the sources
+	cargo fmt
+
+deny: $(DENY) ## Licences, bans and sources of every dependency; advisories where their database can be had
+	$(DENY) --locked --config .cargo/deny.toml check bans licenses sources
+	if timeout 120 $(DENY) --locked --config .cargo/deny.toml fetch db >/dev/null 2>&1; \
+	then $(DENY) --locked --config .cargo/deny.toml check advisories; \
+	else echo 'advisories: NOT checked, their database cannot be had from here'; fi
+
+$(DENY):
+	cargo install --locked --root .tools --version $(DENY_VERSION) cargo-deny
+
+doc: ## API documentation, private items included
+	cargo doc --locked --no-deps --document-private-items
+	@echo "$(TARGET_DIR)/doc/secrets_sync/index.html"
+
+e2e: tools ## End-to-end suites: tests/e2e*.rs, declared `test = false` so that `make test` leaves them alone
+	@for suite in $(E2E); do cargo test --locked --test "$$suite"; done
+	@[ -n "$(E2E)" ] || echo 'e2e: no tests/e2e*.rs yet'
+
+fuzz-smoke: ## Each fuzz target for 20 seconds, on stable
+	@for target in $(FUZZ); do cargo fuzz run -s none "$$target" -- -max_total_time=20; done
+	@[ -n "$(FUZZ)" ] || echo 'fuzz-smoke: no fuzz/fuzz_targets/*.rs yet'
+
+image: ## The container image, from the static binary
+	cargo build --locked --release
+	.ci/image $(TARGET_DIR)/release/secrets-sync
+
+tools: ## OpenBao for the tests, pinned by hash, in .tools
+	@.ci/tools
+
+clean: ## Remove what was built and what `make run` wrote
+	cargo clean
+	rm -rf run
+
+help: ## This list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12

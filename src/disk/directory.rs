@@ -1,0 +1,144 @@
+//! An opened directory. Everything that happens to the files in it goes through its descriptor, so whoever swaps a
+//! part of its path afterwards changes nothing.
+
+use std::cell::Cell;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use crate::fault::Fault;
+
+use super::error::{SET_MODE, SET_OWNER, failed, refused};
+use super::{FileMode, Owner};
+
+/// A directory that is held open.
+#[derive(Debug)]
+pub(super) struct Directory {
+    descriptor: OwnedFd,
+    path: PathBuf,
+    /// Whether a name in it changed since the last `fsync`.
+    changed: Cell<bool>,
+}
+
+impl Directory {
+    /// Opens the directory at `path`; `None` when nothing is there. Symlinks on the way are the operator's layout
+    /// (`/var/run` → `/run`) and are followed, here and only here.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, Fault> {
+        match fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(descriptor) => Ok(Some(Self::new(descriptor, path))),
+            Err(Errno::NOENT) if is_symlink(path) => Err(dangling(path)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(failed("open the directory", path, error)),
+        }
+    }
+
+    /// Opens the directory at `path`; it and its parents are made where they are missing, with exactly `mode` and
+    /// belonging to `owner`.
+    pub(super) fn open_or_make(path: &Path, mode: FileMode, owner: Owner) -> Result<Self, Fault> {
+        if let Some(directory) = Self::open(path)? {
+            return Ok(directory);
+        }
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(failed("open the directory", path, Errno::NOENT));
+        };
+        let above = Self::open_or_make(above, mode, owner)?;
+        let is_new = match fs::mkdirat(&above, name, Mode::RWXU) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(error) => return Err(failed("make the directory", path, error)),
+        };
+        // NOFOLLOW: what mkdirat just made is no symlink, and what somebody put there meanwhile must not be one.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = fs::openat(&above, name, flags, Mode::empty())
+            .map(|descriptor| Self::new(descriptor, path))
+            .map_err(|error| failed("open the directory", path, error))?;
+        if is_new {
+            above.changed.set(true);
+            if let Err(fault) = directory.dress(mode, owner) {
+                // Not left behind half dressed: the next pass would take it for the operator's.
+                let _gone = fs::unlinkat(&above, name, AtFlags::REMOVEDIR);
+                return Err(fault);
+            }
+        }
+        above.sync()?;
+        Ok(directory)
+    }
+
+    /// The path it was opened by.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Renames an entry over another one of this directory.
+    pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
+        fs::renameat(self, from, self, to)?;
+        self.changed.set(true);
+        Ok(())
+    }
+
+    /// Removes an entry that is no directory.
+    pub(super) fn remove(&self, name: &OsStr) -> Result<(), Errno> {
+        fs::unlinkat(self, name, AtFlags::empty())?;
+        self.changed.set(true);
+        Ok(())
+    }
+
+    /// Makes renames and removals durable; nothing to do when there were none.
+    pub(super) fn sync(&self) -> Result<(), Fault> {
+        if !self.changed.replace(false) {
+            return Ok(());
+        }
+        match fs::fsync(self) {
+            // Some FUSE and network file systems know no fsync of a directory: EINVAL by POSIX.
+            Ok(()) | Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+            Err(error) => Err(failed("sync the directory", &self.path, error)),
+        }
+    }
+
+    /// Mode and owner of the directory itself.
+    pub(super) fn facts(&self) -> Result<fs::Stat, Fault> {
+        fs::fstat(self).map_err(|error| failed("read the directory's mode", &self.path, error))
+    }
+
+    fn new(descriptor: OwnedFd, path: &Path) -> Self {
+        Self { descriptor, path: path.to_owned(), changed: Cell::new(false) }
+    }
+
+    fn dress(&self, mode: FileMode, owner: Owner) -> Result<(), Fault> {
+        change_owner(self.as_fd(), owner).map_err(|error| failed(SET_OWNER, &self.path, error))?;
+        // A setgid bit comes from the parent and is how an operator shares a tree with a group: it stays.
+        let inherited = self.facts()?.st_mode & Mode::SGID.as_raw_mode();
+        let mode = Mode::from_raw_mode(mode.bits() | inherited);
+        fs::fchmod(self, mode).map_err(|error| failed(SET_MODE, &self.path, error))
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+/// fchown(2) of the parts of `owner` that are set.
+pub(super) fn change_owner(file: BorrowedFd<'_>, owner: Owner) -> Result<(), Errno> {
+    if owner == Owner::default() {
+        return Ok(());
+    }
+    fs::fchown(file, owner.user.map(Uid::from_raw), owner.group.map(Gid::from_raw))
+}
+
+fn is_symlink(path: &Path) -> bool {
+    fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
+}
+
+fn dangling(path: &Path) -> Fault {
+    refused(
+        path,
+        "is a symlink that leads nowhere",
+        "make the directory it points to, or remove the symlink: parents are never made through one",
+    )
+}

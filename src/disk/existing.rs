@@ -1,0 +1,188 @@
+//! What is at a target now, and whether it may be replaced.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+
+use crate::fault::Fault;
+use crate::secret::SecretBytes;
+
+use super::directory::Directory;
+use super::error::{errno, failed, refused};
+use super::{Drift, Placement, Stamp, TargetPath, mounts};
+
+/// A regular file at a target.
+#[derive(Debug)]
+pub(super) struct Existing {
+    facts: Facts,
+    /// The file and its stamp from before anything was read; `None` when this process may not read it.
+    opened: Option<(File, Stamp)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    kind: FileType,
+    mode: u32,
+    user: u32,
+    group: u32,
+    size: u64,
+    mount_point: bool,
+}
+
+impl Existing {
+    /// Looks at the target; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// It is a symlink, a directory or a special file, or a mount point that is not to be written in place.
+    pub(super) fn look(directory: &Directory, place: &Placement<'_>) -> Result<Option<Self>, Fault> {
+        let (name, path) = (place.target.file_name(), place.target.as_path());
+        let facts = match facts(directory, name) {
+            Ok(facts) => facts,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(failed("look at the file", path, error)),
+        };
+        refuse_kind(place.target, facts.kind)?;
+        if facts.mount_point && !place.in_place {
+            return Err(refused(
+                path,
+                "is a bind-mounted file, which cannot be replaced atomically",
+                "mount the directory that holds it instead of the file, or set `inPlace: true`",
+            ));
+        }
+        let opened = match open_regular(directory, name, OFlags::RDONLY) {
+            Ok(file) => {
+                let stamp =
+                    Stamp::of(&file).map_err(|error| failed("look at the file", path, errno(&error)))?;
+                Some((file, stamp))
+            }
+            Err(Errno::ACCESS | Errno::PERM) => None,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(failed("open the file", path, error)),
+        };
+        Ok(Some(Self { facts, opened }))
+    }
+
+    /// Size in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.facts.size
+    }
+
+    /// User and group id.
+    pub(super) fn owner(&self) -> (u32, u32) {
+        (self.facts.user, self.facts.group)
+    }
+
+    /// The content; `None` when it is longer than `limit` bytes or this process may not read it.
+    pub(super) fn content(&self, limit: usize) -> Option<SecretBytes> {
+        let (file, _) = self.opened.as_ref()?;
+        let expected = usize::try_from(self.facts.size).ok().filter(|&size| size <= limit)?;
+        // One byte more than expected, so that a file that grew meanwhile is not taken for its beginning. The buffer
+        // never moves: a grown one would leave a copy of the content behind.
+        let mut bytes = zeroize::Zeroizing::new(vec![0; expected.saturating_add(1)]);
+        let mut at = 0;
+        while let Some(rest) = bytes.get_mut(at..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, at as u64) {
+                Ok(0) => break,
+                Ok(count) => at += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+        bytes.truncate(at);
+        (at <= expected).then(|| SecretBytes::new(std::mem::take(&mut *bytes)))
+    }
+
+    /// Whether the file holds exactly `content`. Nothing is read when the sizes differ.
+    pub(super) fn holds(&self, content: &SecretBytes) -> bool {
+        self.facts.size == content.len() as u64 && self.content(content.len()).as_ref() == Some(content)
+    }
+
+    /// How mode and owner differ from what they shall be.
+    pub(super) fn drift(&self, place: &Placement<'_>) -> Drift {
+        let Facts { mode, user, group, .. } = self.facts;
+        Drift {
+            mode: Some(mode).filter(|&mode| mode != place.mode.bits()),
+            user: place.owner.user.and(Some(user)).filter(|_| place.owner.user != Some(user)),
+            group: place.owner.group.and(Some(group)).filter(|_| place.owner.group != Some(group)),
+        }
+    }
+
+    /// The open file and its stamp, for keeping or repairing it.
+    pub(super) fn into_opened(self) -> Option<(File, Stamp)> {
+        self.opened
+    }
+}
+
+/// Opens a regular file of `directory`, and nothing else: no symlink is followed, no device or FIFO waited for.
+pub(super) fn open_regular(directory: &Directory, name: &OsStr, access: OFlags) -> Result<File, Errno> {
+    let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(fs::openat(directory, name, flags, Mode::empty())?);
+    match file.metadata() {
+        Ok(facts) if facts.is_file() => Ok(file),
+        // Swapped since it was looked at.
+        Ok(_) => Err(Errno::NOENT),
+        Err(error) => Err(errno(&error)),
+    }
+}
+
+/// Whether there is a regular file called `name`; false for nothing and for everything else.
+pub(super) fn is_regular(directory: &Directory, name: &OsStr) -> Result<bool, Errno> {
+    match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) => Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn facts(directory: &Directory, name: &OsStr) -> Result<Facts, Errno> {
+    match fs::statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) {
+        Ok(found) => {
+            let mode = u32::from(found.stx_mode);
+            Ok(Facts {
+                kind: FileType::from_raw_mode(mode),
+                mode: mode & 0o7777,
+                user: found.stx_uid,
+                group: found.stx_gid,
+                size: found.stx_size,
+                mount_point: if found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
+                    found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+                } else {
+                    mounts::is_mount_point(directory, name)
+                },
+            })
+        }
+        // Kernels without statx, and sandboxes that answer EPERM to calls they do not know.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let found = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok(Facts {
+                kind: FileType::from_raw_mode(found.st_mode),
+                mode: found.st_mode & 0o7777,
+                user: found.st_uid,
+                group: found.st_gid,
+                size: u64::try_from(found.st_size).unwrap_or(0),
+                mount_point: mounts::is_mount_point(directory, name),
+            })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn refuse_kind(target: &TargetPath, kind: FileType) -> Result<(), Fault> {
+    let (what, remedy) = match kind {
+        FileType::RegularFile => return Ok(()),
+        FileType::Symlink => {
+            ("is a symlink, which is never followed", "give the path it points to, or remove the symlink")
+        }
+        FileType::Directory => ("is a directory", "give the path of a file in it, or use `directory`"),
+        FileType::Fifo => ("is a FIFO, not a regular file", "remove it, or give another path"),
+        FileType::Socket => ("is a socket, not a regular file", "remove it, or give another path"),
+        FileType::CharacterDevice | FileType::BlockDevice => {
+            ("is a device, not a regular file", "give the path of a regular file")
+        }
+        FileType::Unknown => ("is not a regular file", "remove it, or give another path"),
+    };
+    Err(refused(target.as_path(), what, remedy))
+}

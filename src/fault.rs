@@ -1,0 +1,228 @@
+//! What went wrong with one secret, in the words every layer shares: a kind that metrics, exit codes and the retry
+//! policy act on, a message and a remedy for people. Printable by construction: no adapter may put a value inside.
+
+use std::fmt;
+use std::process::{ExitCode, Termination};
+use std::time::Duration;
+
+/// What failed. `Display` is the word that metrics (`kind`), logs and the status file use.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Kind {
+    /// The login was refused, or the credentials cannot be used.
+    Login,
+    /// A credential file is missing, unreadable or empty: whoever writes it may not be done yet.
+    NoCredentials,
+    /// The token is good, the policy does not allow the read.
+    Denied,
+    /// No answer: connection refused, name not resolved, TLS failed, connection lost.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// The server is sealed, not initialised or in maintenance.
+    Sealed,
+    /// The server asked to slow down.
+    RateLimited,
+    /// The server answered 5xx.
+    ServerError,
+    /// The answer is not what the protocol says, or too large.
+    BadAnswer,
+    /// The server refused the request as wrong (400, 405).
+    BadRequest,
+    /// There is no such secret.
+    Absent,
+    /// The newest (or pinned) version is deleted.
+    Deleted,
+    /// The pinned version is destroyed for ever.
+    Destroyed,
+    /// The mount's KV version is not the configured one.
+    WrongKvVersion,
+    /// A template, or a field it needs.
+    Template,
+    /// What was rendered may not be written: too large, empty name, not base64.
+    Output,
+    /// The file could not be written.
+    Write,
+    /// A signal came first.
+    Interrupted,
+    /// This program is at fault.
+    Internal,
+}
+
+impl Kind {
+    /// The stable name, also the `kind` label of `secrets_sync_fetch_errors_total`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::NoCredentials => "no_credentials",
+            Self::Denied => "denied",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Sealed => "sealed",
+            Self::RateLimited => "rate_limited",
+            Self::ServerError => "server_error",
+            Self::BadAnswer => "bad_answer",
+            Self::BadRequest => "bad_request",
+            Self::Absent => "absent",
+            Self::Deleted => "deleted",
+            Self::Destroyed => "destroyed",
+            Self::WrongKvVersion => "wrong_kv_version",
+            Self::Template => "template",
+            Self::Output => "output",
+            Self::Write => "write",
+            Self::Interrupted => "interrupted",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What the retry policy does about it.
+    pub fn disposition(self) -> Disposition {
+        match self {
+            Self::Login | Self::Denied => Disposition::Refused,
+            Self::NoCredentials
+            | Self::Unreachable
+            | Self::Timeout
+            | Self::Sealed
+            | Self::RateLimited
+            | Self::ServerError => Disposition::Transient,
+            Self::BadAnswer
+            | Self::BadRequest
+            | Self::Absent
+            | Self::Deleted
+            | Self::Destroyed
+            | Self::WrongKvVersion
+            | Self::Template
+            | Self::Output
+            | Self::Write
+            | Self::Interrupted
+            | Self::Internal => Disposition::Standing,
+        }
+    }
+
+    /// The exit code of `run --once` when this is the only kind of failure.
+    pub fn exit_status(self) -> ExitStatus {
+        match self {
+            Self::Login | Self::NoCredentials | Self::Denied => ExitStatus::Authentication,
+            Self::Unreachable
+            | Self::Timeout
+            | Self::Sealed
+            | Self::RateLimited
+            | Self::ServerError
+            | Self::BadAnswer
+            | Self::BadRequest => ExitStatus::Store,
+            Self::Absent | Self::Deleted | Self::Destroyed | Self::WrongKvVersion => ExitStatus::Absent,
+            Self::Template | Self::Output => ExitStatus::Render,
+            Self::Write => ExitStatus::Write,
+            Self::Interrupted | Self::Internal => ExitStatus::Failed,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a failure passes by itself; the retry policy acts on this alone, never on a text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disposition {
+    /// It passes: the network, a restart, a busy server. Tried again soon.
+    Transient,
+    /// Somebody has to change something; tried again all the same, because nobody tells us when it is done.
+    Standing,
+    /// The server said no to who we are. Tried again slowly: repeated refusals lock identities out.
+    Refused,
+}
+
+/// One failure of one secret. `Display` is the message; the remedy stands apart, on a line of its own.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// What failed.
+    pub kind: Kind,
+    /// Place and cause, lower case, without a value of any secret.
+    pub message: String,
+    /// What the operator can do about it: one sentence.
+    pub remedy: String,
+    /// How long the server asked to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl Fault {
+    /// A fault without a `Retry-After`.
+    pub fn new(kind: Kind, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), remedy: remedy.into(), retry_after: None }
+    }
+}
+
+/// The program's exit codes: public interface, see docs/configuration.md.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum ExitStatus {
+    /// Done; `isready`: ready.
+    Success = 0,
+    /// `isready`: not ready; any unforeseen failure.
+    Failed = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// The configuration is invalid.
+    Configuration = 3,
+    /// Authentication failed.
+    Authentication = 4,
+    /// The store is unreachable, sealed, rate-limited or timed out.
+    Store = 5,
+    /// The secret is absent, deleted or destroyed.
+    Absent = 6,
+    /// The template failed to render, or the output was refused.
+    Render = 7,
+    /// The file could not be written.
+    Write = 8,
+    /// The daemon could not open its port or another local resource.
+    Resource = 9,
+    /// `--once`: several secrets failed for different reasons.
+    Several = 10,
+}
+
+impl ExitStatus {
+    /// The status of several failures: their common one, or [`ExitStatus::Several`]; success when there are none.
+    pub fn of_all(failures: impl IntoIterator<Item = ExitStatus>) -> Self {
+        let mut failures = failures.into_iter();
+        let Some(first) = failures.next() else { return Self::Success };
+        if failures.all(|next| next == first) { first } else { Self::Several }
+    }
+}
+
+impl Termination for ExitStatus {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
+}
+
+/// An error with its sources, joined by `: `. For errors whose text cannot hold a value; others are converted where
+/// they arise.
+pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_failures_keep_their_common_exit_code() {
+        use ExitStatus::{Absent, Several, Store, Success};
+        assert_eq!(ExitStatus::of_all([]), Success);
+        assert_eq!(ExitStatus::of_all([Store, Store]), Store);
+        assert_eq!(ExitStatus::of_all([Store, Absent, Store]), Several);
+    }
+}

@@ -1,0 +1,28 @@
+//! secrets-sync keeps files in sync with secrets in Vault and OpenBao.
+//!
+//! The house has floors; a module imports only from lower ones (`tests/architecture.rs` holds the table):
+//!
+//! ```text
+//! 9  cli                        commands; the only place that prints
+//! 8  app                        composition: build, shutdown order
+//! 6  sync                       supervisor, one task per secret, the pass, when next
+//! 5  status                     the board and the status file
+//! 4  store │ sink               adapters to the outside
+//! 3  plan                       what will be done
+//! 2  config                     file and environment → typed, with diagnostics
+//! 1  template │ disk │ net │ lifecycle │ telemetry
+//! 0  secret │ name │ clock │ backoff │ fault
+//! ```
+//!
+//! Data flow, invariants and decisions are told in `docs/architecture.md`.
+
+pub mod backoff;
+pub mod clock;
+pub mod disk;
+pub mod fault;
+pub mod lifecycle;
+pub mod name;
+pub mod net;
+pub mod secret;
+pub mod telemetry;
+pub mod template;

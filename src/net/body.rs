@@ -1,0 +1,97 @@
+//! Bodies: read whole, up to a limit, into memory that is wiped. A longer body is an error, never a shorter body.
+
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes};
+use zeroize::Zeroizing;
+
+use super::error::NetError;
+use crate::secret::SecretBytes;
+
+/// First buffer of a body whose length is not announced.
+const FIRST: usize = 4096;
+
+/// Reads `body` to its end.
+///
+/// # Errors
+/// `TooLarge` before the first byte when the announced length exceeds `limit`, else with the first byte too many; the
+/// caller drops the connection then. `Broken` or `Tls` when the connection fails.
+pub(super) async fn read<B>(mut body: B, limit: usize, host: &str) -> Result<SecretBytes, NetError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    let announced = body.size_hint().exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    if announced.is_some_and(|length| length > limit) {
+        return Err(NetError::too_large(host, limit));
+    }
+    let mut content = Zeroizing::new(Vec::with_capacity(announced.unwrap_or_default()));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| NetError::lost(host, &error))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > limit.saturating_sub(content.len()) {
+            return Err(NetError::too_large(host, limit));
+        }
+        make_room(&mut content, data.len());
+        content.extend_from_slice(&data);
+    }
+    Ok(SecretBytes::new(std::mem::take(&mut *content)))
+}
+
+/// Grows by hand: `Vec` would leave the old buffer behind with the content in it.
+fn make_room(content: &mut Zeroizing<Vec<u8>>, more: usize) {
+    let needed = content.len().saturating_add(more);
+    if needed <= content.capacity() {
+        return;
+    }
+    let capacity = needed.max(content.capacity().saturating_mul(2)).max(FIRST);
+    let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
+    larger.extend_from_slice(content);
+    *content = larger;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use http_body_util::Full;
+    use hyper::body::Frame;
+
+    use super::*;
+    use crate::net::Trouble;
+
+    /// A body without an announced length.
+    struct Chunks(VecDeque<&'static [u8]>);
+
+    impl Body for Chunks {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(|chunk| Ok(Frame::data(Bytes::from_static(chunk)))))
+        }
+    }
+
+    #[tokio::test]
+    async fn joins_the_chunks_and_accepts_a_body_of_exactly_the_limit() {
+        let chunks = Chunks(VecDeque::from([&b"abc"[..], b"", b"def"]));
+        assert_eq!(read(chunks, 6, "h").await.unwrap().expose(), b"abcdef");
+    }
+
+    #[tokio::test]
+    async fn refuses_the_first_byte_above_the_limit() {
+        let chunks = Chunks(VecDeque::from([&b"abc"[..], b"defg"]));
+        assert_eq!(read(chunks, 6, "h").await.unwrap_err().trouble, Trouble::TooLarge);
+    }
+
+    #[tokio::test]
+    async fn refuses_an_announced_length_above_the_limit() {
+        let body = Full::new(Bytes::from_static(b"abcdefg"));
+        assert_eq!(read(body, 6, "h").await.unwrap_err().trouble, Trouble::TooLarge);
+    }
+}

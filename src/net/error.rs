@@ -1,0 +1,179 @@
+//! What can go wrong between two machines. The text names the host and the cause, never userinfo, headers, a query
+//! or a body; the causes come from the system, from rustls and from hyper, none of which quotes content.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use rustls::{AlertDescription, CertificateError};
+
+use crate::fault::{Chain, Fault, Kind};
+
+/// A request that got no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{host}: {cause}")]
+pub struct NetError {
+    /// What kind of failure it is.
+    pub trouble: Trouble,
+    /// Host and port, or the socket's path.
+    host: String,
+    cause: String,
+    remedy: &'static str,
+}
+
+/// The classes of failures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// The name was not resolved, or nobody listens there.
+    Connect,
+    /// The answer was not complete in time.
+    Timeout,
+    /// The handshake failed, or the TLS files cannot be used.
+    Tls,
+    /// The body is longer than allowed.
+    TooLarge,
+    /// A redirect that is not followed.
+    Redirect,
+    /// The connection was lost, or what came is not HTTP.
+    Broken,
+    /// The request cannot be sent as it is.
+    Request,
+}
+
+impl NetError {
+    /// What happened, without the host.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        self.remedy
+    }
+
+    pub(super) fn connect(host: &str, error: &io::Error) -> Self {
+        let remedy = "check the store's address, and that the server runs and can be reached from here";
+        Self::new(Trouble::Connect, host, format!("cannot connect: {error}"), remedy)
+    }
+
+    pub(super) fn timeout(host: &str, after: Duration) -> Self {
+        let cause = format!("no complete answer within {}", humantime::format_duration(after));
+        let remedy = "the server or the way to it is slow; raise the store's `timeout` if that is expected";
+        Self::new(Trouble::Timeout, host, cause, remedy)
+    }
+
+    /// A failed handshake, or a TLS alert that came later: a server that wants a client certificate says so (TLS 1.3)
+    /// only when the first request is under way.
+    pub(super) fn tls(host: &str, error: &rustls::Error) -> Self {
+        Self::new(Trouble::Tls, host, format!("TLS failed: {error}"), tls_remedy(error))
+    }
+
+    /// TLS files or settings that cannot be used; `cause` names the file.
+    pub(super) fn tls_setup(host: &str, cause: impl Into<String>, remedy: &'static str) -> Self {
+        Self::new(Trouble::Tls, host, cause.into(), remedy)
+    }
+
+    pub(super) fn too_large(host: &str, limit: usize) -> Self {
+        let cause = format!("the answer is larger than {limit} bytes");
+        let remedy = "raise limits.maxResponseSize, or split the secret";
+        Self::new(Trouble::TooLarge, host, cause, remedy)
+    }
+
+    pub(super) fn redirect(host: &str, cause: impl Into<String>) -> Self {
+        let remedy = "give the address of the active node, or of the load balancer, with https";
+        Self::new(Trouble::Redirect, host, cause.into(), remedy)
+    }
+
+    pub(super) fn request(host: &str, error: &http::Error) -> Self {
+        let remedy = "remove control characters from addresses, names and credentials";
+        Self::new(Trouble::Request, host, format!("the request cannot be built: {error}"), remedy)
+    }
+
+    /// An error of the connection while a request or its answer was under way.
+    pub(super) fn lost(host: &str, error: &(dyn Error + 'static)) -> Self {
+        if let Some(error) = tls_cause(error) {
+            return Self::tls(host, error);
+        }
+        let remedy = "check that the address is that of the Vault or OpenBao API, and http or https as the server wants";
+        Self::new(Trouble::Broken, host, format!("the connection broke: {}", Chain(error)), remedy)
+    }
+
+    /// A failed handshake comes wrapped in an I/O error.
+    pub(super) fn handshake(host: &str, error: &io::Error) -> Self {
+        Self::lost(host, error)
+    }
+
+    fn new(trouble: Trouble, host: &str, cause: String, remedy: &'static str) -> Self {
+        Self { trouble, host: host.to_owned(), cause, remedy }
+    }
+}
+
+impl From<NetError> for Fault {
+    fn from(error: NetError) -> Self {
+        let kind = match error.trouble {
+            Trouble::Connect | Trouble::Tls | Trouble::Broken => Kind::Unreachable,
+            Trouble::Timeout => Kind::Timeout,
+            Trouble::TooLarge | Trouble::Redirect => Kind::BadAnswer,
+            Trouble::Request => Kind::BadRequest,
+        };
+        Self::new(kind, error.to_string(), error.remedy)
+    }
+}
+
+/// The TLS error below `error`, if there is one. `io::Error` hides what it wraps from `source()`, so it is asked for it.
+fn tls_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next: Option<&'a (dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls);
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn tls_remedy(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "set tlsCACert to the CA that signed the server's certificate"
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "set tlsServerName to a name in the server's certificate, or use that name in the address",
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => "renew the server's certificate, and check the clock of this machine",
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
+        ) => "the server wants a client certificate: set tlsClientCert and tlsClientKey to one it trusts",
+        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => {
+            "the server does not trust the CA of tlsClientCert: use a certificate of a CA it trusts"
+        }
+        rustls::Error::InvalidMessage(_) => "the server does not speak TLS on this port: is it http?",
+        _ => "check the tls… settings of the store and the server's certificate",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tls_error_is_found_below_io_and_other_errors() {
+        let tls = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
+        let wrapped = io::Error::other(io::Error::other(tls));
+        let error = NetError::lost("vault:8200", &wrapped);
+        assert_eq!(error.trouble, Trouble::Tls);
+        assert!(Fault::from(error).remedy.contains("tlsClientCert"));
+    }
+
+    #[test]
+    fn the_text_names_host_and_cause() {
+        let error = NetError::connect("vault:8200", &io::Error::from(io::ErrorKind::ConnectionRefused));
+        assert_eq!(error.to_string(), "vault:8200: cannot connect: connection refused");
+        assert_eq!(Fault::from(error).kind, Kind::Unreachable);
+    }
+}

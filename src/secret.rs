@@ -1,0 +1,11 @@
+//! Secret values: types that cannot be printed, are wiped when dropped, and are read through `expose()` alone.
+//!
+//! Every call of `expose()` carries an `// EXPOSE:` comment with its reason; `tests/architecture.rs` looks for it.
+
+mod fields;
+mod fingerprint;
+mod text;
+
+pub use fields::{FieldValue, Fields};
+pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use text::{SecretBytes, SecretText};

@@ -1,0 +1,189 @@
+//! The log: one line per event on stderr, fields rather than sentences, as JSON or as text for a terminal.
+//!
+//! Lines are ours alone at every level: other crates are heard from `warn` on, and those that trace requests
+//! (`rustify`, `vaultrs`) not at all, because what they say cannot be promised to hold no value.
+
+use std::fmt::{self, Write as _};
+use std::io;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::clock::{Clock, rfc3339};
+
+/// How a line looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Style {
+    /// One JSON object a line.
+    Json,
+    /// Columns for people; `colour` adds ANSI escapes to the level.
+    Text {
+        /// Whether the level is coloured.
+        colour: bool,
+    },
+}
+
+/// Starts logging to stderr for the whole process. A second call changes nothing.
+pub fn start(level: LevelFilter, style: Style, clock: Clock) {
+    let filter = Targets::new()
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_target("rustify", LevelFilter::OFF)
+        .with_target("vaultrs", LevelFilter::OFF)
+        .with_default(level.min(LevelFilter::WARN));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).event_format(Lines { style, clock });
+    // A subscriber is there already only in tests that start several daemons in one process.
+    drop(tracing_subscriber::registry().with(filter).with(lines).try_init());
+}
+
+struct Lines {
+    style: Style,
+    clock: Clock,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = Line::new(rfc3339(self.clock.now()), *event.metadata().level());
+        event.record(&mut line);
+        match self.style {
+            Style::Json => writeln!(writer, "{}", line.json().map_err(|_| fmt::Error)?),
+            Style::Text { colour } => writeln!(writer, "{}", line.text(colour)?),
+        }
+    }
+}
+
+/// One event on its way to a line; fields stay in the order in which the event names them.
+struct Line {
+    ts: String,
+    level: Level,
+    message: String,
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl Line {
+    fn new(ts: String, level: Level) -> Self {
+        Self { ts, level, message: String::new(), fields: Vec::new() }
+    }
+
+    fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+
+    fn text(&self, colour: bool) -> Result<String, fmt::Error> {
+        let Self { ts, level, message, fields } = self;
+        let mut line = if colour {
+            format!("{ts} \x1b[{}m{level:5}\x1b[0m {message}", ansi(*level))
+        } else {
+            format!("{ts} {level:5} {message}")
+        };
+        for (name, value) in fields {
+            write!(line, " {name}={value}")?;
+        }
+        Ok(line)
+    }
+
+    fn set(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            (name, value) => self.fields.push((name, value)),
+        }
+    }
+}
+
+impl Serialize for Line {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(self.fields.len() + 3))?;
+        map.serialize_entry("ts", &self.ts)?;
+        map.serialize_entry("level", &self.level.as_str().to_ascii_lowercase())?;
+        map.serialize_entry("msg", &self.message)?;
+        for (name, value) in &self.fields {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// ANSI colour number of a level: red, yellow, green, blue.
+fn ansi(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG | Level::TRACE => 34,
+    }
+}
+
+impl Visit for Line {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field, Value::from(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, Value::from(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, Value::from(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, Value::from(value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field, Value::from(value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.set(field, Value::from(format!("{value:?}")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> Line {
+        Line {
+            ts: "2026-01-01T00:00:00.000Z".to_owned(),
+            level: Level::WARN,
+            message: "synced".to_owned(),
+            fields: vec![("secret", Value::from("tls")), ("attempt", Value::from(3))],
+        }
+    }
+
+    #[test]
+    fn a_json_line_starts_with_time_level_and_message() {
+        let expected =
+            r#"{"ts":"2026-01-01T00:00:00.000Z","level":"warn","msg":"synced","secret":"tls","attempt":3}"#;
+        assert_eq!(line().json().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_text_line_quotes_what_could_break_it() {
+        let mut line = line();
+        line.fields.push(("error", Value::from("two\nlines")));
+        let text = line.text(false).unwrap();
+        assert_eq!(
+            text,
+            r#"2026-01-01T00:00:00.000Z WARN  synced secret="tls" attempt=3 error="two\nlines""#
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! What can go wrong, in words that hold no value. The engine's errors quote values (`int` does), so none of them gets
+//! out: what is known to be made of types and names alone is passed on, everything else becomes our own sentence.
+
+use std::fmt;
+
+use tera::ErrorKind;
+
+use super::context::Context;
+use super::limits::{ITEM_LIMIT, RENDER_TIME_LIMIT, Refusal};
+use super::strict::Strict;
+use crate::fault::Kind;
+
+/// How many names of fields an error lists.
+const NAMES_SHOWN: usize = 20;
+/// How many characters of a template an error shows.
+const EXPRESSION_SHOWN: usize = 80;
+
+/// Why a template does not compile.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CompileError {
+    /// Line in the template, from 1, where the engine tells it.
+    pub line: Option<usize>,
+    /// Column, from 1.
+    pub column: Option<usize>,
+    /// Cause.
+    pub message: String,
+}
+
+impl CompileError {
+    pub(super) fn at(place: Option<Place>, message: impl Into<String>) -> Self {
+        let (line, column) = place.map(|place| (place.line, place.column)).unzip();
+        Self { line, column, message: message.into() }
+    }
+}
+
+/// A place in a template; both from 1, columns in characters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Line.
+    pub line: usize,
+    /// Column.
+    pub column: usize,
+}
+
+impl Place {
+    /// Where byte `at` of `source` is.
+    pub(super) fn of(source: &str, at: usize) -> Self {
+        let before = source.get(..at).unwrap_or(source);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Self { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// Why a document was not rendered. Holds no value: names, types and the template's own text alone.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RenderError {
+    /// A template uses what is not there.
+    #[error("{place}: `{expression}` is not defined; {}", field_list(fields.iter().map(String::as_str)))]
+    Undefined {
+        /// Where.
+        place: Place,
+        /// What the template says there.
+        expression: String,
+        /// The fields there are.
+        fields: Vec<String>,
+    },
+    /// A template prints a `null`.
+    #[error("{place}: `{expression}` is null")]
+    Null {
+        /// Where.
+        place: Place,
+        /// What the template says there.
+        expression: String,
+    },
+    /// Anything else in a template.
+    #[error("{place}: {cause}")]
+    Failed {
+        /// Where.
+        place: Place,
+        /// What is wrong.
+        cause: String,
+    },
+    /// A field does not fit the document.
+    #[error("field `{}` {cause}", name.escape_debug())]
+    Field {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        cause: &'static str,
+    },
+    /// A value that has no text by itself.
+    #[error("{0}")]
+    Value(&'static str),
+    /// The result is larger than a file may be.
+    #[error("the result is larger than maxFileSize ({limit} bytes)")]
+    TooLarge {
+        /// Most bytes of a file.
+        limit: usize,
+    },
+    /// The template runs for too long, or handles too much.
+    #[error("{0}")]
+    TooMuch(String),
+}
+
+impl RenderError {
+    /// What failed, for metrics and exit codes.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Undefined { .. } | Self::Null { .. } | Self::Failed { .. } | Self::TooMuch(_) => {
+                Kind::Template
+            }
+            Self::Field { .. } | Self::Value(_) | Self::TooLarge { .. } => Kind::Output,
+        }
+    }
+
+    /// What the operator can do about it: one sentence.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Undefined { .. } => {
+                "correct the name, add the field to the secret, or ask for it: {{ name | default(value=\"…\") }}, {% if name is defined %}"
+            }
+            Self::Null { .. } => {
+                "set the field in the secret, or give a default: {{ name | default(value=\"…\") }}"
+            }
+            Self::Failed { .. } => "correct the template, or the field it uses",
+            Self::Field { .. } | Self::Value(_) => {
+                "change the field in the secret, or write the file with a template"
+            }
+            Self::TooLarge { .. } => "raise limits.maxFileSize, or write less",
+            Self::TooMuch(_) => "simplify the template's loops",
+        }
+    }
+}
+
+/// "the secret has a, b and 3 more": what an error may tell of a secret. Names come from outside, so that no line break
+/// or escape sequence in one reaches a terminal.
+pub fn field_list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let mut names = names.into_iter();
+    let shown: Vec<_> =
+        names.by_ref().take(NAMES_SHOWN).map(|name| name.escape_debug().to_string()).collect();
+    match (shown.as_slice(), names.count()) {
+        ([], _) => "the secret has no fields".to_owned(),
+        (shown, 0) => format!("the secret has {}", shown.join(", ")),
+        (shown, more) => format!("the secret has {} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Turns what the engine says about a rendering into our own words.
+pub(super) struct Translator<'t> {
+    pub(super) source: &'t str,
+    pub(super) strict: &'t Strict,
+    pub(super) context: &'t Context,
+}
+
+impl Translator<'_> {
+    /// The error behind `error`, or behind the `refusal` of one of our filters that the engine only carried.
+    pub(super) fn translate(&self, error: &tera::Error, refusal: Option<Refusal>) -> RenderError {
+        let (at, message) = match error.kind() {
+            ErrorKind::RenderingError(report) => (report.span().range.clone(), report.message()),
+            ErrorKind::Msg(message) => (0..0, message.as_str()),
+            _ => (0..0, ""),
+        };
+        let start = self.strict.original(at.start);
+        let end = self.strict.original(at.end).start.max(start.end);
+        let text = self.source.get(start.start..end).unwrap_or_default();
+        let place = Place::of(self.source, start.start);
+        let expression = self.strict.wrapped(at.start).or_else(|| self.strict.expression(start.start));
+        let expression = expression.and_then(|range| self.source.get(range)).unwrap_or(text);
+        match refusal {
+            Some(Refusal::Undefined) => self.undefined(place, expression),
+            Some(Refusal::Null) => RenderError::Null { place, expression: shorten(expression) },
+            Some(Refusal::Cause(cause)) => RenderError::Failed { place, cause },
+            // What is written in the template word for word is no value; anything else could hold one.
+            Some(Refusal::Thrown(message)) if self.source.contains(&message) => {
+                RenderError::Failed { place, cause: format!("the template says: {message}") }
+            }
+            Some(Refusal::Thrown(_)) => {
+                RenderError::Failed { place, cause: "the template says so".to_owned() }
+            }
+            Some(refusal) => too_much(&refusal),
+            None => self.engine(place, message, text, expression),
+        }
+    }
+
+    fn engine(&self, place: Place, message: &str, text: &str, expression: &str) -> RenderError {
+        let quoted = |start: &str| message.strip_prefix(start)?.split('`').next();
+        if let Some(name) = quoted("Variable `").or_else(|| quoted("Field `")) {
+            return self.undefined(place, name);
+        }
+        let undefined = ["`undefined`", "undefined value", "type undefined", "is undefined"];
+        if undefined.iter().any(|word| message.contains(word)) {
+            return self.undefined(place, expression);
+        }
+        if message.ends_with("but got `none`") || message.ends_with("found `none`") {
+            return RenderError::Null { place, expression: shorten(expression) };
+        }
+        let cause = if SAFE.iter().any(|start| message.starts_with(start)) {
+            lower_first(message)
+        } else {
+            let failed =
+                if text.is_empty() { "the template".to_owned() } else { format!("`{}`", shorten(text)) };
+            format!("{failed} failed; the engine's reason is not shown, because it may quote the value")
+        };
+        RenderError::Failed { place, cause }
+    }
+
+    fn undefined(&self, place: Place, expression: &str) -> RenderError {
+        RenderError::Undefined {
+            place,
+            expression: shorten(expression),
+            fields: self.context.names().to_vec(),
+        }
+    }
+}
+
+/// Messages of the engine that are made of types, argument names and the template's own words.
+const SAFE: [&str; 14] = [
+    "Cannot compare `",
+    "Invalid type for the value, expected `",
+    "Iteration not possible on type `",
+    "Key/value iteration is not possible on type `",
+    "Map keys must be strings, integers, or bools, got `",
+    "Math operations can only be done on numbers, found `",
+    "Maximum render recursion depth for components exceeded",
+    "Missing keyword argument `",
+    "Slice end must be an integer, got `",
+    "Slice start must be an integer, got `",
+    "Slice step must be an integer, got `",
+    "Slicing step cannot be 0",
+    "Spread operator requires a",
+    "`+` requires both operands to be numbers, found `",
+];
+
+pub(super) fn too_much(refusal: &Refusal) -> RenderError {
+    RenderError::TooMuch(match refusal {
+        Refusal::Items => format!("the template's loops go over more than {ITEM_LIMIT} items"),
+        Refusal::Text => "the template handles more text than a file could hold".to_owned(),
+        _ => format!("the template did not finish within {} s", RENDER_TIME_LIMIT.as_secs()),
+    })
+}
+
+/// A piece of a template on one line that is not too long.
+fn shorten(expression: &str) -> String {
+    let expression = expression.split_whitespace().collect::<Vec<_>>().join(" ");
+    match expression.char_indices().nth(EXPRESSION_SHOWN) {
+        Some((end, _)) => format!("{}…", expression.get(..end).unwrap_or_default()),
+        None => expression,
+    }
+}
+
+fn lower_first(message: &str) -> String {
+    let mut chars = message.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}

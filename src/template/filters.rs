@@ -1,0 +1,198 @@
+//! The filters, tests and functions that are ours. None reaches anything outside its arguments, and none is random.
+//!
+//! Some replace the engine's own of the same name: those that would turn `null` or nothing into an empty text, those
+//! that can make a thousand times their input, and `group_by`, whose order is random.
+
+mod encoding;
+mod list;
+mod quoting;
+mod text;
+
+use std::borrow::Cow;
+
+use tera::value::ValueKind;
+use tera::{Error, ErrorKind, Kwargs, State, Tera, TeraResult, Value};
+
+use super::json::{self, NoJson};
+use super::limits::{self, Output, Refusal};
+use super::strict;
+
+pub(super) use encoding::decode_base64;
+
+/// What every filter of ours is.
+type Filter = fn(&Value, &Arguments) -> TeraResult<Value>;
+
+/// A filter, the names of its arguments, and its own names: the documented one first.
+struct Entry(&'static [&'static str], &'static [&'static str], Filter);
+
+const ENTRIES: &[Entry] = &[
+    Entry(&["b64_encode", "b64encode", "b64enc", "base64_encode"], &[], encoding::b64_encode),
+    Entry(&["b64_decode", "b64decode", "b64dec", "base64_decode"], &[], encoding::b64_decode),
+    Entry(&["json_encode", "to_json"], &["pretty"], encoding::json_encode),
+    Entry(&["json_decode", "from_json"], &[], encoding::json_decode),
+    Entry(&["urlencode"], &[], encoding::urlencode),
+    Entry(&["urlencode_strict"], &[], encoding::urlencode_strict),
+    Entry(&["sha256", "sha256sum"], &[], encoding::sha256),
+    Entry(&["quote"], &["style"], quoting::quote),
+    Entry(&["squote"], &[], quoting::squote),
+    Entry(&["shell_quote"], &[], quoting::shell_quote),
+    Entry(&["yaml_quote"], &[], quoting::json_quote),
+    Entry(&["json_quote"], &[], quoting::json_quote),
+    Entry(&["default"], &["value", "boolean"], text::default),
+    Entry(&["str", "safe"], &[], text::str),
+    Entry(&["float"], &[], text::float),
+    Entry(&["replace"], &["from", "to"], text::replace),
+    Entry(&["trim_prefix"], &["pat"], text::trim_prefix),
+    Entry(&["trim_suffix"], &["pat"], text::trim_suffix),
+    Entry(&["indent"], &["width", "indentation", "first", "blank"], text::indent),
+    Entry(&["split"], &["pat"], list::split),
+    Entry(&["join"], &["sep"], list::join),
+    Entry(&["group_by"], &["attribute"], list::group_by),
+    Entry(&[strict::DEFINED], &[], defined),
+    Entry(&[strict::TEXT], &[], text::str),
+    Entry(&[strict::ITEMS], &[], list::items),
+];
+
+/// The names of all filters of ours, the inserted ones apart.
+#[rustfmt::skip]
+pub(super) const NAMES: &[&str] = &[
+    "b64_decode", "b64_encode", "b64dec", "b64decode", "b64enc", "b64encode", "base64_decode",
+    "base64_encode", "default", "float", "from_json", "group_by", "indent", "join", "json_decode",
+    "json_encode", "json_quote", "quote", "replace", "safe", "sha256", "sha256sum", "shell_quote", "split",
+    "squote", "str", "to_json", "trim_prefix", "trim_suffix", "urlencode", "urlencode_strict",
+    "yaml_quote",
+];
+
+/// Adds everything to `engine`.
+pub(super) fn register(engine: &mut Tera) {
+    for Entry(names, known, filter) in ENTRIES {
+        for name in *names {
+            let call = move |value: &Value, given: Kwargs, _: &State<'_>| {
+                let arguments = Arguments { filter: name, given };
+                arguments.check(known)?;
+                filter(value, &arguments)
+            };
+            engine.register_filter::<_, &Value, _>(*name, call);
+        }
+    }
+    engine.register_test("number", |value: &Value, _: Kwargs, _: &State<'_>| {
+        value.is_number() || value.is_bytes()
+    });
+    engine.register_function("range", |given: Kwargs, _: &State<'_>| {
+        list::range(&Arguments { filter: "range", given })
+    });
+    engine.register_function("throw", |given: Kwargs, _: &State<'_>| -> TeraResult<bool> {
+        let message = Arguments { filter: "throw", given }.text("message")?.into_owned();
+        Err(refuse(Refusal::Thrown(message)))
+    });
+}
+
+/// The arguments of one call.
+struct Arguments {
+    /// The name the template calls it by.
+    filter: &'static str,
+    given: Kwargs,
+}
+
+impl Arguments {
+    /// Refuses arguments the filter does not have; the engine would ignore them.
+    fn check(&self, known: &[&str]) -> TeraResult<()> {
+        limits::in_time().map_err(refuse)?;
+        match self.given.iter().find(|(name, _)| !name.as_str().is_some_and(|name| known.contains(&name))) {
+            None => Ok(()),
+            Some((name, _)) => Err(self.wrong(&format!("has no argument `{}`", json::key_text(name)))),
+        }
+    }
+
+    /// An argument's value, if it is given.
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.given.iter().find_map(|(given, value)| (given.as_str() == Some(name)).then_some(value))
+    }
+
+    /// An argument that has to be there and to have a text.
+    fn text(&self, name: &str) -> TeraResult<Cow<'_, str>> {
+        self.text_if_given(name)?.ok_or_else(|| self.wrong(&format!("needs the argument `{name}`")))
+    }
+
+    fn text_if_given(&self, name: &str) -> TeraResult<Option<Cow<'_, str>>> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        match value.kind() {
+            ValueKind::Undefined => Err(self.wrong(&format!("got an argument `{name}` that is not defined"))),
+            ValueKind::None => Err(self.wrong(&format!("got an argument `{name}` that is null"))),
+            _ => text_of(value).map(Some),
+        }
+    }
+
+    /// A boolean argument; `false` if it is not given.
+    fn flag(&self, name: &str) -> TeraResult<bool> {
+        match self.value(name) {
+            None => Ok(false),
+            Some(value) => {
+                value.as_bool().ok_or_else(|| self.wrong(&format!("takes true or false for `{name}`")))
+            }
+        }
+    }
+
+    /// A whole number; `None` if it is not given.
+    fn integer(&self, name: &str) -> TeraResult<Option<i128>> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        value.as_i128().map(Some).ok_or_else(|| self.wrong(&format!("takes a whole number for `{name}`")))
+    }
+
+    /// Refuses, in words that hold no value: `cause` follows the filter's name.
+    fn wrong(&self, cause: &str) -> Error {
+        refuse(Refusal::Cause(format!("`{}` {cause}", self.filter)))
+    }
+}
+
+/// Keeps `refusal` where the rendering finds it; the engine's own error is a carrier without words.
+fn refuse(refusal: Refusal) -> Error {
+    limits::keep(refusal);
+    Error::message("refused")
+}
+
+/// A value as text: strings as they are, numbers with their digits, objects and lists as JSON.
+fn text_of(value: &Value) -> TeraResult<Cow<'_, str>> {
+    let text = match value.kind() {
+        ValueKind::Undefined => return Err(refuse(Refusal::Undefined)),
+        ValueKind::None => return Err(refuse(Refusal::Null)),
+        ValueKind::String => Cow::Borrowed(value.as_str().unwrap_or_default()),
+        ValueKind::Array | ValueKind::Map => Cow::Owned(json_text(value, false)?),
+        _ => Cow::Owned(value.to_string()),
+    };
+    limits::text(text.len()).map_err(refuse)?;
+    Ok(text)
+}
+
+/// The string, number or boolean that a filter works on.
+fn input_text(value: &Value) -> TeraResult<Cow<'_, str>> {
+    match value.kind() {
+        ValueKind::Undefined | ValueKind::None => Err(missing(value)),
+        _ => text_of(value),
+    }
+}
+
+/// What every variable goes through.
+fn defined(value: &Value, _: &Arguments) -> TeraResult<Value> {
+    if value.is_undefined() { Err(refuse(Refusal::Undefined)) } else { Ok(value.clone()) }
+}
+
+/// The error for an input that is `null` or not there: of this kind the engine points at the value, not the filter.
+fn missing(value: &Value) -> Error {
+    let actual_type = value.name().to_owned();
+    Error::new(ErrorKind::InvalidArgument { expected_type: "string".to_owned(), actual_type })
+}
+
+fn json_text(value: &Value, pretty: bool) -> TeraResult<String> {
+    let mut output = Output::new(limits::text_left());
+    json::write(&mut output, value, pretty).map_err(|why| {
+        refuse(match why {
+            NoJson::Full => Refusal::Text,
+            NoJson::Undefined => Refusal::Undefined,
+            NoJson::NotFinite => Refusal::Cause("a number that is infinite or none has no JSON".to_owned()),
+            NoJson::TooDeep => Refusal::Cause("the value is nested too deep".to_owned()),
+        })
+    })?;
+    // EXPOSE: the text goes on as a value of the engine
+    String::from_utf8(output.finish().expose().to_vec()).map_err(|_| Error::message("refused"))
+}

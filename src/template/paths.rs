@@ -1,0 +1,249 @@
+//! Finds the variables in the code of a template, each with its members: `user`, `data["a"].b[c]`.
+//!
+//! The engine takes one that is not there for false, or for a value like any other, unless it is printed. All that are
+//! found here are checked by `strict`. Not found are those whose author asks whether they are there: with `?.` or `?[`,
+//! `is defined`, `is undefined` or `| default`.
+
+use std::ops::Range;
+
+use super::lexer::{Kind, Token};
+
+/// Where the variables are in the code of one `{{ }}` or `{% %}`; those in brackets of another come after it.
+/// `None` where brackets do not match.
+pub(super) fn paths(kind: Kind, code: &[Token<'_>]) -> Option<Vec<Range<usize>>> {
+    let closing = closing_brackets(code)?;
+    let mut names = Names::new(kind, code);
+    let mut paths = Vec::new();
+    for (index, token) in code.iter().enumerate() {
+        let is_name = names.next(index, token);
+        let Some(base) = base(code, &closing, index).filter(|_| !is_name) else { continue };
+        let (end, may_be_absent) = members(code, &closing, base);
+        let is_path = token.kind == Kind::Word || end > base;
+        let last = end.checked_sub(1).and_then(|last| code.get(last)).filter(|_| is_path);
+        if let Some(last) = last.filter(|_| !may_be_absent && !is_asked_for(code, index, end)) {
+            paths.push(token.at..last.end());
+        }
+    }
+    Some(paths)
+}
+
+/// For the index of every opening bracket that of its closing one.
+fn closing_brackets(code: &[Token<'_>]) -> Option<Vec<usize>> {
+    let mut closing = vec![0; code.len()];
+    let mut open = Vec::new();
+    for (index, token) in code.iter().enumerate() {
+        match (token.kind, token.text) {
+            (Kind::Symbol, "(" | "[" | "?[" | "{") => open.push(index),
+            (Kind::Symbol, ")" | "]" | "}") => *closing.get_mut(open.pop()?)? = index,
+            _ => {}
+        }
+    }
+    open.is_empty().then_some(closing)
+}
+
+/// Where the members begin of what could be a variable at `index`, or an expression in parentheses.
+fn base(code: &[Token<'_>], closing: &[usize], index: usize) -> Option<usize> {
+    let token = code.get(index)?;
+    let previous = index.checked_sub(1).and_then(|previous| code.get(previous));
+    match token.kind {
+        Kind::Word if is_keyword(token.text) => None,
+        Kind::Word => Some(index + 1),
+        // After a name these are the arguments of a call.
+        Kind::Symbol if token.text == "(" => {
+            let is_call =
+                previous.is_some_and(|previous| previous.kind == Kind::Word && !is_keyword(previous.text));
+            (!is_call).then_some(closing.get(index)? + 1)
+        }
+        _ => None,
+    }
+}
+
+/// The end of the members that begin at `index`, and whether one of them may be absent.
+fn members(code: &[Token<'_>], closing: &[usize], mut index: usize) -> (usize, bool) {
+    let mut may_be_absent = false;
+    while let Some(token) = code.get(index).filter(|token| token.kind == Kind::Symbol) {
+        may_be_absent |= matches!(token.text, "?." | "?[");
+        index = match token.text {
+            "." | "?." => index + 2,
+            "[" | "?[" => closing.get(index).map_or(index, |close| *close) + 1,
+            _ => break,
+        };
+    }
+    (index, may_be_absent)
+}
+
+/// The author asks whether what is from `start` to `end` is there.
+fn is_asked_for(code: &[Token<'_>], start: usize, end: usize) -> bool {
+    let word = |index: usize| code.get(index).map_or("", |token| token.text);
+    let tested = if word(end + 1) == "not" { end + 2 } else { end + 1 };
+    // `a == b is defined` asks for the result of the comparison.
+    let is_compared = start
+        .checked_sub(1)
+        .is_some_and(|previous| matches!(word(previous), "==" | "!=" | "<" | "<=" | ">" | ">=" | "in"));
+    (word(end) == "|" && word(end + 1) == "default")
+        || (word(end) == "is" && matches!(word(tested), "defined" | "undefined") && !is_compared)
+}
+
+fn is_keyword(word: &str) -> bool {
+    let literal = matches!(word, "true" | "True" | "false" | "False" | "none" | "None" | "null");
+    literal || matches!(word, "not" | "and" | "or" | "in" | "is" | "if" | "elif" | "else" | "for")
+}
+
+/// Tells the words that are variables from those that name something else.
+struct Names<'c> {
+    code: &'c [Token<'c>],
+    /// How many words at the start belong to the tag.
+    head: usize,
+    /// Between `for` and `in`.
+    in_for: bool,
+    /// Per open bracket: in the tag of a component, but not in an argument of it.
+    in_component: Vec<bool>,
+}
+
+impl<'c> Names<'c> {
+    fn new(kind: Kind, code: &'c [Token<'c>]) -> Self {
+        let head = match code.first() {
+            Some(first) if kind == Kind::TagStart => {
+                if matches!(first.text, "if" | "elif") {
+                    1
+                } else {
+                    2
+                }
+            }
+            _ => 0,
+        };
+        Self { code, head, in_for: false, in_component: vec![false] }
+    }
+
+    /// Whether the next token, `token` at `index`, names no variable.
+    fn next(&mut self, index: usize, token: &Token<'_>) -> bool {
+        let text = |index: Option<usize>| {
+            index.and_then(|index| self.code.get(index)).map_or("", |token| token.text)
+        };
+        let (before, previous) = (text(index.checked_sub(2)), text(index.checked_sub(1)));
+        let is_member = matches!(previous, "." | "?." | "|");
+        let is_test = previous == "is" || (previous == "not" && before == "is");
+        let is_called_or_set = matches!(text(Some(index + 1)), "(" | "=");
+        let names_something = is_member || is_test || is_called_or_set;
+        match token.kind {
+            Kind::Symbol => {
+                self.symbol(index, token.text);
+                false
+            }
+            Kind::Word if names_something => true,
+            Kind::Word => {
+                self.in_for = token.text == "for" || (self.in_for && token.text != "in");
+                self.in_for || index < self.head || self.in_component.last() == Some(&true)
+            }
+            _ => false,
+        }
+    }
+
+    fn symbol(&mut self, index: usize, symbol: &str) {
+        match symbol {
+            "(" | "[" | "?[" | "{" => self.in_component.push(false),
+            ")" | "]" | "}" => {
+                self.in_component.pop();
+            }
+            "<" if !self.follows_operand(index) => self.set_component(true),
+            "</" => self.set_component(true),
+            ">" => self.set_component(false),
+            _ => {}
+        }
+    }
+
+    fn set_component(&mut self, in_component: bool) {
+        if let Some(innermost) = self.in_component.last_mut() {
+            *innermost = in_component;
+        }
+    }
+
+    /// Whether the token at `index` stands where an operator does.
+    fn follows_operand(&self, index: usize) -> bool {
+        let previous = index.checked_sub(1).and_then(|previous| self.code.get(previous));
+        previous.is_some_and(|previous| match previous.kind {
+            Kind::Word => !matches!(previous.text, "not" | "and" | "or" | "in" | "if" | "elif" | "else"),
+            Kind::Symbol => matches!(previous.text, ")" | "]" | "}"),
+            _ => true,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lexer::tokens;
+    use super::*;
+
+    /// The variables of a source of one tag.
+    fn found(source: &str) -> Vec<&str> {
+        let tokens = tokens(source).unwrap();
+        let [start, code @ .., _end] = &*tokens else { panic!("{source}") };
+        paths(start.kind, code).unwrap().into_iter().map(|path| source.get(path).unwrap()).collect()
+    }
+
+    #[test]
+    fn variables_are_found_with_all_their_members() {
+        for (source, expected) in [
+            ("{{ a }}", &["a"][..]),
+            ("{{ a.b['c'][d.e].in }}", &["a.b['c'][d.e].in", "d.e"]),
+            ("{{ a[1:b] }}", &["a[1:b]", "b"]),
+            ("{{ -a + b ~ not c }}", &["a", "b", "c"]),
+            ("{{ [x for x, y in a if y] }}", &["x", "a", "y"]),
+            ("{{ {'a': b, ...c} }}", &["b", "c"]),
+            ("{{ (a)['b'] }}", &["(a)['b']", "a"]),
+            ("{{ (a | b)[c] | d }}", &["(a | b)[c]", "a", "c"]),
+            ("{{ loop.index is odd and loop is not string }}", &["loop.index", "loop"]),
+            ("{% if a < b and c > d %}", &["a", "b", "c", "d"]),
+            ("{% if a if b else c %}", &["a", "b", "c"]),
+            ("{% elif a %}", &["a"]),
+            ("{% for a, b in c.d if e else f %}", &["c.d", "e", "f"]),
+            ("{% set a = b or c %}", &["b", "c"]),
+            ("{% filter a(b=c) | d %}", &["c"]),
+        ] {
+            assert_eq!(found(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn names_of_other_things_are_no_variables() {
+        for source in [
+            "{{ true or False or none or null }}",
+            "{{ range(end=1) | first | nth(n=1) is not divisible_by(divisor=2) }}",
+            "{{ 'a' is string }}",
+            "{{ <a.b c d='e' {...{} } /> }}",
+            "{{ 1 if <c d /> else <e f /> }}",
+            "{% <a b> %}",
+            "{% </a.b> %}",
+            "{% endcomponent a %}",
+            "{% set a %}",
+            "{% set a | b %}",
+            "{% endif %}",
+        ] {
+            assert_eq!(found(source), Vec::<&str>::new(), "{source}");
+        }
+        assert_eq!(found("{{ <a b={c} {...d} e /> ~ f }}"), ["c", "d", "f"]);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_not_found() {
+        for source in [
+            "{{ a.b | default(value=1) }}",
+            "{% if a is defined and not b['c'] is not defined %}",
+            "{% if a is undefined %}",
+            "{{ a?.b or c.d?['e'] or (1)?['f'] }}",
+        ] {
+            assert_eq!(found(source), Vec::<&str>::new(), "{source}");
+        }
+        assert_eq!(found("{{ a?[b] | default(value=c) }}"), ["b", "c"]);
+        assert_eq!(found("{{ a == b is defined }}"), ["a", "b"]);
+        assert_eq!(found("{{ a | b | default }}"), ["a"]);
+    }
+
+    #[test]
+    fn brackets_that_do_not_match_have_no_variables() {
+        for source in ["{{ a) }}", "{{ (a }}"] {
+            let tokens = tokens(source).unwrap();
+            assert_eq!(paths(Kind::PrintStart, &tokens), None, "{source}");
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Makes loud what the engine does in silence.
+//!
+//! The engine refuses to print an undefined variable, but takes it for false in a condition and for an empty text after
+//! `~`; it prints `null` as nothing and objects in a notation that is almost JSON, and has no limit on what a loop may
+//! cost. Its AST is private, so the source is changed before the engine compiles it: every variable goes through the
+//! filter [`DEFINED`], every printed expression and every operand of `~` through [`TEXT`], everything that is iterated
+//! or spread through [`ITEMS`].
+//!
+//! What is accepted is what the engine accepts, and a sign or a `not` after `~`, for which it knows no parentheses.
+//! Only insertions are made, each is remembered, so that errors are told at their place in the operator's own text.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::lexer::{Kind, Token};
+use super::paths::paths;
+
+/// The filter that lets a value through that is there, or refuses.
+pub(super) const DEFINED: &str = "__secrets_sync_defined";
+/// The filter that turns a value into the text of it, or refuses.
+pub(super) const TEXT: &str = "__secrets_sync_text";
+/// The filter that counts what a loop will go over, or refuses.
+pub(super) const ITEMS: &str = "__secrets_sync_items";
+
+/// A template as the engine gets it.
+#[derive(Debug)]
+pub(super) struct Strict {
+    /// The source with the insertions made.
+    pub(super) source: Box<str>,
+    wraps: Box<[Wrap]>,
+    /// Place in the changed source and length of every insertion, in order.
+    insertions: Box<[(usize, usize)]>,
+}
+
+/// One expression that was put into parentheses and sent through a filter.
+#[derive(Debug)]
+struct Wrap {
+    /// The expression in the operator's text.
+    original: Range<usize>,
+    filter: &'static str,
+    /// Where the filter's name is in the changed source.
+    name_at: usize,
+}
+
+impl Wrap {
+    fn new(original: Range<usize>, filter: &'static str) -> Self {
+        Self { original, filter, name_at: 0 }
+    }
+}
+
+impl Strict {
+    /// Changes `source`, whose code is `tokens`; `None` where brackets do not match.
+    pub(super) fn new(source: &str, tokens: &[Token<'_>]) -> Option<Self> {
+        let mut wraps = Vec::new();
+        for block in tokens.split_inclusive(|token| token.kind == Kind::End) {
+            let [start, code @ .., _end] = block else { return None };
+            wrap_block(start.kind, code, &mut wraps)?;
+        }
+        Some(insert(source, wraps))
+    }
+
+    /// The expression of the operator's text whose inserted filter has its name at this place of the changed source.
+    pub(super) fn wrapped(&self, at: usize) -> Option<Range<usize>> {
+        self.wraps.iter().find(|wrap| wrap.name_at == at).map(|wrap| wrap.original.clone())
+    }
+
+    /// The operator's text that a place in the changed source stands for: the whole expression if the place is the
+    /// name of an inserted filter, otherwise the empty range at that place.
+    pub(super) fn original(&self, at: usize) -> Range<usize> {
+        if let Some(wrapped) = self.wrapped(at) {
+            return wrapped;
+        }
+        let before = self.insertions.iter().take_while(|(place, _)| *place < at);
+        let place = at.saturating_sub(before.map(|(_, length)| length).sum());
+        place..place
+    }
+
+    /// The innermost printed or joined expression of the operator's text that holds `place`.
+    pub(super) fn expression(&self, place: usize) -> Option<Range<usize>> {
+        let holds = |wrap: &&Wrap| wrap.filter == TEXT && wrap.original.contains(&place);
+        self.wraps.iter().filter(holds).map(|wrap| wrap.original.clone()).min_by_key(Range::len)
+    }
+}
+
+/// Makes the insertions. Wraps come innermost first, which is the order their ends have to be written in.
+fn insert(source: &str, mut wraps: Vec<Wrap>) -> Strict {
+    let mut edits: Vec<_> = wraps.iter().map(|wrap| (wrap.original.start, None)).collect();
+    edits.extend(wraps.iter().enumerate().map(|(index, wrap)| (wrap.original.end, Some(index))));
+    edits.sort_by_key(|(place, _)| *place);
+    let mut changed = String::with_capacity(source.len() + wraps.len() * (TEXT.len() + 4));
+    let mut insertions = Vec::with_capacity(edits.len());
+    let mut copied = 0;
+    for (place, closes) in edits {
+        changed.push_str(source.get(copied..place).unwrap_or_default());
+        copied = place;
+        let start = changed.len();
+        match closes.and_then(|index| wraps.get_mut(index)) {
+            None => changed.push('('),
+            Some(wrap) => {
+                wrap.name_at = start + 2;
+                // The blank keeps the name apart from a keyword that follows.
+                changed.extend([")|", wrap.filter, " "]);
+            }
+        }
+        insertions.push((start, changed.len() - start));
+    }
+    changed.push_str(source.get(copied..).unwrap_or_default());
+    Strict { source: changed.into(), wraps: wraps.into(), insertions: insertions.into() }
+}
+
+/// Finds what has to be wrapped in the code of one `{{ }}` or `{% %}`; `None` where brackets do not match.
+fn wrap_block(kind: Kind, code: &[Token<'_>], wraps: &mut Vec<Wrap>) -> Option<()> {
+    let (Some(first), Some(last)) = (code.first(), code.last()) else { return Some(()) };
+    // A component's definition has defaults and a rest parameter, but no expression.
+    if kind == Kind::TagStart && first.text == "component" {
+        return Some(());
+    }
+    let mut texts_and_items = Vec::new();
+    let mut scan = Scan { wraps: &mut texts_and_items, levels: vec![Level::default()] };
+    let mut previous = None;
+    for token in code {
+        scan.token(token, previous)?;
+        previous = Some(token);
+    }
+    scan.close_level(last.end(), "")?;
+    if kind == Kind::PrintStart {
+        texts_and_items.push(Wrap::new(first.at..last.end(), TEXT));
+    }
+    // What is turned into text has to be there anyway.
+    let texts = texts_and_items.iter().filter(|wrap| wrap.filter == TEXT);
+    let texts: HashSet<_> = texts.map(|wrap| wrap.original.clone()).collect();
+    let paths = paths(kind, code)?.into_iter().filter(|path| !texts.contains(path));
+    // Variables first: nothing that ends where one of them ends is inside it.
+    wraps.extend(paths.map(|path| Wrap::new(path, DEFINED)));
+    wraps.append(&mut texts_and_items);
+    Some(())
+}
+
+struct Scan<'w> {
+    wraps: &'w mut Vec<Wrap>,
+    /// One per open bracket, and one for the block itself.
+    levels: Vec<Level>,
+}
+
+/// What is known between two brackets.
+#[derive(Default)]
+struct Level {
+    /// The bracket that closes it; empty for the block itself.
+    closed_by: &'static str,
+    /// First byte of what would be the left operand of a `~` that comes next, and the end of it so far.
+    operand: Option<Range<usize>>,
+    /// That operand is already the right one of a `~`.
+    joined: bool,
+    /// A `for` was met: the next `in` is followed by what is iterated.
+    is_for: bool,
+    /// First byte of what is iterated or spread.
+    items: Option<usize>,
+}
+
+impl Scan<'_> {
+    fn token(&mut self, token: &Token<'_>, previous: Option<&Token<'_>>) -> Option<()> {
+        let symbol_before =
+            previous.filter(|previous| previous.kind == Kind::Symbol).map(|previous| previous.text);
+        let is_name = matches!(symbol_before, Some("." | "?." | "|"));
+        let is_sign =
+            symbol_before.is_some_and(|symbol| !matches!(symbol, ")" | "]" | "}")) || self.at_start();
+        match (token.kind, token.text) {
+            (Kind::Symbol, "(") => self.open_level(token, ")"),
+            (Kind::Symbol, "[" | "?[") => self.open_level(token, "]"),
+            (Kind::Symbol, "{") => self.open_level(token, "}"),
+            (Kind::Symbol, bracket @ (")" | "]" | "}")) => {
+                self.close_level(token.at, bracket)?;
+                self.operand(token);
+            }
+            (Kind::Symbol, "~") => self.join(),
+            (Kind::Symbol, "**" | "|" | "." | "?.") => self.operand(token),
+            (Kind::Symbol, "-") if is_sign => self.operand(token),
+            (Kind::Symbol, "*" | "/" | "//" | "%") => self.factor(token),
+            (Kind::Symbol, ",") => self.end_items(token.at),
+            (Kind::Symbol, "...") => {
+                self.barrier();
+                self.change(|level| level.items = Some(token.end()));
+            }
+            (Kind::Symbol, _) => self.barrier(),
+            (Kind::Word, word) if !is_name => self.word(token, word),
+            _ => self.operand(token),
+        }
+        Some(())
+    }
+
+    fn word(&mut self, token: &Token<'_>, word: &str) {
+        match word {
+            "for" => {
+                self.barrier();
+                self.change(|level| level.is_for = true);
+            }
+            "in" if self.levels.last().is_some_and(|level| level.is_for) => {
+                self.barrier();
+                self.change(|level| {
+                    level.is_for = false;
+                    level.items = Some(token.end());
+                });
+            }
+            // In a list comprehension the condition ends what is iterated; in a tag it is a ternary, which belongs.
+            "if" if self.levels.len() > 1 => self.end_items(token.at),
+            "if" | "else" | "or" | "and" | "not" | "is" | "in" => self.barrier(),
+            _ => self.operand(token),
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Level)) {
+        if let Some(level) = self.levels.last_mut() {
+            change(level);
+        }
+    }
+
+    fn at_start(&self) -> bool {
+        self.levels.last().is_some_and(|level| level.operand.is_none())
+    }
+
+    /// `token` belongs to the current operand.
+    fn operand(&mut self, token: &Token<'_>) {
+        self.change(|level| {
+            let start = level.operand.as_ref().map_or(token.at, |operand| operand.start);
+            level.operand = Some(start..token.end());
+        });
+    }
+
+    /// `~`: what stood before it is an operand, and so is what follows.
+    fn join(&mut self) {
+        self.wrap_operand();
+        self.change(|level| level.joined = true);
+    }
+
+    /// `*` and its like bind as tightly as `~`: they end a right operand, and belong to a left one.
+    fn factor(&mut self, token: &Token<'_>) {
+        if self.levels.last().is_some_and(|level| level.joined) {
+            self.barrier();
+        } else {
+            self.operand(token);
+        }
+    }
+
+    /// Anything that binds less tightly than `~`, or separates expressions.
+    fn barrier(&mut self) {
+        if self.levels.last().is_some_and(|level| level.joined) {
+            self.wrap_operand();
+        }
+        self.change(|level| {
+            level.operand = None;
+            level.joined = false;
+        });
+    }
+
+    fn wrap_operand(&mut self) {
+        if let Some(original) = self.levels.last_mut().and_then(|level| level.operand.take()) {
+            self.wraps.push(Wrap::new(original, TEXT));
+        }
+    }
+
+    fn end_items(&mut self, at: usize) {
+        self.barrier();
+        if let Some(start) = self.levels.last_mut().and_then(|level| level.items.take()) {
+            self.wraps.push(Wrap::new(start..at, ITEMS));
+        }
+    }
+
+    fn open_level(&mut self, token: &Token<'_>, closed_by: &'static str) {
+        self.operand(token);
+        self.levels.push(Level { closed_by, ..Level::default() });
+    }
+
+    fn close_level(&mut self, at: usize, bracket: &str) -> Option<()> {
+        self.end_items(at);
+        self.levels.pop().filter(|level| level.closed_by == bracket).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lexer::tokens;
+    use super::*;
+
+    fn strict(source: &str) -> Strict {
+        Strict::new(source, &tokens(source).unwrap()).unwrap()
+    }
+
+    /// The changed source with short filter names.
+    fn changed(source: &str) -> String {
+        strict(source).source.replace(TEXT, "T").replace(ITEMS, "I").replace(DEFINED, "D")
+    }
+
+    #[test]
+    fn wraps_what_is_printed() {
+        assert_eq!(changed("a {{ b }} {{-c.d|e(f=1)-}}"), "a {{ (b)|T  }} {{-((c.d)|D |e(f=1))|T -}}");
+        assert_eq!(changed("{{ a if b else c }}"), "{{ ((a)|D  if (b)|D  else (c)|D )|T  }}");
+        assert_eq!(changed("{{ <card title={a ~ b} /> }}"), "{{ (<card title={(a)|T  ~ (b)|T } />)|T  }}");
+        assert_eq!(
+            changed("{# {{ a }} #}{% raw %}{{ a }}{% endraw %}"),
+            "{# {{ a }} #}{% raw %}{{ a }}{% endraw %}"
+        );
+    }
+
+    #[test]
+    fn wraps_each_operand_of_a_concatenation() {
+        for (source, expected) in [
+            ("{% set x = a ~ b.c ~ 'd' %}", "{% set x = (a)|T  ~ (b.c)|T  ~ ('d')|T  %}"),
+            ("{% if not a ~ b == c %}", "{% if not (a)|T  ~ (b)|T  == (c)|D  %}"),
+            ("{% if a + b|x ~ c and d %}", "{% if (a)|D  + ((b)|D |x)|T  ~ (c)|T  and (d)|D  %}"),
+            ("{% if -a * -b ~ c ** 2 %}", "{% if (-(a)|D  * -(b)|D )|T  ~ ((c)|D  ** 2)|T  %}"),
+            ("{% if (a ~ b)|c ~ d[e ~ f] %}", "{% if (((a)|T  ~ (b)|T )|c)|T  ~ (d[(e)|T  ~ (f)|T ])|T  %}"),
+            ("{% if x|f(in=a ~ b, c=d) %}", "{% if (x)|D |f(in=(a)|T  ~ (b)|T , c=(d)|D ) %}"),
+            ("{% if {'a': b ~ c} %}", "{% if {'a': (b)|T  ~ (c)|T } %}"),
+            ("{% if a ~ data.in ~ b|or %}", "{% if (a)|T  ~ (data.in)|T  ~ ((b)|D |or)|T  %}"),
+        ] {
+            assert_eq!(changed(source), expected);
+        }
+    }
+
+    #[test]
+    fn wraps_what_is_iterated_or_spread() {
+        for (source, expected) in [
+            ("{% for a in b %}", "{% for a in( (b)|D )|I  %}"),
+            ("{% for k, v in b if c else d %}", "{% for k, v in( (b)|D  if (c)|D  else (d)|D )|I  %}"),
+            ("{% for a in b ~ c %}", "{% for a in( (b)|T  ~ (c)|T )|I  %}"),
+            (
+                "{% set x = [a for a in b if a in c] %}",
+                "{% set x = [(a)|D  for a in( (b)|D  )|I if (a)|D  in (c)|D ] %}",
+            ),
+            ("{% set x = [...a, ...b] %}", "{% set x = [...((a)|D )|I , ...((b)|D )|I ] %}"),
+            ("{% component c(a: String = 'x', ...rest) %}", "{% component c(a: String = 'x', ...rest) %}"),
+        ] {
+            assert_eq!(changed(source), expected);
+        }
+    }
+
+    #[test]
+    fn wraps_each_variable_that_is_not_asked_for() {
+        for (source, expected) in [
+            ("{% if a.b and not c is defined %}", "{% if (a.b)|D  and not c is defined %}"),
+            ("{% set x = data?.y or data[k].z %}", "{% set x = data?.y or (data[(k)|D ].z)|D  %}"),
+            ("{{ a | default(value=b) }}", "{{ (a | default(value=(b)|D ))|T  }}"),
+        ] {
+            assert_eq!(changed(source), expected);
+        }
+    }
+
+    #[test]
+    fn brackets_that_do_not_match_are_not_made_to() {
+        for source in ["{{ a) ~ (b }}", "{{ (a }}", "{{ a] }}", "{% if (a %}"] {
+            assert!(Strict::new(source, &tokens(source).unwrap()).is_none(), "{source}");
+        }
+    }
+
+    #[test]
+    fn every_place_maps_back_to_the_operators_text() {
+        let source = "x {% for a in b %}{{ a ~ cc }}{% endfor %} {{ dd|upper }}";
+        let strict = strict(source);
+        for name in ["cc", "dd", "upper", "endfor"] {
+            let at = strict.source.find(name).unwrap();
+            assert_eq!(strict.original(at).start, source.find(name).unwrap(), "{name}");
+        }
+        let whole = strict.source.rfind(TEXT).unwrap();
+        assert_eq!(source.get(strict.original(whole)), Some("dd|upper"));
+        let innermost = strict.expression(source.find("cc").unwrap()).unwrap();
+        assert_eq!(source.get(innermost), Some("cc"));
+    }
+}

@@ -1,0 +1,189 @@
+//! The house rules that a compiler does not hold: floors, sizes, who prints, who looks at a secret, and whose types
+//! stay behind which door. The table of floors is in `architecture/rules.rs`; docs/architecture.md tells why.
+
+#[path = "architecture/rules.rs"]
+mod rules;
+#[path = "architecture/source.rs"]
+mod source;
+
+use std::path::Path;
+
+use source::Source;
+
+/// Checks every source file against one rule.
+fn house(rule: fn(&Source) -> Vec<String>) {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let sources = Source::all(&src).unwrap_or_default();
+    assert!(sources.len() > 20, "{} sources found below {}", sources.len(), src.display());
+    let violations: Vec<_> = sources.iter().flat_map(rule).collect();
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+/// How often `rule` fires for a file of this text.
+fn fires(rule: fn(&Source) -> Vec<String>, path: &str, text: &str) -> usize {
+    rule(&Source::parse(path, text)).len()
+}
+
+#[test]
+fn modules_import_from_lower_floors_alone() {
+    house(rules::floors);
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    house(rules::introduction);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    house(rules::file_length);
+}
+
+#[test]
+fn no_function_is_too_long() {
+    house(rules::function_length);
+}
+
+#[test]
+fn only_cli_prints() {
+    house(rules::printing);
+}
+
+#[test]
+fn every_exposure_of_a_secret_has_a_reason() {
+    house(rules::exposing);
+}
+
+#[test]
+fn third_party_types_stay_behind_their_door() {
+    house(rules::doors);
+}
+
+#[test]
+fn the_floor_rule_fires_for_siblings_and_for_anything_above() {
+    let fires = |path, text| fires(rules::floors, path, text);
+    assert_eq!(fires("store/file.rs", "use crate::config::Limits;"), 0);
+    assert_eq!(fires("store/file.rs", "use crate::store::Fetched;"), 0);
+    assert_eq!(fires("store/file.rs", "use crate::sink::Sink;"), 1, "a sibling");
+    assert_eq!(fires("config.rs", "fn f() -> crate::sync::Pass {}"), 1, "inline");
+    assert_eq!(fires("net.rs", "use crate::{\n fault::{self, Fault}, plan,\n store::{Store, sink},\n};"), 2);
+    assert_eq!(fires("net.rs", "use crate::nowhere::X;"), 1, "no module of the table");
+    assert_eq!(fires("attic.rs", ""), 1, "a module without a floor");
+    assert_eq!(fires("admin/page.rs", "use crate::{status, store};"), 1, "admin must not see values");
+}
+
+#[test]
+fn the_floor_rule_follows_super_to_the_root() {
+    let fires = |path, text| fires(rules::floors, path, text);
+    assert_eq!(fires("net.rs", "use super::store::Store;"), 1);
+    assert_eq!(fires("net.rs", "mod tests { use super::store::Store; }"), 0, "net::store");
+    assert_eq!(fires("net.rs", "mod tests { use super::super::store::Store; }"), 1);
+    assert_eq!(fires("config/value.rs", "use super::store::StoreSpec;"), 0);
+    assert_eq!(fires("config/value.rs", "use super::super::store::Store;"), 1);
+}
+
+#[test]
+fn comments_and_literals_are_not_code() {
+    let text = r##"
+        //! [`crate::sync`]
+        /* crate::sync /* crate::app */ crate::cli */
+        const A: &str = "crate::sync \" crate::sync";
+        const B: &str = r#"crate::sync " crate::sync"#;
+        fn f<'a>(x: &'a str) -> char { '"' }
+        use crate::secret::Fields; // crate::sync
+    "##;
+    assert_eq!(fires(rules::floors, "net.rs", text), 0);
+    assert_eq!(
+        fires(rules::floors, "net.rs", &text.replace("// crate", "crate")),
+        1,
+        "code after literals is read"
+    );
+}
+
+#[test]
+fn the_introduction_rule_fires_for_a_file_that_starts_otherwise() {
+    assert_eq!(fires(rules::introduction, "net.rs", "//! Why.\n"), 0);
+    assert_eq!(fires(rules::introduction, "net.rs", "\n//! Why.\n"), 1);
+    assert_eq!(fires(rules::introduction, "net.rs", "use std::io;\n"), 1);
+    assert_eq!(fires(rules::introduction, "net.rs", ""), 1);
+}
+
+#[test]
+fn the_length_rules_fire_one_line_above_their_limit() {
+    assert_eq!(fires(rules::file_length, "net.rs", &"\n".repeat(500)), 0);
+    assert_eq!(fires(rules::file_length, "net.rs", &"\n".repeat(501)), 1);
+    let function =
+        |lines: usize| format!("fn f(x: [u8; 2])\nwhere\n{{{}}}\nfn g() {{}}", "\n".repeat(lines - 3));
+    assert_eq!(fires(rules::function_length, "net.rs", &function(80)), 0);
+    assert_eq!(fires(rules::function_length, "net.rs", &function(81)), 1);
+}
+
+#[test]
+fn a_function_without_a_body_has_no_length() {
+    let text = format!("trait T {{ fn f(&self);\n{} }}\ntype F = fn(u8);", "\n".repeat(100));
+    assert_eq!(fires(rules::function_length, "net.rs", &text), 0);
+}
+
+#[test]
+fn the_printing_rule_fires_outside_cli() {
+    for bad in [
+        "println!()",
+        "eprint!()",
+        "std::io::stdout()",
+        "io::stderr().lock()",
+        "use std::io::{self, stderr};",
+    ] {
+        assert_eq!(fires(rules::printing, "sync/pass.rs", bad), 1, "{bad}");
+        assert_eq!(fires(rules::printing, "cli/output.rs", bad), 0, "{bad}");
+    }
+    assert_eq!(fires(rules::printing, "telemetry/log.rs", "std::io::stderr"), 0);
+    assert_eq!(fires(rules::printing, "telemetry/log.rs", "std::io::stdout"), 1);
+    assert_eq!(
+        fires(rules::printing, "sync.rs", "command.stdout(x); format!(\"println!\"); print != old"),
+        0
+    );
+}
+
+#[test]
+fn the_printing_rule_leaves_tests_alone() {
+    let text = "#[cfg(test)]\nmod tests {\n fn f() { println!() }\n}\nfn g() { println!() }";
+    assert_eq!(fires(rules::printing, "sync.rs", text), 1);
+}
+
+#[test]
+fn the_expose_rule_asks_for_a_reason_at_each_statement() {
+    let fires = |text| fires(rules::exposing, "net.rs", text);
+    assert_eq!(fires("f(x.expose()); // EXPOSE: why"), 0);
+    assert_eq!(fires("// EXPOSE: why, told\n// on two lines\nlet y = f(\n  a,\n  x.expose(),\n);"), 0);
+    assert_eq!(fires("let y = x\n    // EXPOSE: why\n    .expose();"), 0);
+    assert_eq!(fires("f(x.expose());"), 1);
+    assert_eq!(fires("f(x.expose()); // EXPOSE:"), 1, "without a reason");
+    assert_eq!(fires("// EXPOSE: why\n\nf(x.expose());"), 1, "not directly above");
+    assert_eq!(fires("f(x.expose()); // EXPOSE: why\nf(y.expose());"), 1, "the next statement");
+    assert_eq!(fires("match z {\n A => x.expose(), // EXPOSE: why\n B => y.expose(),\n}"), 1, "the next arm");
+}
+
+#[test]
+fn the_expose_rule_leaves_tests_and_definitions_alone() {
+    assert_eq!(fires(rules::exposing, "net.rs", "fn expose(&self) {}"), 0);
+    assert_eq!(fires(rules::exposing, "net.rs", "#[cfg(test)]\nmod tests { fn f() { x.expose() } }"), 0);
+}
+
+#[test]
+fn the_door_rule_fires_for_use_and_for_paths() {
+    assert_eq!(fires(rules::doors, "store/vault/kv.rs", "use vaultrs::api;"), 0);
+    assert_eq!(fires(rules::doors, "store/vault.rs", "use vaultrs::api;"), 0);
+    assert_eq!(fires(rules::doors, "store/vaults.rs", "use vaultrs::api;"), 1);
+    assert_eq!(fires(rules::doors, "store.rs", "fn f() -> vaultrs::X {}"), 1);
+    assert_eq!(fires(rules::doors, "net/client.rs", "use reqwest::Client;"), 0);
+    assert_eq!(fires(rules::doors, "store/vault/kv.rs", "use reqwest::Client;"), 1);
+}
+
+#[test]
+fn a_file_behind_a_test_module_is_test_code() {
+    let sources = Source::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap_or_default();
+    let tests: Vec<_> =
+        sources.iter().filter(|source| source.is_test).map(|source| source.path.as_str()).collect();
+    assert!(tests.contains(&"template/tests.rs"), "{tests:?}");
+    assert!(!tests.contains(&"template/strict.rs"), "{tests:?}");
+}
