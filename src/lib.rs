@@ -18,6 +18,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod config;
 pub mod disk;
 pub mod fault;
 pub mod lifecycle;

@@ -1,0 +1,147 @@
+//! How a credential set logs in.
+
+use super::cursor::{Pass, Section};
+use super::{filling, kv};
+use crate::config::diagnostic::{Code, Diagnostic};
+use crate::config::store::{AuthSpec, Credential};
+use crate::secret::SecretText;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Token,
+    AppRole,
+}
+
+/// One credential as the file gives it.
+struct Given {
+    key: &'static str,
+    credential: Option<Credential>,
+    /// Whether the file has it, be it wrong.
+    is_there: bool,
+}
+
+/// The keys that say how somebody logs in.
+const KEYS: [&str; 8] =
+    ["authMethod", "token", "tokenFile", "roleId", "roleIdFile", "secretId", "secretIdFile", "authMount"];
+
+/// Whether `section` leaves logging in to its named credential sets: it says nothing of its own, nor does the
+/// environment. Then each secret of the store has to name one.
+pub(super) fn is_left_to_sets(section: &mut Section<'_>, pass: &Pass<'_>) -> bool {
+    for key in KEYS {
+        section.know(key);
+    }
+    let is_given = KEYS.iter().any(|key| section.has(key))
+        || ["token", "roleId"].iter().any(|key| section.gives(key, pass));
+    !is_given && section.has("credentials")
+}
+
+/// Compiles the auth keys of `section`: a store's own or those of a named credential set.
+pub(super) fn compile(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Option<AuthSpec> {
+    let stated =
+        section.choice("authMethod", &[("token", Method::Token), ("approle", Method::AppRole)], pass);
+    let token = given(section, "token", "tokenFile", pass);
+    let role_id = given(section, "roleId", "roleIdFile", pass);
+    let secret_id = given(section, "secretId", "secretIdFile", pass);
+    let mount = section.parsed("authMount", (Code::BadKey, "a mount"), kv::auth_mount, pass);
+    if stated.is_none() && section.has("authMethod") {
+        return None;
+    }
+    let Some(method) = stated.or_else(|| infer(section, &token, &role_id, &secret_id, pass)) else {
+        let hint = "give a token, tokenFile, or roleId with secretId; secretStore takes VAULT_TOKEN and the like too";
+        section.missing("authMethod", hint, pass);
+        return None;
+    };
+    match method {
+        Method::Token => {
+            for key in ["roleId", "roleIdFile", "secretId", "secretIdFile", "authMount"] {
+                section.ignore(key, "authMethod is token", pass);
+            }
+            Some(AuthSpec::Token { token: needed(token, section, pass)? })
+        }
+        Method::AppRole => {
+            for key in ["token", "tokenFile"] {
+                section.ignore(key, "authMethod is approle", pass);
+            }
+            let secret_id = secret_id.or_filled(section, pass);
+            let role_id = needed(role_id, section, pass)?;
+            Some(AuthSpec::AppRole {
+                mount: mount.unwrap_or_else(|| "approle".to_owned()),
+                role_id,
+                secret_id,
+            })
+        }
+    }
+}
+
+/// The method that the credentials speak of: those of the file first, then those of the environment.
+fn infer(
+    section: &Section<'_>,
+    token: &Given,
+    role_id: &Given,
+    secret_id: &Given,
+    pass: &Pass<'_>,
+) -> Option<Method> {
+    if token.is_there {
+        Some(Method::Token)
+    } else if role_id.is_there || secret_id.is_there {
+        Some(Method::AppRole)
+    } else if section.gives("token", pass) {
+        Some(Method::Token)
+    } else {
+        section.gives("roleId", pass).then_some(Method::AppRole)
+    }
+}
+
+/// Reads `key`, or the path of the file under `file_key`.
+fn given(section: &mut Section<'_>, key: &'static str, file_key: &'static str, pass: &mut Pass<'_>) -> Given {
+    let is_there = section.has(key) || section.has(file_key);
+    if section.has(key) && section.has(file_key) {
+        let message = format!("{key:?} and {file_key:?} exclude each other");
+        let conflict = Diagnostic::new(Code::ConflictingKeys, section.place_of(file_key), message);
+        pass.push(conflict.hint("keep one of them"));
+    }
+    let file = section.local_path(file_key, pass).map(Credential::File);
+    let value = if section.has(key) {
+        value(section, key, pass)
+    } else {
+        // Known, and the environment is asked later, when it is clear that this credential is needed.
+        section.know(key);
+        None
+    };
+    Given { key, credential: value.or(file), is_there }
+}
+
+/// The credential itself; no message shows anything of it.
+fn value(section: &mut Section<'_>, key: &'static str, pass: &mut Pass<'_>) -> Option<Credential> {
+    let text = section.text(key, pass)?;
+    let (message, hint) = if text.value.is_empty() {
+        (format!("{key:?} is empty"), "is the variable it is taken from set?")
+    } else if text.value.contains(char::is_control) {
+        (format!("{key:?} holds a control character"), "is there a newline at its end?")
+    } else {
+        return Some(Credential::Value(SecretText::new(text.value.into_owned())));
+    };
+    pass.push(Diagnostic::new(Code::BadValue, section.place_of(key), message).hint(hint));
+    None
+}
+
+fn needed(given: Given, section: &Section<'_>, pass: &mut Pass<'_>) -> Option<Credential> {
+    let (key, is_there) = (given.key, given.is_there);
+    let is_given = section.gives(key, pass);
+    let credential = given.or_filled(section, pass);
+    if credential.is_none() && !is_there && !is_given {
+        let hint = format!("set {key}, {key}File, or for secretStore the variable that fills it");
+        section.missing(key, &hint, pass);
+    }
+    credential
+}
+
+impl Given {
+    /// What the file gives, else what the environment gives.
+    fn or_filled(self, section: &Section<'_>, pass: &mut Pass<'_>) -> Option<Credential> {
+        if self.is_there || !section.gives(self.key, pass) {
+            return self.credential;
+        }
+        filling::credential(self.key, section.place_of(self.key), pass)
+    }
+}

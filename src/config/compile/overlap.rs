@@ -1,0 +1,95 @@
+//! Two outputs must not meet: neither on one path, nor one below the other. Nor may an output replace what is read.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::cursor::Pass;
+use crate::config::diagnostic::{Code, Diagnostic, Place};
+use crate::disk::TargetPath;
+
+/// Every path that any secret writes, in the order of the file.
+#[derive(Default)]
+pub(super) struct Outputs {
+    outputs: Vec<Output>,
+    secret: usize,
+}
+
+struct Output {
+    target: TargetPath,
+    kind: Kind,
+    secret: usize,
+    place: Place,
+}
+
+/// What is written at a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Directory,
+}
+
+impl Outputs {
+    /// What is added from now on belongs to the next secret.
+    pub(super) fn begin_secret(&mut self) {
+        self.secret += 1;
+    }
+
+    pub(super) fn add(&mut self, target: TargetPath, kind: Kind, place: Place) {
+        self.outputs.push(Output { target, kind, secret: self.secret, place });
+    }
+
+    /// Reports every output that meets an earlier one, or a file that the program reads.
+    pub(super) fn check(&self, pass: &mut Pass<'_>) {
+        self.check_inputs(pass);
+        let mut first = HashMap::<&Path, &Output>::with_capacity(self.outputs.len());
+        for output in &self.outputs {
+            match first.get(output.target.as_path()) {
+                Some(earlier) => pass.push(output.duplicates(earlier)),
+                None => drop(first.insert(output.target.as_path(), output)),
+            }
+        }
+        for inner in &self.outputs {
+            let above = inner.target.as_path().ancestors().skip(1).find_map(|path| first.get(path));
+            pass.report.diagnostics.extend(above.and_then(|outer| inner.is_below(outer)));
+        }
+    }
+
+    fn check_inputs(&self, pass: &mut Pass<'_>) {
+        let inputs: HashMap<_, _> = pass.inputs.iter().map(|(name, path)| (path, name)).collect();
+        for output in &self.outputs {
+            if let Some(name) = inputs.get(&output.target) {
+                let message = format!("this is the path of {name}, which would be overwritten");
+                pass.report.push(Diagnostic::new(Code::PathConflict, output.place.clone(), message));
+            }
+        }
+    }
+}
+
+impl Output {
+    fn duplicates(&self, earlier: &Self) -> Diagnostic {
+        let message = format!("this is the path of {} too", earlier.name());
+        Diagnostic::new(Code::DuplicatePath, self.place.clone(), message)
+            .hint("give each output its own path")
+    }
+
+    /// A secret may put a file into its own directory.
+    fn is_below(&self, outer: &Self) -> Option<Diagnostic> {
+        if outer.kind == Kind::Directory && self.kind == Kind::File && self.secret == outer.secret {
+            return None;
+        }
+        let message = match outer.kind {
+            Kind::File => format!("{} is a file and cannot be the parent of this path", outer.name()),
+            Kind::Directory => format!(
+                "this lies in the directory of {}, which holds the fields of that secret alone",
+                outer.name()
+            ),
+        };
+        Some(Diagnostic::new(Code::PathConflict, self.place.clone(), message).hint("choose a path elsewhere"))
+    }
+
+    fn name(&self) -> String {
+        let line =
+            self.place.position.map(|position| format!(" (line {})", position.line)).unwrap_or_default();
+        format!("{}{line}", self.place.path)
+    }
+}

@@ -1,0 +1,154 @@
+//! `template`: the engine, and the templates of `template.data` by name.
+
+use super::cursor::{Pass, Section};
+use super::go;
+use crate::config::diagnostic::{Code, Diagnostic, Place, Position};
+use crate::config::value::{Node, Style};
+use crate::template::{CompileError, Template};
+
+/// `template.engine`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    Tera,
+    Go,
+}
+
+/// `template` of one secret.
+#[derive(Default)]
+pub(super) struct Templates {
+    engine: Option<Engine>,
+    entries: Vec<Named>,
+    /// Whether `engine` is wrong and has been reported: templates are not judged then.
+    is_refused: bool,
+}
+
+/// One entry of `template.data`.
+struct Named {
+    name: String,
+    place: Place,
+    /// Nothing when it does not compile.
+    template: Option<Template>,
+    is_used: bool,
+}
+
+impl Templates {
+    pub(super) fn compile(secret: &mut Section<'_>, pass: &mut Pass<'_>) -> Self {
+        let Some(mut section) = secret.child("template", pass) else { return Self::default() };
+        let engine = section.choice("engine", &[("tera", Engine::Tera), ("go", Engine::Go)], pass);
+        if engine == Some(Engine::Go) {
+            let refused =
+                Diagnostic::new(Code::EngineGoUnsupported, section.place_of("engine"), go::UNSUPPORTED);
+            pass.push(refused.hint(go::HINT));
+        }
+        let is_refused = section.has("engine") && engine != Some(Engine::Tera);
+        let mut templates = Self { engine, entries: Vec::new(), is_refused };
+        if let Some(data) = section.child("data", pass) {
+            for (entry, place) in data.templates(pass) {
+                let template = templates.template(&entry.node, place.clone(), pass);
+                templates.entries.push(Named { name: entry.key.clone(), place, template, is_used: false });
+            }
+        }
+        section.finish(pass);
+        templates
+    }
+
+    /// Compiles one text as a template.
+    pub(super) fn template(&self, node: &Node, place: Place, pass: &mut Pass<'_>) -> Option<Template> {
+        let source = node.scalar()?.text();
+        if self.is_refused {
+            return None;
+        }
+        if let Some(action) = go::find(source).filter(|_| self.engine.is_none()) {
+            let message = format!("{:?} is a Go template", action.text);
+            let hint = match action.in_tera() {
+                Some(spelling) => format!("write {spelling}, or say \"engine: tera\" if it is Tera already"),
+                None => go::HINT.to_owned(),
+            };
+            pass.push(
+                Diagnostic::new(Code::EngineGoUnsupported, place, format!("{message}: {}", go::UNSUPPORTED))
+                    .hint(hint),
+            );
+            return None;
+        }
+        match Template::compile(source) {
+            Ok(template) => Some(template),
+            Err(error) => {
+                let place = Place { position: Some(position_in(node, &error)), ..place };
+                pass.push(Diagnostic::new(Code::TemplateSyntax, place, error.message));
+                None
+            }
+        }
+    }
+
+    /// The entry called `name`, if there is one that compiles.
+    pub(super) fn named(&mut self, name: &str) -> Option<Template> {
+        let index = self.entries.iter().position(|entry| entry.name == name)?;
+        self.at(index)
+    }
+
+    /// The entry at `index`, in the order of the document.
+    pub(super) fn at(&mut self, index: usize) -> Option<Template> {
+        let entry = self.entries.get_mut(index)?;
+        entry.is_used = true;
+        entry.template.clone()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Warns of entries that no file takes.
+    pub(super) fn warn_of_unused(&self, pass: &mut Pass<'_>) {
+        for entry in self.entries.iter().filter(|entry| !entry.is_used) {
+            let message = format!("no file has \"key: {}\": this template is never rendered", entry.name);
+            pass.push(Diagnostic::new(Code::UnusedTemplate, entry.place.clone(), message));
+        }
+    }
+}
+
+/// Where in the file the engine's line and column are, as far as the style of the text lets one tell.
+fn position_in(node: &Node, error: &CompileError) -> Position {
+    let start = node.position;
+    let (Some(scalar), Some(line)) = (node.scalar(), error.line) else { return start };
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let (line, column) = (number(line), error.column.map_or(1, number));
+    match scalar.style() {
+        Style::Literal => {
+            let blank = scalar.text().bytes().take_while(|byte| *byte == b'\n').count();
+            Position {
+                line: (start.line + line).saturating_sub(number(blank) + 1),
+                column: start.column + column - 1,
+            }
+        }
+        Style::Plain if line == 1 => Position { column: start.column + column - 1, ..start },
+        Style::Quoted if line == 1 => Position { column: start.column + column, ..start },
+        _ => start,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::value;
+
+    fn position(yaml: &str, line: usize, column: Option<usize>) -> (u32, u32) {
+        let root = value::parse(yaml).unwrap();
+        let node = &root.entries().unwrap()[0].node;
+        let error = CompileError { line: Some(line), column, message: String::new() };
+        let Position { line, column } = position_in(node, &error);
+        (line, column)
+    }
+
+    #[test]
+    fn errors_of_the_engine_are_found_in_the_file() {
+        assert_eq!(position("a: |\n  one\n  two {{\n", 2, Some(5)), (3, 7));
+        assert_eq!(position("a: |\n\n  one\n  two {{\n", 3, Some(5)), (4, 7));
+        assert_eq!(position("a: '{{ x'\n", 1, Some(3)), (1, 7));
+        assert_eq!(position("a: x {{ y\n", 1, Some(3)), (1, 6));
+        assert_eq!(position("a: >\n  one\n  two\n", 2, Some(1)), (2, 3));
+    }
+}

@@ -1,0 +1,132 @@
+//! TLS settings of a store. The files must be there and be usable: a server that cannot be verified is better found
+//! out now.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::cursor::{Pass, Section};
+use crate::config::diagnostic::{Code, Diagnostic};
+use crate::config::env::parse_bool;
+use crate::net::{Address, ClientCertificate, TlsSettings, check_tls};
+
+/// Reads the `tls…` keys; their files are tried out unless `address` makes no use of them.
+pub(super) fn compile(
+    section: &mut Section<'_>,
+    address: Option<&Address>,
+    pass: &mut Pass<'_>,
+) -> TlsSettings {
+    let settings = TlsSettings {
+        ca_cert: existing(section, "tlsCACert", is_readable_file, pass),
+        ca_path: existing(section, "tlsCAPath", is_readable_directory, pass),
+        client: client(section, pass),
+        server_name: server_name(section, pass),
+        skip_verify: skip_verify(section, pass),
+    };
+    if matches!(address, Some(Address::Http(url)) if url.scheme() == "https") {
+        check_roots(&settings, section, pass);
+        check_client(&settings, section, pass);
+    }
+    settings
+}
+
+/// With `tlsSkipVerify` the roots are never read.
+fn check_roots(settings: &TlsSettings, section: &Section<'_>, pass: &mut Pass<'_>) {
+    let TlsSettings { ca_cert, ca_path, skip_verify, .. } = settings.clone();
+    let key = if ca_cert.is_some() { "tlsCACert" } else { "tlsCAPath" };
+    if let Some(path) = ca_cert.clone().or(ca_path.clone()).filter(|_| !skip_verify) {
+        check(&TlsSettings { ca_cert, ca_path, ..TlsSettings::default() }, &[(key, &path)], section, pass);
+    }
+}
+
+fn check_client(settings: &TlsSettings, section: &Section<'_>, pass: &mut Pass<'_>) {
+    if let Some(client) = &settings.client {
+        let paths = [("tlsClientCert", client.certificate.as_path()), ("tlsClientKey", client.key.as_path())];
+        let client = Some(client.clone());
+        check(&TlsSettings { client, skip_verify: true, ..TlsSettings::default() }, &paths, section, pass);
+    }
+}
+
+/// Tries `settings` out, of which the keys of `paths` gave the files. The path in the message tells which one it is;
+/// it is shown as the file has it.
+fn check(
+    settings: &TlsSettings,
+    paths: &[(&'static str, &Path)],
+    section: &Section<'_>,
+    pass: &mut Pass<'_>,
+) {
+    let Err(error) = check_tls(settings) else { return };
+    let mut message = error.cause().to_owned();
+    let is_named = |(_, path): &&(&str, &Path)| error.cause().contains(&*path.to_string_lossy());
+    let named = paths.iter().rfind(is_named).or(paths.first()).map_or("tlsCACert", |(key, _)| key);
+    for (key, path) in paths {
+        message = message.replace(&*path.to_string_lossy(), &section.shown_path(key, path, pass));
+    }
+    pass.push(Diagnostic::new(Code::BadTls, section.place_of(named), message).hint(error.remedy()));
+}
+
+fn client(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Option<ClientCertificate> {
+    let keys = ["tlsClientCert", "tlsClientKey"];
+    let [has_certificate, has_key] = keys.map(|key| section.gives(key, pass));
+    let certificate = existing(section, "tlsClientCert", is_readable_file, pass);
+    let key = existing(section, "tlsClientKey", is_readable_file, pass);
+    if has_certificate != has_key {
+        let absent = if has_certificate { "tlsClientKey" } else { "tlsClientCert" };
+        section.missing(absent, "a client certificate and its key go together", pass);
+    }
+    Some(ClientCertificate { certificate: certificate?, key: key? })
+}
+
+fn server_name(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Option<String> {
+    let parse = |text: &str| match url::Host::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("the certificate's name is meant, without scheme and port"),
+    };
+    section.parsed("tlsServerName", (Code::BadValue, "a host name"), parse, pass)
+}
+
+fn skip_verify(section: &mut Section<'_>, pass: &mut Pass<'_>) -> bool {
+    let key = "tlsSkipVerify";
+    let skip = if section.has(key) {
+        section.boolean(key, pass)
+    } else {
+        // The variable takes the words that the official clients take, and no others.
+        section.parsed(key, (Code::BadVariable, "true or false"), |text| parse_bool(text).ok_or(""), pass)
+    };
+    if skip == Some(true) {
+        let message = "the server's certificate is not checked: anybody on the way can read the secrets";
+        let warning = Diagnostic::new(Code::SkipVerify, section.place_of(key), message);
+        pass.push(warning.hint("name the server's CA in tlsCACert"));
+    }
+    skip.unwrap_or(false)
+}
+
+fn existing(
+    section: &mut Section<'_>,
+    key: &'static str,
+    check: fn(&Path) -> io::Result<()>,
+    pass: &mut Pass<'_>,
+) -> Option<PathBuf> {
+    let path = section.local_path(key, pass)?;
+    if let Err(error) = check(&path) {
+        let message = format!("{} cannot be read: {error}", section.shown_path(key, &path, pass));
+        pass.push(Diagnostic::new(Code::UnreadableFile, section.place_of(key), message));
+        return None;
+    }
+    Some(path)
+}
+
+fn is_readable_file(path: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is a pipe, a socket or a device"));
+    }
+    File::open(path).map(drop)
+}
+
+fn is_readable_directory(path: &Path) -> io::Result<()> {
+    fs::read_dir(path).map(drop)
+}

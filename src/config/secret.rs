@@ -1,0 +1,126 @@
+//! Secrets as configured: what one entry of `secrets` says.
+
+use std::time::Duration;
+
+use crate::disk::{FileMode, Owner, TargetPath};
+use crate::name::{CredentialsName, SecretName, StoreName};
+use crate::template::{Format, Template};
+
+/// One entry of `secrets`, resolved against the store's defaults.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SecretSpec {
+    /// Unique.
+    pub name: SecretName,
+    /// A store that exists.
+    pub store: StoreName,
+    /// What to read there.
+    pub source: Source,
+    /// When to read it again.
+    pub refresh: Refresh,
+    /// Whether readiness waits for it.
+    pub required: bool,
+    /// What to do with the files when the source is gone.
+    pub deletion_policy: DeletionPolicy,
+    /// Older than this is not ready.
+    pub max_staleness: Option<Duration>,
+    /// `files`.
+    pub files: Vec<FileSpec>,
+    /// `directory`.
+    pub directory: Option<DirectorySpec>,
+}
+
+/// What a secret reads; two secrets of one store with equal sources share a request.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Source {
+    /// A named credential set of the store; `None` is the store's own.
+    pub credentials: Option<CredentialsName>,
+    /// The namespace of the read, resolved: `None` is the root namespace.
+    pub namespace: Option<String>,
+    /// KV mount without slashes at its ends; empty for `provider: file`.
+    pub mount: String,
+    /// Path below the mount, without `data/`: no empty, `.` or `..` segment.
+    pub key: String,
+    /// KV version of the mount.
+    pub kv_version: KvVersion,
+    /// A pinned KV v2 version, at least 1; `None` is the newest.
+    pub version: Option<u64>,
+}
+
+/// `kvVersion`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum KvVersion {
+    /// KV v1.
+    V1,
+    /// KV v2.
+    V2,
+    /// Ask the server once per mount.
+    Auto,
+}
+
+/// `refreshInterval`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refresh {
+    /// This long after a success, jitter aside.
+    Every(Duration),
+    /// `"0"`: once; after the first success only a reload or SIGUSR1 reads it again.
+    Once,
+}
+
+/// `deletionPolicy`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeletionPolicy {
+    /// Keep the files.
+    Retain,
+    /// Remove the files.
+    Delete,
+}
+
+/// One entry of `files`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FileSpec {
+    /// Where it is written.
+    pub target: TargetPath,
+    /// What is written.
+    pub content: Content,
+    /// `decoding: base64`: the text is base64 and the file gets the bytes.
+    pub decoding: Decoding,
+    /// `mode`.
+    pub mode: FileMode,
+    /// `owner` and `group`.
+    pub owner: Owner,
+    /// `inPlace: true`: rewritten, not replaced; for bind-mounted single files.
+    pub in_place: bool,
+}
+
+/// Where a file's content comes from.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Content {
+    /// A template: the file's own, or the entry of `template.data` that `key` names.
+    Template(Template),
+    /// One raw field.
+    Field(String),
+    /// All fields in one document.
+    Format(Format),
+}
+
+/// `decoding`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Decoding {
+    /// Written as it is.
+    None,
+    /// Standard or URL-safe alphabet, padding optional, white space ignored.
+    Base64,
+}
+
+/// `directory`: one file per field.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DirectorySpec {
+    /// The directory; each field becomes the file of its name in it.
+    pub path: TargetPath,
+    /// Mode of each file.
+    pub mode: FileMode,
+    /// Mode of the directory when it is made.
+    pub directory_mode: FileMode,
+    /// Owner of files and directory.
+    pub owner: Owner,
+}

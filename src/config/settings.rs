@@ -1,0 +1,368 @@
+//! Process settings: how the program runs, apart from what it keeps in sync. A flag comes before the environment, the
+//! environment before the default; a variable that is set to nothing counts as not set.
+
+mod place;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::diagnostic::{Code, Diagnostic, Place, Report};
+use super::duration;
+use super::env::{Env, parse_bool};
+use crate::backoff::BackoffSettings;
+
+pub use place::config_path;
+
+const STATUS_IN_RUNTIME_DIRECTORY: &str = "secrets-sync/status.json";
+const STATUS_FILE: &str = "/run/secrets-sync/status.json";
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+const REFRESH_JITTER: f64 = 0.1;
+
+/// Everything the environment and the flags say about the process.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Settings {
+    /// `LOG_LEVEL`.
+    pub log_level: LogLevel,
+    /// `LOG_FORMAT`.
+    pub log_format: LogFormat,
+    /// `STATUS_FILE`.
+    pub status_file: PathBuf,
+    /// `INITIAL_BACKOFF`, `MAX_BACKOFF`, `BACKOFF_MULTIPLIER`.
+    pub backoff: BackoffSettings,
+    /// `REFRESH_JITTER`: a wait is the interval times something between 1 minus this and 1; 0 up to below 1.
+    pub refresh_jitter: f64,
+    /// `SHUTDOWN_TIMEOUT`: how long passes may go on after a signal.
+    pub shutdown_timeout: Duration,
+}
+
+/// `LOG_LEVEL`: the least important events that are logged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogLevel {
+    /// Everything, third-party crates included.
+    Trace,
+    /// Unchanged refreshes too.
+    Debug,
+    /// What the operator did or got.
+    Info,
+    /// What is degraded.
+    Warn,
+    /// What needs somebody.
+    Error,
+}
+
+/// `LOG_FORMAT`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What flags say; each comes before its variable.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Overrides {
+    /// `--log-level`.
+    pub log_level: Option<String>,
+    /// `--log-format`.
+    pub log_format: Option<String>,
+    /// `--status-file`.
+    pub status_file: Option<String>,
+    /// `--initial-backoff`.
+    pub initial_backoff: Option<String>,
+    /// `--max-backoff`.
+    pub max_backoff: Option<String>,
+    /// `--backoff-multiplier`.
+    pub backoff_multiplier: Option<String>,
+    /// `--refresh-jitter`.
+    pub refresh_jitter: Option<String>,
+    /// `--shutdown-timeout`.
+    pub shutdown_timeout: Option<String>,
+}
+
+impl Settings {
+    /// Reads flags and environment; a relative status file starts at `working_directory`.
+    ///
+    /// # Errors
+    /// Every value that is refused, each named by its variable or flag and never shown.
+    pub fn from_env(overrides: &Overrides, env: &Env, working_directory: &Path) -> Result<Self, Report> {
+        let mut source = Source { env, report: Report::new("settings") };
+        let Overrides { log_level, log_format, status_file, .. } = overrides;
+        let Overrides { refresh_jitter, shutdown_timeout, .. } = overrides;
+        let settings = Self {
+            log_level: source.value("LOG_LEVEL", log_level.as_ref(), LEVELS, level).unwrap_or(LogLevel::Info),
+            log_format: source
+                .value("LOG_FORMAT", log_format.as_ref(), FORMATS, format)
+                .unwrap_or(LogFormat::Auto),
+            status_file: source.status_file(status_file.as_ref(), working_directory),
+            backoff: source.backoff(overrides),
+            refresh_jitter: source
+                .value("REFRESH_JITTER", refresh_jitter.as_ref(), "a number from 0 up to below 1", jitter)
+                .unwrap_or(REFRESH_JITTER),
+            shutdown_timeout: source
+                .value("SHUTDOWN_TIMEOUT", shutdown_timeout.as_ref(), A_DURATION, any_duration)
+                .unwrap_or(SHUTDOWN_TIMEOUT),
+        };
+        source.check_reserved();
+        if source.report.is_empty() { Ok(settings) } else { Err(source.report) }
+    }
+}
+
+const LEVELS: &str = "trace, debug, info, warn or error";
+const FORMATS: &str = "auto, text or json";
+const A_DURATION: &str = "a duration such as 30s or 5m";
+
+/// Reads one variable after the other and keeps what is wrong.
+struct Source<'e> {
+    env: &'e Env,
+    report: Report,
+}
+
+impl Source<'_> {
+    /// The value of `flag`, else of `variable`; nothing when there is none or it is refused. `takes` says what it takes.
+    fn value<T>(
+        &mut self,
+        variable: &str,
+        flag: Option<&String>,
+        takes: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text =
+            flag.map(String::as_str).or_else(|| self.env.value(variable).filter(|text| !text.is_empty()));
+        let parsed = text.and_then(parse);
+        if parsed.is_none() && (text.is_some() || self.env.is_not_text(variable)) {
+            let name = match flag {
+                Some(_) => format!("--{}", variable.to_lowercase().replace('_', "-")),
+                None => variable.to_owned(),
+            };
+            self.refuse(name, format!("takes {takes}"));
+        }
+        parsed
+    }
+
+    fn refuse(&mut self, name: String, message: String) {
+        let place = Place { path: name, position: None };
+        self.report.push(Diagnostic::new(Code::BadVariable, place, message));
+    }
+
+    /// Variables of parts that this version does not have. A wrong value is refused all the same: it would be a
+    /// surprise of the next version.
+    fn check_reserved(&mut self) {
+        for variable in ["WATCH_CONFIG", "ENABLE_METRICS", "ENABLE_TRACING"] {
+            self.value(variable, None, "true or false", parse_bool);
+        }
+        self.value("METRICS_ADDR", None, "an IP address such as 127.0.0.1, 0.0.0.0 or ::1", ip);
+        self.value("METRICS_PORT", None, "a port from 0 to 65535", |text| text.parse::<u16>().ok());
+        self.value("CIRCUIT_BREAKER_MAX_REQUESTS", None, "a whole number from 1", |text| {
+            text.parse::<NonZeroU32>().ok()
+        });
+        for variable in ["CIRCUIT_BREAKER_INTERVAL", "CIRCUIT_BREAKER_TIMEOUT"] {
+            self.value(variable, None, A_DURATION, any_duration);
+        }
+    }
+
+    fn status_file(&mut self, flag: Option<&String>, working_directory: &Path) -> PathBuf {
+        let parse =
+            |text: &str| (!text.contains('\0') && !text.is_empty()).then(|| working_directory.join(text));
+        let default = || match self.env.value("XDG_RUNTIME_DIR").map(Path::new) {
+            // The XDG specification has relative ones ignored.
+            Some(directory) if directory.is_absolute() => directory.join(STATUS_IN_RUNTIME_DIRECTORY),
+            _ => PathBuf::from(STATUS_FILE),
+        };
+        let default = default();
+        self.value("STATUS_FILE", flag, "the path of a file", parse).unwrap_or(default)
+    }
+
+    /// Where only one of the ceilings is given, it pulls the default of the other along.
+    fn backoff(&mut self, overrides: &Overrides) -> BackoffSettings {
+        let Overrides { initial_backoff, max_backoff, backoff_multiplier, .. } = overrides;
+        let default = BackoffSettings::default();
+        let takes = "a duration above 0, such as 1s";
+        let initial = self.value("INITIAL_BACKOFF", initial_backoff.as_ref(), takes, some_time);
+        let max = self.value("MAX_BACKOFF", max_backoff.as_ref(), takes, some_time);
+        let takes = "a number from 1 to 100";
+        let multiplier = self.value("BACKOFF_MULTIPLIER", backoff_multiplier.as_ref(), takes, multiplier);
+        if let (Some(initial), Some(max)) = (initial, max)
+            && max < initial
+        {
+            self.refuse("MAX_BACKOFF".to_owned(), "must not be below INITIAL_BACKOFF".to_owned());
+        }
+        BackoffSettings {
+            initial: initial.unwrap_or(default.initial.min(max.unwrap_or(default.max))),
+            max: max.unwrap_or(default.max.max(initial.unwrap_or(default.initial))),
+            multiplier: multiplier.unwrap_or(default.multiplier),
+        }
+    }
+}
+
+fn level(text: &str) -> Option<LogLevel> {
+    match text.to_ascii_lowercase().as_str() {
+        "trace" => Some(LogLevel::Trace),
+        "debug" => Some(LogLevel::Debug),
+        "info" => Some(LogLevel::Info),
+        "warn" | "warning" => Some(LogLevel::Warn),
+        "error" => Some(LogLevel::Error),
+        _ => None,
+    }
+}
+
+fn format(text: &str) -> Option<LogFormat> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Some(LogFormat::Auto),
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    }
+}
+
+/// An address; with brackets too, as people write IPv6.
+fn ip(text: &str) -> Option<IpAddr> {
+    if text == "localhost" {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
+    text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse().ok()
+}
+
+fn any_duration(text: &str) -> Option<Duration> {
+    duration::parse(text).ok()
+}
+
+fn some_time(text: &str) -> Option<Duration> {
+    any_duration(text).filter(|duration| !duration.is_zero())
+}
+
+fn multiplier(text: &str) -> Option<f32> {
+    text.parse().ok().filter(|factor| (1.0..=100.0).contains(factor))
+}
+
+fn jitter(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|share| (0.0..1.0).contains(share))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> Result<Settings, Report> {
+        Settings::from_env(&Overrides::default(), &Env::from_pairs(pairs.iter().copied()), Path::new("/work"))
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let settings = settings(&[("LOG_LEVEL", "")]).unwrap();
+        assert_eq!((settings.log_level, settings.log_format), (LogLevel::Info, LogFormat::Auto));
+        assert_eq!(settings.status_file, Path::new("/run/secrets-sync/status.json"));
+        assert_eq!(settings.backoff, BackoffSettings::default());
+        assert!((settings.refresh_jitter - 0.1).abs() < f64::EPSILON);
+        assert_eq!(settings.shutdown_timeout, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let settings = settings(&[
+            ("LOG_LEVEL", "DEBUG"),
+            ("LOG_FORMAT", "json"),
+            ("STATUS_FILE", "status"),
+            ("INITIAL_BACKOFF", "2s"),
+            ("MAX_BACKOFF", "1m"),
+            ("BACKOFF_MULTIPLIER", "1.5"),
+            ("REFRESH_JITTER", "0"),
+            ("SHUTDOWN_TIMEOUT", "0"),
+        ])
+        .unwrap();
+        assert_eq!((settings.log_level, settings.log_format), (LogLevel::Debug, LogFormat::Json));
+        assert_eq!(settings.status_file, Path::new("/work/status"));
+        let (initial, max) = (Duration::from_secs(2), Duration::from_secs(60));
+        assert_eq!(settings.backoff, BackoffSettings { initial, max, multiplier: 1.5 });
+        assert_eq!((settings.refresh_jitter.to_bits(), settings.shutdown_timeout), (0, Duration::ZERO));
+    }
+
+    #[test]
+    fn every_bad_value_is_named_and_none_is_shown() {
+        let variables = [
+            "LOG_LEVEL",
+            "LOG_FORMAT",
+            "WATCH_CONFIG",
+            "ENABLE_METRICS",
+            "ENABLE_TRACING",
+            "METRICS_ADDR",
+            "METRICS_PORT",
+            "CIRCUIT_BREAKER_MAX_REQUESTS",
+            "CIRCUIT_BREAKER_INTERVAL",
+            "CIRCUIT_BREAKER_TIMEOUT",
+            "INITIAL_BACKOFF",
+            "MAX_BACKOFF",
+            "BACKOFF_MULTIPLIER",
+            "REFRESH_JITTER",
+            "SHUTDOWN_TIMEOUT",
+        ];
+        let report = settings(&variables.map(|name| (name, "hunter2"))).unwrap_err();
+        let named: Vec<_> = report.diagnostics.iter().map(|one| one.place.path.as_str()).collect();
+        assert!(variables.iter().all(|name| named.contains(name)), "{report}");
+        assert_eq!(named.len(), variables.len());
+        assert!(!report.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn numbers_outside_their_range_are_refused() {
+        for (name, value) in [
+            ("BACKOFF_MULTIPLIER", "0.5"),
+            ("BACKOFF_MULTIPLIER", "NaN"),
+            ("REFRESH_JITTER", "1"),
+            ("REFRESH_JITTER", "-0.1"),
+            ("METRICS_PORT", "65536"),
+            ("CIRCUIT_BREAKER_MAX_REQUESTS", "0"),
+            ("INITIAL_BACKOFF", "0"),
+            ("SHUTDOWN_TIMEOUT", "30"),
+        ] {
+            assert!(settings(&[(name, value)]).is_err(), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn one_ceiling_of_the_backoff_pulls_the_other_along() {
+        let low = settings(&[("MAX_BACKOFF", "200ms")]).unwrap().backoff;
+        assert_eq!(low.initial, Duration::from_millis(200));
+        let high = settings(&[("INITIAL_BACKOFF", "10m")]).unwrap().backoff;
+        assert_eq!(high.max, Duration::from_secs(600));
+        assert!(settings(&[("INITIAL_BACKOFF", "2s"), ("MAX_BACKOFF", "1s")]).is_err());
+    }
+
+    #[test]
+    fn a_flag_comes_before_its_variable_and_errors_name_the_flag() {
+        let env = Env::from_pairs([("LOG_LEVEL", "nonsense")]);
+        let flag = |text: &str| Overrides { log_level: Some(text.to_owned()), ..Overrides::default() };
+        assert_eq!(
+            Settings::from_env(&flag("warn"), &env, Path::new("/")).unwrap().log_level,
+            LogLevel::Warn
+        );
+        let report = Settings::from_env(&flag("loud"), &env, Path::new("/")).unwrap_err();
+        assert_eq!(report.diagnostics[0].place.path, "--log-level");
+    }
+
+    #[test]
+    fn the_status_file_goes_to_the_runtime_directory() {
+        let status = |directory| settings(&[("XDG_RUNTIME_DIR", directory)]).unwrap().status_file;
+        assert_eq!(status("/run/user/7"), Path::new("/run/user/7/secrets-sync/status.json"));
+        assert_eq!(status("relative"), Path::new("/run/secrets-sync/status.json"));
+    }
+
+    #[test]
+    fn variables_of_later_versions_have_no_effect_when_they_are_right() {
+        let pairs = [
+            ("WATCH_CONFIG", "1"),
+            ("ENABLE_METRICS", "false"),
+            ("ENABLE_TRACING", "True"),
+            ("METRICS_ADDR", "[::1]"),
+            ("METRICS_PORT", "0"),
+            ("CIRCUIT_BREAKER_MAX_REQUESTS", "3"),
+            ("CIRCUIT_BREAKER_INTERVAL", "60s"),
+            ("CIRCUIT_BREAKER_TIMEOUT", "30s"),
+        ];
+        assert_eq!(settings(&pairs).unwrap(), settings(&[]).unwrap());
+    }
+}

@@ -1,0 +1,234 @@
+//! Secrets and what they write.
+
+use crate::config::secret::Decoding;
+
+use super::*;
+
+/// One secret with these keys, in flow style.
+fn secret(keys: &str) -> String {
+    format!("{STORE}secrets:\n  - {{name: a, key: k, {keys}}}\n")
+}
+
+fn files(files: &str) -> String {
+    secret(&format!("files: [{files}]"))
+}
+
+#[test]
+fn a_file_says_in_one_way_what_it_holds() {
+    for (file, expected) in [
+        ("path: /a, field: f, format: json", "conflicting-keys secrets[0].files[0]"),
+        ("path: /a", "no-content secrets[0].files[0]"),
+        ("path: /a, key: f", "unknown-template secrets[0].files[0].key"),
+        ("path: /a, field: ''", "bad-value secrets[0].files[0].field"),
+        ("path: /a, format: xml", "bad-value secrets[0].files[0].format"),
+        ("path: /a, format: json, decoding: base64", "conflicting-keys secrets[0].files[0].decoding"),
+        ("path: /a, field: f, decoding: hex", "bad-value secrets[0].files[0].decoding"),
+        ("path: /a, template: '{{ x'", "template-syntax secrets[0].files[0].template"),
+        ("field: f", "missing-key secrets[0].files[0].path"),
+        ("path: '', field: f", "bad-path secrets[0].files[0].path"),
+        ("path: /a, field: f, mode: 0602", "bad-mode secrets[0].files[0].mode"),
+        ("path: /a, field: f, owner: nobody-of-this-name", "bad-owner secrets[0].files[0].owner"),
+        ("path: /a, field: f, group: nobody-of-this-name", "bad-owner secrets[0].files[0].group"),
+        ("path: /a, field: f, inPlace: maybe", "bad-value secrets[0].files[0].inPlace"),
+    ] {
+        assert_eq!(errors(&files(&format!("{{{file}}}"))), [expected], "{file}");
+    }
+    let config = config(&files("{path: /a, field: f, decoding: base64, inPlace: on, mode: 0440, owner: 7}"));
+    let file = &config.secrets[0].files[0];
+    assert_eq!(
+        (file.decoding, file.in_place, file.mode.bits(), file.owner.user),
+        (Decoding::Base64, true, 0o440, Some(7))
+    );
+}
+
+#[test]
+fn owners_that_this_process_cannot_give_files_to_are_warnings() {
+    use rustix::process::{getegid, geteuid};
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    let (us, our_group) = (geteuid().as_raw(), getegid().as_raw());
+    let own = format!("path: /a, field: f, owner: {us}, group: {our_group}");
+    let foreign = "path: /b, field: f, owner: 4000000001, group: 4000000002";
+    let text = files(&format!("{{{own}}}, {{{foreign}}}"));
+    // Rights are those of a thread: this one gives its own away.
+    let found = std::thread::spawn(move || {
+        let mut rights = capabilities(None).unwrap();
+        rights.effective.remove(CapabilitySet::CHOWN);
+        set_capabilities(None, rights).unwrap();
+        warnings(&text)
+    });
+    assert_eq!(
+        found.join().unwrap(),
+        ["cannot-chown secrets[0].files[1].owner", "cannot-chown secrets[0].files[1].group"]
+    );
+}
+
+#[test]
+fn a_secret_without_outputs_is_an_error() {
+    assert_eq!(errors(&secret("")), ["missing-key secrets[0].files"]);
+    assert_eq!(errors(&secret("files: []")), ["missing-key secrets[0].files"]);
+    assert_eq!(errors(&secret("files: text")), ["wrong-type secrets[0].files"]);
+    assert!(errors(&secret("directory: {path: /d}")).is_empty());
+}
+
+#[test]
+fn files_of_the_go_tool_are_paired_in_document_order_with_a_warning() {
+    let text = secret(
+        "template: {data: {username: '{{ user }}', password: '{{ pass }}'}}, files: [{path: /u}, {path: ./p}]",
+    );
+    let loaded = parse(&text).unwrap();
+    let [first, second] = &loaded.config.secrets[0].files[..] else { panic!() };
+    assert_ne!(first.content, second.content);
+    let single = |template: &str| config(&files(&format!("{{path: /u, template: '{template}'}}")));
+    assert_eq!(first.content, single("{{ user }}").secrets[0].files[0].content);
+    let [warning] = &loaded.warnings.diagnostics[..] else { panic!("{}", loaded.warnings) };
+    assert!(warning.message.contains("/u ← username, ./p ← password"), "{}", warning.message);
+    assert!(warning.hint.contains("sorted by name"));
+}
+
+#[test]
+fn files_that_cannot_be_paired_are_one_error() {
+    let text = secret("template: {data: {a: x, b: y}}, files: [{path: /u}]");
+    assert_eq!(errors(&text), ["no-content secrets[0].files"]);
+    let mixed = secret("template: {data: {a: x, b: y}}, files: [{path: /u}, {path: /v, key: b}]");
+    assert_eq!(errors(&mixed), ["no-content secrets[0].files[0]"]);
+}
+
+#[test]
+fn a_template_nobody_names_is_a_warning() {
+    let text = secret("template: {data: {a: x, b: y}}, files: [{path: /u, key: a}]");
+    assert_eq!(warnings(&text), ["unused-template secrets[0].template.data.b"]);
+}
+
+#[test]
+fn go_templates_are_refused_with_the_spelling_of_tera() {
+    let text = files("{path: /a, template: 'x={{ .name }}'}");
+    let report = parse(&text).unwrap_err();
+    assert_eq!(report.diagnostics[0].code.as_str(), "engine-go-unsupported");
+    assert!(report.diagnostics[0].hint.contains("{{ name }}"));
+    let stated = |engine: &str| {
+        secret(&format!(
+            "template: {{engine: {engine}, data: {{a: '{{{{ .x }}}}'}}}}, files: [{{path: /a, key: a}}]"
+        ))
+    };
+    assert_eq!(errors(&stated("go")), ["engine-go-unsupported secrets[0].template.engine"]);
+    assert!(!errors(&stated("tera")).iter().any(|error| error.starts_with("engine-go")));
+}
+
+#[test]
+fn templates_are_not_interpolated() {
+    let env_like = files("{path: /a, template: 'cost: ${PRICE} $$5'}");
+    assert!(errors(&env_like).is_empty());
+}
+
+#[test]
+fn outputs_must_not_meet() {
+    for (outputs, expected) in [
+        (
+            "[{path: /d/a, field: f}, {path: /d/./b/../a, field: f}]",
+            "duplicate-path secrets[0].files[1].path",
+        ),
+        ("[{path: x, field: f}, {path: /work/x, field: f}]", "duplicate-path secrets[0].files[1].path"),
+        ("[{path: /d/a, field: f}, {path: /d/a/b/c, field: f}]", "path-conflict secrets[0].files[1].path"),
+        ("[{path: /d/a/b, field: f}, {path: /d/a, field: f}]", "path-conflict secrets[0].files[0].path"),
+    ] {
+        assert_eq!(errors(&secret(&format!("files: {outputs}"))), [expected], "{outputs}");
+    }
+    assert!(errors(&files("{path: /d/a, field: f}, {path: /d/ab, field: f}")).is_empty());
+}
+
+#[test]
+fn an_output_does_not_overwrite_what_is_read() {
+    let text = "\
+secretStore: {address: 'unix:///s', roleIdFile: /etc/role, secretIdFile: id, credentials: {b: {tokenFile: /etc/b}}}
+secretStores: {lab: {provider: file, path: lab.yaml}}
+secrets:
+  - {name: a, key: k, files: [{path: ./x/../config.yaml, field: f}, {path: /etc/role, field: f}, {path: /work/id, field: f},
+                              {path: /etc/b, field: f}, {path: lab.yaml, field: f}, {path: /etc/c, field: f}]}
+";
+    let of = |n| format!("path-conflict secrets[0].files[{n}].path");
+    assert_eq!(errors(text), (0..5).map(of).collect::<Vec<_>>());
+    let report = parse(text).unwrap_err().to_string();
+    for name in ["the configuration itself", "secretStore.credentials.b.tokenFile", "secretStores.lab.path"] {
+        assert!(report.contains(name), "{name}: {report}");
+    }
+    let of_variable =
+        parse_in(&files("{path: /t, field: f}").replace(", token: t", ""), &[("BAO_TOKEN_FILE", "/t")]);
+    assert_eq!(found(&of_variable, Severity::Error), ["path-conflict secrets[0].files[0].path"]);
+}
+
+#[test]
+fn a_directory_belongs_to_one_secret() {
+    let two = |first: &str, second: &str| {
+        format!("{STORE}secrets:\n  - {{name: a, key: k, {first}}}\n  - {{name: b, key: k, {second}}}\n")
+    };
+    let directory = "directory: {path: /run/app}";
+    assert_eq!(
+        errors(&two(directory, "directory: {path: /run/app/}")),
+        ["duplicate-path secrets[1].directory.path"]
+    );
+    assert_eq!(
+        errors(&two(directory, "directory: {path: /run/app/b}")),
+        ["path-conflict secrets[1].directory.path"]
+    );
+    assert_eq!(
+        errors(&two(directory, "files: [{path: /run/app/x, field: f}]")),
+        ["path-conflict secrets[1].files[0].path"]
+    );
+    assert!(errors(&secret("directory: {path: /run/app}, files: [{path: /run/app/x, field: f}]")).is_empty());
+}
+
+#[test]
+fn the_keys_of_a_secret_are_checked() {
+    for (keys, expected) in [
+        ("refreshInterval: 10s", "out-of-range secrets[0].refreshInterval"),
+        ("refreshInterval: 60", "bad-duration secrets[0].refreshInterval"),
+        ("maxStaleness: 0", "out-of-range secrets[0].maxStaleness"),
+        ("version: 0", "out-of-range secrets[0].version"),
+        ("version: 1, kvVersion: v1", "conflicting-keys secrets[0].version"),
+        ("kvVersion: 2", "bad-value secrets[0].kvVersion"),
+        ("mountPath: /", "bad-key secrets[0].mountPath"),
+        ("namespace: a/../b", "bad-key secrets[0].namespace"),
+        ("deletionPolicy: keep", "bad-value secrets[0].deletionPolicy"),
+        ("store: lab", "unknown-store secrets[0].store"),
+        ("credentials: b", "unknown-credentials secrets[0].credentials"),
+    ] {
+        let text = secret(&format!("{keys}, files: [{{path: /a, field: f}}]"));
+        assert_eq!(errors(&text), [expected], "{keys}");
+    }
+}
+
+#[test]
+fn a_key_must_stay_below_its_mount() {
+    for key in ["''", "a/../b", "/a", "a/", "\"a\\tb\""] {
+        let text = format!("{STORE}secrets: [{{name: a, key: {key}, files: [{{path: /a, field: f}}]}}]");
+        assert_eq!(errors(&text), ["bad-key secrets[0].key"], "{key}");
+    }
+    let data = format!("{STORE}secrets: [{{name: a, key: data/x, files: [{{path: /a, field: f}}]}}]");
+    assert_eq!(warnings(&data), ["data-prefix secrets[0].key"]);
+}
+
+#[test]
+fn staleness_before_the_next_refresh_is_a_warning() {
+    let text = secret("refreshInterval: 1h, maxStaleness: 30m, files: [{path: /a, field: f}]");
+    assert_eq!(warnings(&text), ["stale-before-refresh secrets[0].maxStaleness"]);
+}
+
+#[test]
+fn a_secret_inherits_from_its_store_and_may_say_otherwise() {
+    let store =
+        "secretStore: {address: 'https://v', token: t, namespace: team, mountPath: kv, kvVersion: v1}\n";
+    let inherited = config(&format!("{store}{SECRET}"));
+    let source = &inherited.secrets[0].source;
+    assert_eq!(
+        (source.namespace.as_deref(), source.mount.as_str(), source.kv_version),
+        (Some("team"), "kv", KvVersion::V1)
+    );
+    let own = SECRET.replace("name: a", "name: a, namespace: '', mountPath: /other/, kvVersion: auto");
+    let own = config(&format!("{store}{own}"));
+    let source = &own.secrets[0].source;
+    assert_eq!(
+        (source.namespace.as_deref(), source.mount.as_str(), source.kv_version),
+        (None, "other", KvVersion::Auto)
+    );
+}
