@@ -1,0 +1,190 @@
+//! One secret's fields → the content of each of its files. Values live from here to the write alone.
+
+use std::cell::OnceCell;
+
+use crate::config::secret::{Content, Decoding, DirectorySpec, FileSpec};
+use crate::disk::{FileMode, Owner, TargetPath};
+use crate::fault::{Fault, Kind};
+use crate::secret::{FieldValue, Fields, SecretBytes};
+use crate::template::{self, Context, RenderError, field_list, field_text};
+
+use super::Job;
+
+/// Every file of one secret, complete.
+#[derive(Debug)]
+pub struct Rendered {
+    /// `files` in the order of the configuration, then the entries of `directory` by name.
+    pub files: Vec<RenderedFile>,
+}
+
+/// One file as it shall be.
+#[derive(Debug)]
+pub struct RenderedFile {
+    /// Where.
+    pub target: TargetPath,
+    /// With which mode.
+    pub mode: FileMode,
+    /// Whose.
+    pub owner: Owner,
+    /// Mode of parents that have to be made.
+    pub parent_mode: FileMode,
+    /// Rewritten, not replaced.
+    pub in_place: bool,
+    /// What it holds.
+    pub content: SecretBytes,
+}
+
+/// Renders every output of `job` in memory. A file may be empty: every field a template prints is there and not null,
+/// so an empty one is what the operator and the store say.
+///
+/// Blocks its thread; each template ends within [`template::RENDER_TIME_LIMIT`], with the exceptions told there.
+///
+/// # Errors
+/// A template failed, a field is missing, or an output may not be written (too large, bad base64, bad file name).
+pub fn render(job: &Job, fields: &Fields) -> Result<Rendered, Fault> {
+    refuse_nothing(job, fields)?;
+    let renderer = Renderer { fields, limit: job.max_file_size, context: OnceCell::new() };
+    let files = job.secret.files.iter().map(|file| renderer.file(file));
+    let mut files = files.collect::<Result<Vec<_>, _>>()?;
+    if let Some(directory) = &job.secret.directory {
+        for (name, value) in fields {
+            let entry = renderer.entry(directory, name, value)?;
+            if files.iter().any(|file| file.target == entry.target) {
+                return Err(bad_entry(
+                    directory,
+                    name,
+                    "would be written to a file that `files` names as well",
+                ));
+            }
+            files.push(entry);
+        }
+    }
+    Ok(Rendered { files })
+}
+
+/// A secret without fields would empty its documents and its directory; whoever means that deletes the secret.
+fn refuse_nothing(job: &Job, fields: &Fields) -> Result<(), Fault> {
+    let secret = &job.secret;
+    let writes_all = |file: &FileSpec| matches!(file.content, Content::Format(_));
+    if !fields.is_empty() || !(secret.directory.is_some() || secret.files.iter().any(writes_all)) {
+        return Ok(());
+    }
+    let message =
+        format!("the secret {} has no fields: its `format` or `directory` would be empty", secret.name);
+    Err(Fault::new(Kind::Output, message, "write a field into the secret, or delete it"))
+}
+
+struct Renderer<'f> {
+    fields: &'f Fields,
+    /// Most bytes of one file.
+    limit: usize,
+    /// Made for the first template and shared by all.
+    context: OnceCell<Context>,
+}
+
+impl Renderer<'_> {
+    fn file(&self, file: &FileSpec) -> Result<RenderedFile, Fault> {
+        let FileSpec { target, content, decoding, mode, owner, in_place } = file;
+        Ok(RenderedFile {
+            target: target.clone(),
+            mode: *mode,
+            owner: *owner,
+            parent_mode: FileMode::DIRECTORY,
+            in_place: *in_place,
+            content: self.decoded(target, content, *decoding)?,
+        })
+    }
+
+    fn entry(
+        &self,
+        directory: &DirectorySpec,
+        name: &str,
+        value: &FieldValue,
+    ) -> Result<RenderedFile, Fault> {
+        let DirectorySpec { path, mode, directory_mode, owner } = directory;
+        let cannot = |error| bad_entry(directory, name, &format!("cannot name a file: it {error}"));
+        let target = path.entry(name).map_err(cannot)?;
+        let content = field_text(value).map_err(|_| bad_entry(directory, name, "is null"))?;
+        let content = self.bounded(SecretBytes::from(content)).map_err(|error| failed(&target, &error))?;
+        let (mode, owner, parent_mode) = (*mode, *owner, *directory_mode);
+        Ok(RenderedFile { target, mode, owner, parent_mode, in_place: false, content })
+    }
+
+    fn decoded(
+        &self,
+        target: &TargetPath,
+        content: &Content,
+        decoding: Decoding,
+    ) -> Result<SecretBytes, Fault> {
+        let decoded = match decoding {
+            Decoding::None => self.content(target, content, self.limit)?,
+            Decoding::Base64 => {
+                // Four characters for three bytes, and line breaks.
+                let encoded = self.content(target, content, self.limit.saturating_mul(2))?;
+                template::decode_base64(&encoded).map_err(|error| {
+                    let remedy = "remove `decoding: base64`, or store the content as base64";
+                    Fault::new(error.kind(), at(target, &error), remedy)
+                })?
+            }
+        };
+        self.bounded(decoded).map_err(|error| failed(target, &error))
+    }
+
+    fn content(&self, target: &TargetPath, content: &Content, limit: usize) -> Result<SecretBytes, Fault> {
+        let rendered = match content {
+            Content::Template(template) => {
+                template.render(self.context.get_or_init(|| Context::new(self.fields)), limit)
+            }
+            Content::Field(name) => return self.field(target, name),
+            Content::Format(format) => format.render(self.fields, limit),
+        };
+        rendered.map_err(|error| failed(target, &error))
+    }
+
+    fn field(&self, target: &TargetPath, name: &str) -> Result<SecretBytes, Fault> {
+        let Some(value) = self.fields.value(name) else {
+            let cause = format!("there is no field `{name}`; {}", field_list(self.fields.names()));
+            return Err(Fault::new(
+                Kind::Template,
+                at(target, &cause),
+                "correct `field`, or add it to the secret",
+            ));
+        };
+        match field_text(value) {
+            Ok(text) => Ok(SecretBytes::from(text)),
+            Err(error) => Err(Fault::new(
+                Kind::Template,
+                at(target, &format!("field `{name}`: {error}")),
+                "set the field in the secret, or write the file with a template that has a default",
+            )),
+        }
+    }
+
+    fn bounded(&self, content: SecretBytes) -> Result<SecretBytes, RenderError> {
+        if content.len() > self.limit {
+            Err(RenderError::TooLarge { limit: self.limit })
+        } else {
+            Ok(content)
+        }
+    }
+}
+
+fn failed(target: &TargetPath, error: &RenderError) -> Fault {
+    Fault::new(error.kind(), at(target, error), error.remedy())
+}
+
+fn at(target: &TargetPath, cause: &dyn std::fmt::Display) -> String {
+    format!("{}: {cause}", target.as_path().display())
+}
+
+fn bad_entry(directory: &DirectorySpec, name: &str, cause: &str) -> Fault {
+    let message = at(&directory.path, &format!("field `{}` {cause}", name.escape_debug()));
+    Fault::new(
+        Kind::Output,
+        message,
+        "name the fields you need under `files`, or rename the field in the secret",
+    )
+}
+
+#[cfg(test)]
+mod tests;

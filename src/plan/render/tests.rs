@@ -1,0 +1,193 @@
+//! What one secret's files hold, and what is said when they cannot.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::config::secret::{DeletionPolicy, KvVersion, Refresh, SecretSpec, Source};
+use crate::name::{SecretName, StoreName};
+use crate::secret::SecretText;
+use crate::template::{Format, Template};
+
+fn path(text: &str) -> TargetPath {
+    TargetPath::parse(text, Path::new("/")).unwrap()
+}
+
+fn file(content: Content, decoding: Decoding) -> FileSpec {
+    let (mode, owner) = (FileMode::PRIVATE, Owner { user: Some(7), group: None });
+    FileSpec { target: path("/out/file"), content, decoding, mode, owner, in_place: true }
+}
+
+fn directory() -> DirectorySpec {
+    let owner = Owner { user: None, group: Some(8) };
+    DirectorySpec {
+        path: path("/run/app"),
+        mode: FileMode::PRIVATE,
+        directory_mode: FileMode::PRIVATE,
+        owner,
+    }
+}
+
+fn job(files: Vec<FileSpec>, directory: Option<DirectorySpec>) -> Job {
+    let source = Source {
+        credentials: None,
+        namespace: None,
+        mount: "secret".into(),
+        key: "app".into(),
+        kv_version: KvVersion::V2,
+        version: None,
+    };
+    let secret = SecretSpec {
+        name: SecretName::new("app"),
+        store: StoreName::main(),
+        source,
+        refresh: Refresh::Once,
+        required: true,
+        deletion_policy: DeletionPolicy::Retain,
+        max_staleness: None,
+        files,
+        directory,
+    };
+    Job { secret: Arc::new(secret), max_file_size: 12 }
+}
+
+fn fields() -> Fields {
+    let number = FieldValue::Number(SecretText::new("1.10".into()));
+    [
+        ("user", "app".into()),
+        ("none", FieldValue::Null),
+        ("n", number),
+        ("b64", "3q2-7w".into()),
+        ("long", "x".repeat(13).as_str().into()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into_iter()
+    .collect()
+}
+
+fn one(content: Content, decoding: Decoding) -> Result<Vec<u8>, Fault> {
+    let rendered = render(&job(vec![file(content, decoding)], None), &fields())?;
+    Ok(rendered.files[0].content.expose().to_vec()) // EXPOSE: test
+}
+
+fn template(source: &str) -> Content {
+    Content::Template(Template::compile(source).unwrap())
+}
+
+fn field(name: &str) -> Content {
+    Content::Field(name.to_owned())
+}
+
+fn entries(names: &[&str]) -> Result<Rendered, Fault> {
+    let fields = names.iter().map(|name| ((*name).to_owned(), "v".into())).collect();
+    render(&job(Vec::new(), Some(directory())), &fields)
+}
+
+#[test]
+fn each_kind_of_content_is_rendered() {
+    assert_eq!(one(template("u={{ user }}"), Decoding::None).unwrap(), b"u=app");
+    assert_eq!(one(field("n"), Decoding::None).unwrap(), b"1.10");
+    assert_eq!(one(field("b64"), Decoding::Base64).unwrap(), [0xde, 0xad, 0xbe, 0xef]);
+    assert_eq!(one(template(" {{ b64 }}\n"), Decoding::Base64).unwrap(), [0xde, 0xad, 0xbe, 0xef]);
+    assert_eq!(one(template("{# nothing #}"), Decoding::None).unwrap(), b"");
+    let all = [("A".to_owned(), "1 2".into())].into_iter().collect();
+    let rendered =
+        render(&job(vec![file(Content::Format(Format::Dotenv), Decoding::None)], None), &all).unwrap();
+    assert_eq!(rendered.files[0].content.expose(), b"A='1 2'\n"); // EXPOSE: test
+}
+
+#[test]
+fn a_file_gets_what_its_configuration_says() {
+    let rendered = render(&job(vec![file(field("user"), Decoding::None)], None), &fields()).unwrap();
+    let RenderedFile { target, mode, owner, parent_mode, in_place, content: _ } = &rendered.files[0];
+    assert_eq!(target, &path("/out/file"));
+    assert_eq!(
+        (*mode, owner.user, *parent_mode, *in_place),
+        (FileMode::PRIVATE, Some(7), FileMode::DIRECTORY, true)
+    );
+}
+
+#[test]
+fn a_directory_gets_one_file_per_field_after_the_files() {
+    let fields: Fields =
+        [("b", "2"), ("a", "1")].map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
+    let rendered = render(&job(vec![file(field("a"), Decoding::None)], Some(directory())), &fields).unwrap();
+    let files: Vec<_> =
+        rendered.files.iter().map(|file| (file.target.as_path(), file.content.expose())).collect(); // EXPOSE: test
+    assert_eq!(
+        files,
+        [
+            (Path::new("/out/file"), &b"1"[..]),
+            (Path::new("/run/app/a"), b"1"),
+            (Path::new("/run/app/b"), b"2"),
+        ]
+    );
+    let entry = &rendered.files[1];
+    assert_eq!((entry.parent_mode, entry.owner.group, entry.in_place), (FileMode::PRIVATE, Some(8), false));
+}
+
+#[test]
+fn faults_name_the_file_the_cause_and_the_remedy() {
+    use Kind::{Output, Template};
+    let all = "the secret has b64, long, n, none, user";
+    for (content, decoding, kind, message) in [
+        (
+            template("{{ usr }}"),
+            Decoding::None,
+            Template,
+            format!("line 1, column 4: `usr` is not defined; {all}"),
+        ),
+        (field("usr"), Decoding::None, Template, format!("there is no field `usr`; {all}")),
+        (field("none"), Decoding::None, Template, "field `none`: the field is null".to_owned()),
+        (field("user"), Decoding::Base64, Output, "the content is not base64".to_owned()),
+        (
+            field("long"),
+            Decoding::None,
+            Output,
+            "the result is larger than maxFileSize (12 bytes)".to_owned(),
+        ),
+        (
+            template("{{ long }}"),
+            Decoding::None,
+            Output,
+            "the result is larger than maxFileSize (12 bytes)".to_owned(),
+        ),
+    ] {
+        let fault = one(content, decoding).unwrap_err();
+        assert_eq!((fault.kind, &*fault.message), (kind, &*format!("/out/file: {message}")));
+        assert!(!fault.remedy.is_empty() && !fault.remedy.ends_with('.'), "{fault:?}");
+    }
+}
+
+#[test]
+fn names_that_are_no_file_names_are_refused() {
+    for name in ["", ".", "..", "a/b", "/etc/passwd", "a\0", ".secrets-sync-x", &"x".repeat(256)] {
+        let fault = entries(&["ok", name]).unwrap_err();
+        assert_eq!(fault.kind, Kind::Output);
+        assert!(
+            fault
+                .message
+                .starts_with(&format!("/run/app: field `{}` cannot name a file: it ", name.escape_debug())),
+            "{fault}"
+        );
+    }
+    assert_eq!(entries(&["tls.crt", "a b", "é", "...", ".env", &"x".repeat(255)]).unwrap().files.len(), 6);
+}
+
+#[test]
+fn a_field_is_not_written_over_a_file_of_files() {
+    let mut twice = file(field("user"), Decoding::None);
+    twice.target = path("/run/app/user");
+    let only_user = [("user".to_owned(), "app".into())].into_iter().collect();
+    let fault = render(&job(vec![twice], Some(directory())), &only_user).unwrap_err();
+    assert_eq!(fault.message, "/run/app: field `user` would be written to a file that `files` names as well");
+}
+
+#[test]
+fn a_null_field_of_a_directory_is_refused_by_name() {
+    let fault = render(&job(Vec::new(), Some(directory())), &fields()).unwrap_err();
+    assert_eq!(fault.message, "/run/app/long: the result is larger than maxFileSize (12 bytes)");
+    let null = [("a".to_owned(), FieldValue::Null)].into_iter().collect();
+    let fault = render(&job(Vec::new(), Some(directory())), &null).unwrap_err();
+    assert_eq!(fault.message, "/run/app: field `a` is null");
+}

@@ -1,0 +1,78 @@
+//! What a publishing would do: names, sizes and keyed fingerprints, never values.
+
+use crate::disk::{self, Change, Drift, FileMode, Owner, TargetPath};
+use crate::fault::Fault;
+use crate::plan::RenderedFile;
+use crate::secret::{Fingerprint, FingerprintKey, SecretBytes};
+
+/// One line of `secrets-sync plan`. Printable by construction.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// The file.
+    pub path: TargetPath,
+    /// What would happen to it.
+    pub action: Action,
+    /// Size in bytes of what is there.
+    pub old_size: Option<u64>,
+    /// Size in bytes of what would be there.
+    pub new_size: u64,
+    /// Fingerprint of what is there; `None` where nothing is, or it is unreadable or larger than `maxFileSize`.
+    pub old_fingerprint: Option<Fingerprint>,
+    /// Fingerprint of what would be there.
+    pub new_fingerprint: Fingerprint,
+    /// The mode it would have.
+    pub mode: FileMode,
+    /// Whose it would be.
+    pub owner: Owner,
+}
+
+/// What would happen to a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// It is not there yet.
+    Create,
+    /// It holds something else.
+    Change,
+    /// Its content is right; mode or owner are not.
+    Repair(Drift),
+    /// Nothing.
+    Unchanged,
+    /// It could not be written.
+    Refused(Fault),
+}
+
+impl Preview {
+    /// Looks at what is at the target of `file`, reading at most `limit` bytes.
+    pub(super) fn of(file: &RenderedFile, key: &FingerprintKey, limit: usize) -> Self {
+        let place = super::placement(file);
+        let (action, old_size, old) = match disk::survey(&place, &file.content, limit) {
+            Ok(found) => {
+                let wanted = action(found.change);
+                let refused = (wanted != Action::Unchanged).then(|| disk::check(&place).err()).flatten();
+                (refused.map_or(wanted, Action::Refused), found.size, found.content)
+            }
+            Err(fault) => (Action::Refused(fault), None, None),
+        };
+        // EXPOSE: only its keyed fingerprint is shown.
+        let fingerprint = |content: &SecretBytes| key.of(content.expose());
+        Self {
+            path: file.target.clone(),
+            action,
+            old_size,
+            new_size: file.content.len() as u64,
+            old_fingerprint: old.as_ref().map(fingerprint),
+            new_fingerprint: fingerprint(&file.content),
+            mode: file.mode,
+            owner: file.owner,
+        }
+    }
+}
+
+fn action(change: Change) -> Action {
+    match change {
+        Change::Created => Action::Create,
+        Change::Replaced | Change::Removed => Action::Change,
+        Change::Repaired(drift) => Action::Repair(drift),
+        Change::Unchanged => Action::Unchanged,
+    }
+}

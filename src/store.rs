@@ -1,0 +1,62 @@
+//! Stores: where secrets come from. One trait, an adapter per provider, and layers around it, outermost first:
+//! `share` (one request for many readers) → `limit` (concurrency, `Retry-After`) → adapter.
+
+#[cfg(test)]
+pub(crate) mod fake;
+pub mod file;
+pub mod limit;
+pub mod share;
+pub mod vault;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::config::secret::Source;
+use crate::fault::Fault;
+use crate::secret::{Fields, Fingerprint};
+
+/// Where secrets come from. Implementations never repeat a request on their own account: retry is `sync::policy`'s.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Reads one secret.
+    ///
+    /// # Errors
+    /// A fault whose text holds no value, whatever the store answered.
+    ///
+    /// # Cancel safety
+    /// Dropping the future abandons the request and nothing else.
+    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault>;
+
+    /// From now on `fetch` gives nothing that was read before: somebody knows that something has changed.
+    fn forget(&self) {}
+}
+
+/// One secret as read.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The fields; shared, because one answer may serve several secrets.
+    pub fields: Arc<Fields>,
+    /// Equal revisions mean equal fields.
+    pub revision: Revision,
+}
+
+/// What tells one state of a secret from another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Revision {
+    /// The store's own version number, and the fingerprint, because a mount that was deleted and made again starts
+    /// to count at 1 again.
+    Version(u64, Fingerprint),
+    /// A keyed fingerprint of the fields, for stores that do not count.
+    Content(Fingerprint),
+}
+
+impl Revision {
+    /// The store's version number, where it has one.
+    pub fn version(self) -> Option<u64> {
+        match self {
+            Self::Version(number, _) => Some(number),
+            Self::Content(_) => None,
+        }
+    }
+}

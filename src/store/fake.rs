@@ -1,0 +1,95 @@
+//! A store for tests: it answers what it was told to, as late as it was told to, and remembers who asked.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::config::secret::{KvVersion, Source};
+use crate::fault::{Fault, Kind};
+use crate::secret::{Fields, FingerprintKey};
+use crate::store::{Fetched, Revision, Store};
+
+/// A store of canned answers by key. Clones share them, so that a test keeps one and hands out the other.
+#[derive(Clone)]
+pub(crate) struct FakeStore {
+    fingerprints: FingerprintKey,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    answers: BTreeMap<String, Result<Fetched, Fault>>,
+    answered: u64,
+    latency: Duration,
+    calls: Vec<Source>,
+}
+
+impl FakeStore {
+    /// A store that has nothing and answers at once.
+    pub(crate) fn new() -> Self {
+        let fingerprints = FingerprintKey::random().expect("randomness");
+        Self { fingerprints, state: Arc::default() }
+    }
+
+    /// From now on `key` holds `fields`, as a version of its own: 1 for the store's first answer, then counting.
+    pub(crate) fn answer(&self, key: &str, fields: Fields) {
+        let mut state = self.state();
+        state.answered += 1;
+        let revision = Revision::Version(state.answered, self.fingerprints.of(&state.answered.to_le_bytes()));
+        let fetched = Fetched { fields: Arc::new(fields), revision };
+        state.answers.insert(key.to_owned(), Ok(fetched));
+    }
+
+    /// From now on reading `key` fails.
+    pub(crate) fn fail(&self, key: &str, fault: Fault) {
+        self.state().answers.insert(key.to_owned(), Err(fault));
+    }
+
+    /// From now on an answer takes this long; what it says is decided when it leaves.
+    pub(crate) fn latency(&self, latency: Duration) {
+        self.state().latency = latency;
+    }
+
+    /// Every read that was begun, in order.
+    pub(crate) fn calls(&self) -> Vec<Source> {
+        self.state().calls.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the call; returns how long the answer takes.
+    fn begin(&self, source: &Source) -> Duration {
+        let mut state = self.state();
+        state.calls.push(source.clone());
+        state.latency
+    }
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
+        let latency = self.begin(source);
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        let absent =
+            || Fault::new(Kind::Absent, format!("no secret `{}`", source.key), "answer() or fail() it");
+        self.state().answers.get(&source.key).cloned().unwrap_or_else(|| Err(absent()))
+    }
+}
+
+/// The source that reads `key` with the store's own credentials.
+pub(crate) fn source(key: &str) -> Source {
+    Source {
+        credentials: None,
+        namespace: None,
+        mount: "secret".to_owned(),
+        key: key.to_owned(),
+        kv_version: KvVersion::V2,
+        version: None,
+    }
+}

@@ -1,0 +1,109 @@
+//! `provider: file`: secrets from a YAML or JSON document, a directory, or a dotenv file.
+//!
+//! What the path leads to is looked at anew for each read: a store may be built before its file is there. A document
+//! is parsed once for all the secrets in it, and again when its stamp changes.
+
+mod cache;
+mod directory;
+mod document;
+mod dotenv;
+mod fault;
+mod read;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use zeroize::Zeroizing;
+
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::config::secret::Source;
+use crate::config::store::FileStoreSpec;
+use crate::fault::Fault;
+use crate::secret::{FieldValue, Fields, FingerprintKey};
+use crate::store::{Fetched, Revision, Store};
+use cache::Cache;
+
+/// A local document, directory or dotenv file as a store. Of a [`Source`] only the key matters: a document's key is
+/// one of its own, a directory's the path of a subdirectory or file, and a dotenv file answers any key with all its
+/// variables.
+pub struct FileStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    limit: usize,
+    fingerprints: FingerprintKey,
+    cache: Cache,
+}
+
+impl FileStore {
+    /// A store that reads at most `limits.max_response_size` bytes for a secret, and makes revisions with `key`.
+    ///
+    /// # Errors
+    /// The path is empty, or relative and the working directory is gone. A missing file is a fault of the fetch.
+    pub fn build(spec: &FileStoreSpec, limits: &Limits, key: FingerprintKey) -> Result<Self, Fault> {
+        let path = std::path::absolute(&spec.path).map_err(|error| fault::unreadable(&spec.path, &error))?;
+        let cache = Cache::new(Clock::system());
+        let inner = Inner { path, limit: limits.max_response_size, fingerprints: key, cache };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+#[async_trait]
+impl Store for FileStore {
+    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
+        let (inner, key) = (Arc::clone(&self.inner), source.key.clone());
+        // A hung mount must hold up a thread of the blocking pool and not the runtime.
+        let read = tokio::task::spawn_blocking(move || inner.read(&key)).await;
+        read.unwrap_or_else(|_| Err(fault::lost(&source.key)))
+    }
+}
+
+impl Inner {
+    fn read(&self, key: &str) -> Result<Fetched, Fault> {
+        let fields = self.fields(key)?;
+        let revision = Revision::Content(self.fingerprints.of_fields(&fields));
+        Ok(Fetched { fields, revision })
+    }
+
+    fn fields(&self, key: &str) -> Result<Arc<Fields>, Fault> {
+        if self.path.is_dir() {
+            return directory::read(&self.path, key, self.limit).map(Arc::new);
+        }
+        let parse = |content| parse_file(&self.path, content);
+        let root = self.cache.read(&self.path, self.limit, &self.fingerprints, parse)?;
+        if is_dotenv(&self.path) {
+            return Ok(root);
+        }
+        match document::find(&root, key) {
+            Some(FieldValue::Map(fields)) => Ok(Arc::new(fields.clone())),
+            Some(other) => Err(fault::not_a_mapping(&self.path, key, other.type_name())),
+            None => Err(fault::absent(&self.path, key, &document::near(&root, key))),
+        }
+    }
+}
+
+/// Reads a document or a dotenv file, as its name says.
+fn parse_file(path: &Path, content: Zeroizing<Vec<u8>>) -> Result<Fields, Fault> {
+    let text = read::text(content, &path.display().to_string())?;
+    if !is_dotenv(path) {
+        // EXPOSE: to the parser, whose tree becomes fields
+        return document::parse(path, text.expose());
+    }
+    // EXPOSE: to the parser, which makes fields of it
+    let fields = dotenv::parse(text.expose())
+        .map_err(|malformed| fault::malformed(path, malformed.line, None, malformed.cause))?;
+    if fields.is_empty() { Err(fault::no_content(path, "variable")) } else { Ok(fields) }
+}
+
+/// `.env`, `.env.production`, `app.env`.
+fn is_dotenv(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name == ".env" || name.starts_with(".env.") || name.ends_with(".env")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! A directory of secrets: `<key>/` with one file per field, as Docker and Kubernetes mount them, or one file
+//! `<key>.yaml`, `.yml`, `.json` or `.env`.
+//!
+//! Contents are kept byte for byte, a trailing newline too. Names that start with a dot are not fields: Kubernetes
+//! keeps its generations under such names, and the links to them are followed. Nothing outside the directory is read.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::read::{self, Stamp};
+use super::{fault, parse_file};
+use crate::fault::Fault;
+use crate::secret::{FieldValue, Fields};
+
+/// How often a secret whose files change while they are read is read again.
+const ATTEMPTS: usize = 3;
+
+/// Suffixes of a key's file.
+const SUFFIXES: [&str; 4] = ["yaml", "yml", "json", "env"];
+
+/// One file of a secret: its field, where it really is, and its state. Equal lists before and after reading mean that
+/// all contents belong together: a generation that is switched meanwhile shows in the places.
+#[derive(PartialEq, Eq)]
+struct Entry {
+    field: String,
+    place: PathBuf,
+    stamp: Stamp,
+}
+
+/// Reads the secret `key` below `root`, at most `limit` bytes in all.
+///
+/// # Errors
+/// There is no such secret, it has several places, a file leads outside, cannot be read or is not text.
+pub(super) fn read(root: &Path, key: &str, limit: usize) -> Result<Fields, Fault> {
+    if key.split('/').any(|segment| segment.is_empty() || segment.starts_with('.')) {
+        return Err(fault::bad_key(key));
+    }
+    let root = root.canonicalize().map_err(|error| fault::unreadable(root, &error))?;
+    for _ in 0..ATTEMPTS {
+        let before = entries(&root, key)?;
+        let files = files(&root, key)?;
+        let fields = match (before.as_slice(), files.as_slice()) {
+            ([], []) => return Err(fault::absent(&root, key, &near(&root, key))),
+            ([], [file]) => return document(&root, file, limit),
+            (_, []) => contents(&before, limit),
+            _ => return Err(fault::ambiguous(key, &places(key, !before.is_empty(), &files))),
+        };
+        if entries(&root, key)? == before {
+            return fields;
+        }
+    }
+    Err(fault::unstable(&root.join(key)))
+}
+
+/// The files of the directory `<key>`, by name; none where there is no such directory.
+fn entries(root: &Path, key: &str) -> Result<Vec<Entry>, Fault> {
+    let Some(directory) = resolve(root, &root.join(key))?.filter(|place| place.is_dir()) else {
+        return Ok(Vec::new());
+    };
+    let unreadable = |error: io::Error| fault::unreadable(&directory, &error);
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(&directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        entries.extend(field(root, &path, name)?);
+    }
+    entries.sort_by(|a, b| a.field.cmp(&b.field));
+    Ok(entries)
+}
+
+/// The field in the file at `path`; nothing for a directory, which is part of other keys.
+fn field(root: &Path, path: &Path, name: &OsStr) -> Result<Option<Entry>, Fault> {
+    let missing = || fault::unreadable(path, &io::Error::from(io::ErrorKind::NotFound));
+    let place = resolve(root, path)?.ok_or_else(missing)?;
+    let facts = place.metadata().map_err(|error| fault::unreadable(path, &error))?;
+    if facts.is_dir() {
+        return Ok(None);
+    }
+    let field =
+        name.to_str().ok_or_else(|| fault::not_text(&format!("the name of {}", path.display())))?.to_owned();
+    Ok(Some(Entry { field, place, stamp: Stamp::from(&facts) }))
+}
+
+/// The files that could hold all of `key`.
+fn files(root: &Path, key: &str) -> Result<Vec<PathBuf>, Fault> {
+    let candidates = SUFFIXES.map(|suffix| root.join(format!("{key}.{suffix}")));
+    let mut found = Vec::new();
+    for candidate in candidates {
+        if resolve(root, &candidate)?.is_some() {
+            found.push(candidate);
+        }
+    }
+    Ok(found)
+}
+
+fn contents(entries: &[Entry], limit: usize) -> Result<Fields, Fault> {
+    let mut left = limit;
+    let mut fields = Fields::default();
+    for Entry { field, place, .. } in entries {
+        let (_, content) = read::stable(place, left)?;
+        left = left.saturating_sub(content.len());
+        let text = read::text(content, &format!("field `{field}` ({})", place.display()))?;
+        fields.insert(field.clone(), FieldValue::Text(text));
+    }
+    Ok(fields)
+}
+
+fn document(root: &Path, path: &Path, limit: usize) -> Result<Fields, Fault> {
+    let missing = || fault::unreadable(path, &io::Error::from(io::ErrorKind::NotFound));
+    let place = resolve(root, path)?.ok_or_else(missing)?;
+    let (_, content) = read::stable(&place, limit)?;
+    parse_file(path, content)
+}
+
+/// Where `path` leads; nothing where it does not exist.
+///
+/// # Errors
+/// It leads out of `root`, or cannot be followed.
+fn resolve(root: &Path, path: &Path) -> Result<Option<PathBuf>, Fault> {
+    match path.canonicalize() {
+        Ok(place) if place.starts_with(root) => Ok(Some(place)),
+        Ok(_) => Err(fault::outside(path, root)),
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+            Ok(None)
+        }
+        Err(error) => Err(fault::unreadable(path, &error)),
+    }
+}
+
+fn places(key: &str, directory: bool, files: &[PathBuf]) -> Vec<String> {
+    let directory = directory.then(|| format!("{key}/"));
+    let suffixes = files.iter().filter_map(|file| file.extension());
+    directory
+        .into_iter()
+        .chain(suffixes.map(|suffix| format!("{key}.{}", suffix.to_string_lossy())))
+        .collect()
+}
+
+/// The keys that stand beside the first segment of `key` that does not exist.
+fn near(root: &Path, key: &str) -> Vec<String> {
+    let (mut level, mut reached) = (root.to_owned(), String::new());
+    for segment in key.split('/') {
+        let deeper = level.join(segment);
+        if !deeper.is_dir() {
+            break;
+        }
+        level = deeper;
+        reached = format!("{reached}{segment}/");
+    }
+    let entries = fs::read_dir(&level).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut keys: Vec<_> =
+        entries.filter_map(|path| name_of_key(&path)).map(|name| format!("{reached}{name}")).collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn name_of_key(path: &Path) -> Option<String> {
+    let is_document = path.extension().is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix == *known));
+    let name = match (path.is_dir(), is_document) {
+        (true, _) => path.file_name(),
+        (false, true) => path.file_stem(),
+        _ => None,
+    };
+    name.and_then(OsStr::to_str).filter(|name| !name.starts_with('.')).map(str::to_owned)
+}

@@ -1,0 +1,102 @@
+//! What can be wrong with a file store, in words. Names of files, keys and fields appear here; contents never do.
+
+use std::io;
+use std::path::Path;
+
+use crate::fault::{Fault, Kind};
+
+/// Most names a message lists.
+const NAMES: usize = 5;
+
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Fault {
+    let path = path.display();
+    let remedy = match error.kind() {
+        io::ErrorKind::NotFound => format!("create {path}, or correct the store's `path`"),
+        io::ErrorKind::PermissionDenied => {
+            let user = nix::unistd::geteuid();
+            format!("let user {user}, which secrets-sync runs as, read {path} and search its directories")
+        }
+        _ => format!("make sure that {path} can be read"),
+    };
+    Fault::new(Kind::Unreachable, format!("cannot read {path}: {error}"), remedy)
+}
+
+/// The thread that read did not come back with an answer: it panicked, or the runtime is going down.
+pub(super) fn lost(key: &str) -> Fault {
+    let message = format!("the read of `{key}` was lost");
+    Fault::new(Kind::Internal, message, "report this as a bug of secrets-sync, with the log lines before it")
+}
+
+pub(super) fn unstable(path: &Path) -> Fault {
+    let message = format!("{} changed each time it was read", path.display());
+    Fault::new(
+        Kind::Unreachable,
+        message,
+        "write it beside its place and rename it, so that it changes at once",
+    )
+}
+
+pub(super) fn not_a_file(path: &Path) -> Fault {
+    let message = format!("{} is neither a regular file nor a directory", path.display());
+    Fault::new(Kind::BadAnswer, message, "put a regular file there")
+}
+
+pub(super) fn too_large(path: &Path, limit: usize) -> Fault {
+    let message = format!("{} holds more than {limit} bytes", path.display());
+    Fault::new(Kind::BadAnswer, message, "make it smaller, or raise `limits.maxResponseSize`")
+}
+
+pub(super) fn not_text(name: &str) -> Fault {
+    let message = format!("{name} is not UTF-8 text");
+    Fault::new(Kind::BadAnswer, message, "store it as base64 and give its output `decoding: base64`")
+}
+
+pub(super) fn outside(path: &Path, root: &Path) -> Fault {
+    let message = format!("{} is a link that leads out of {}", path.display(), root.display());
+    Fault::new(Kind::BadAnswer, message, "put the file itself into the directory")
+}
+
+pub(super) fn ambiguous(key: &str, places: &[String]) -> Fault {
+    let message = format!("key `{key}` has more than one place: {}", places.join(", "));
+    Fault::new(Kind::BadAnswer, message, "keep one of them")
+}
+
+pub(super) fn bad_key(key: &str) -> Fault {
+    let message = format!("key `{key}` cannot name anything in a directory");
+    Fault::new(Kind::BadRequest, message, "use names between single slashes, none of which starts with a dot")
+}
+
+/// The text at `path` is not what its name promises. `cause` tells no content.
+pub(super) fn malformed(path: &Path, line: usize, column: Option<usize>, cause: &str) -> Fault {
+    let column = column.map(|column| format!(":{column}")).unwrap_or_default();
+    let message = format!("{}:{line}{column}: {cause}", path.display());
+    Fault::new(Kind::BadAnswer, message, "correct the line; the last good files stay until then")
+}
+
+pub(super) fn no_content(path: &Path, expected: &str) -> Fault {
+    let message = format!("{} holds no {expected}", path.display());
+    Fault::new(
+        Kind::BadAnswer,
+        message,
+        format!("write at least one {expected}; an empty file is taken for half of one"),
+    )
+}
+
+/// What stands at `key` cannot be a secret, whose parts have names.
+pub(super) fn not_a_mapping(path: &Path, key: &str, found: &str) -> Fault {
+    let at = if key.is_empty() { String::new() } else { format!("`{key}` of ") };
+    let message = format!("{at}{} is {found}, not a mapping of fields", path.display());
+    Fault::new(Kind::BadAnswer, message, "write `field: value` lines there")
+}
+
+/// There is no `key`; `near` are the keys that begin like it.
+pub(super) fn absent(path: &Path, key: &str, near: &[String]) -> Fault {
+    let listed = near.iter().take(NAMES).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let more = near.len().saturating_sub(NAMES);
+    let remedy = match (near.is_empty(), more) {
+        (true, _) => "add it, or correct the secret's `key`".to_owned(),
+        (false, 0) => format!("add it, or correct the secret's `key`; there are {listed}"),
+        (false, more) => format!("add it, or correct the secret's `key`; there are {listed} and {more} more"),
+    };
+    Fault::new(Kind::Absent, format!("{} has no secret `{key}`", path.display()), remedy)
+}

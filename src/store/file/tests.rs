@@ -1,0 +1,238 @@
+//! The file store against real files.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::fault::Kind;
+use crate::store::Revision;
+use crate::store::fake::source;
+
+struct Lab {
+    directory: TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "test data, not secrets")]
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn link(&self, target: impl AsRef<Path>, name: &str) {
+        symlink(target, self.path(name)).unwrap();
+    }
+
+    fn store(&self, name: &str) -> FileStore {
+        self.limited(name, &Limits::default())
+    }
+
+    fn limited(&self, name: &str, limits: &Limits) -> FileStore {
+        let key = FingerprintKey::random().unwrap();
+        FileStore::build(&FileStoreSpec { path: self.path(name) }, limits, key).unwrap()
+    }
+}
+
+async fn get(store: &FileStore, key: &str) -> Vec<(String, String)> {
+    let fetched = store.fetch(&source(key)).await.unwrap();
+    let text = |value: &FieldValue| match value {
+        FieldValue::Text(text) | FieldValue::Number(text) => text.expose().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    fetched.fields.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+async fn fault_of(store: &FileStore, key: &str) -> Fault {
+    store.fetch(&source(key)).await.unwrap_err()
+}
+
+async fn revision(store: &FileStore, key: &str) -> Revision {
+    store.fetch(&source(key)).await.unwrap().revision
+}
+
+fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+}
+
+#[tokio::test]
+async fn reads_a_document_and_sees_that_it_changed() {
+    let lab = Lab::new();
+    lab.write("lab.yaml", "app/db: {user: u1}\nother: {x: 1}\n");
+    let store = lab.store("lab.yaml");
+    assert_eq!(get(&store, "app/db").await, pairs([("user", "u1")]));
+    let (app, other) = (revision(&store, "app/db").await, revision(&store, "other").await);
+    // The same size, at once and in place: nothing but the content tells the two apart.
+    lab.write("lab.yaml", "app/db: {user: u2}\nother: {x: 1}\n");
+    assert_eq!(get(&store, "app/db").await, pairs([("user", "u2")]));
+    assert_ne!(revision(&store, "app/db").await, app);
+    assert_eq!(revision(&store, "other").await, other, "its neighbour has not changed");
+}
+
+#[tokio::test]
+async fn an_unchanged_document_is_parsed_once_and_forgotten_when_it_is_gone() {
+    let lab = Lab::new();
+    lab.write("all.env", "A=1");
+    let store = lab.store("all.env");
+    let fetch = async || store.fetch(&source("any")).await;
+    let first = fetch().await.unwrap().fields;
+    assert!(Arc::ptr_eq(&first, &fetch().await.unwrap().fields), "young: read again, same content");
+    let kept = Arc::downgrade(&first);
+    drop(first);
+    assert!(kept.upgrade().is_some());
+    fs::remove_file(lab.path("all.env")).unwrap();
+    assert_eq!(fetch().await.unwrap_err().kind, Kind::Unreachable);
+    assert!(kept.upgrade().is_none());
+}
+
+#[tokio::test]
+async fn an_absent_key_is_told_with_the_keys_near_it() {
+    let lab = Lab::new();
+    lab.write("lab.yaml", "app/db: {a: hunter2}\napp: {cache: {a: 1}, note: hunter2}\n");
+    let fault = fault_of(&lab.store("lab.yaml"), "app/cahce").await;
+    assert_eq!(fault.kind, Kind::Absent);
+    assert!(fault.remedy.contains("`app/cache`") && !fault.remedy.contains("note"), "{}", fault.remedy);
+    let fault = fault_of(&lab.store("lab.yaml"), "app/note").await;
+    assert!(fault.kind == Kind::BadAnswer && fault.message.contains("is string"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_missing_file_is_a_fault_of_the_fetch_and_is_read_once_it_is_there() {
+    let lab = Lab::new();
+    let store = lab.store("lab.yaml");
+    let fault = fault_of(&store, "app").await;
+    assert_eq!(fault.kind, Kind::Unreachable);
+    assert!(
+        fault.message.contains("lab.yaml") && fault.remedy.contains("create"),
+        "{fault} {}",
+        fault.remedy
+    );
+    lab.write("lab.yaml", "app: {a: x}");
+    assert_eq!(get(&store, "app").await, pairs([("a", "x")]));
+}
+
+#[tokio::test]
+async fn a_file_larger_than_the_limit_is_refused() {
+    let lab = Lab::new();
+    lab.write("lab.yaml", "app: {a: xxxx}");
+    lab.write("d/app/a", "12345678");
+    lab.write("d/app/b", "1234567");
+    let limits = |max_response_size| Limits { max_response_size, ..Limits::default() };
+    for (name, size) in [("lab.yaml", 14), ("d", 15)] {
+        assert!(lab.limited(name, &limits(size)).fetch(&source("app")).await.is_ok(), "{name}");
+        let fault = fault_of(&lab.limited(name, &limits(size - 1)), "app").await;
+        assert!(fault.kind == Kind::BadAnswer && fault.remedy.contains("maxResponseSize"), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_dotenv_file_answers_any_key_with_all_its_variables() {
+    let lab = Lab::new();
+    for name in [".env", ".env.local", "app.env"] {
+        lab.write(name, "A=1\nB='x y'\n");
+        assert_eq!(get(&lab.store(name), "whatever").await, pairs([("A", "1"), ("B", "x y")]));
+    }
+    lab.write("app.env", "A=1\nhunter2");
+    let fault = fault_of(&lab.store("app.env"), "x").await;
+    assert!(fault.message.contains("app.env:2: ") && !fault.message.contains("hunter2"), "{fault}");
+    lab.write("app.env", "");
+    assert_eq!(fault_of(&lab.store("app.env"), "x").await.kind, Kind::BadAnswer, "half of a write");
+}
+
+#[tokio::test]
+async fn a_directory_gives_one_field_per_file_byte_for_byte() {
+    let lab = Lab::new();
+    lab.write("d/app/db/user", "admin\n");
+    lab.write("d/app/db/pass", "  p\r\n\n");
+    lab.write("d/app/db/.hidden", "no");
+    lab.write("d/app/db/deeper/x", "no");
+    assert_eq!(get(&lab.store("d"), "app/db").await, pairs([("pass", "  p\r\n\n"), ("user", "admin\n")]));
+    assert_eq!(get(&lab.store("d"), "app/db/deeper").await, pairs([("x", "no")]));
+    let fault = fault_of(&lab.store("d"), "app/bd").await;
+    assert!(fault.kind == Kind::Absent && fault.remedy.contains("`app/db`"), "{}", fault.remedy);
+}
+
+#[tokio::test]
+async fn a_directory_gives_documents_by_their_stem() {
+    let lab = Lab::new();
+    lab.write("d/a.yaml", "x: 1");
+    lab.write("d/b/c.yml", "x: 2");
+    lab.write("d/d.json", r#"{"x": 3.10}"#);
+    lab.write("d/e.env", "x=4");
+    let store = lab.store("d");
+    for (key, value) in [("a", "1"), ("b/c", "2"), ("d", "3.10"), ("e", "4")] {
+        assert_eq!(get(&store, key).await, pairs([("x", value)]), "{key}");
+    }
+    lab.write("d/a.json", "{}");
+    let fault = fault_of(&store, "a").await;
+    assert!(fault.message.contains("a.yaml, a.json"), "{fault}");
+}
+
+#[tokio::test]
+async fn the_links_of_a_kubernetes_mount_are_followed() {
+    let lab = Lab::new();
+    lab.write("d/app/..2026_1/user", "one");
+    lab.write("d/app/..2026_2/user", "two");
+    lab.link("..2026_1", "d/app/..data");
+    lab.link("..data/user", "d/app/user");
+    let store = lab.store("d");
+    assert_eq!(get(&store, "app").await, pairs([("user", "one")]));
+    lab.link("..2026_2", "d/app/..data_tmp");
+    fs::rename(lab.path("d/app/..data_tmp"), lab.path("d/app/..data")).unwrap();
+    assert_eq!(get(&store, "app").await, pairs([("user", "two")]));
+}
+
+#[tokio::test]
+async fn nothing_outside_the_directory_is_read() {
+    let lab = Lab::new();
+    lab.write("outside/secret", "hunter2");
+    lab.write("outside.yaml", "a: hunter2");
+    lab.write("d/app/user", "x");
+    lab.link("../../outside/secret", "d/app/stolen");
+    lab.link("../outside", "d/away");
+    lab.link("../outside.yaml", "d/doc.yaml");
+    let store = lab.store("d");
+    for key in ["app", "away", "doc"] {
+        let fault = fault_of(&store, key).await;
+        assert!(fault.kind == Kind::BadAnswer && fault.message.contains("leads out of"), "{key}: {fault}");
+    }
+    for key in ["../outside", "app/../../outside", "", "/", "app//user", ".", ".hidden", "app/"] {
+        assert_eq!(fault_of(&store, key).await.kind, Kind::BadRequest, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_text_or_not_a_file_is_refused_by_name() {
+    let lab = Lab::new();
+    lab.write("d/app/keystore", b"\xff\xfe");
+    let fault = fault_of(&lab.store("d"), "app").await;
+    assert!(fault.message.contains("`keystore`") && fault.remedy.contains("base64"), "{fault}");
+    nix::unistd::mkfifo(&lab.path("d/pipe/x").with_file_name("fifo"), nix::sys::stat::Mode::S_IRWXU)
+        .unwrap_err();
+    fs::create_dir_all(lab.path("d/pipe")).unwrap();
+    nix::unistd::mkfifo(&lab.path("d/pipe/fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(
+        fault_of(&lab.store("d"), "pipe").await.message.contains("neither"),
+        "and opening it does not hang"
+    );
+    lab.link("nowhere", "d/app/dangling");
+    assert_eq!(fault_of(&lab.store("d"), "app").await.kind, Kind::Unreachable);
+}
+
+#[test]
+fn a_file_without_permission_is_told_with_the_user() {
+    let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    let fault = fault::unreadable(Path::new("/lab.yaml"), &denied);
+    let user = nix::unistd::geteuid().to_string();
+    assert!(fault.remedy.contains(&user) && fault.remedy.contains("/lab.yaml"), "{}", fault.remedy);
+}

@@ -1,0 +1,175 @@
+//! A layer that keeps a store from being overrun: so many requests at once, and none while the server has asked to be
+//! left alone.
+//!
+//! While the gate is closed a fetch does not wait in here. It fails at once with the fault that closed the gate and
+//! what is left of its time, so that the status tells the truth, a stop is not held up, and `run --once --timeout`
+//! can see that waiting is pointless. The policy above waits, as it does after every failure.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::{Fetched, Store};
+use crate::config::secret::Source;
+use crate::fault::{Fault, Kind};
+
+/// At most so many fetches of `S` at once, and its `Retry-After` obeyed by all of them.
+pub struct Limit<S> {
+    store: S,
+    permits: Semaphore,
+    gate: Mutex<Option<Closed>>,
+}
+
+/// The gate is closed.
+struct Closed {
+    until: Instant,
+    fault: Fault,
+}
+
+impl<S: Store> Limit<S> {
+    /// Puts the limit around `store`; at least one request is let through.
+    pub fn new(store: S, max_concurrent_requests: usize) -> Self {
+        Self { store, permits: Semaphore::new(max_concurrent_requests.max(1)), gate: Mutex::default() }
+    }
+
+    /// The fault of a closed gate, with the time that is left.
+    fn check_gate(&self) -> Result<(), Fault> {
+        let mut gate = self.gate();
+        let Some(closed) = gate.as_ref() else { return Ok(()) };
+        let left = closed.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            *gate = None;
+            return Ok(());
+        }
+        Err(Fault { retry_after: Some(left), ..closed.fault.clone() })
+    }
+
+    /// Closes the gate where the server asked for it. A longer wait stands against a shorter one that comes later.
+    fn note(&self, fault: &Fault) {
+        let Some(asked) = fault.retry_after.filter(|_| speaks_for_the_server(fault.kind)) else { return };
+        let until = Instant::now() + asked;
+        let mut gate = self.gate();
+        if gate.as_ref().is_none_or(|closed| closed.until < until) {
+            *gate = Some(Closed { until, fault: fault.clone() });
+        }
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Option<Closed>> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Kinds that concern every request. A login that must wait, for one, concerns its own credential set alone.
+fn speaks_for_the_server(kind: Kind) -> bool {
+    matches!(kind, Kind::RateLimited | Kind::Sealed | Kind::ServerError)
+}
+
+#[async_trait]
+impl<S: Store> Store for Limit<S> {
+    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
+        self.check_gate()?;
+        let _permit = self.permits.acquire().await;
+        // The gate may have closed while this fetch waited for its turn.
+        self.check_gate()?;
+        let outcome = self.store.fetch(source).await;
+        if let Err(fault) = &outcome {
+            self.note(fault);
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::{advance, sleep};
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::secret::KvVersion;
+
+    /// Answers every fetch with `fault` after one second, and counts.
+    struct Failing {
+        fault: Fault,
+        calls: AtomicUsize,
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Store for Arc<Failing> {
+        async fn fetch(&self, _: &Source) -> Result<Fetched, Fault> {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
+            sleep(Duration::from_secs(1)).await;
+            self.now.fetch_sub(1, Ordering::SeqCst);
+            Err(self.fault.clone())
+        }
+    }
+
+    fn failing(kind: Kind, retry_after: Option<Duration>) -> Arc<Failing> {
+        let fault = Fault { retry_after, ..Fault::new(kind, "m", "r") };
+        let zero = AtomicUsize::default;
+        Arc::new(Failing { fault, calls: zero(), now: zero(), most: zero() })
+    }
+
+    fn source() -> Source {
+        Source {
+            credentials: None,
+            namespace: None,
+            mount: "secret".into(),
+            key: "app".into(),
+            kv_version: KvVersion::V2,
+            version: None,
+        }
+    }
+
+    async fn fetch_all(limit: &Limit<Arc<Failing>>, count: usize) -> Vec<Fault> {
+        let source = source();
+        let fetches = (0..count).map(|_| limit.fetch(&source));
+        futures_util::future::join_all(fetches)
+            .await
+            .into_iter()
+            .map(|outcome| outcome.unwrap_err())
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lets_only_so_many_requests_through_at_once() {
+        let store = failing(Kind::Absent, None);
+        let limit = Limit::new(Arc::clone(&store), 3);
+        fetch_all(&limit, 20).await;
+        assert_eq!((store.calls.load(Ordering::SeqCst), store.most.load(Ordering::SeqCst)), (20, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retry_after_closes_the_store_for_everybody_until_it_is_over() {
+        let store = failing(Kind::RateLimited, Some(Duration::from_secs(10)));
+        let limit = Limit::new(Arc::clone(&store), 1);
+        let faults = fetch_all(&limit, 5).await;
+        assert_eq!(store.calls.load(Ordering::SeqCst), 1, "the others saw the gate after their wait");
+        assert!(faults.iter().all(|fault| fault.kind == Kind::RateLimited));
+
+        advance(Duration::from_secs(4)).await;
+        let left = limit.fetch(&source()).await.unwrap_err().retry_after;
+        assert_eq!((left, store.calls.load(Ordering::SeqCst)), (Some(Duration::from_secs(6)), 1));
+
+        advance(Duration::from_secs(6)).await;
+        fetch_all(&limit, 1).await;
+        assert_eq!(store.calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_that_must_wait_does_not_close_the_store_for_other_credentials() {
+        let store = failing(Kind::Login, Some(Duration::from_secs(10)));
+        let limit = Limit::new(Arc::clone(&store), 1);
+        fetch_all(&limit, 3).await;
+        assert_eq!(store.calls.load(Ordering::SeqCst), 3);
+    }
+}

@@ -1,0 +1,148 @@
+//! Vault and `OpenBao`: tokens per credential set, KV v1 and v2, and answers that are read before they are judged.
+//!
+//! vaultrs describes the requests (paths, methods, parameters) and nothing else: its client follows redirects with
+//! the token, reads bodies without a bound, and its errors print bodies. Requests travel through [`crate::net`].
+
+mod answer;
+mod json;
+mod kv;
+mod login;
+mod mounts;
+mod server;
+mod session;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::{Fetched, Store};
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::config::secret::{KvVersion, Source};
+use crate::config::store::{AuthSpec, VaultSpec};
+use crate::fault::{Fault, Kind};
+use crate::name::CredentialsName;
+use crate::net;
+use crate::secret::FingerprintKey;
+use kv::Kv;
+use login::Token;
+use mounts::Mounts;
+use server::{Failure, Server};
+use session::{Session, Verdict};
+
+/// One Vault or `OpenBao` server.
+pub struct VaultStore {
+    server: Server,
+    main: Option<Session>,
+    named: BTreeMap<CredentialsName, Session>,
+    mounts: Mounts,
+    key: FingerprintKey,
+}
+
+impl VaultStore {
+    /// Builds the adapter and reads its TLS files. Nothing is sent, nobody is logged in.
+    ///
+    /// # Errors
+    /// The TLS files cannot be used.
+    pub fn build(
+        spec: &VaultSpec,
+        limits: &Limits,
+        key: FingerprintKey,
+        clock: Clock,
+    ) -> Result<Self, Fault> {
+        // `mount_path` and `kv_version` are defaults that each `Source` has resolved already.
+        let VaultSpec { address, namespace, auth, credentials, mount_path: _, kv_version: _, timeout, tls } =
+            spec;
+        let http = net::Client::build(net::Settings {
+            address: address.clone(),
+            tls: tls.clone(),
+            timeout: *timeout,
+            max_body: limits.max_response_size,
+            max_connections: limits.max_concurrent_requests,
+        })?;
+        let session = |label: String, auth: &AuthSpec| {
+            Session::new(label, auth.clone(), namespace.clone(), key.clone())
+        };
+        let named = credentials
+            .iter()
+            .map(|(name, auth)| (name.clone(), session(format!("credentials {name}"), auth)))
+            .collect();
+        let main = auth.as_ref().map(|auth| session("the store's credentials".to_owned(), auth));
+        Ok(Self { server: Server::new(http, clock), main, named, mounts: Mounts::default(), key })
+    }
+
+    fn session(&self, source: &Source) -> Result<&Session, Fault> {
+        let Some(name) = &source.credentials else {
+            return self.main.as_ref().ok_or_else(|| {
+                let message = "the store has no credentials of its own";
+                Fault::new(Kind::Login, message, "give the store a token, or the secret `credentials`")
+            });
+        };
+        self.named.get(name).ok_or_else(|| {
+            let message = format!("the store has no credentials called {name}");
+            Fault::new(Kind::Login, message, "name a key of the store's `credentials`")
+        })
+    }
+
+    async fn read(&self, source: &Source, token: &Token) -> Result<Fetched, Failure> {
+        match source.kv_version {
+            KvVersion::V1 => self.read_configured(Kv::V1, source, token).await,
+            KvVersion::V2 => self.read_configured(Kv::V2, source, token).await,
+            KvVersion::Auto => self.read_detected(source, token).await,
+        }
+    }
+
+    /// Reads as the configuration says. To a v2 path a v1 mount answers as if the secret were absent, and files may be
+    /// removed on that: so an absent secret is believed only of a mount of the configured version. Where the server
+    /// does not tell the version, there is nothing to hold against it.
+    async fn read_configured(&self, kv: Kv, source: &Source, token: &Token) -> Result<Fetched, Failure> {
+        let outcome = self.read_as(kv, source, token).await;
+        if !matches!(&outcome, Err(Failure::Final(fault)) if fault.kind == Kind::Absent) {
+            return outcome;
+        }
+        match self.mounts.version(&self.server, source, token).await {
+            Ok(mount) if mount.kv != kv => {
+                // Asked anew the next time, when the mount may have been upgraded.
+                self.mounts.forget(source, &mount);
+                Err(Failure::Final(kv::wrong_version(mount.kv, source)))
+            }
+            _ => outcome,
+        }
+    }
+
+    /// Reads as the mount's version says, and asks for that anew when the answer contradicts what was remembered: a
+    /// mount may have been replaced by one of the other version. A v2 path on a v1 mount looks like an absent secret.
+    async fn read_detected(&self, source: &Source, token: &Token) -> Result<Fetched, Failure> {
+        let known = self.mounts.version(&self.server, source, token).await?;
+        let outcome = self.read_as(known.kv, source, token).await;
+        let doubtful = matches!(&outcome, Err(Failure::Final(fault))
+            if matches!(fault.kind, Kind::WrongKvVersion | Kind::Absent));
+        if !doubtful || known.asked_now {
+            return outcome;
+        }
+        self.mounts.forget(source, &known);
+        let now = self.mounts.version(&self.server, source, token).await?;
+        if now.kv == known.kv { outcome } else { self.read_as(now.kv, source, token).await }
+    }
+
+    async fn read_as(&self, kv: Kv, source: &Source, token: &Token) -> Result<Fetched, Failure> {
+        kv::read(&self.server, kv, source, token, &self.key).await
+    }
+}
+
+#[async_trait]
+impl Store for VaultStore {
+    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
+        let session = self.session(source)?;
+        let token = session.token(&self.server).await?;
+        let denied = match self.read(source, &token).await {
+            Err(Failure::Forbidden(fault)) => fault,
+            outcome => return outcome.map_err(Fault::from),
+        };
+        // A bad token and a missing policy both answer 403: only the token itself can tell.
+        match session.recheck(&self.server, &token).await? {
+            Verdict::TokenIsGood => Err(denied),
+            Verdict::Replaced(token) => self.read(source, &token).await.map_err(Fault::from),
+        }
+    }
+}

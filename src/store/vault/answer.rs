@@ -1,0 +1,213 @@
+//! Error answers: status and body become a fault. Nothing of a body is shown but the `errors` of a well-formed error
+//! answer: everything else may hold a value.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use serde::Deserialize;
+
+use super::server::Answered;
+use crate::clock::Clock;
+use crate::fault::{Fault, Kind};
+use crate::net::Response;
+use crate::secret::SecretText;
+
+/// So much of what the server said is shown.
+const SHOWN: usize = 200;
+
+/// Secrets of the request are taken out of that from this length on: a shorter one is no secret, and its gaps in other
+/// words would tell it.
+const HIDDEN: usize = 8;
+
+/// The body of an error answer.
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<String>,
+}
+
+/// The fault of an answer whose status is not 2xx; `sent` are secrets of the request, which an odd server might quote.
+pub(super) fn refused(answered: &Answered, sent: &[&SecretText], clock: &Clock) -> Fault {
+    let response = &answered.response;
+    let status = response.status;
+    let errors = said(response, sent).unwrap_or_default();
+    let (kind, meaning, remedy) = meaning(status, &errors);
+    let shown = if errors.is_empty() { String::new() } else { format!(": {errors}") };
+    let message = format!("{}: {meaning} ({}){shown}", answered.place, status.as_u16());
+    Fault { retry_after: retry_after(response, clock), ..Fault::new(kind, message, remedy) }
+}
+
+/// What the server gives as its reasons: one line of printable text. `None` when the body is not the error form.
+pub(super) fn said(response: &Response, sent: &[&SecretText]) -> Option<String> {
+    if !(response.status.is_client_error() || response.status.is_server_error()) {
+        return None;
+    }
+    // EXPOSE: parsed here; of the text only `errors` goes on.
+    let Errors { errors } = serde_json::from_slice(response.body.expose()).ok()?;
+    let mut text = errors.join("; ");
+    for secret in sent.iter().filter(|secret| secret.len() >= HIDDEN) {
+        // EXPOSE: to take it out of the text.
+        text = text.replace(secret.expose(), "(redacted)");
+    }
+    let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = printable.split_whitespace().collect::<Vec<_>>().join(" ");
+    Some(line.chars().take(SHOWN).collect())
+}
+
+/// A body that was not what the protocol says. Where in the body is known, what stood there is not shown.
+pub(super) fn unreadable(answered: &Answered, error: &serde_json::Error) -> Fault {
+    let (line, column) = (error.line(), error.column());
+    bad(answered, &format!("the answer is not the expected JSON (line {line}, column {column})"))
+}
+
+/// An answer that cannot be used, and why.
+pub(super) fn bad(answered: &Answered, cause: &str) -> Fault {
+    let message = format!("{}: {cause} ({})", answered.place, answered.response.status.as_u16());
+    Fault::new(Kind::BadAnswer, message, ADDRESS)
+}
+
+const ADDRESS: &str =
+    "check that the address is that of the Vault or OpenBao API and not of something else on the way";
+const LATER: &str = "it is tried again; look into the server's log if it lasts";
+
+fn meaning(status: StatusCode, errors: &str) -> (Kind, &'static str, &'static str) {
+    match status.as_u16() {
+        300..=399 => (Kind::BadAnswer, "a redirect that is not followed", ADDRESS),
+        // The mount was just made, or is on its way from v1 to v2 (kv/upgrade.go of OpenBao): over in seconds.
+        400 if errors.starts_with("Upgrading from non-versioned") => {
+            (Kind::ServerError, "the mount is being upgraded", LATER)
+        }
+        400 if errors.is_empty() => {
+            (Kind::BadRequest, "refused as a bad request", "check whether the address must be http or https")
+        }
+        401 | 403 => (Kind::Denied, "permission denied", "allow it in the policy of these credentials"),
+        404 => (Kind::BadRequest, "there is nothing at this path", "check mountPath, namespace and address"),
+        405 => {
+            (Kind::BadRequest, "the mount does not support reading", "check mountPath: it must be a KV mount")
+        }
+        412 | 472 | 473 => (Kind::ServerError, "this node cannot answer yet", LATER),
+        429 => (
+            Kind::RateLimited,
+            "the server asks to slow down",
+            "raise refreshInterval, or the server's quota",
+        ),
+        400..=499 => (Kind::BadRequest, "refused as a bad request", "check mountPath, key and namespace"),
+        501 => (Kind::Sealed, "the server is not initialised", "initialise it"),
+        503 if errors.to_ascii_lowercase().contains("sealed") => {
+            (Kind::Sealed, "the server is sealed", "unseal it; the files stay as they are until then")
+        }
+        503 => (Kind::ServerError, "the server is not available", LATER),
+        500..=599 => (Kind::ServerError, "the server failed", LATER),
+        _ => (Kind::BadAnswer, "an unexpected status", ADDRESS),
+    }
+}
+
+/// Nobody is obeyed for longer: a misconfigured proxy must not stop a store for a day.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// `Retry-After`: seconds, or an HTTP date (RFC 9110, 10.2.3).
+fn retry_after(response: &Response, clock: &Clock) -> Option<Duration> {
+    if !matches!(response.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        return None;
+    }
+    let value = response.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let asked = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            httpdate::parse_http_date(value).ok()?.duration_since(clock.now()).unwrap_or(Duration::ZERO)
+        }
+    };
+    Some(asked.min(LONGEST_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::secret::SecretBytes;
+
+    fn answered(status: u16, body: &str) -> Answered {
+        let response = Response {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: SecretBytes::new(body.as_bytes().to_vec()),
+        };
+        Answered { place: "h: GET /p".into(), response }
+    }
+
+    fn clock() -> Clock {
+        Clock::from_fn(|| SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777))
+    }
+
+    fn fault(status: u16, body: &str) -> Fault {
+        refused(&answered(status, body), &[], &clock())
+    }
+
+    #[test]
+    fn each_status_has_its_kind() {
+        let sealed = r#"{"errors":["Vault is sealed"]}"#;
+        let upgrading = r#"{"errors":["Upgrading from non-versioned to versioned data."]}"#;
+        let table = [
+            (301, "", Kind::BadAnswer),
+            (400, "", Kind::BadRequest),
+            (400, upgrading, Kind::ServerError),
+            (403, "", Kind::Denied),
+            (405, "", Kind::BadRequest),
+            (412, "", Kind::ServerError),
+            (418, "", Kind::BadRequest),
+            (429, "", Kind::RateLimited),
+            (473, "", Kind::ServerError),
+            (500, "", Kind::ServerError),
+            (501, "", Kind::Sealed),
+            (502, "<html>", Kind::ServerError),
+            (503, sealed, Kind::Sealed),
+            (503, "<html>sealed</html>", Kind::ServerError),
+        ];
+        for (status, body, kind) in table {
+            assert_eq!(fault(status, body).kind, kind, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn shows_the_errors_of_the_server_on_one_line_without_what_was_sent() {
+        let text = r#"{"errors":["1 error occurred:\n\t* token s.hunter2 is odd\n\n"]}"#;
+        let token = SecretText::new("s.hunter2".into());
+        let fault = refused(&answered(500, text), &[&token], &clock());
+        let wanted = "h: GET /p: the server failed (500): 1 error occurred: * token (redacted) is odd";
+        assert_eq!(fault.message, wanted);
+    }
+
+    #[test]
+    fn cuts_long_errors() {
+        let body = format!(r#"{{"errors":["{}"]}}"#, "ü".repeat(5000));
+        assert!(fault(500, &body).message.chars().count() < 300);
+    }
+
+    #[test]
+    fn shows_nothing_of_a_body_of_another_form() {
+        for body in
+            ["hunter2", r#"{"errors":"hunter2"}"#, r#"{"errors":[{"a":"hunter2"}]}"#, r#"["hunter2"]"#]
+        {
+            assert!(!format!("{:?}", fault(500, body)).contains("hunter2"), "{body}");
+        }
+        assert_eq!(said(&answered(200, r#"{"errors":["hunter2"]}"#).response, &[]), None);
+    }
+
+    #[test]
+    fn reads_retry_after_as_seconds_and_as_a_date() {
+        for (value, seconds) in [
+            ("7", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("soon", None),
+        ] {
+            let mut answered = answered(429, "");
+            answered.response.headers.insert(RETRY_AFTER, value.parse().unwrap());
+            let retry_after = refused(&answered, &[], &clock()).retry_after;
+            assert_eq!(retry_after, seconds.map(Duration::from_secs), "{value}");
+        }
+    }
+}

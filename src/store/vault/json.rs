@@ -1,0 +1,137 @@
+//! JSON values of a secret: numbers as the digits the server sent, the last of two equal keys, a bounded depth.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use crate::secret::{FieldValue, Fields, SecretText};
+
+/// Deeper values are refused: each level is one frame of the stack and one more pass over the text.
+const MAX_DEPTH: usize = 64;
+
+/// Why a text is not the fields of a secret. There is no more to tell: details could quote a value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotFields {
+    /// The value is not an object.
+    NoObject,
+    /// The value, or one inside it, is not valid JSON.
+    Invalid,
+    /// It is nested more than [`MAX_DEPTH`] deep.
+    TooDeep,
+}
+
+impl NotFields {
+    pub(super) fn cause(&self) -> &'static str {
+        match self {
+            Self::NoObject => "the secret's data is not an object",
+            Self::Invalid => "the secret's data is not valid JSON",
+            Self::TooDeep => "the secret's data is nested too deep",
+        }
+    }
+}
+
+/// The fields of the object `raw`.
+pub(super) fn fields(raw: &RawValue) -> Result<Fields, NotFields> {
+    if raw.get().starts_with('{') { object(raw, MAX_DEPTH) } else { Err(NotFields::NoObject) }
+}
+
+fn object(raw: &RawValue, depth: usize) -> Result<Fields, NotFields> {
+    let entries: BTreeMap<String, &RawValue> = parse(raw)?;
+    entries.into_iter().map(|(name, raw)| Ok((name, value(raw, depth)?))).collect()
+}
+
+fn value(raw: &RawValue, depth: usize) -> Result<FieldValue, NotFields> {
+    let depth = depth.checked_sub(1).ok_or(NotFields::TooDeep)?;
+    let text = raw.get();
+    Ok(match text.as_bytes().first() {
+        Some(b'"') => FieldValue::Text(SecretText::new(parse(raw)?)),
+        Some(b'{') => FieldValue::Map(object(raw, depth)?),
+        Some(b'[') => {
+            let items: Vec<&RawValue> = parse(raw)?;
+            FieldValue::List(items.into_iter().map(|raw| value(raw, depth)).collect::<Result<_, _>>()?)
+        }
+        Some(b't') => FieldValue::Bool(true),
+        Some(b'f') => FieldValue::Bool(false),
+        Some(b'n') => FieldValue::Null,
+        _ => FieldValue::Number(SecretText::new(text.to_owned())),
+    })
+}
+
+fn parse<'a, T: serde::Deserialize<'a>>(raw: &'a RawValue) -> Result<T, NotFields> {
+    serde_json::from_str(raw.get()).map_err(|_| NotFields::Invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::FingerprintKey;
+
+    fn read(json: &str) -> Result<Fields, NotFields> {
+        let raw: Box<RawValue> = serde_json::from_str(json).unwrap();
+        fields(&raw)
+    }
+
+    fn number(fields: &Fields, name: &str) -> String {
+        match fields.value(name) {
+            // EXPOSE: compared in a test.
+            Some(FieldValue::Number(digits)) => digits.expose().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let fields = read(r#"{"a":12345678901234567890123,"b":1.10,"c":1e400,"d":-0}"#).unwrap();
+        let digits = ["a", "b", "c", "d"].map(|name| number(&fields, name));
+        assert_eq!(digits, ["12345678901234567890123", "1.10", "1e400", "-0"]);
+    }
+
+    #[test]
+    fn the_last_of_two_equal_keys_wins() {
+        let fields = read(r#"{"a":"first","a":"last"}"#).unwrap();
+        assert_eq!((fields.len(), fields.value("a")), (1, Some(&FieldValue::from("last"))));
+    }
+
+    #[test]
+    fn every_type_is_read() {
+        let fields =
+            read(r#"{"n":null,"t":true,"f":false,"s":"a\"\u00fc\n","l":[1,["x"]],"m":{"k":{}}}"#).unwrap();
+        assert_eq!(fields.value("n"), Some(&FieldValue::Null));
+        assert_eq!(fields.value("t"), Some(&FieldValue::Bool(true)));
+        assert_eq!(fields.value("f"), Some(&FieldValue::Bool(false)));
+        assert_eq!(fields.value("s"), Some(&FieldValue::from("a\"ü\n")));
+        let inner = FieldValue::List(vec![FieldValue::from("x")]);
+        let one = FieldValue::Number(SecretText::new("1".into()));
+        assert_eq!(fields.value("l"), Some(&FieldValue::List(vec![one, inner])));
+        let map = [("k".to_owned(), FieldValue::Map(Fields::default()))].into_iter().collect();
+        assert_eq!(fields.value("m"), Some(&FieldValue::Map(map)));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read(&nested(MAX_DEPTH - 1)).is_ok());
+        assert_eq!(read(&nested(MAX_DEPTH)), Err(NotFields::TooDeep));
+        assert_eq!(read(&nested(100_000)), Err(NotFields::TooDeep));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        assert_eq!(read("[1]"), Err(NotFields::NoObject));
+        assert_eq!(read("\"{\""), Err(NotFields::NoObject));
+        assert_eq!(read(r#"{"a":"\ud800"}"#), Err(NotFields::Invalid));
+    }
+
+    #[test]
+    fn the_fingerprint_is_of_the_fields_and_not_of_their_spelling() {
+        let key = FingerprintKey::random().unwrap();
+        let print = |json| key.of_fields(&read(json).unwrap());
+        assert_eq!(print(r#"{"a":"<","b":1}"#), print("{ \"b\": 1, \"a\": \"\\u003c\" }"));
+        for other in
+            [r#"{"a":"<","b":"1"}"#, r#"{"a":"<","b":1.0}"#, r#"{"a":"<"}"#, r#"{"a":{"<":1}}"#, "{}"]
+        {
+            assert_ne!(print(r#"{"a":"<","b":1}"#), print(other), "{other}");
+        }
+        assert_ne!(print(r#"{"a":["b","c"]}"#), print(r#"{"a":["bc"]}"#));
+    }
+}

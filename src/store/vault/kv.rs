@@ -1,0 +1,208 @@
+//! KV v1 and v2: one read. An answer is parsed before it is judged, since four different things are a 404.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use vaultrs::api::kv1::requests::GetSecretRequest;
+use vaultrs::api::kv2::requests::ReadSecretRequest;
+
+use super::login::Token;
+use super::server::{Answered, Caller, Failure, Server, check_path};
+use super::{answer, json};
+use crate::clock::Clock;
+use crate::config::secret::Source;
+use crate::fault::{Fault, Kind};
+use crate::secret::{FingerprintKey, SecretBytes};
+use crate::store::{Fetched, Revision};
+
+/// The version of a KV mount.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kv {
+    V1,
+    V2,
+}
+
+/// What every answer is wrapped in. Unknown members are ignored.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    warnings: Option<Vec<String>>,
+    errors: Option<Vec<String>>,
+}
+
+/// `data` of KV v2.
+#[derive(Deserialize)]
+struct Versioned<'a> {
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    version: u64,
+    #[serde(default)]
+    deletion_time: String,
+    #[serde(default)]
+    destroyed: bool,
+}
+
+/// Reads `source` from a mount of version `kv`.
+///
+/// # Errors
+/// `Forbidden` for a 403: the caller finds out whether the token or the policy is to blame.
+pub(super) async fn read(
+    server: &Server,
+    kv: Kv,
+    source: &Source,
+    token: &Token,
+    key: &FingerprintKey,
+) -> Result<Fetched, Failure> {
+    check_path(&source.mount)?;
+    check_path(&source.key)?;
+    let (mount, path) = (source.mount.clone(), source.key.clone());
+    let caller = Caller { token: Some(&token.text), namespace: source.namespace.as_deref() };
+    let nothing = SecretBytes::default();
+    let answered = match kv {
+        Kv::V1 if source.version.is_some() => return Err(pinned_on_v1(source).into()),
+        Kv::V1 => server.call(&GetSecretRequest { mount, path }, caller, nothing).await?,
+        Kv::V2 => {
+            let request = ReadSecretRequest { mount, path, version: source.version };
+            server.call(&request, caller, nothing).await?
+        }
+    };
+    match answered.response.status {
+        StatusCode::OK => Ok(found(kv, &answered, &server.clock, key)?),
+        StatusCode::NOT_FOUND => Err(missing(kv, source, &answered)?.into()),
+        StatusCode::FORBIDDEN => {
+            let fault = answer::refused(&answered, &[&token.text], &server.clock);
+            Err(Failure::Forbidden(Fault { remedy: policy_remedy(kv, source), ..fault }))
+        }
+        _ => Err(answer::refused(&answered, &[&token.text], &server.clock).into()),
+    }
+}
+
+fn policy_remedy(kv: Kv, source: &Source) -> String {
+    let data = if kv == Kv::V2 { "data/" } else { "" };
+    let path = format!("{}/{data}{}", source.mount, source.key);
+    format!("add to a policy of these credentials: path \"{path}\" {{ capabilities = [\"read\"] }}")
+}
+
+/// The fault of a mount that is `actual` and is read as the other version.
+pub(super) fn wrong_version(actual: Kv, source: &Source) -> Fault {
+    let (actual, other) = match actual {
+        Kv::V1 => ("v1", "v2"),
+        Kv::V2 => ("v2", "v1"),
+    };
+    let message = format!("the mount {} is KV {actual}, and kvVersion says {other}", source.mount);
+    Fault::new(Kind::WrongKvVersion, message, format!("set kvVersion: {actual}"))
+}
+
+fn pinned_on_v1(source: &Source) -> Fault {
+    let message = format!("{} is a KV v1 mount, which keeps no versions", source.mount);
+    Fault::new(Kind::WrongKvVersion, message, "remove `version`, or upgrade the mount to KV v2")
+}
+
+/// The secret in a 200.
+fn found(kv: Kv, answered: &Answered, clock: &Clock, key: &FingerprintKey) -> Result<Fetched, Fault> {
+    let envelope = envelope(answered)?;
+    let Some(data) = envelope.data else { return Err(empty(answered)) };
+    let (data, version) = match kv {
+        Kv::V1 => (data, None),
+        Kv::V2 => {
+            let Some(versioned) = versioned(data) else { return Err(not_v2(answered)) };
+            let Some(data) = versioned.data else { return Err(gone(answered, &versioned.metadata, clock)) };
+            (data, Some(versioned.metadata.version))
+        }
+    };
+    let fields = json::fields(data).map_err(|not| answer::bad(answered, not.cause()))?;
+    let print = key.of_fields(&fields);
+    let revision = version.map_or(Revision::Content(print), |version| Revision::Version(version, print));
+    Ok(Fetched { fields: Arc::new(fields), revision })
+}
+
+/// What a 404 means. An answer that does not come from a KV mount is not an absent secret: a load balancer's 404 must
+/// not remove files.
+fn missing(kv: Kv, source: &Source, answered: &Answered) -> Result<Fault, Fault> {
+    let envelope = envelope(answered)?;
+    let warnings = envelope.warnings.unwrap_or_default();
+    if warnings.iter().any(|text| text.contains("versioned K/V")) {
+        let message = format!("{}: the mount {} is KV v2, kvVersion says v1", answered.place, source.mount);
+        return Ok(Fault::new(Kind::WrongKvVersion, message, "set kvVersion: v2"));
+    }
+    let metadata = envelope.data.filter(|_| kv == Kv::V2).and_then(versioned).map(|data| data.metadata);
+    if let Some(metadata) = metadata {
+        return Ok(if metadata.destroyed {
+            destroyed(answered, &metadata)
+        } else {
+            deleted(answered, &metadata)
+        });
+    }
+    match envelope.errors {
+        Some(errors) if errors.is_empty() => Ok(absent(kv, source, answered)),
+        // "no handler for route" and the like: the mount is missing, not the secret.
+        Some(_) => Err(Fault::new(
+            Kind::BadRequest,
+            format!("{}: there is no such mount or path (404)", answered.place),
+            "check mountPath, namespace and address",
+        )),
+        None => Err(answer::bad(answered, "the answer does not say what is missing")),
+    }
+}
+
+fn absent(kv: Kv, source: &Source, answered: &Answered) -> Fault {
+    let what = source.version.map_or_else(|| "no such secret".to_owned(), |n| format!("no version {n}"));
+    let remedy = match kv {
+        Kv::V1 => "check key, mountPath and namespace, or write the secret",
+        Kv::V2 => {
+            "check key, mountPath and namespace (a KV v1 mount needs kvVersion: v1), or write the secret"
+        }
+    };
+    Fault::new(Kind::Absent, format!("{}: {what}", answered.place), remedy)
+}
+
+fn deleted(answered: &Answered, metadata: &Metadata) -> Fault {
+    let message = format!("{}: version {} is deleted", answered.place, metadata.version);
+    Fault::new(Kind::Deleted, message, "undelete that version, or write a new one")
+}
+
+fn destroyed(answered: &Answered, metadata: &Metadata) -> Fault {
+    let message = format!("{}: version {} is destroyed for ever", answered.place, metadata.version);
+    Fault::new(Kind::Destroyed, message, "write a new version, or pin another one")
+}
+
+/// A 200 whose data is null: deleted, or written that way. A deletion in the future has not happened.
+fn gone(answered: &Answered, metadata: &Metadata, clock: &Clock) -> Fault {
+    if metadata.destroyed {
+        return destroyed(answered, metadata);
+    }
+    let deletion: Option<SystemTime> = humantime::parse_rfc3339_weak(&metadata.deletion_time).ok();
+    if deletion.is_some_and(|time| time <= clock.now()) {
+        return deleted(answered, metadata);
+    }
+    empty(answered)
+}
+
+fn empty(answered: &Answered) -> Fault {
+    let message = format!("{}: the secret holds no data", answered.place);
+    Fault::new(Kind::Absent, message, "write fields to it")
+}
+
+fn not_v2(answered: &Answered) -> Fault {
+    let message = format!("{}: the answer has no version: the mount seems to be KV v1", answered.place);
+    Fault::new(Kind::WrongKvVersion, message, "set kvVersion: v1")
+}
+
+fn versioned(data: &RawValue) -> Option<Versioned<'_>> {
+    serde_json::from_str(data.get()).ok()
+}
+
+fn envelope(answered: &Answered) -> Result<Envelope<'_>, Fault> {
+    // EXPOSE: parsed in place; the fields are carriers of their own.
+    serde_json::from_slice(answered.response.body.expose())
+        .map_err(|error| answer::unreadable(answered, &error))
+}

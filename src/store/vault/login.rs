@@ -1,0 +1,320 @@
+//! Logging in: credentials from the configuration or their files become a token.
+
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use http::StatusCode;
+use nix::fcntl::OFlag;
+use serde::{Deserialize, Deserializer, Serialize};
+use tokio::time::{Duration, Instant, timeout};
+use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
+use zeroize::Zeroizing;
+
+use super::answer;
+use super::server::{Answered, Caller, Server, check_path};
+use crate::config::store::{AuthSpec, Credential};
+use crate::fault::{Fault, Kind};
+use crate::secret::{Fingerprint, FingerprintKey, SecretBytes, SecretText};
+
+/// More than any credential is long; a file that is longer is the wrong file.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// How long a credential file may take to read.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+
+/// A token, as long as it lives.
+pub(super) struct Token {
+    pub(super) text: SecretText,
+    /// When the lease of its login ends; `None` where it does not end or nobody said so.
+    pub(super) expires: Option<Instant>,
+}
+
+/// What a login needs, read just now.
+pub(super) enum Credentials {
+    /// A token: there is nothing to send.
+    Token(SecretText),
+    /// `auth/<mount>/login` of an `AppRole` method.
+    AppRole { mount: String, role_id: SecretText, secret_id: Option<SecretText> },
+}
+
+/// Why there is no token.
+pub(super) enum LoginFailure {
+    /// The server looked at the credentials and said no: the same ones must not be tried again soon.
+    Refused(Fault),
+    /// Anything else.
+    Other(Fault),
+}
+
+impl From<Fault> for LoginFailure {
+    fn from(fault: Fault) -> Self {
+        Self::Other(fault)
+    }
+}
+
+impl Credentials {
+    /// Reads the credentials; files are read anew each time.
+    ///
+    /// # Errors
+    /// A file cannot be read, is empty ("not yet") or holds what no credential does.
+    pub(super) async fn load(auth: &AuthSpec) -> Result<Self, Fault> {
+        match auth {
+            AuthSpec::Token { token } => Ok(Self::Token(load(token, "token").await?)),
+            AuthSpec::AppRole { mount, role_id, secret_id } => {
+                let role_id = load(role_id, "roleId").await?;
+                let secret_id = match secret_id {
+                    Some(secret_id) => Some(load(secret_id, "secretId").await?),
+                    None => None,
+                };
+                Ok(Self::AppRole { mount: mount.clone(), role_id, secret_id })
+            }
+        }
+    }
+
+    /// Tells whether these are the credentials of an earlier attempt.
+    pub(super) fn fingerprint(&self, key: &FingerprintKey) -> Fingerprint {
+        let mut joined = Zeroizing::new(Vec::with_capacity(self.parts().map(|part| part.len() + 1).sum()));
+        for part in self.parts() {
+            // EXPOSE: into a buffer that is fingerprinted and wiped. No part holds a NUL.
+            joined.extend_from_slice(part.expose().as_bytes());
+            joined.push(0);
+        }
+        key.of(&joined)
+    }
+
+    /// Gets a token for these credentials in `namespace`.
+    pub(super) async fn log_in(
+        self,
+        server: &Server,
+        namespace: Option<&str>,
+    ) -> Result<Token, LoginFailure> {
+        match self {
+            Self::Token(text) => Ok(Token { text, expires: None }),
+            Self::AppRole { mount, role_id, secret_id } => {
+                approle(server, namespace, mount, &role_id, secret_id.as_ref()).await
+            }
+        }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &SecretText> {
+        let (first, second) = match self {
+            Self::Token(token) => (token, None),
+            Self::AppRole { role_id, secret_id, .. } => (role_id, secret_id.as_ref()),
+        };
+        std::iter::once(first).chain(second)
+    }
+}
+
+async fn approle(
+    server: &Server,
+    namespace: Option<&str>,
+    mount: String,
+    role_id: &SecretText,
+    secret_id: Option<&SecretText>,
+) -> Result<Token, LoginFailure> {
+    check_path(&mount)?;
+    // vaultrs gives path and method. Its body is not used: the struct prints the secret id with `Debug` and leaves
+    // copies that are not wiped, and it cannot leave the secret id out.
+    let endpoint = LoginWithApproleRequest { mount, role_id: String::new(), secret_id: String::new() };
+    let caller = Caller { token: None, namespace };
+    let answered = server.call(&endpoint, caller, approle_body(role_id, secret_id)?).await?;
+    if answered.response.status == StatusCode::OK {
+        return token_in(&answered);
+    }
+    let sent: Vec<_> = std::iter::once(role_id).chain(secret_id).collect();
+    let fault = answer::refused(&answered, &sent, &server.clock);
+    Err(match answered.response.status {
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let remedy = "check roleId, secretId (used up, expired?), authMount and namespace";
+            LoginFailure::Refused(Fault { kind: Kind::Login, remedy: remedy.to_owned(), ..fault })
+        }
+        StatusCode::NOT_FOUND => {
+            let remedy = "check authMount and namespace: there is no such auth method";
+            LoginFailure::Refused(Fault { kind: Kind::Login, remedy: remedy.to_owned(), ..fault })
+        }
+        _ => LoginFailure::Other(fault),
+    })
+}
+
+fn approle_body(role_id: &SecretText, secret_id: Option<&SecretText>) -> Result<SecretBytes, Fault> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        role_id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        secret_id: Option<&'a str>,
+    }
+    // EXPOSE: both go to the server they are for; the buffer is wiped and large enough not to be copied.
+    let body = Body { role_id: role_id.expose(), secret_id: secret_id.map(SecretText::expose) };
+    let length = role_id.len() + secret_id.map_or(0, SecretText::len);
+    let mut json = Zeroizing::new(Vec::with_capacity(64 + 6 * length));
+    serde_json::to_writer(&mut *json, &body).map_err(|_| {
+        Fault::new(Kind::Internal, "the login request cannot be built", "please report this as a bug")
+    })?;
+    Ok(SecretBytes::new(std::mem::take(&mut *json)))
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    auth: Option<Auth<'a>>,
+}
+
+/// Of `auth` only what is used; the lists around it may be null.
+#[derive(Deserialize)]
+struct Auth<'a> {
+    #[serde(default, deserialize_with = "wiped")]
+    client_token: Zeroizing<String>,
+    #[serde(default)]
+    lease_duration: u64,
+    #[serde(borrow)]
+    mfa_requirement: Option<&'a serde_json::value::RawValue>,
+}
+
+fn wiped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<String>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(|text| Zeroizing::new(text.unwrap_or_default()))
+}
+
+fn token_in(answered: &Answered) -> Result<Token, LoginFailure> {
+    // EXPOSE: parsed in place; the token is moved into its carrier.
+    let envelope: Envelope<'_> = serde_json::from_slice(answered.response.body.expose())
+        .map_err(|error| answer::unreadable(answered, &error))?;
+    let place = &answered.place;
+    let refused =
+        |cause, remedy| LoginFailure::Refused(Fault::new(Kind::Login, format!("{place}: {cause}"), remedy));
+    let Some(auth) = envelope.auth else {
+        return Err(answer::bad(answered, "the answer holds no login").into());
+    };
+    if auth.mfa_requirement.is_some() {
+        let remedy = "exempt this role from multi-factor authentication: a daemon has no second factor";
+        return Err(refused("the login asks for a second factor", remedy));
+    }
+    if auth.client_token.is_empty() {
+        return Err(refused("the login brought no token", "check what answers at the store's address"));
+    }
+    let Auth { client_token: mut token, lease_duration, .. } = auth;
+    let text = clean(std::mem::take(&mut *token), &format!("{place}: the token"))?;
+    // `None` also where the time cannot be counted: for ever.
+    let lease = Some(Duration::from_secs(lease_duration)).filter(|lease| !lease.is_zero());
+    Ok(Token { text, expires: lease.and_then(|lease| Instant::now().checked_add(lease)) })
+}
+
+async fn load(credential: &Credential, name: &str) -> Result<SecretText, Fault> {
+    match credential {
+        Credential::Value(value) => {
+            // EXPOSE: checked and trimmed into its own carrier.
+            clean(value.expose().to_owned(), name)
+        }
+        Credential::File(path) => load_file(path.clone(), name).await,
+    }
+}
+
+async fn load_file(path: PathBuf, name: &str) -> Result<SecretText, Fault> {
+    let shown = format!("{name}File {}", path.display());
+    // A file on a dead network mount must stop neither the clock nor those who wait for the login.
+    let reading = tokio::task::spawn_blocking(move || read_file(&path));
+    let content = match timeout(READ_LIMIT, reading).await {
+        Ok(Ok(content)) => content,
+        Ok(Err(_)) => Err(io::Error::other("the reader died")),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    let content = content.map_err(|error| {
+        let message = format!("cannot read {shown}: {error}");
+        Fault::new(Kind::NoCredentials, message, format!("make {shown} readable for this process"))
+    })?;
+    clean(content, &shown)
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    // NONBLOCK: opening a FIFO would wait for its writer.
+    let flags = OFlag::O_NONBLOCK.bits();
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut file = file.take(MAX_FILE + 1);
+    // Room from the start, so that no copy is left behind by growing.
+    let mut content = Zeroizing::new(String::with_capacity(4096));
+    file.read_to_string(&mut content)?;
+    if content.len() as u64 > MAX_FILE {
+        return Err(io::Error::other("it is too long for a credential"));
+    }
+    Ok(std::mem::take(&mut *content))
+}
+
+/// One newline at the end is not part of a credential; a control character inside never is. It would end a header.
+fn clean(text: String, name: &str) -> Result<SecretText, Fault> {
+    let mut text = Zeroizing::new(text);
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    if text.ends_with('\r') {
+        text.pop();
+    }
+    if text.is_empty() {
+        let remedy = "it is tried again: whoever writes it may not be done yet";
+        return Err(Fault::new(Kind::NoCredentials, format!("{name} is empty"), remedy));
+    }
+    if text.chars().any(char::is_control) {
+        let message = format!("{name} holds a line break or another control character");
+        return Err(Fault::new(Kind::Login, message, "put the credential alone on one line"));
+    }
+    Ok(SecretText::new(std::mem::take(&mut *text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(secret: &SecretText) -> &str {
+        // EXPOSE: compared in a test.
+        secret.expose()
+    }
+
+    #[test]
+    fn one_newline_is_trimmed_and_no_more() {
+        assert_eq!(text(&clean("abc\n".into(), "token").unwrap()), "abc");
+        assert_eq!(text(&clean("abc\r\n".into(), "token").unwrap()), "abc");
+        assert_eq!(text(&clean(" abc ".into(), "token").unwrap()), " abc ");
+        assert!(clean("abc\n\n".into(), "token").is_err());
+    }
+
+    #[test]
+    fn an_empty_credential_is_a_login_fault_that_names_its_place() {
+        for empty in ["", "\n", "\r\n"] {
+            let fault = clean(empty.into(), "tokenFile /run/t").unwrap_err();
+            assert_eq!(
+                (fault.kind, fault.message.as_str()),
+                (Kind::NoCredentials, "tokenFile /run/t is empty")
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_break_inside_is_refused_without_being_shown() {
+        let fault = clean("hunter2\nX-Evil: 1".into(), "token").unwrap_err();
+        assert!(!format!("{fault:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_id_that_is_not_bound_is_left_out() {
+        let (role, id) = (SecretText::new("r\"".into()), SecretText::new("s".into()));
+        // EXPOSE: compared in a test.
+        assert_eq!(approle_body(&role, None).unwrap().expose(), br#"{"role_id":"r\""}"#);
+        let body = approle_body(&role, Some(&id)).unwrap();
+        // EXPOSE: compared in a test.
+        assert_eq!(body.expose(), br#"{"role_id":"r\"","secret_id":"s"}"#);
+    }
+
+    #[test]
+    fn fingerprints_tell_credentials_apart() {
+        let key = FingerprintKey::random().unwrap();
+        let secret = |text: &str| SecretText::new(text.to_owned());
+        let approle = |role: &str, id: &str| Credentials::AppRole {
+            mount: "approle".into(),
+            role_id: secret(role),
+            secret_id: Some(secret(id)),
+        };
+        assert_eq!(approle("a", "b").fingerprint(&key), approle("a", "b").fingerprint(&key));
+        assert_ne!(approle("a", "b").fingerprint(&key), approle("ab", "").fingerprint(&key));
+    }
+}

@@ -1,0 +1,180 @@
+//! One call of the server: a vaultrs request becomes an HTTP request with our headers and goes through `net`.
+
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue, Method};
+use rustify::endpoint::Endpoint;
+
+use crate::clock::Clock;
+use crate::fault::{Fault, Kind};
+use crate::net::{Client, Request, Response};
+use crate::secret::{SecretBytes, SecretText};
+
+/// rustify joins paths to this; only path and query of the result are used. Its root path keeps the leading slash
+/// that some vaultrs paths have from becoming an empty segment.
+const BASE: &str = "http://vault/";
+
+/// The server, and the wall time its dates are compared with.
+pub(super) struct Server {
+    http: Client,
+    pub(super) clock: Clock,
+}
+
+/// In whose name a call is made. Both travel with the request, never with the client.
+#[derive(Clone, Copy)]
+pub(super) struct Caller<'a> {
+    pub(super) token: Option<&'a SecretText>,
+    pub(super) namespace: Option<&'a str>,
+}
+
+/// An answer, and the words that name the call in messages.
+pub(super) struct Answered {
+    pub(super) place: String,
+    pub(super) response: Response,
+}
+
+/// Why a read brought no secret.
+pub(super) enum Failure {
+    /// 403: a bad token or a missing policy. The fault is right for the latter.
+    Forbidden(Fault),
+    /// Everything else.
+    Final(Fault),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Final(fault)
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        let (Failure::Forbidden(fault) | Failure::Final(fault)) = failure;
+        fault
+    }
+}
+
+impl Server {
+    pub(super) fn new(http: Client, clock: Clock) -> Self {
+        Self { http, clock }
+    }
+
+    /// Makes one call. Whatever the status, an answer is `Ok`.
+    pub(super) async fn call(
+        &self,
+        endpoint: &impl Endpoint,
+        caller: Caller<'_>,
+        body: SecretBytes,
+    ) -> Result<Answered, Fault> {
+        let (method, target) = target(endpoint)?;
+        let place = place(&self.http.host(), &method, &target, caller.namespace);
+        let headers = headers(caller)?;
+        let response =
+            self.http.send(&Request { method, target, headers, body }).await.map_err(Fault::from)?;
+        Ok(Answered { place, response })
+    }
+}
+
+/// Refuses a path that would arrive as another one: rustify drops `.`, `..`, tabs and line breaks without a word, and
+/// the server answers an empty segment with a redirect.
+pub(super) fn check_path(path: &str) -> Result<(), Fault> {
+    let odd_segment = path.split('/').any(|segment| matches!(segment, "" | "." | ".."));
+    if !odd_segment && !path.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let message = format!("{path:?} has an empty, `.` or `..` segment, or a control character");
+    Err(Fault::new(Kind::BadRequest, message, "correct the path in the configuration"))
+}
+
+/// Method, and path and query below the address, percent-encoded. The body that vaultrs would send is not used.
+fn target(endpoint: &impl Endpoint) -> Result<(Method, String), Fault> {
+    // The error is dropped: it belongs to another crate and may quote what it was given.
+    let request = endpoint.request(BASE).map_err(|_| {
+        Fault::new(Kind::BadRequest, "the request cannot be built", "correct the path in the configuration")
+    })?;
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let path = path.strip_suffix('?').unwrap_or(path);
+    Ok((request.method().clone(), format!("/v1{path}")))
+}
+
+fn place(host: &str, method: &Method, target: &str, namespace: Option<&str>) -> String {
+    match namespace {
+        Some(namespace) => format!("{host}: {method} {target} (namespace {namespace})"),
+        None => format!("{host}: {method} {target}"),
+    }
+}
+
+fn headers(caller: Caller<'_>) -> Result<HeaderMap, Fault> {
+    let mut headers = HeaderMap::new();
+    // Agents and proxies in between refuse requests without it.
+    headers.insert(HeaderName::from_static("x-vault-request"), HeaderValue::from_static("true"));
+    if let Some(namespace) = caller.namespace {
+        let value = HeaderValue::from_str(namespace).map_err(|_| {
+            let message = format!("the namespace {namespace:?} cannot be sent");
+            Fault::new(Kind::BadRequest, message, "correct `namespace`")
+        })?;
+        headers.insert(HeaderName::from_static("x-vault-namespace"), value);
+    }
+    if let Some(token) = caller.token {
+        // EXPOSE: the token goes to the server that issued it.
+        let mut value = HeaderValue::from_str(token.expose()).map_err(|_| {
+            Fault::new(Kind::Login, "the token holds a character that no token has", "correct the token")
+        })?;
+        value.set_sensitive(true);
+        headers.insert(HeaderName::from_static("x-vault-token"), value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use percent_encoding::percent_decode_str;
+    use proptest::prelude::*;
+    use vaultrs::api::kv1::requests::GetSecretRequest;
+    use vaultrs::api::kv2::requests::ReadSecretRequest;
+    use vaultrs::api::token::requests::LookupTokenSelfRequest;
+
+    use super::*;
+
+    fn v2(path: &str, version: Option<u64>) -> String {
+        let request = ReadSecretRequest { mount: "secret".into(), path: path.into(), version };
+        target(&request).unwrap().1
+    }
+
+    #[test]
+    fn targets_have_no_trailing_question_mark_and_no_empty_segment() {
+        assert_eq!(v2("app/db", None), "/v1/secret/data/app/db");
+        assert_eq!(v2("app/db", Some(3)), "/v1/secret/data/app/db?version=3");
+        assert_eq!(v2("what?", None), "/v1/secret/data/what%3F");
+        let lookup = target(&LookupTokenSelfRequest {}).unwrap();
+        assert_eq!(lookup, (Method::GET, "/v1/auth/token/lookup-self".to_owned()));
+    }
+
+    #[test]
+    fn a_path_that_would_arrive_as_another_is_refused() {
+        for path in ["", "/a", "a/", "a//b", "a/../b", "./a", "a\tb", "a\n"] {
+            assert!(check_path(path).is_err(), "{path:?}");
+        }
+        for path in ["a", "a/b.c", "...", "a b/%2e%2e/ü"] {
+            assert!(check_path(path).is_ok(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_sensitive_and_the_namespace_is_not() {
+        let token = SecretText::new("s.hunter2".into());
+        let headers = headers(Caller { token: Some(&token), namespace: Some("team-a/b") }).unwrap();
+        assert_eq!(headers["x-vault-namespace"], "team-a/b");
+        assert!(headers["x-vault-token"].is_sensitive() && !format!("{headers:?}").contains("hunter2"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_path_that_is_accepted_arrives_as_it_was_written(path in r"[^/\pC]{1,8}(/[^/\pC]{1,8}){0,3}") {
+            prop_assume!(check_path(&path).is_ok());
+            let request = GetSecretRequest { mount: "kv".into(), path: path.clone() };
+            let target = target(&request).unwrap().1;
+            let sent: Vec<_> = target.split('/').skip(3).map(|s| percent_decode_str(s).decode_utf8().unwrap()).collect();
+            prop_assert_eq!(sent.join("/"), path);
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The Vault adapter against a scripted server: broken, slow, odd and hostile answers.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
+
+#[path = "support/certs.rs"]
+mod certs;
+#[path = "support/fake.rs"]
+mod fake;
+#[path = "support/vault.rs"]
+mod vault;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fake::{Fake, Reply};
+use futures_util::future::join_all;
+use secrets_sync::clock::Clock;
+use secrets_sync::config::Limits;
+use secrets_sync::config::secret::{KvVersion, Source};
+use secrets_sync::config::store::VaultSpec;
+use secrets_sync::fault::{Fault, Kind};
+use secrets_sync::net::{Address, Client, Request, Settings, TlsSettings, Trouble};
+use secrets_sync::secret::{FingerprintKey, SecretBytes};
+use secrets_sync::store::Store;
+use secrets_sync::store::limit::Limit;
+use secrets_sync::store::vault::VaultStore;
+use tokio::sync::oneshot;
+use vault::{approle, build, fault, read, source, source_of, spec, store, token};
+
+/// What no fault may show.
+const MARKER: &str = "hunter2-marker";
+
+fn app() -> Source {
+    source("secret", "app")
+}
+
+async fn fault_of(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Fault {
+    let fake = Fake::start(move |_, _| reply());
+    fault(&store(&fake.address(), "s.token"), &app()).await
+}
+
+// Time and size
+
+async fn times_out(reply: impl Fn() -> Reply + Send + Sync + 'static) {
+    let fake = Fake::start(move |_, _| reply());
+    let spec = VaultSpec { timeout: Duration::from_millis(150), ..spec(&fake.address(), token("t")) };
+    let started = Instant::now();
+    let late = fault(&build(&spec).unwrap(), &app()).await;
+    assert_eq!(late.kind, Kind::Timeout, "{late}");
+    assert!(late.message.contains("150ms") && started.elapsed() < Duration::from_secs(5), "{late}");
+}
+
+#[tokio::test]
+async fn silence_is_a_timeout() {
+    times_out(|| Reply::BytesThenSilence(Vec::new())).await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_end_in_time_is_a_timeout() {
+    times_out(|| {
+        Reply::BytesThenSilence(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"data\"".to_vec())
+    })
+    .await;
+}
+
+fn store_with_limit(fake: &Fake, max_response_size: usize) -> VaultStore {
+    let limits = Limits { max_response_size, ..Limits::default() };
+    let key = FingerprintKey::random().unwrap();
+    VaultStore::build(&spec(&fake.address(), token("t")), &limits, key, Clock::system()).unwrap()
+}
+
+#[tokio::test]
+async fn a_body_without_an_end_is_dropped_soon_after_the_limit() {
+    let fake = Fake::start(|_, _| Reply::Endless);
+    let large = fault(&store_with_limit(&fake, 100_000), &app()).await;
+    assert_eq!(large.kind, Kind::BadAnswer, "{large}");
+    // Beyond the limit only what fits the buffers of two sockets; the writer learns of the close then.
+    assert!(fake.written() < 16 << 20, "{} bytes", fake.written());
+}
+
+#[tokio::test]
+async fn an_announced_length_above_the_limit_is_refused_before_the_body() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100001\r\n\r\n";
+    let fake = Fake::start(|_, _| Reply::BytesThenSilence(head.to_vec()));
+    let large = fault(&store_with_limit(&fake, 100_000), &app()).await;
+    assert!(large.kind == Kind::BadAnswer && large.message.contains("100000 bytes"), "{large}");
+}
+
+// Redirects
+
+fn redirect_to(location: &str) -> Reply {
+    Reply::with(307, &[("Location", location)], "")
+}
+
+#[tokio::test]
+async fn one_redirect_to_another_host_is_followed_with_token_and_namespace() {
+    let active = Fake::start(|_, _| Reply::secret("x", 1));
+    let there = active.address();
+    let standby = Fake::start(move |_, seen| redirect_to(&format!("{there}{}", seen.target)));
+    let source = Source { namespace: Some("team".into()), version: Some(3), ..app() };
+    assert_eq!(read(&store(&standby.address(), "s.token"), &source, "password").await, "x");
+    let seen = &active.log()[0];
+    assert_eq!(seen.target, "/v1/secret/data/app?version=3");
+    assert_eq!(
+        (seen.headers["x-vault-token"].as_str(), seen.headers["x-vault-namespace"].as_str()),
+        ("s.token", "team")
+    );
+    assert_eq!(seen.headers["host"], active.address().trim_start_matches("http://"));
+}
+
+#[tokio::test]
+async fn redirected_reads_keep_to_the_connections_there_may_be() {
+    let active = Fake::start(|_, _| Reply::secret("x", 1));
+    let there = active.address();
+    let standby = Fake::start(move |_, seen| redirect_to(&format!("{there}{}", seen.target)));
+    let store = store(&standby.address(), "t");
+    for _ in 0..20 {
+        read(&store, &app(), "password").await;
+    }
+    assert_eq!((standby.accepted(), active.accepted()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_second_redirect_is_refused() {
+    let fake = Fake::start(|_, seen| redirect_to(&seen.target));
+    let refused = fault(&store(&fake.address(), "t"), &app()).await;
+    assert_eq!((refused.kind, fake.log().len()), (Kind::BadAnswer, 2), "{refused}");
+}
+
+#[tokio::test]
+async fn other_redirects_are_not_followed() {
+    for status in [301, 302, 303, 308] {
+        let fake = Fake::start(move |_, _| Reply::with(status, &[("Location", "/v1/elsewhere")], ""));
+        let refused = fault(&store(&fake.address(), "t"), &app()).await;
+        assert_eq!((refused.kind, fake.log().len()), (Kind::BadAnswer, 1), "{status}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_nowhere_is_refused() {
+    for location in ["", "ftp://host/x", "http://"] {
+        let refused = fault_of(move || redirect_to(location)).await;
+        assert_ne!(refused.kind, Kind::Absent, "{refused}");
+        assert!(refused.message.contains("redirect"), "{refused}");
+    }
+}
+
+// Answers
+
+#[tokio::test]
+async fn a_retry_after_is_passed_on() {
+    let seconds = fault_of(|| Reply::with(429, &[("Retry-After", "17")], r#"{"errors":["quota"]}"#)).await;
+    assert_eq!((seconds.kind, seconds.retry_after), (Kind::RateLimited, Some(Duration::from_secs(17))));
+    let past = fault_of(|| Reply::with(503, &[("Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT")], "")).await;
+    assert_eq!((past.kind, past.retry_after), (Kind::ServerError, Some(Duration::ZERO)));
+}
+
+#[tokio::test]
+async fn a_rate_limit_of_one_secret_stops_the_others() {
+    let fake = Fake::start(|_, _| Reply::with(429, &[("Retry-After", "60")], ""));
+    let store = Limit::new(store(&fake.address(), "t"), 1);
+    let sources: Vec<_> = (0..20).map(|n| source("secret", &n.to_string())).collect();
+    let outcomes = join_all(sources.iter().map(|source| store.fetch(source))).await;
+    assert!(
+        outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|fault| fault.kind == Kind::RateLimited))
+    );
+    assert_eq!(fake.log().len(), 1);
+}
+
+#[tokio::test]
+async fn a_page_of_a_load_balancer_is_no_answer_of_a_store() {
+    let page = "<html><body>sealed, not found</body></html>";
+    for (status, kind) in
+        [(200, Kind::BadAnswer), (404, Kind::BadAnswer), (502, Kind::ServerError), (503, Kind::ServerError)]
+    {
+        let odd = fault_of(move || Reply::with(status, &[("Content-Type", "text/html")], page)).await;
+        assert_eq!(odd.kind, kind, "{status}: {odd}");
+    }
+    let json = fault_of(|| Reply::json(404, r#"{"message":"no such route"}"#)).await;
+    assert_eq!(json.kind, Kind::BadAnswer, "a file must not be removed for this");
+}
+
+#[tokio::test]
+async fn a_second_factor_and_an_empty_token_are_login_faults() {
+    for auth in [
+        r#"{"auth":{"client_token":"","mfa_requirement":{"mfa_request_id":"x"}}}"#,
+        r#"{"auth":{"client_token":""}}"#,
+        r#"{"auth":{"client_token":null}}"#,
+        r#"{"auth":{"client_token":"s.x\nX-Evil: 1"}}"#,
+    ] {
+        let fake = Fake::always(200, auth);
+        let refused = fault(&build(&spec(&fake.address(), approle("a", "r", "s"))).unwrap(), &app()).await;
+        assert_eq!(refused.kind, Kind::Login, "{auth}: {refused}");
+        assert_eq!(fake.log().len(), 1);
+    }
+}
+
+/// Bodies with a value where none, or another form, should be.
+const ODD_BODIES: [&str; 18] = [
+    "hunter2-marker",
+    "\"hunter2-marker\"",
+    "[\"hunter2-marker\"]",
+    "{\"data\":\"hunter2-marker\"}",
+    "{\"data\":[\"hunter2-marker\"]}",
+    "{\"data\":{\"password\":\"hunter2-marker\"",
+    "{\"data\":{\"password\":\"hunter2-marker\"}}}",
+    "{\"data\":{\"data\":\"hunter2-marker\",\"metadata\":{\"version\":1}}}",
+    "{\"data\":{\"data\":[\"hunter2-marker\"],\"metadata\":{\"version\":1}}}",
+    "{\"data\":{\"data\":{\"password\":\"hunter2-marker\\ud800\"},\"metadata\":{\"version\":1}}}",
+    "{\"data\":{\"data\":{\"password\":\"hunter2-marker\"},\"metadata\":\"hunter2-marker\"}}",
+    "{\"data\":{\"data\":{\"password\":\"hunter2-marker\"},\"metadata\":{\"version\":\"hunter2-marker\"}}}",
+    "{\"data\":{\"data\":null,\"metadata\":{\"version\":1,\"deletion_time\":\"hunter2-marker\"}}}",
+    "{\"errors\":\"hunter2-marker\"}",
+    "{\"errors\":[{\"password\":\"hunter2-marker\"}]}",
+    "{\"errors\":[],\"data\":\"hunter2-marker\",\"warnings\":[\"hunter2-marker\"]}",
+    "{\"auth\":{\"client_token\":\"hunter2-marker\",\"mfa_requirement\":{}}}",
+    "{\"auth\":\"hunter2-marker\",\"warnings\":\"hunter2-marker\"}",
+];
+
+#[tokio::test]
+async fn no_fault_shows_anything_of_an_odd_body() {
+    let fake = Fake::start(|_, seen| {
+        let wanted = |name: &str| seen.headers["x-vault-namespace"].split(':').any(|word| word == name);
+        let body = ODD_BODIES.iter().enumerate().find(|(n, _)| wanted(&n.to_string())).unwrap().1;
+        let status =
+            [200, 201, 400, 404, 405, 500, 503].into_iter().find(|status| wanted(&format!("s{status}")));
+        Reply::json(status.unwrap(), body)
+    });
+    let mut faults = 0;
+    for status in [200, 201, 400, 404, 405, 500, 503] {
+        for body in 0..ODD_BODIES.len() {
+            for version in [KvVersion::V1, KvVersion::V2, KvVersion::Auto] {
+                let namespace = format!("{body}:s{status}");
+                let with_token = store(&fake.address(), "t");
+                let source =
+                    Source { namespace: Some(namespace.clone()), ..source_of(version, "secret", "app") };
+                let spec =
+                    VaultSpec { namespace: Some(namespace), ..spec(&fake.address(), approle("a", "r", "s")) };
+                for outcome in [with_token.fetch(&source).await, build(&spec).unwrap().fetch(&source).await] {
+                    faults += usize::from(outcome.is_err());
+                    let shown = format!(
+                        "{outcome:?} {:#?} {}",
+                        outcome,
+                        outcome.as_ref().err().map_or_else(String::new, ToString::to_string)
+                    );
+                    assert!(!shown.contains(MARKER), "{shown}");
+                }
+            }
+        }
+    }
+    assert!(faults > 700, "{faults}: nearly all of these answers are wrong");
+}
+
+#[tokio::test]
+async fn no_fault_shows_what_was_sent() {
+    let quoting = Fake::start(|_, seen| {
+        let token = seen.headers.get("x-vault-token").cloned().unwrap_or_default();
+        let body = seen.body.replace('"', "'");
+        Reply::json(
+            if token.is_empty() { 400 } else { 500 },
+            &format!(r#"{{"errors":["odd: {token} {body}"]}}"#),
+        )
+    });
+    let secrets = ["s.hunter2-token", "hunter2-role", "hunter2-secret"];
+    let with_token = fault(&store(&quoting.address(), secrets[0]), &app()).await;
+    let auth = approle("approle", secrets[1], secrets[2]);
+    let with_role = fault(&build(&spec(&quoting.address(), auth)).unwrap(), &app()).await;
+    let shown = format!("{with_token:?} {with_role:?}");
+    assert!(shown.contains("odd: ") && secrets.iter().all(|secret| !shown.contains(secret)), "{shown}");
+}
+
+// The client by itself
+
+#[tokio::test]
+async fn redirects_from_https_to_http_are_refused_and_nothing_is_sent_there() {
+    let plain = Fake::start(|_, _| Reply::secret("x", 1));
+    let there = plain.address();
+    let folder = tempfile::tempdir().unwrap();
+    let (address, tls, group) = tls_redirector(folder.path(), there).await;
+    let client = client(&address, tls);
+    let refused = client.send(&get("/v1/x")).await.unwrap_err();
+    assert_eq!(group.await.unwrap(), rustls::NamedGroup::X25519MLKEM768, "the first choice is post-quantum");
+    assert_eq!((refused.trouble, plain.accepted()), (Trouble::Redirect, 0), "{refused}");
+}
+
+#[tokio::test]
+async fn errors_do_not_show_userinfo_query_or_body() {
+    let fake = Fake::start(|_, _| redirect_to("http://user:hunter2-marker@127.0.0.1:1/x?hunter2-marker"));
+    let error =
+        client(&fake.address(), TlsSettings::default()).send(&get("/x?hunter2-marker")).await.unwrap_err();
+    assert!(!format!("{error} {error:?} {:?}", Fault::from(error.clone())).contains(MARKER), "{error}");
+}
+
+fn client(address: &str, tls: TlsSettings) -> Client {
+    Client::build(Settings {
+        address: Address::Http(address.parse().unwrap()),
+        tls,
+        timeout: Duration::from_secs(10),
+        max_body: 1 << 20,
+        max_connections: 2,
+    })
+    .unwrap()
+}
+
+fn get(target: &str) -> Request {
+    Request {
+        method: http::Method::GET,
+        target: target.to_owned(),
+        headers: http::HeaderMap::new(),
+        body: SecretBytes::default(),
+    }
+}
+
+/// A TLS server whose one answer is a redirect to `location`; it tells the key exchange that was agreed on.
+async fn tls_redirector(
+    folder: &Path,
+    location: String,
+) -> (String, TlsSettings, oneshot::Receiver<rustls::NamedGroup>) {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let authority = certs::Authority::new(folder, "ca");
+    let pair = authority.issue(folder, "server", &["127.0.0.1"]);
+    let chain = vec![CertificateDer::from_pem_file(&pair.certificate).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(&pair.key).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    let (agreed, group) = oneshot::channel();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        agreed.send(stream.get_ref().1.negotiated_key_exchange_group().unwrap().name()).unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        let reply =
+            format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(reply.as_bytes()).await.unwrap();
+    });
+    let tls = TlsSettings { ca_cert: Some(authority.certificate), ..TlsSettings::default() };
+    (address, tls, group)
+}

@@ -1,0 +1,100 @@
+//! Short ways to a Vault store and to what it fetched.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of the harness")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a harness that fails, fails the test"
+)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrets_sync::clock::Clock;
+use secrets_sync::config::Limits;
+use secrets_sync::config::secret::{KvVersion, Source};
+use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
+use secrets_sync::fault::Fault;
+use secrets_sync::net::{Address, TlsSettings};
+use secrets_sync::secret::{FieldValue, FingerprintKey, SecretText};
+use secrets_sync::store::vault::VaultStore;
+use secrets_sync::store::{Fetched, Store};
+
+/// A store that uses `auth`.
+pub fn spec(address: &str, auth: AuthSpec) -> VaultSpec {
+    let address = match address.strip_prefix("unix://") {
+        Some(path) => Address::Unix(PathBuf::from(path)),
+        None => Address::Http(address.parse().unwrap()),
+    };
+    VaultSpec {
+        address,
+        namespace: None,
+        auth: Some(auth),
+        credentials: BTreeMap::new(),
+        mount_path: None,
+        kv_version: None,
+        timeout: Duration::from_secs(10),
+        tls: TlsSettings::default(),
+    }
+}
+
+pub fn value(text: &str) -> Credential {
+    Credential::Value(SecretText::new(text.to_owned()))
+}
+
+pub fn token(text: &str) -> AuthSpec {
+    AuthSpec::Token { token: value(text) }
+}
+
+pub fn approle(mount: &str, role_id: &str, secret_id: &str) -> AuthSpec {
+    AuthSpec::AppRole { mount: mount.to_owned(), role_id: value(role_id), secret_id: Some(value(secret_id)) }
+}
+
+pub fn build(spec: &VaultSpec) -> Result<VaultStore, Fault> {
+    VaultStore::build(spec, &Limits::default(), FingerprintKey::random().unwrap(), Clock::system())
+}
+
+/// A store with a token.
+pub fn store(address: &str, text: &str) -> VaultStore {
+    build(&spec(address, token(text))).unwrap()
+}
+
+/// The newest version of a KV v2 secret in the root namespace.
+pub fn source(mount: &str, key: &str) -> Source {
+    Source {
+        credentials: None,
+        namespace: None,
+        mount: mount.to_owned(),
+        key: key.to_owned(),
+        kv_version: KvVersion::V2,
+        version: None,
+    }
+}
+
+pub fn source_of(kv_version: KvVersion, mount: &str, key: &str) -> Source {
+    Source { kv_version, ..source(mount, key) }
+}
+
+/// A field as text; numbers as their digits.
+pub fn field<'a>(fetched: &'a Fetched, name: &str) -> &'a str {
+    match fetched.fields.value(name) {
+        // EXPOSE: compared in a test.
+        Some(FieldValue::Text(text) | FieldValue::Number(text)) => text.expose(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// Fetches a field, or shows the fault.
+pub async fn read(store: &VaultStore, source: &Source, name: &str) -> String {
+    match store.fetch(source).await {
+        Ok(fetched) => field(&fetched, name).to_owned(),
+        Err(fault) => panic!("{:?}: {fault} ({})", fault.kind, fault.remedy),
+    }
+}
+
+/// The fault of a fetch that must fail.
+pub async fn fault(store: &VaultStore, source: &Source) -> Fault {
+    store.fetch(source).await.expect_err("the fetch fails")
+}
