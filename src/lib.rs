@@ -27,6 +27,8 @@ pub mod net;
 pub mod plan;
 pub mod secret;
 pub mod sink;
+pub mod status;
 pub mod store;
+pub mod sync;
 pub mod telemetry;
 pub mod template;

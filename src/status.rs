@@ -1,0 +1,9 @@
+//! What is known of each secret: the board that tasks write on, and the status file that `isready` reads.
+
+mod board;
+mod file;
+mod snapshot;
+
+pub use board::{Board, Entry, Sheet, Success};
+pub use file::{StatusFile, read};
+pub use snapshot::{LastError, SecretStatus, Snapshot, State};

@@ -1,0 +1,250 @@
+//! The board: one entry per secret, written by its task, read by whoever asks. Names, times and kinds alone.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::snapshot::{LastError, SecretStatus, Snapshot, State};
+use crate::clock::Clock;
+use crate::fault::Fault;
+use crate::name::SecretName;
+
+/// The board of one daemon. Who watches it is woken when a secret changes its state, not at every refresh: ten
+/// thousand unchanged secrets wake nobody.
+#[derive(Debug)]
+pub struct Board {
+    sheet: watch::Sender<Sheet>,
+    clock: Clock,
+}
+
+/// What is written on the board.
+#[derive(Debug)]
+pub struct Sheet {
+    stopping: bool,
+    entries: BTreeMap<SecretName, Entry>,
+}
+
+/// What the board holds of one secret.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    required: bool,
+    max_staleness: Option<Duration>,
+    files: Vec<PathBuf>,
+    version: Option<u64>,
+    last_success: Option<SystemTime>,
+    /// The same moment on a clock that nobody sets: what staleness is measured with.
+    fresh: Option<Instant>,
+    next_try: Option<SystemTime>,
+    failures: u32,
+    last_error: Option<LastError>,
+}
+
+/// A pass that ended well.
+#[derive(Clone, Copy, Debug)]
+pub struct Success {
+    /// The store's version number.
+    pub version: Option<u64>,
+    /// When it is read again; `None`: never by itself.
+    pub next_try: Option<SystemTime>,
+}
+
+impl Entry {
+    /// A secret that has not been tried yet.
+    pub fn new(required: bool, max_staleness: Option<Duration>, files: Vec<PathBuf>) -> Self {
+        Self {
+            required,
+            max_staleness,
+            files,
+            version: None,
+            last_success: None,
+            fresh: None,
+            next_try: None,
+            failures: 0,
+            last_error: None,
+        }
+    }
+
+    fn state(&self) -> State {
+        match (self.last_success, &self.last_error) {
+            (None, None) => State::Pending,
+            (None, Some(_)) => State::Failing,
+            (Some(_), _) if self.is_stale() => State::Stale,
+            (Some(_), Some(_)) => State::Degraded,
+            (Some(_), None) => State::Synced,
+        }
+    }
+
+    fn is_stale(&self) -> bool {
+        self.stale_from().is_some_and(|at| Instant::now() >= at)
+    }
+
+    fn stale_from(&self) -> Option<Instant> {
+        self.fresh?.checked_add(self.max_staleness?)
+    }
+
+    fn status(&self, name: &SecretName) -> SecretStatus {
+        SecretStatus {
+            name: name.to_string(),
+            state: self.state(),
+            required: self.required,
+            version: self.version,
+            last_success: self.last_success,
+            next_try: self.next_try,
+            failures: self.failures,
+            last_error: self.last_error.clone(),
+            files: self.files.clone(),
+        }
+    }
+}
+
+impl Board {
+    /// A board with the given secrets, none of them synced.
+    pub fn new(entries: impl IntoIterator<Item = (SecretName, Entry)>, clock: Clock) -> Self {
+        let sheet = Sheet { stopping: false, entries: entries.into_iter().collect() };
+        Self { sheet: watch::Sender::new(sheet), clock }
+    }
+
+    /// Notes that a secret's files are as its store has them.
+    pub fn succeeded(&self, name: &SecretName, success: Success) {
+        self.update(name, |entry, now| {
+            entry.version = success.version;
+            entry.last_success = Some(now);
+            entry.fresh = Some(Instant::now());
+            entry.next_try = success.next_try;
+            entry.failures = 0;
+            entry.last_error = None;
+        });
+    }
+
+    /// Notes that a secret could not be synced; what it had stays.
+    pub fn failed(&self, name: &SecretName, fault: &Fault, next_try: Option<SystemTime>) {
+        self.update(name, |entry, now| {
+            entry.next_try = next_try;
+            entry.failures = entry.failures.saturating_add(1);
+            entry.last_error = Some(LastError {
+                kind: fault.kind.as_str().to_owned(),
+                message: fault.message.clone(),
+                remedy: fault.remedy.clone(),
+                at: now,
+            });
+        });
+    }
+
+    /// Notes that the daemon is shutting down: from here on it is not ready.
+    pub fn stopping(&self) {
+        self.sheet.send_modify(|sheet| sheet.stopping = true);
+    }
+
+    /// Everything the board knows, at this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        let sheet = self.sheet.borrow();
+        let secrets = sheet.entries.iter().map(|(name, entry)| entry.status(name)).collect();
+        Snapshot::new(self.clock.now(), sheet.stopping, secrets)
+    }
+
+    /// When the next secret will be too old; `None` while none can be.
+    pub fn next_staleness(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let sheet = self.sheet.borrow();
+        sheet.entries.values().filter_map(Entry::stale_from).filter(|at| *at > now).min()
+    }
+
+    /// Wakes its holder when a secret changes its state, or the daemon stops.
+    pub fn changes(&self) -> watch::Receiver<Sheet> {
+        self.sheet.subscribe()
+    }
+
+    fn update(&self, name: &SecretName, change: impl FnOnce(&mut Entry, SystemTime)) {
+        let now = self.clock.now();
+        self.sheet.send_if_modified(|sheet| {
+            let Some(entry) = sheet.entries.get_mut(name) else { return false };
+            let before = entry.state();
+            change(entry, now);
+            entry.state() != before
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Kind;
+
+    const OK: Success = Success { version: Some(1), next_try: None };
+
+    fn board(entries: &[(&str, bool, Option<u64>)]) -> Board {
+        let entries = entries.iter().map(|(name, required, staleness)| {
+            (SecretName::new(name), Entry::new(*required, staleness.map(Duration::from_secs), Vec::new()))
+        });
+        Board::new(entries, Clock::system())
+    }
+
+    fn fault() -> Fault {
+        Fault::new(Kind::Unreachable, "connection refused", "start the server")
+    }
+
+    #[test]
+    fn is_ready_when_every_required_secret_has_synced() {
+        let board = board(&[("a", true, None), ("b", true, None), ("c", false, None)]);
+        board.succeeded(&SecretName::new("a"), OK);
+        let snapshot = board.snapshot();
+        assert!(!snapshot.ready);
+        assert_eq!(snapshot.pending, ["b"]);
+        board.succeeded(&SecretName::new("b"), OK);
+        let snapshot = board.snapshot();
+        assert!(snapshot.ready);
+        assert_eq!((snapshot.secret_count, snapshot.synced_count), (3, 2));
+    }
+
+    #[test]
+    fn a_later_failure_alone_does_not_unready() {
+        let board = board(&[("a", true, None)]);
+        let a = SecretName::new("a");
+        board.succeeded(&a, OK);
+        board.failed(&a, &fault(), None);
+        let snapshot = board.snapshot();
+        assert!(snapshot.ready);
+        assert_eq!(snapshot.secrets[0].state, State::Degraded);
+        assert_eq!(snapshot.secrets[0].failures, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_older_than_its_maximum_is_stale_and_not_ready() {
+        let board = board(&[("a", true, Some(60))]);
+        board.succeeded(&SecretName::new("a"), OK);
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert!(board.snapshot().ready);
+        assert_eq!(board.next_staleness(), Some(Instant::now() + Duration::from_secs(1)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(board.next_staleness(), None);
+        let snapshot = board.snapshot();
+        assert!(!snapshot.ready);
+        assert_eq!(snapshot.stale, ["a"]);
+    }
+
+    #[test]
+    fn stopping_is_not_ready() {
+        let board = board(&[("a", true, None)]);
+        board.succeeded(&SecretName::new("a"), OK);
+        let changes = board.changes();
+        board.stopping();
+        assert!(changes.has_changed().unwrap());
+        assert!(!board.snapshot().ready);
+    }
+
+    #[test]
+    fn only_a_change_of_state_wakes_watchers() {
+        let board = board(&[("a", true, None)]);
+        let (a, mut changes) = (SecretName::new("a"), board.changes());
+        board.succeeded(&a, OK);
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        board.succeeded(&a, OK);
+        assert!(!changes.has_changed().unwrap());
+        board.failed(&a, &fault(), None);
+        assert!(changes.has_changed().unwrap());
+    }
+}

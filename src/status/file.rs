@@ -1,0 +1,152 @@
+//! The status file: the snapshot as JSON, replaced as a whole, removed when the daemon ends.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::Snapshot;
+
+/// Longest status file that is read: 10,000 secrets with long names and errors stay below it.
+const READ_LIMIT: u64 = 64 << 20;
+
+/// Where the daemon shows its state. Dropping it removes the file, so that no later `isready` believes it.
+#[derive(Debug)]
+pub struct StatusFile {
+    path: PathBuf,
+    /// Held for as long as the daemon lives: two of them would take turns at one file.
+    _lock: Flock<fs::File>,
+}
+
+impl StatusFile {
+    /// Makes the file's directory, takes the lock beside the file, and removes what an earlier life left at `path`.
+    ///
+    /// # Errors
+    /// The directory cannot be made or written, `path` is not a file, or another daemon has it.
+    pub fn claim(path: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(directory(&path))?;
+        let lock = lock(&path)?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Prove now what every heartbeat will need: a new file beside the old one.
+        tempfile::Builder::new().prefix(".status-").tempfile_in(directory(&path))?.close()?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces the file with `snapshot`. No fsync: after a power cut there is no daemon to tell about.
+    ///
+    /// # Errors
+    /// The file cannot be written; the old one stays.
+    pub fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let mut next = tempfile::Builder::new().prefix(".status-").tempfile_in(directory(&self.path))?;
+        let mut buffer = BufWriter::new(next.as_file_mut());
+        serde_json::to_writer(&mut buffer, snapshot)?;
+        buffer.write_all(b"\n")?;
+        buffer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        next.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+        next.persist(&self.path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+impl Drop for StatusFile {
+    fn drop(&mut self) {
+        // Nothing is left to tell it to: an old heartbeat speaks for itself.
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+/// Reads a status file.
+///
+/// # Errors
+/// There is none, or it cannot be read, or it is not one.
+pub fn read(path: &Path) -> io::Result<Snapshot> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(READ_LIMIT).read_to_string(&mut text)?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// The lock file stays when the daemon ends: removing it could take it from under the next one.
+fn lock(path: &Path) -> io::Result<Flock<fs::File>> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".lock");
+    let file =
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(directory(path).join(name))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EAGAIN => io::Error::new(io::ErrorKind::ResourceBusy, "another daemon uses this status file"),
+        errno => errno.into(),
+    })
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        Snapshot::new(SystemTime::UNIX_EPOCH, false, Vec::new())
+    }
+
+    #[test]
+    fn an_earlier_file_is_gone_before_the_first_heartbeat_and_after_the_last() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("run/status.json");
+        fs::create_dir(home.path().join("run")).unwrap();
+        fs::copy("Cargo.toml", &path).unwrap();
+        let file = StatusFile::claim(path.clone()).unwrap();
+        assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        file.write(&snapshot()).unwrap();
+        assert_eq!(read(&path).unwrap(), snapshot());
+        drop(file);
+        let left: Vec<_> =
+            fs::read_dir(home.path().join("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, [".status.json.lock"]);
+    }
+
+    #[test]
+    fn a_second_daemon_cannot_have_the_same_file() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("status.json");
+        let first = StatusFile::claim(path.clone()).unwrap();
+        first.write(&snapshot()).unwrap();
+        assert_eq!(StatusFile::claim(path.clone()).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        assert_eq!(read(&path).unwrap(), snapshot(), "and the first one's stays");
+        drop(first);
+        assert!(StatusFile::claim(path).is_ok());
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_a_file_is_refused_at_start() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(StatusFile::claim(home.path().to_path_buf()).is_err());
+        assert!(StatusFile::claim(PathBuf::from("/proc/none/status.json")).is_err());
+    }
+
+    #[test]
+    fn other_users_may_read_it_whatever_the_umask() {
+        let home = tempfile::tempdir().unwrap();
+        let file = StatusFile::claim(home.path().join("status.json")).unwrap();
+        file.write(&snapshot()).unwrap();
+        assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o644);
+    }
+}

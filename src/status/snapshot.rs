@@ -1,0 +1,232 @@
+//! One look at the board: what the status file holds, what `isready` and people read. Stable names, no values.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// How old a heartbeat may be before nobody believes the file any more.
+const HEARTBEAT_LIMIT: Duration = Duration::from_secs(30);
+
+/// The state of the whole daemon.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Every required secret has synced since start, none is stale, and the daemon is not stopping.
+    pub ready: bool,
+    /// When this was written.
+    #[serde(with = "rfc3339")]
+    pub heartbeat: SystemTime,
+    /// The daemon is shutting down.
+    pub stopping: bool,
+    /// Secrets in the configuration.
+    pub secret_count: usize,
+    /// Secrets that have synced since start.
+    pub synced_count: usize,
+    /// Required secrets that have not synced since start.
+    pub pending: Vec<String>,
+    /// Secrets older than their `maxStaleness`.
+    pub stale: Vec<String>,
+    /// Each secret, by name.
+    pub secrets: Vec<SecretStatus>,
+}
+
+/// One secret.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SecretStatus {
+    /// `secrets[].name`.
+    pub name: String,
+    /// In one word.
+    pub state: State,
+    /// Whether readiness waits for it.
+    pub required: bool,
+    /// The store's version number of what is on disk.
+    pub version: Option<u64>,
+    /// When its files last were as the store has them.
+    #[serde(with = "rfc3339::option")]
+    pub last_success: Option<SystemTime>,
+    /// When it is read next.
+    #[serde(with = "rfc3339::option")]
+    pub next_try: Option<SystemTime>,
+    /// Failures since the last success.
+    pub failures: u32,
+    /// Why it failed; gone after a success.
+    pub last_error: Option<LastError>,
+    /// The files it writes, absolute.
+    pub files: Vec<PathBuf>,
+}
+
+/// One word for a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not tried yet, or the first try is under way.
+    Pending,
+    /// The files are as the store had them at the last try.
+    Synced,
+    /// The last try failed; the last good files are there.
+    Degraded,
+    /// Older than `maxStaleness`.
+    Stale,
+    /// Never synced since start, and the last try failed.
+    Failing,
+}
+
+/// The last failure of a secret.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LastError {
+    /// The word of `fault::Kind`.
+    pub kind: String,
+    /// Place and cause.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+    /// When.
+    #[serde(with = "rfc3339")]
+    pub at: SystemTime,
+}
+
+impl Snapshot {
+    pub(super) fn new(now: SystemTime, stopping: bool, secrets: Vec<SecretStatus>) -> Self {
+        let names = |wanted: fn(&&SecretStatus) -> bool| -> Vec<String> {
+            secrets.iter().filter(wanted).map(|secret| secret.name.clone()).collect()
+        };
+        let pending = names(|secret| secret.required && secret.last_success.is_none());
+        let stale = names(|secret| secret.state == State::Stale);
+        Self {
+            ready: pending.is_empty() && stale.is_empty() && !stopping,
+            heartbeat: now,
+            stopping,
+            secret_count: secrets.len(),
+            synced_count: secrets.iter().filter(|secret| secret.last_success.is_some()).count(),
+            pending,
+            stale,
+            secrets,
+        }
+    }
+
+    /// Why this is not ready at `now`, in one line; `None` when it is.
+    pub fn unready_reason(&self, now: SystemTime) -> Option<String> {
+        match now.duration_since(self.heartbeat) {
+            Ok(age) if age >= HEARTBEAT_LIMIT => {
+                return Some(format!(
+                    "the last heartbeat is {} s old; is the daemon running?",
+                    age.as_secs()
+                ));
+            }
+            // The clock was set back: until the next heartbeat nobody can tell its age.
+            Err(ahead) if ahead.duration() >= HEARTBEAT_LIMIT => {
+                return Some(format!("the last heartbeat is {} s in the future", ahead.duration().as_secs()));
+            }
+            Ok(_) | Err(_) => {}
+        }
+        if self.ready {
+            return None;
+        }
+        if self.stopping {
+            return Some("the daemon is stopping".to_owned());
+        }
+        let mut reasons: Vec<String> = self.pending.iter().map(|name| self.pending_reason(name)).collect();
+        reasons.extend(self.stale.iter().map(|name| format!("{name} is older than its maxStaleness")));
+        Some(reasons.join("; "))
+    }
+
+    fn pending_reason(&self, name: &str) -> String {
+        let secret = self.secrets.iter().find(|secret| secret.name == name);
+        match secret.and_then(|secret| secret.last_error.as_ref()) {
+            Some(error) => format!("{name} has not synced: {}", error.message),
+            None => format!("{name} has not synced yet"),
+        }
+    }
+}
+
+mod rfc3339 {
+    //! Times as RFC 3339 text.
+
+    use std::time::SystemTime;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&crate::clock::rfc3339(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
+        let text = String::deserialize(from)?;
+        humantime::parse_rfc3339(&text).map_err(serde::de::Error::custom)
+    }
+
+    pub(super) mod option {
+        use std::time::SystemTime;
+
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        #[expect(clippy::ref_option, reason = "serde's `with` hands over a reference to the field")]
+        pub(in super::super) fn serialize<S: Serializer>(
+            time: &Option<SystemTime>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => super::serialize(time, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<SystemTime>, D::Error> {
+            let text = Option::<String>::deserialize(from)?;
+            text.map(|text| humantime::parse_rfc3339(&text).map_err(serde::de::Error::custom)).transpose()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(now: SystemTime) -> Snapshot {
+        let secret = SecretStatus {
+            name: "a".to_owned(),
+            state: State::Failing,
+            required: true,
+            version: Some(3),
+            last_success: None,
+            next_try: Some(now),
+            failures: 2,
+            last_error: Some(LastError {
+                kind: "absent".to_owned(),
+                message: "nothing at secret/a".to_owned(),
+                remedy: "write it".to_owned(),
+                at: now,
+            }),
+            files: vec!["/secrets/a".into()],
+        };
+        Snapshot::new(now, false, vec![secret])
+    }
+
+    #[test]
+    fn json_reads_back_as_the_same_snapshot() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
+        let snapshot = snapshot(now);
+        let json = serde_json::to_string(&snapshot).unwrap();
+        assert_eq!(serde_json::from_str::<Snapshot>(&json).unwrap(), snapshot);
+        assert!(json.contains(r#""heartbeat":"2023-11-14T22:13:20.250Z""#), "{json}");
+    }
+
+    #[test]
+    fn the_reason_names_the_secret_and_its_cause() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let reason = snapshot(now).unready_reason(now).unwrap();
+        assert_eq!(reason, "a has not synced: nothing at secret/a");
+    }
+
+    #[test]
+    fn an_old_heartbeat_is_not_ready_whatever_the_file_says() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let ready = Snapshot::new(now, false, Vec::new());
+        assert_eq!(ready.unready_reason(now + Duration::from_secs(29)), None);
+        assert!(ready.unready_reason(now + Duration::from_secs(30)).unwrap().contains("30 s old"));
+        assert_eq!(ready.unready_reason(now - Duration::from_secs(29)), None);
+        assert!(ready.unready_reason(now - Duration::from_secs(30)).unwrap().contains("in the future"));
+    }
+}

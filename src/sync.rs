@@ -1,0 +1,11 @@
+//! The sync: one task per secret, each of them fetch → render → publish, and the policy of when next.
+
+mod pass;
+mod policy;
+mod supervisor;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use policy::PolicySettings;
+pub use supervisor::{Supervisor, Surroundings, board, interrupted, once};

@@ -1,0 +1,171 @@
+//! One sync of one secret: fetch, and unless nothing has changed render and publish. Idempotent; who asked for it
+//! and why does not matter here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::config::secret::DeletionPolicy;
+use crate::fault::{Fault, Kind};
+use crate::plan::{Job, render};
+use crate::secret::FingerprintKey;
+use crate::sink::{Sink, Written};
+use crate::store::{Fetched, Revision, Store};
+
+/// How long a secret may keep its desk: a template ends within 5 s. Then the next one gets it, so that a file system
+/// that hangs holds up the secrets that write to it and no others.
+const DESK_LIMIT: Duration = Duration::from_secs(6);
+
+/// How long rendering and publishing may go on after that, before the secret is reported as late.
+const PATIENCE: Duration = Duration::from_secs(24);
+
+/// The passes of one secret, one at a time.
+pub(super) struct Pass {
+    job: Job,
+    store: Arc<dyn Store>,
+    key: FingerprintKey,
+    /// Bounds how many secrets render and publish at once, so that few threads are enough.
+    desks: Arc<Semaphore>,
+    sink: Held,
+    /// What is on disk, as far as this process has written it; nothing while that is in doubt.
+    published: Option<Revision>,
+    /// Good files of this process's own making are on disk, whatever has failed since.
+    serves: bool,
+}
+
+/// What a pass did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Outcome {
+    pub(super) version: Option<u64>,
+    pub(super) written: Written,
+}
+
+/// The sink, or the thread that has it. A thread cannot be stopped: if a file system hangs or a template never
+/// ends, the secret waits for its thread, the others go on.
+enum Held {
+    Here(Box<Sink>),
+    Away(JoinHandle<(Box<Sink>, Result<Written, Fault>)>),
+}
+
+impl Pass {
+    pub(super) fn new(job: Job, store: Arc<dyn Store>, key: FingerprintKey, desks: Arc<Semaphore>) -> Self {
+        let sink = Held::Here(Box::new(Sink::new(&job, key.clone())));
+        Self { job, store, key, desks, sink, published: None, serves: false }
+    }
+
+    pub(super) fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Whether good files of this process's own making are on disk.
+    pub(super) fn has_published(&self) -> bool {
+        self.serves
+    }
+
+    /// Reads the secret.
+    ///
+    /// # Cancel safety
+    /// Dropping the future abandons the request; no file has been touched.
+    pub(super) async fn fetch(&self) -> Result<Fetched, Fault> {
+        self.store.fetch(&self.job.secret.source).await
+    }
+
+    /// Brings the files to what was fetched, or does what `deletionPolicy` says if the source is gone.
+    pub(super) async fn apply(&mut self, fetched: Result<Fetched, Fault>) -> Result<Outcome, Fault> {
+        match fetched {
+            Ok(fetched) => self.publish(fetched).await,
+            Err(fault) if self.deletes_on(&fault) => self.delete(fault).await,
+            Err(fault) => Err(fault),
+        }
+    }
+
+    async fn publish(&mut self, fetched: Fetched) -> Result<Outcome, Fault> {
+        let Fetched { fields, revision } = fetched;
+        let (job, known) = (self.job.clone(), self.published == Some(revision));
+        let work = move |sink: &mut Sink| {
+            if known && sink.intact() {
+                return Ok(Written::default());
+            }
+            sink.publish(&render(&job, &fields)?)
+        };
+        // Until the work is done nobody knows what is on disk.
+        self.published = None;
+        let written = self.at_a_desk(work).await?;
+        (self.published, self.serves) = (Some(revision), true);
+        Ok(Outcome { version: revision.version(), written })
+    }
+
+    async fn delete(&mut self, mut fault: Fault) -> Result<Outcome, Fault> {
+        (self.published, self.serves) = (None, false);
+        let work = |sink: &mut Sink| Ok(Written { removed: sink.remove()?, ..Written::default() });
+        let removed = self.at_a_desk(work).await?.removed;
+        if removed > 0 {
+            fault.message = format!("{}; {removed} files removed (deletionPolicy: delete)", fault.message);
+        }
+        Err(fault)
+    }
+
+    fn deletes_on(&self, fault: &Fault) -> bool {
+        let gone = matches!(fault.kind, Kind::Absent | Kind::Deleted | Kind::Destroyed);
+        gone && self.job.secret.deletion_policy == DeletionPolicy::Delete
+    }
+
+    /// Runs `work` with the sink on a thread that may block.
+    async fn at_a_desk<W>(&mut self, work: W) -> Result<Written, Fault>
+    where
+        W: FnOnce(&mut Sink) -> Result<Written, Fault> + Send + 'static,
+    {
+        let mut sink = self.take_sink().await?;
+        // The semaphore is never closed; if it were, the work would just not be limited.
+        let desk = self.desks.acquire().await;
+        let mut thread = spawn_blocking(move || {
+            let result = work(&mut sink);
+            (sink, result)
+        });
+        let soon = tokio::time::timeout(DESK_LIMIT, &mut thread).await;
+        drop(desk);
+        let ended = match soon {
+            Ok(ended) => Ok(ended),
+            Err(_) => tokio::time::timeout(PATIENCE, &mut thread).await,
+        };
+        match ended {
+            Ok(Ok((sink, result))) => {
+                self.sink = Held::Here(sink);
+                result
+            }
+            Ok(Err(_)) => Err(self.lost_sink()),
+            Err(_) => {
+                self.sink = Held::Away(thread);
+                Err(self.still_busy())
+            }
+        }
+    }
+
+    async fn take_sink(&mut self) -> Result<Box<Sink>, Fault> {
+        let fresh = Held::Here(Box::new(Sink::new(&self.job, self.key.clone())));
+        match std::mem::replace(&mut self.sink, fresh) {
+            Held::Here(sink) => Ok(sink),
+            Held::Away(thread) if thread.is_finished() => {
+                thread.await.map(|(sink, _)| sink).map_err(|_| self.lost_sink())
+            }
+            Held::Away(thread) => {
+                self.sink = Held::Away(thread);
+                Err(self.still_busy())
+            }
+        }
+    }
+
+    /// A panic's payload may hold anything, so it is not looked at.
+    fn lost_sink(&self) -> Fault {
+        let message = format!("rendering or writing {} panicked", self.job.secret.name);
+        Fault::new(Kind::Internal, message, "this is a defect of secrets-sync: please report it")
+    }
+
+    fn still_busy(&self) -> Fault {
+        let limit = (DESK_LIMIT + PATIENCE).as_secs();
+        let message = format!("writing {} takes longer than {limit} s", self.job.secret.name);
+        Fault::new(Kind::Write, message, "look for a file system that hangs")
+    }
+}

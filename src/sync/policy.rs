@@ -1,0 +1,130 @@
+//! When next: the interval with jitter after a success, growing delays after failures. The only place that repeats
+//! anything; the layers below time out, limit and report.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::SmallRng;
+
+use crate::backoff::{BackoffSettings, Delays};
+use crate::config::secret::Refresh;
+use crate::fault::{Disposition, Fault};
+
+/// How much slower a refusal is tried again than an outage: ten times, so that five refusals in a row, at which
+/// Vault locks an identity out for a quarter of an hour, take minutes and not seconds.
+const REFUSAL_FACTOR: u32 = 10;
+
+/// What the operator may set for all secrets.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct PolicySettings {
+    /// `INITIAL_BACKOFF`, `MAX_BACKOFF`, `BACKOFF_MULTIPLIER`.
+    pub backoff: BackoffSettings,
+    /// `REFRESH_JITTER`, 0 to 1: a wait is the interval × U(1 − jitter, 1).
+    pub jitter: f64,
+}
+
+/// The schedule of one secret.
+#[derive(Debug)]
+pub(super) struct Policy {
+    refresh: Refresh,
+    jitter: f64,
+    max_backoff: Duration,
+    delays: Delays,
+    rng: SmallRng,
+}
+
+impl Policy {
+    pub(super) fn new(refresh: Refresh, settings: PolicySettings, rng: SmallRng) -> Self {
+        let PolicySettings { backoff, jitter } = settings;
+        Self { refresh, jitter, max_backoff: backoff.max, delays: Delays::new(backoff), rng }
+    }
+
+    /// The wait after a success; `None` when the secret is read once.
+    pub(super) fn after_success(&mut self) -> Option<Duration> {
+        self.delays.reset();
+        match self.refresh {
+            Refresh::Once => None,
+            Refresh::Every(interval) => Some(interval.mul_f64(1.0 - self.jitter * self.rng.random::<f64>())),
+        }
+    }
+
+    /// The wait after a failure: never longer than `MAX_BACKOFF` or the interval, never shorter than the server asked.
+    pub(super) fn after_failure(&mut self, fault: &Fault) -> Duration {
+        let delay = self.delays.after_failure(&mut self.rng);
+        let delay = match fault.kind.disposition() {
+            Disposition::Refused => delay.saturating_mul(REFUSAL_FACTOR),
+            Disposition::Transient | Disposition::Standing => delay,
+        };
+        let delay = delay.min(self.ceiling());
+        match fault.retry_after {
+            // All secrets of a store are told the same moment; up to a quarter later they do not come back as one.
+            Some(asked) => delay.max(asked + delay.min(asked / 4)),
+            None => delay,
+        }
+    }
+
+    /// Failures since the last success.
+    pub(super) fn failures(&self) -> u32 {
+        self.delays.failures()
+    }
+
+    fn ceiling(&self) -> Duration {
+        match self.refresh {
+            Refresh::Once => self.max_backoff,
+            Refresh::Every(interval) => self.max_backoff.min(interval),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::fault::Kind;
+
+    fn policy(refresh: Refresh, seed: u64) -> Policy {
+        let settings = PolicySettings { backoff: BackoffSettings::default(), jitter: 0.1 };
+        Policy::new(refresh, settings, SmallRng::seed_from_u64(seed))
+    }
+
+    proptest! {
+        #[test]
+        fn a_refresh_is_never_later_than_its_interval(seed: u64, seconds in 1_u64..100_000) {
+            let wait = policy(Refresh::Every(Duration::from_secs(seconds)), seed).after_success().unwrap();
+            let share = wait.as_secs_f64() / Duration::from_secs(seconds).as_secs_f64();
+            prop_assert!((0.9..=1.0).contains(&share), "{share}");
+        }
+
+        #[test]
+        fn a_retry_is_never_later_than_the_interval_or_the_maximum(seed: u64, failures in 1_usize..40) {
+            let mut policy = policy(Refresh::Every(Duration::from_secs(45)), seed);
+            let fault = Fault::new(Kind::Denied, "", "");
+            for _ in 0..failures {
+                prop_assert!(policy.after_failure(&fault) <= Duration::from_secs(45));
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_read_once_is_not_read_again() {
+        assert_eq!(policy(Refresh::Once, 1).after_success(), None);
+    }
+
+    #[test]
+    fn retry_after_is_obeyed_beyond_every_ceiling() {
+        let mut fault = Fault::new(Kind::RateLimited, "", "");
+        fault.retry_after = Some(Duration::from_secs(600));
+        for seed in 0..100 {
+            let wait = policy(Refresh::Once, seed).after_failure(&fault).as_secs();
+            assert!((600..=750).contains(&wait), "{wait}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_waits_ten_times_as_long_as_an_outage() {
+        let first = |kind| policy(Refresh::Once, 5).after_failure(&Fault::new(kind, "", ""));
+        assert_eq!(first(Kind::Denied), first(Kind::Unreachable) * 10);
+    }
+}

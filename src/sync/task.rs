@@ -1,0 +1,142 @@
+//! The task of one secret: pass, note, wait, again. It ends when it is told to stop and for no other reason.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::pass::{Outcome, Pass};
+use super::policy::Policy;
+use crate::clock::Clock;
+use crate::config::secret::SecretSpec;
+use crate::fault::{Disposition, Fault, Kind};
+use crate::name::SecretName;
+use crate::status::{Board, Success};
+use crate::telemetry::event::{Failed, Synced};
+
+/// Longest single sleep: far enough not to matter, near enough for every timer implementation.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// One secret's task.
+pub(super) struct Task {
+    pub(super) pass: Pass,
+    pub(super) policy: Policy,
+    pub(super) board: Arc<Board>,
+    pub(super) clock: Clock,
+    pub(super) stop: CancellationToken,
+    /// Bumped when all secrets shall be read now. A bump during a pass is seen right after it.
+    pub(super) refresh: watch::Receiver<()>,
+}
+
+impl Task {
+    /// The secret's name.
+    pub(super) fn name(&self) -> &SecretName {
+        &self.secret().name
+    }
+
+    /// Runs until stopped.
+    pub(super) async fn run(mut self) {
+        while let Some(result) = self.sync().await {
+            let wait = self.conclude(&result);
+            if !self.wait(wait).await {
+                return;
+            }
+        }
+    }
+
+    /// Syncs once. Failures that pass by themselves are tried again as long as the next try begins before
+    /// `retry_until`. `None` when it was stopped before it knew.
+    pub(super) async fn once(mut self, retry_until: Option<Instant>) -> Option<Result<(), Fault>> {
+        let mut last = None;
+        while let Some(result) = self.sync().await {
+            let wait = self.conclude(&result).unwrap_or(LONGEST_WAIT);
+            let Err(fault) = result else { return Some(Ok(())) };
+            let left = retry_until.map(|until| until.saturating_duration_since(Instant::now()));
+            let again =
+                left.is_some_and(|left| wait < left) && fault.kind.disposition() == Disposition::Transient;
+            last = Some(Err(fault));
+            if !again || !self.wait(Some(wait)).await {
+                break;
+            }
+        }
+        last
+    }
+
+    /// One pass; `None` when it was stopped before it touched a file.
+    async fn sync(&mut self) -> Option<Result<Done, Fault>> {
+        self.refresh.mark_unchanged();
+        let started = Instant::now();
+        // A panic ends the pass, not the task: this secret is tried again, the others never notice.
+        let pass = AssertUnwindSafe(async {
+            let fetched = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                fetched = self.pass.fetch() => fetched,
+            };
+            Some(self.pass.apply(fetched).await)
+        });
+        let result = pass.catch_unwind().await.unwrap_or_else(|_| Some(Err(panicked(self.name()))))?;
+        Some(result.map(|outcome| Done { outcome, duration: started.elapsed() }))
+    }
+
+    /// Notes the result where people and probes look, and says how long to wait.
+    fn conclude(&mut self, result: &Result<Done, Fault>) -> Option<Duration> {
+        let wait = match result {
+            Ok(_) => self.policy.after_success(),
+            Err(fault) => Some(self.policy.after_failure(fault)),
+        };
+        let next_try = wait.map(|wait| self.clock.now() + wait.min(LONGEST_WAIT));
+        let spec = self.secret();
+        let (secret, store) = (spec.name.as_str(), spec.store.as_str());
+        match result {
+            Ok(Done { outcome: Outcome { version, written }, duration }) => {
+                let (version, duration) = (*version, *duration);
+                self.board.succeeded(&spec.name, Success { version, next_try });
+                let (changed, repaired, removed) = (written.changed, written.repaired, written.removed);
+                Synced { secret, store, version, changed, repaired, removed, duration, next_try }.emit();
+            }
+            Err(fault) => {
+                self.board.failed(&spec.name, fault, next_try);
+                let (attempt, serves_last) = (self.policy.failures(), self.pass.has_published());
+                Failed { secret, store, fault, attempt, next_try, serves_last }.emit();
+            }
+        }
+        wait
+    }
+
+    /// Waits until the secret is due; false when it is time to stop.
+    async fn wait(&mut self, wait: Option<Duration>) -> bool {
+        let due = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait.min(LONGEST_WAIT)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            // The sender lives as long as the supervisor; without one nobody can ask for a refresh.
+            Ok(()) = self.refresh.changed() => true,
+            () = due => true,
+        }
+    }
+
+    fn secret(&self) -> &SecretSpec {
+        &self.pass.job().secret
+    }
+}
+
+/// A pass that ended well.
+struct Done {
+    outcome: Outcome,
+    duration: Duration,
+}
+
+fn panicked(name: &SecretName) -> Fault {
+    let message = format!("the sync of {name} panicked");
+    Fault::new(Kind::Internal, message, "this is a defect of secrets-sync: please report it")
+}

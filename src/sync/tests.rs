@@ -1,0 +1,296 @@
+//! The sync with a scripted store, real files and paused time.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{PolicySettings, Supervisor, Surroundings, board, once};
+use crate::backoff::BackoffSettings;
+use crate::clock::Clock;
+use crate::config::secret::{
+    Content, Decoding, DeletionPolicy, FileSpec, KvVersion, Refresh, SecretSpec, Source,
+};
+use crate::disk::{FileMode, Owner, TargetPath};
+use crate::fault::{ExitStatus, Fault, Kind};
+use crate::name::{SecretName, StoreName};
+use crate::plan::Job;
+use crate::secret::{FieldValue, Fields, FingerprintKey};
+use crate::status::State;
+use crate::store::fake::FakeStore;
+use crate::store::{Fetched, Store};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn fields(value: &str) -> Fields {
+    [("value".to_owned(), FieldValue::from(value))].into_iter().collect()
+}
+
+fn outage() -> Fault {
+    Fault::new(Kind::Unreachable, "connection refused", "start the server")
+}
+
+/// A secret whose field `value` goes to the file of its name.
+fn job(home: &TempDir, name: &str) -> Job {
+    let target = TargetPath::parse(name, home.path()).unwrap();
+    let file = FileSpec {
+        target,
+        content: Content::Field("value".to_owned()),
+        decoding: Decoding::None,
+        mode: FileMode::PRIVATE,
+        owner: Owner::default(),
+        in_place: false,
+    };
+    let source = Source {
+        credentials: None,
+        namespace: None,
+        mount: "secret".to_owned(),
+        key: name.to_owned(),
+        kv_version: KvVersion::V2,
+        version: None,
+    };
+    let secret = SecretSpec {
+        name: SecretName::new(name),
+        store: StoreName::main(),
+        source,
+        refresh: Refresh::Every(MINUTE),
+        required: true,
+        deletion_policy: DeletionPolicy::Retain,
+        max_staleness: None,
+        files: vec![file],
+        directory: None,
+    };
+    Job { secret: Arc::new(secret), max_file_size: 1 << 20 }
+}
+
+fn change(job: &Job, change: impl FnOnce(&mut SecretSpec)) -> Job {
+    let mut secret = (*job.secret).clone();
+    change(&mut secret);
+    Job { secret: Arc::new(secret), ..*job }
+}
+
+/// No jitter, so that every wait of these tests is exact.
+fn surroundings(jobs: &[Job]) -> Surroundings {
+    let clock = Clock::system();
+    Surroundings {
+        board: Arc::new(board(jobs, clock.clone())),
+        key: FingerprintKey::random().unwrap(),
+        clock,
+        policy: PolicySettings { backoff: BackoffSettings::default(), jitter: 0.0 },
+    }
+}
+
+fn start(jobs: Vec<Job>, store: &Arc<FakeStore>) -> (Supervisor, Surroundings) {
+    let surroundings = surroundings(&jobs);
+    (Supervisor::start(with(jobs, store), &surroundings), surroundings)
+}
+
+fn with(jobs: Vec<Job>, store: &Arc<FakeStore>) -> Vec<(Job, Arc<dyn Store>)> {
+    jobs.into_iter().map(|job| (job, Arc::clone(store) as Arc<dyn Store>)).collect()
+}
+
+fn content(home: &TempDir, name: &str) -> Option<String> {
+    fs::read_to_string(home.path().join(name)).ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn syncs_at_once_and_then_every_interval() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("a", fields("one"));
+    let (supervisor, _) = start(vec![job(&home, "a")], &store);
+    sleep(MINUTE / 2).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("one"));
+    assert_eq!(store.calls().len(), 1);
+    store.answer("a", fields("two"));
+    sleep(MINUTE).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("two"));
+    sleep(MINUTE * 3).await;
+    assert_eq!(store.calls().len(), 5);
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeps_the_last_file_through_an_outage_and_recovers() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("a", fields("one"));
+    let (supervisor, surroundings) = start(vec![job(&home, "a")], &store);
+    sleep(MINUTE / 2).await;
+    store.fail("a", outage());
+    sleep(MINUTE * 10).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("one"));
+    let snapshot = surroundings.board.snapshot();
+    assert!(snapshot.ready, "a later failure alone does not unready");
+    assert_eq!(snapshot.secrets[0].state, State::Degraded);
+    store.answer("a", fields("two"));
+    sleep(MINUTE).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("two"));
+    assert_eq!(surroundings.board.snapshot().secrets[0].state, State::Synced);
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_secret_never_disturbs_the_others() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.fail("bad", Fault::new(Kind::Absent, "nothing there", "write it"));
+    store.answer("good", fields("one"));
+    let jobs = vec![job(&home, "bad"), job(&home, "good")];
+    let (supervisor, surroundings) = start(jobs, &store);
+    sleep(MINUTE / 2).await;
+    assert_eq!(content(&home, "good").as_deref(), Some("one"));
+    assert_eq!(surroundings.board.snapshot().pending, ["bad"]);
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_reads_everything_now_and_once_more_after_a_pass_under_way() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("a", fields("one"));
+    store.latency(Duration::from_secs(10));
+    let (supervisor, _) = start(vec![job(&home, "a")], &store);
+    sleep(Duration::from_secs(5)).await;
+    supervisor.refresh();
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(store.calls().len(), 1, "the pass under way is not disturbed");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(store.calls().len(), 2, "and another follows at once");
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_abandons_requests_under_way() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("a", fields("one"));
+    store.latency(MINUTE * 60);
+    let (supervisor, _) = start(vec![job(&home, "a")], &store);
+    sleep(Duration::from_secs(1)).await;
+    let before = Instant::now();
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    assert_eq!(content(&home, "a"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_read_once_is_read_again_only_on_request() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("a", fields("one"));
+    let job = change(&job(&home, "a"), |secret| secret.refresh = Refresh::Once);
+    let (supervisor, _) = start(vec![job], &store);
+    sleep(MINUTE * 60 * 24).await;
+    assert_eq!(store.calls().len(), 1);
+    supervisor.refresh();
+    sleep(MINUTE).await;
+    assert_eq!(store.calls().len(), 2);
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_gone_takes_its_files_along_only_if_the_policy_says_so() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("kept", fields("one"));
+    store.answer("deleted", fields("one"));
+    let delete = |secret: &mut SecretSpec| secret.deletion_policy = DeletionPolicy::Delete;
+    let jobs = vec![job(&home, "kept"), change(&job(&home, "deleted"), delete)];
+    let (supervisor, _) = start(jobs, &store);
+    sleep(MINUTE / 2).await;
+    for name in ["kept", "deleted"] {
+        store.fail(name, Fault::new(Kind::Deleted, "deleted", "undelete it"));
+    }
+    sleep(MINUTE).await;
+    assert_eq!(content(&home, "kept").as_deref(), Some("one"));
+    assert_eq!(content(&home, "deleted"), None);
+    store.answer("deleted", fields("two"));
+    sleep(MINUTE).await;
+    assert_eq!(content(&home, "deleted").as_deref(), Some("two"));
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_is_repaired_although_the_version_is_the_same() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("a", fields("one"));
+    let (supervisor, _) = start(vec![job(&home, "a")], &store);
+    sleep(MINUTE / 2).await;
+    fs::remove_file(home.path().join("a")).unwrap();
+    sleep(MINUTE).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("one"));
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+/// Panics at the first fetch, answers at the second.
+struct Fragile {
+    calls: AtomicUsize,
+    then: FakeStore,
+}
+
+#[async_trait]
+impl Store for Fragile {
+    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
+        assert!(self.calls.fetch_add(1, Ordering::Relaxed) > 0, "a defect");
+        self.then.fetch(source).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_that_secrets_failure_and_it_goes_on() {
+    let home = TempDir::new().unwrap();
+    let store = Fragile { calls: AtomicUsize::new(0), then: FakeStore::new() };
+    store.then.answer("a", fields("one"));
+    let jobs = vec![job(&home, "a")];
+    let surroundings = surroundings(&jobs);
+    let store: Arc<dyn Store> = Arc::new(store);
+    let jobs = jobs.into_iter().map(|job| (job, Arc::clone(&store))).collect();
+    let supervisor = Supervisor::start(jobs, &surroundings);
+    sleep(MINUTE).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("one"));
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+async fn run_once(
+    jobs: Vec<Job>,
+    store: &Arc<FakeStore>,
+    limit: Duration,
+    retry: bool,
+) -> Vec<(SecretName, Fault)> {
+    let surroundings = surroundings(&jobs);
+    let jobs = with(jobs, store);
+    once(jobs, &surroundings, Instant::now() + limit, retry, CancellationToken::new()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_tries_again_only_when_it_was_given_the_time() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.fail("a", outage());
+    let faults = run_once(vec![job(&home, "a")], &store, MINUTE, false).await;
+    assert_eq!((faults.len(), store.calls().len()), (1, 1));
+    let faults = run_once(vec![job(&home, "a")], &store, MINUTE, true).await;
+    assert_eq!(faults[0].1.kind, Kind::Unreachable);
+    assert!(store.calls().len() > 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_does_not_wait_for_what_only_people_can_mend() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.fail("a", Fault::new(Kind::Absent, "nothing there", "write it"));
+    let before = Instant::now();
+    let faults = run_once(vec![job(&home, "a")], &store, MINUTE, true).await;
+    assert_eq!(faults[0].1.kind.exit_status(), ExitStatus::Absent);
+    assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_ends_at_its_deadline_although_a_store_never_answers() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("a", fields("one"));
+    store.latency(MINUTE * 60);
+    let before = Instant::now();
+    let faults = run_once(vec![job(&home, "a")], &store, MINUTE, false).await;
+    assert_eq!(before.elapsed(), MINUTE);
+    assert_eq!(faults[0].1.kind, Kind::Timeout);
+    assert!(!Path::new(home.path()).join("a").exists());
+}
