@@ -16,7 +16,9 @@
 //!
 //! Data flow, invariants and decisions are told in `docs/architecture.md`.
 
+pub mod app;
 pub mod backoff;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod disk;

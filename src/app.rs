@@ -1,0 +1,15 @@
+//! Composition: configuration → stores, jobs and board; the order of start and of shutdown.
+//!
+//! The program's states are types: a `Config` describes, [`Bound`] has everything open that can fail to open, and
+//! only [`Bound::run`] makes anything happen.
+
+mod build;
+mod daemon;
+mod once;
+mod reporter;
+mod survey;
+
+pub use build::World;
+pub use daemon::{Bound, OpenError};
+pub use once::once;
+pub use survey::{Finding, survey};

@@ -1,0 +1,130 @@
+//! The daemon: open what can fail, sweep, start, obey signals, stop in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::build::World;
+use super::reporter::Reporter;
+use crate::config::settings::Settings;
+use crate::lifecycle::{Signal, Signals};
+use crate::name::SecretName;
+use crate::plan::Job;
+use crate::sink;
+use crate::status::StatusFile;
+use crate::store::Store;
+use crate::sync::Supervisor;
+use crate::telemetry::event;
+
+/// What is left for the status file when the tasks have used up their time.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Everything that can fail to open is open; nothing runs.
+pub struct Bound {
+    world: World,
+    status_file: StatusFile,
+    signals: Signals,
+    shutdown_timeout: Duration,
+}
+
+/// A local resource that could not be had. `Display` is place and cause.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}: {cause}")]
+pub struct OpenError {
+    what: String,
+    cause: std::io::Error,
+    /// What the operator can do.
+    pub remedy: &'static str,
+}
+
+impl Bound {
+    /// Opens the status file.
+    ///
+    /// # Errors
+    /// It cannot be written, or another daemon has it.
+    pub fn open(world: World, signals: Signals, settings: &Settings) -> Result<Self, OpenError> {
+        let path = settings.status_file.clone();
+        let status_file = StatusFile::claim(path.clone()).map_err(|cause| OpenError {
+            what: format!("write the status file {}", path.display()),
+            cause,
+            remedy: "make its directory writable, or set STATUS_FILE to a path of this daemon's own",
+        })?;
+        Ok(Self { world, status_file, signals, shutdown_timeout: settings.shutdown_timeout })
+    }
+
+    /// Where the status file is.
+    pub fn status_file(&self) -> String {
+        self.status_file.path().display().to_string()
+    }
+
+    /// Syncs until SIGTERM or SIGINT. The order of the end: unready, no new passes, files being written are
+    /// finished, who is late is named and left, the status file goes. A second signal ends it at once, and nothing
+    /// that hangs can hold it up for longer than `SHUTDOWN_TIMEOUT`.
+    pub async fn run(self) {
+        let Self { world: World { jobs, surroundings }, status_file, mut signals, shutdown_timeout } = self;
+        let (board, ended) = (Arc::clone(&surroundings.board), CancellationToken::new());
+        let reporter = tokio::spawn(Reporter::new(Arc::clone(&board), status_file).run(ended.clone()));
+
+        let swept = tokio::select! {
+            () = sweep(&jobs) => true,
+            () = stop_signal(&mut signals) => false,
+        };
+        let supervisor = Supervisor::start(if swept { jobs } else { Vec::new() }, &surroundings);
+        if swept {
+            obey(&mut signals, &supervisor).await;
+        }
+
+        event::stopping();
+        board.stopping();
+        let end = async {
+            name_late(&supervisor.stop(shutdown_timeout).await);
+            ended.cancel();
+            // It only waits for its last write, which cannot panic.
+            drop(reporter.await);
+        };
+        tokio::select! {
+            () = end => {}
+            () = stop_signal(&mut signals) => {}
+            () = tokio::time::sleep(shutdown_timeout + GRACE) => {}
+        }
+        event::stopped();
+    }
+}
+
+/// Returns at the first signal to stop.
+async fn obey(signals: &mut Signals, supervisor: &Supervisor) {
+    loop {
+        match signals.next().await {
+            Signal::Stop => return,
+            Signal::Reload => event::reload_unsupported(),
+            Signal::Refresh => {
+                event::refresh_requested();
+                supervisor.refresh();
+            }
+        }
+    }
+}
+
+/// Returns at the next signal to stop, whatever else is asked for.
+pub(super) async fn stop_signal(signals: &mut Signals) {
+    while signals.next().await != Signal::Stop {}
+}
+
+fn name_late(late: &[SecretName]) {
+    if !late.is_empty() {
+        let names: Vec<String> = late.iter().map(ToString::to_string).collect();
+        event::abandoned(&names);
+    }
+}
+
+/// Removes what an earlier life of this program left beside its files. A directory that cannot be read is for the
+/// secrets that write to it to report.
+pub(super) async fn sweep(jobs: &[(Job, Arc<dyn Store>)]) {
+    let jobs: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
+    let Ok(swept) = tokio::task::spawn_blocking(move || sink::sweep(&jobs)).await else { return };
+    if swept.removed > 0 {
+        event::swept(swept.removed);
+    }
+    swept.faults.iter().for_each(event::sweep_failed);
+}

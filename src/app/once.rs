@@ -1,0 +1,38 @@
+//! `run --once`: everything once, then the end.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::build::World;
+use super::daemon::{stop_signal, sweep};
+use crate::fault::Fault;
+use crate::lifecycle::Signals;
+use crate::name::SecretName;
+use crate::sync;
+
+/// How long `run --once` takes at most when no `--timeout` is given.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Syncs everything once; returns the faults by secret. With a `timeout`, failures that pass by themselves are tried
+/// again until then. SIGTERM and SIGINT end it early, after the files that are being written; a second one at once.
+pub async fn once(world: World, mut signals: Signals, timeout: Option<Duration>) -> Vec<(SecretName, Fault)> {
+    let World { jobs, surroundings } = world;
+    let names: Vec<SecretName> = jobs.iter().map(|(job, _)| job.secret.name.clone()).collect();
+    let stop = CancellationToken::new();
+    let syncing = async {
+        sweep(&jobs).await;
+        let deadline = Instant::now() + timeout.unwrap_or(DEFAULT_LIMIT);
+        sync::once(jobs, &surroundings, deadline, timeout.is_some(), stop.clone()).await
+    };
+    let interrupted = async {
+        stop_signal(&mut signals).await;
+        stop.cancel();
+        stop_signal(&mut signals).await;
+    };
+    tokio::select! {
+        faults = syncing => faults,
+        () = interrupted => names.into_iter().map(|name| (name.clone(), sync::interrupted(&name))).collect(),
+    }
+}

@@ -1,0 +1,133 @@
+//! The reporter: keeps the status file true. A heartbeat every 10 s, and a new file soon after a secret changed its
+//! state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::status::{Board, Sheet, StatusFile};
+use crate::telemetry::event;
+
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Between two writes: a thousand secrets that sync at start are a few files, not a thousand.
+const SPACING: Duration = Duration::from_millis(100);
+
+/// Writes the status file until it is dropped or told to end; then the file is gone.
+pub(super) struct Reporter {
+    board: Arc<Board>,
+    file: Arc<StatusFile>,
+    ready: bool,
+}
+
+impl Reporter {
+    pub(super) fn new(board: Arc<Board>, file: StatusFile) -> Self {
+        Self { board, file: Arc::new(file), ready: false }
+    }
+
+    /// Runs until `ended`, which comes after the last task: as long as files may change, the status file tells.
+    pub(super) async fn run(mut self, ended: CancellationToken) {
+        let mut changes = self.board.changes();
+        loop {
+            self.write().await;
+            tokio::select! {
+                () = ended.cancelled() => return,
+                () = tokio::time::sleep_until(self.next_write()) => {}
+                () = settled(&mut changes) => {}
+            }
+        }
+    }
+
+    /// The next heartbeat, or earlier the moment a secret becomes too old: that is a change nobody else reports.
+    fn next_write(&self) -> Instant {
+        let heartbeat = Instant::now() + HEARTBEAT;
+        self.board.next_staleness().map_or(heartbeat, |stale| heartbeat.min(stale))
+    }
+
+    async fn write(&mut self) {
+        let snapshot = self.board.snapshot();
+        if snapshot.ready != self.ready && !snapshot.stopping {
+            self.ready = snapshot.ready;
+            event::readiness_changed(snapshot.ready);
+        }
+        let file = Arc::clone(&self.file);
+        // On a thread of its own: a file system that hangs must stop the heartbeat, and nothing else.
+        let written = spawn_blocking(move || file.write(&snapshot)).await;
+        if let Ok(Err(error)) = written {
+            event::status_file_failed(&self.file.path().display().to_string(), &error.to_string());
+        }
+    }
+}
+
+/// Waits for a change, and for those that come right behind it. The board outlives the reporter, so there is always
+/// somebody to wait for.
+async fn settled(changes: &mut watch::Receiver<Sheet>) {
+    if changes.changed().await.is_ok() {
+        tokio::time::sleep(SPACING).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::name::SecretName;
+    use crate::status::{Entry, Snapshot, Success, read};
+
+    struct Setting {
+        home: TempDir,
+        board: Arc<Board>,
+        ended: CancellationToken,
+        reporter: tokio::task::JoinHandle<()>,
+    }
+
+    /// A reporter of one required secret that may be a minute old.
+    fn start() -> Setting {
+        let home = TempDir::new().unwrap();
+        let entry = Entry::new(true, Some(Duration::from_secs(60)), Vec::new());
+        let board = Arc::new(Board::new([(SecretName::new("a"), entry)], Clock::system()));
+        let file = StatusFile::claim(home.path().join("status.json")).unwrap();
+        let ended = CancellationToken::new();
+        let reporter = tokio::spawn(Reporter::new(Arc::clone(&board), file).run(ended.clone()));
+        Setting { home, board, ended, reporter }
+    }
+
+    impl Setting {
+        async fn after(&self, seconds: f64) -> Snapshot {
+            tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+            read(&self.home.path().join("status.json")).unwrap()
+        }
+
+        fn sync(&self) {
+            self.board.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_shows_at_once_and_staleness_when_it_begins() {
+        let setting = start();
+        assert!(!setting.after(1.0).await.ready);
+        setting.sync();
+        assert!(setting.after(0.2).await.ready);
+        assert!(setting.after(59.7).await.ready);
+        assert!(!setting.after(0.2).await.ready);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_file_stays_and_says_stopping_until_the_last_task_has_ended() {
+        let setting = start();
+        setting.sync();
+        setting.board.stopping();
+        let snapshot = setting.after(5.0).await;
+        assert!(snapshot.stopping && !snapshot.ready);
+        setting.ended.cancel();
+        setting.reporter.await.unwrap();
+        assert!(!setting.home.path().join("status.json").exists());
+    }
+}

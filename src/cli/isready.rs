@@ -1,0 +1,55 @@
+//! `isready`: what a container's health check asks. Reads the status file and nothing else.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::args::{Common, IsreadyArgs};
+use super::output;
+use super::setup::Setup;
+use crate::clock::Clock;
+use crate::fault::ExitStatus;
+use crate::status::{self, Snapshot};
+
+/// Exit 0 and silence when ready; else one line on stderr that says why not.
+pub(super) fn isready(common: &Common, args: &IsreadyArgs) -> Result<ExitStatus, ExitStatus> {
+    let setup = Setup::read(common)?;
+    let verdict = judge(&setup.settings.status_file);
+    if args.json {
+        output::result(&json(&verdict).to_string())?;
+    }
+    let Some(reason) = verdict.reason else { return Ok(ExitStatus::Success) };
+    output::note(&format!("not ready: {reason}"));
+    Ok(ExitStatus::Failed)
+}
+
+struct Verdict {
+    reason: Option<String>,
+    snapshot: Option<Snapshot>,
+}
+
+fn judge(path: &Path) -> Verdict {
+    match status::read(path) {
+        Ok(snapshot) => {
+            let reason = snapshot.unready_reason(Clock::system().now());
+            Verdict { reason, snapshot: Some(snapshot) }
+        }
+        Err(error) => {
+            let path = path.display();
+            let reason = match error.kind() {
+                ErrorKind::NotFound => {
+                    format!("no status file at {path}; is the daemon running, with the same STATUS_FILE?")
+                }
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+                    format!("{path} is not a status file of this version")
+                }
+                _ => format!("cannot read {path}: {error}"),
+            };
+            Verdict { reason: Some(reason), snapshot: None }
+        }
+    }
+}
+
+fn json(verdict: &Verdict) -> serde_json::Value {
+    let Verdict { reason, snapshot } = verdict;
+    serde_json::json!({ "ready": reason.is_none(), "reason": reason, "status": snapshot })
+}

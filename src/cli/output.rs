@@ -1,0 +1,46 @@
+//! Printing. Results go to stdout, everything else to stderr; a pipe whose reader has gone is not an error.
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::fault::{ExitStatus, Fault};
+
+/// Whether somebody looks at stderr.
+pub(super) fn is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Prints a part of the result, with a final newline.
+///
+/// # Errors
+/// It could not be written (a full disk behind `>`); that has been said. A reader that has gone away is none.
+pub(super) fn result(text: &str) -> Result<(), ExitStatus> {
+    match print(io::stdout().lock(), text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            self::error(&format!("cannot write the result: {error}"), "look at where stdout leads to");
+            Err(ExitStatus::Failed)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a word to the person at the terminal, with a final newline.
+pub(super) fn note(text: &str) {
+    // If stderr cannot be written, there is nobody left to tell.
+    drop(print(io::stderr().lock(), text));
+}
+
+/// Prints an error and, on the last line, what to do about it.
+pub(super) fn error(message: &str, remedy: &str) {
+    note(&format!("error: {message}\n  hint: {remedy}"));
+}
+
+/// Prints the fault of one secret.
+pub(super) fn fault(secret: &str, fault: &Fault) {
+    error(&format!("{secret}: {}", fault.message), &fault.remedy);
+}
+
+fn print(mut stream: impl Write, text: &str) -> io::Result<()> {
+    let newline = if text.ends_with('\n') { "" } else { "\n" };
+    write!(stream, "{text}{newline}")?;
+    stream.flush()
+}

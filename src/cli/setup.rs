@@ -1,0 +1,113 @@
+//! What commands have in common: settings and configuration from flags, environment and file, a runtime, a log.
+
+use std::env;
+use std::path::PathBuf;
+
+use tokio::runtime::{Builder, Runtime};
+use tracing::level_filters::LevelFilter;
+
+use super::args::Common;
+use super::output;
+use crate::app::World;
+use crate::clock::Clock;
+use crate::config::diagnostic::{Diagnostic, Report};
+use crate::config::env::Env;
+use crate::config::settings::{LogFormat, LogLevel, Settings, config_path};
+use crate::config::{Config, Loaded};
+use crate::fault::ExitStatus;
+use crate::sync::PolicySettings;
+use crate::telemetry::event::ConfigurationWarning;
+use crate::telemetry::log::{self, Style};
+
+/// Flags, environment and working directory of this process.
+pub(super) struct Setup {
+    pub(super) env: Env,
+    pub(super) settings: Settings,
+    working_directory: PathBuf,
+}
+
+impl Setup {
+    /// Reads the process settings; what is wrong with them is printed.
+    pub(super) fn read(common: &Common) -> Result<Self, ExitStatus> {
+        let env = Env::process();
+        let working_directory = env::current_dir().map_err(|error| {
+            let message = format!("cannot tell the working directory: {error}");
+            output::error(&message, "start it in a directory that exists");
+            ExitStatus::Resource
+        })?;
+        let settings = Settings::from_env(&common.overrides(), &env, &working_directory);
+        let settings = settings.map_err(|report| {
+            output::note(&report.to_string());
+            ExitStatus::Configuration
+        })?;
+        Ok(Self { env, settings, working_directory })
+    }
+
+    /// Finds the configuration file: flag, `CONFIG_FILE`, and the two usual places.
+    pub(super) fn config_path(&self, common: &Common) -> Result<PathBuf, ExitStatus> {
+        config_path(common.config.as_deref(), &self.env, &self.working_directory).map_err(|report| {
+            output::note(&report.to_string());
+            ExitStatus::Configuration
+        })
+    }
+
+    /// Loads the configuration.
+    pub(super) fn load(&self, path: &std::path::Path) -> Result<Loaded, Report> {
+        Config::load(path, &self.env, &self.working_directory)
+    }
+
+    /// Finds and loads the configuration; errors are printed, warnings are left to the caller.
+    pub(super) fn loaded(&self, common: &Common) -> Result<(PathBuf, Loaded), ExitStatus> {
+        let path = self.config_path(common)?;
+        let loaded = self.load(&path).map_err(|report| {
+            output::note(&report.to_string());
+            ExitStatus::Configuration
+        })?;
+        Ok((path, loaded))
+    }
+
+    /// Builds what a sync needs.
+    pub(super) fn world(&self, config: Config) -> Result<World, ExitStatus> {
+        let Settings { backoff, refresh_jitter, .. } = self.settings;
+        let policy = PolicySettings { backoff, jitter: refresh_jitter };
+        World::build(config, policy, Clock::system()).map_err(|fault| {
+            output::error(&fault.message, &fault.remedy);
+            fault.kind.exit_status()
+        })
+    }
+
+    /// Starts the log of this process.
+    pub(super) fn start_log(&self) {
+        let colour = output::is_terminal() && !self.env.is_set("NO_COLOR");
+        let as_text = match self.settings.log_format {
+            LogFormat::Json => false,
+            LogFormat::Text => true,
+            LogFormat::Auto => output::is_terminal(),
+        };
+        let style = if as_text { Style::Text { colour } } else { Style::Json };
+        let level = match self.settings.log_level {
+            LogLevel::Trace => LevelFilter::TRACE,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Error => LevelFilter::ERROR,
+        };
+        log::start(level, style, Clock::system());
+    }
+}
+
+/// Writes the warnings of a configuration to the log.
+pub(super) fn log_warnings(warnings: &Report) {
+    for Diagnostic { code, place, message, hint } in &warnings.diagnostics {
+        let line = place.position.map(|position| u64::from(position.line));
+        ConfigurationWarning { code: code.as_str(), path: &place.path, line, message, hint }.emit();
+    }
+}
+
+/// One thread that waits, and a few that may block. The work of this program is waiting.
+pub(super) fn runtime() -> Result<Runtime, ExitStatus> {
+    Builder::new_current_thread().enable_all().build().map_err(|error| {
+        output::error(&format!("cannot start: {error}"), "check the limits of this process (RLIMIT_NOFILE)");
+        ExitStatus::Resource
+    })
+}

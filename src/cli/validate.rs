@@ -1,0 +1,117 @@
+//! `validate`: every error and warning of the configuration, and with `--online` of what it needs.
+
+use serde_json::{Value, json};
+
+use super::args::{Common, ValidateArgs};
+use super::output;
+use super::setup::{Setup, runtime};
+use crate::app::{Finding, survey};
+use crate::config::diagnostic::{Report, Severity};
+use crate::config::env::Origins;
+use crate::config::{Config, Loaded};
+use crate::fault::{ExitStatus, Fault};
+
+/// What was found out.
+struct Verdict {
+    report: Report,
+    origins: Vec<String>,
+    secrets: usize,
+    /// `None` when nobody asked for it, or the configuration is not valid.
+    findings: Option<Vec<Finding>>,
+}
+
+/// Reports on stderr (with `--json` on stdout); a configuration without a fault is summed up on stdout.
+pub(super) fn validate(common: &Common, args: &ValidateArgs) -> Result<ExitStatus, ExitStatus> {
+    let setup = Setup::read(common)?;
+    let path = setup.config_path(common)?;
+    let verdict = match setup.load(&path) {
+        Ok(Loaded { config, warnings, origins }) => {
+            let secrets = config.secrets.len();
+            let findings = if args.online { Some(look(&setup, config)?) } else { None };
+            Verdict { report: warnings, origins: words(&origins), secrets, findings }
+        }
+        Err(report) => Verdict { report, origins: Vec::new(), secrets: 0, findings: None },
+    };
+    if args.json {
+        output::result(&verdict.json().to_string())?;
+    } else {
+        verdict.print(&path.display().to_string())?;
+    }
+    Ok(verdict.exit_status())
+}
+
+fn look(setup: &Setup, config: Config) -> Result<Vec<Finding>, ExitStatus> {
+    let world = setup.world(config)?;
+    let runtime = runtime()?;
+    let findings = runtime.block_on(survey(world));
+    runtime.shutdown_background();
+    Ok(findings)
+}
+
+fn words(origins: &Origins) -> Vec<String> {
+    origins.iter().map(ToString::to_string).collect()
+}
+
+impl Verdict {
+    fn is_valid(&self) -> bool {
+        !self.report.has_errors()
+    }
+
+    fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.findings.iter().flatten().flat_map(|finding| &finding.faults)
+    }
+
+    fn exit_status(&self) -> ExitStatus {
+        if !self.is_valid() {
+            return ExitStatus::Configuration;
+        }
+        ExitStatus::of_all(self.faults().map(|fault| fault.kind.exit_status()))
+    }
+
+    fn print(&self, path: &str) -> Result<(), ExitStatus> {
+        if !self.report.is_empty() {
+            output::note(&self.report.to_string());
+        }
+        for origin in &self.origins {
+            output::result(&format!("from the environment: {origin}"))?;
+        }
+        for Finding { secret, faults, previews: _ } in self.findings.iter().flatten() {
+            if faults.is_empty() {
+                output::result(&format!("{secret}: readable, and its files can be written"))?;
+            }
+            for fault in faults {
+                output::fault(secret.as_str(), fault);
+            }
+        }
+        if self.is_valid() && self.faults().next().is_none() {
+            let secrets = if self.secrets == 1 { "secret" } else { "secrets" };
+            output::result(&format!("{path}: valid, {} {secrets}", self.secrets))?;
+        }
+        Ok(())
+    }
+
+    fn json(&self) -> Value {
+        let online = |findings: &Vec<Finding>| findings.iter().map(finding_json).collect::<Vec<_>>();
+        json!({
+            "valid": self.is_valid(),
+            "errors": self.report.count(Severity::Error),
+            "warnings": self.report.count(Severity::Warning),
+            "diagnostics": self.report.to_json(),
+            "origins": self.origins,
+            "online": self.findings.as_ref().map(online),
+        })
+    }
+}
+
+fn finding_json(finding: &Finding) -> Value {
+    let Finding { secret, faults, previews: _ } = finding;
+    let fault = |fault: &Fault| {
+        let Fault { kind, message, remedy, retry_after: _ } = fault;
+        json!({ "kind": kind.as_str(), "message": message, "hint": remedy })
+    };
+    json!({
+        "secret": secret.as_str(),
+        "ok": faults.is_empty(),
+        "faults": faults.iter().map(fault).collect::<Vec<_>>(),
+    })
+}

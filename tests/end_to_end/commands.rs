@@ -1,0 +1,292 @@
+//! The other commands: what they print where, and their exit codes.
+
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::daemon::{Process, Sandbox};
+use crate::server::{server, store};
+
+fn parse(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
+}
+
+/// A configuration of the file store, with its source.
+fn local(secrets: &str) -> Sandbox {
+    let sandbox =
+        Sandbox::new(&format!("secretStore: {{ provider: file, path: source.yaml }}\nsecrets:\n{secrets}"));
+    sandbox.write("source.yaml", "app: { user: alice, password: wonderland }\n");
+    sandbox
+}
+
+#[test]
+fn isready_is_silent_when_ready_and_else_says_why_in_one_line() {
+    let sandbox = local("  - { name: app, key: app, files: [{ path: user, field: user }] }");
+    let absent = sandbox.run(&["isready"]);
+    assert_eq!(
+        (absent.code, absent.stdout.as_str(), absent.stderr.lines().count()),
+        (1, "", 1),
+        "{absent:?}"
+    );
+    let daemon = sandbox.ready_daemon();
+    let ready = sandbox.run(&["isready"]);
+    assert_eq!((ready.code, ready.stdout.as_str(), ready.stderr.as_str()), (0, "", ""));
+    let shown = parse(&sandbox.run(&["isready", "--json"]).stdout);
+    assert_eq!((&shown["ready"], &shown["status"]["secret_count"]), (&json!(true), &json!(1)));
+    assert_eq!(shown["status"]["secrets"][0]["name"], json!("app"));
+    daemon.stop();
+    let shown = sandbox.run(&["isready", "--json"]);
+    assert_eq!((shown.code, &parse(&shown.stdout)["ready"]), (1, &json!(false)));
+}
+
+#[test]
+fn isready_does_not_believe_a_status_file_whose_daemon_was_killed_long_ago() {
+    let sandbox = local("  - { name: app, key: app, files: [{ path: user, field: user }] }");
+    sandbox.ready_daemon().kill();
+    let status = sandbox.read("status.json");
+    let heartbeat = parse(&status)["heartbeat"].as_str().unwrap().to_owned();
+    sandbox.write("status.json", status.replace(&heartbeat, "2020-01-01T00:00:00Z"));
+    let finished = sandbox.run(&["isready"]);
+    assert_eq!((finished.code, finished.stderr.lines().count()), (1, 1), "{finished:?}");
+    assert!(finished.stderr.contains("heartbeat"));
+}
+
+#[test]
+fn validate_reports_every_error_of_a_file_in_one_run() {
+    let sandbox = local(
+        "  - { name: app, key: app, mod: x, files: [{ path: user, field: user, mode: '0666' }] }
+  - { name: app, key: app, refreshInterval: soon, files: [{ path: user, field: user }] }
+  - { name: other, key: app, store: nowhere, files: [{ path: a, template: '{{ user' }, { path: b, field: '${UNSET_NAME}' }] }
+",
+    );
+    let finished = sandbox.run(&["validate"]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (3, ""), "{finished:?}");
+    for wanted in [
+        "config.yaml:3:",
+        "mod",
+        "mode",
+        "config.yaml:4:",
+        "soon",
+        "duplicate-name",
+        "duplicate-path",
+        "config.yaml:5:",
+        "nowhere",
+        "template-syntax",
+        "UNSET_NAME",
+        "secrets[0]",
+        "hint: ",
+    ] {
+        assert!(finished.stderr.contains(wanted), "{wanted} is not in\n{}", finished.stderr);
+    }
+    let finished = sandbox.run(&["validate", "--json"]);
+    let report = parse(&finished.stdout);
+    assert_eq!((finished.code, &report["valid"]), (3, &json!(false)));
+    let text = report.to_string();
+    for wanted in
+        ["\"unknown-key\"", "\"bad-mode\"", "\"bad-duration\"", "\"env-unset\"", "\"line\":3", "\"hint\""]
+    {
+        assert!(text.contains(wanted), "{wanted} is not in {text}");
+    }
+}
+
+#[test]
+fn every_error_has_place_code_and_hint() {
+    let sandbox = Sandbox::new(
+        "secretStore: { provider: file, path: x.yaml, address: 'http://a' }
+limits: { maxFileSize: big, minRefreshInterval: 1ms, maxConcurrentRequests: 0, nothing: 1 }
+secrets:
+  - { name: a, key: ../x, refreshInterval: 1s, required: maybe, files: [{ path: '', field: user }] }
+  - { name: b, key: app, version: 0, files: [{ path: a, template: '{{ user' }, { path: b }, { path: c, key: x, field: y }] }
+  - { name: c, key: app, files: [{ path: d, field: user, owner: nobody-at-all, decoding: rot13 }, { path: d/e, field: x }] }
+  - { name: d, key: app, directory: { path: f, directoryMode: '9' }, deletionPolicy: x, maxStaleness: -1s }
+  - 5
+",
+    );
+    let report = parse(&sandbox.run(&["validate", "--json"]).stdout);
+    let diagnostics = report["diagnostics"].as_array().unwrap();
+    assert!(diagnostics.len() >= 18, "{report:#}");
+    for one in diagnostics {
+        let texts = ["file", "path", "code", "message", "hint"];
+        let is_complete = texts.iter().all(|name| one[name].as_str().is_some_and(|text| !text.is_empty()))
+            && ["line", "column"].iter().all(|name| one[name].is_u64());
+        assert!(is_complete, "{one:#}");
+    }
+}
+
+#[test]
+fn validate_sums_up_a_valid_file_and_names_what_came_from_the_environment() {
+    let sandbox = Sandbox::new("secrets: [{ name: a, key: a, files: [{ path: a, field: a }] }]");
+    let mut command = sandbox.command(&["validate"]);
+    command.env("BAO_ADDR", "http://127.0.0.1:1").env("BAO_TOKEN", "marker-of-the-token");
+    let finished = Process::start(command).finish();
+    assert_eq!(finished.code, 0, "{finished:?}");
+    assert!(
+        finished.stdout.contains("BAO_ADDR") && finished.stdout.contains("BAO_TOKEN"),
+        "{}",
+        finished.stdout
+    );
+    assert!(finished.stdout.contains("valid") && !finished.output().contains("marker-of-the-token"));
+}
+
+#[test]
+fn validate_online_reads_each_secret_and_tries_each_file_without_writing() {
+    let bao = server();
+    bao.put("online/good", &json!({ "value": "v" }));
+    let sandbox = Sandbox::new(&format!(
+        "{}
+secrets:
+  - {{ name: good, key: online/good, files: [{{ path: out/good, field: value }}] }}
+  - {{ name: absent, key: online/absent, files: [{{ path: out/absent, field: value }}] }}
+  - {{ name: taken, key: online/good, files: [{{ path: taken, field: value }}] }}
+",
+        store()
+    ));
+    fs::create_dir(sandbox.path("taken")).unwrap();
+    assert_eq!(sandbox.run(&["validate"]).code, 0);
+    let finished = sandbox.run(&["validate", "--online"]);
+    assert_eq!(finished.code, 10, "{finished:?}");
+    assert!(finished.stdout.contains("good: "), "{finished:?}");
+    assert!(finished.stderr.contains("absent: ") && finished.stderr.contains("taken: "), "{finished:?}");
+    let report = parse(&sandbox.run(&["validate", "--online", "--json"]).stdout);
+    let oks: Vec<_> =
+        report["online"].as_array().unwrap().iter().map(|one| one["ok"] == json!(true)).collect();
+    assert_eq!(oks, [true, false, false], "{report}");
+    assert!(!sandbox.path("out").exists(), "validate has written something");
+}
+
+#[test]
+fn plan_tells_creations_changes_repairs_and_what_is_unchanged_but_no_value() {
+    let sandbox = local(
+        "  - { name: app, key: app, files: [{ path: user, field: user }, { path: password, field: password },
+      { path: both, template: '{{ user }} {{ password }}' }, { path: mode, field: user }] }
+",
+    );
+    let finished = sandbox.run(&["plan"]);
+    assert_eq!(finished.code, 0, "{finished:?}");
+    assert_eq!(
+        finished.stdout.lines().filter(|line| line.starts_with("create")).count(),
+        4,
+        "{}",
+        finished.stdout
+    );
+    assert!(!sandbox.path("user").exists(), "plan has written something");
+
+    assert_eq!(sandbox.run(&["run", "--once"]).code, 0);
+    let unchanged = sandbox.run(&["plan"]);
+    assert_eq!(
+        unchanged.stdout.lines().filter(|line| line.starts_with("unchanged")).count(),
+        4,
+        "{unchanged:?}"
+    );
+
+    sandbox.write("source.yaml", "app: { user: alice, password: looking-glass }\n");
+    fs::remove_file(sandbox.path("user")).unwrap();
+    fs::set_permissions(sandbox.path("mode"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let finished = sandbox.run(&["plan"]);
+    let actions: Vec<_> = finished.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(actions, ["create", "change", "change", "repair"], "{}", finished.stdout);
+    for value in ["alice", "wonderland", "looking-glass"] {
+        assert!(!finished.output().contains(value), "{value} is in {}", finished.output());
+    }
+}
+
+#[test]
+fn plan_prints_what_it_can_and_the_faults_on_stderr() {
+    let sandbox = local(
+        "  - { name: app, key: app, files: [{ path: user, field: user }] }
+  - { name: absent, key: nothing, files: [{ path: a, field: user }] }
+",
+    );
+    let finished = sandbox.run(&["plan"]);
+    assert_eq!((finished.code, finished.stdout.lines().count()), (6, 1), "{finished:?}");
+    assert!(
+        finished.stderr.contains("absent: ") && finished.stderr.lines().last().unwrap().contains("hint: ")
+    );
+}
+
+#[test]
+fn init_prints_a_configuration_that_is_valid() {
+    let sandbox = Sandbox::new("");
+    let starter = sandbox.run(&["init"]);
+    assert_eq!((starter.code, starter.stderr.as_str()), (0, ""));
+    assert!(starter.stdout.lines().filter(|line| line.trim_start().starts_with('#')).count() > 5);
+    sandbox.write("config.yaml", &starter.stdout);
+    let mut command = sandbox.command(&["validate"]);
+    for (name, value) in
+        [("ADDR", "http://127.0.0.1:1"), ("TOKEN", "t"), ("ROLE_ID", "r"), ("SECRET_ID", "s")]
+    {
+        command.env(format!("VAULT_{name}"), value);
+    }
+    let finished = Process::start(command).finish();
+    assert_eq!(finished.code, 0, "{finished:?}");
+}
+
+#[test]
+fn version_and_help_are_results() {
+    let sandbox = Sandbox::new("");
+    for line in [["version"], ["--version"]] {
+        let finished = sandbox.run(&line);
+        assert_eq!((finished.code, finished.stderr.as_str(), finished.stdout.lines().count()), (0, "", 1));
+        assert!(
+            finished.stdout.starts_with("secrets-sync ")
+                && finished.stdout.contains(env!("CARGO_PKG_VERSION"))
+        );
+    }
+    for line in [&["help"] as &[&str], &["--help"], &["-h"], &["help", "run"], &["run", "--help"]] {
+        let finished = sandbox.run(line);
+        assert_eq!((finished.code, finished.stderr.as_str()), (0, ""), "{line:?}");
+        assert!(finished.stdout.contains("--config"), "{line:?}: {}", finished.stdout);
+    }
+    let help = sandbox.run(&["help"]).stdout;
+    for command in ["run", "isready", "validate", "plan", "init", "version"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command} is not in {help}");
+    }
+}
+
+#[test]
+fn the_configuration_is_found_by_flag_then_variable_then_working_directory() {
+    let sandbox = local("  - { name: app, key: app, files: [{ path: user, field: user }] }");
+    let text = sandbox.read("config.yaml");
+    for (file, secrets) in [("flag.yaml", 2), ("variable.yaml", 3)] {
+        let one = |i| format!("\n  - {{ name: s{i}, key: app, files: [{{ path: f{i}, field: user }}] }}");
+        let more = (1..secrets).map(one).collect::<Vec<_>>().concat();
+        sandbox.write(file, format!("{text}{more}\n"));
+    }
+    let counted = |arguments: &[&str], variable: Option<&str>| {
+        let mut command = sandbox.command(arguments);
+        command.envs(variable.map(|file| ("CONFIG_FILE", file)));
+        Process::start(command).finish().stdout
+    };
+    assert!(counted(&["-c", "flag.yaml", "validate"], Some("variable.yaml")).contains("2 secrets"));
+    assert!(counted(&["validate", "-c", "flag.yaml"], Some("variable.yaml")).contains("2 secrets"));
+    assert!(counted(&["validate"], Some("variable.yaml")).contains("3 secrets"));
+    assert!(counted(&["validate"], None).contains("1 secret"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let sandbox = local("  - { name: app, key: app, files: [{ path: user, field: user }] }");
+    for line in ["init", "plan", "validate", "help", "version"] {
+        let mut child =
+            sandbox.command(&[line]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let finished = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&finished.stderr);
+        assert_eq!((finished.status.code(), &*stderr), (Some(0), ""), "{line}");
+    }
+}
+
+#[test]
+fn run_is_the_default_command_and_prints_nothing_on_stdout() {
+    let sandbox = local("  - { name: app, key: app, files: [{ path: user, field: user }] }");
+    let daemon = Process::start(sandbox.command(&[]));
+    sandbox.wait_until_ready(&daemon);
+    let (finished, _) = daemon.stop();
+    assert_eq!((finished.code, finished.stdout.as_str()), (0, ""));
+    // Not a terminal: every line of the log is JSON with time, level and message.
+    for line in finished.stderr.lines() {
+        let event = parse(line);
+        assert!(["ts", "level", "msg"].iter().all(|field| event[field].is_string()), "{line}");
+    }
+}

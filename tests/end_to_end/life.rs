@@ -1,0 +1,117 @@
+//! The daemon as a process: its start without a server, its end, its signals, process 1.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::daemon::{BINARY, Process, Sandbox, send, wait_until};
+use crate::relay::Relay;
+use crate::server::{server, store, store_at};
+
+/// One secret of its own for each test, holding "1".
+fn config(key: &str, store: &str) -> String {
+    server().put(key, &json!({ "value": "1" }));
+    format!(
+        "{store}
+limits: {{ minRefreshInterval: 100ms }}
+secrets: [{{ name: one, key: {key}, refreshInterval: 200ms, files: [{{ path: one, field: value }}] }}]"
+    )
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_with_0_within_a_second_and_take_the_status_file_along() {
+    let sandbox = Sandbox::new(&config("life/end", &store()));
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let daemon = sandbox.ready_daemon();
+        let begun = std::time::Instant::now();
+        daemon.signal(signal);
+        let finished = daemon.finish();
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_eq!((finished.code, finished.stdout.as_str()), (0, ""));
+        assert!(!sandbox.path("status.json").exists());
+        assert_eq!(sandbox.read("one"), "1");
+        assert_eq!(sandbox.run(&["isready"]).code, 1);
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_does_not_hold_up_the_end() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let sandbox = Sandbox::new(&config("life/silent", &store_at(&silent.local_addr().unwrap().to_string())));
+    let daemon = sandbox.daemon();
+    let _request = silent.accept().unwrap();
+    let (finished, took) = daemon.stop();
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn everything_works_as_process_1() {
+    let sandbox = Sandbox::new(&config("life/process-1", &store()));
+    let mut command = sandbox.program("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", BINARY]);
+    let mut outer = Process::start(command);
+    let mut inner = None;
+    wait_until("the daemon has been forked", || {
+        inner = child_of(outer.pid());
+        inner.is_some() || !outer.is_running()
+    });
+    let Some(daemon) = inner else {
+        panic!("run the tests as root, for a pid namespace of its own: {}", outer.finish().stderr);
+    };
+    sandbox.wait_until_ready(&outer);
+    server().put("life/process-1", &json!({ "value": "2" }));
+    wait_until("the change has arrived", || sandbox.read("one") == "2");
+    for signal in [Signal::SIGUSR1, Signal::SIGHUP] {
+        send(daemon, signal);
+    }
+    wait_until("it refreshes", || outer.stderr().contains("refreshing all secrets"));
+    assert!(outer.is_running());
+    send(daemon, Signal::SIGTERM);
+    assert_eq!(outer.finish().code, 0);
+    assert!(!sandbox.path("status.json").exists());
+}
+
+/// The one child of a process.
+fn child_of(parent: u32) -> Option<u32> {
+    fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?.trim().parse().ok()
+}
+
+#[test]
+fn it_waits_for_a_server_that_comes_late_and_keeps_the_files_of_one_that_dies() {
+    let relay = Relay::closed(server().address());
+    let sandbox = Sandbox::new(&config("life/outage", &store_at(relay.address())));
+    let mut daemon = sandbox.daemon();
+    wait_until("the failure is told", || daemon.stderr().contains("\"kind\":\"unreachable\""));
+    let unready = sandbox.run(&["isready"]);
+    assert_eq!((unready.code, unready.stderr.lines().count()), (1, 1), "{unready:?}");
+
+    relay.open();
+    sandbox.wait_until_ready(&daemon);
+    assert_eq!(sandbox.read("one"), "1");
+    let before = sandbox.identity("one");
+
+    relay.close();
+    wait_until("the outage is told", || daemon.stderr().contains("keeping the last files"));
+    assert_eq!((sandbox.read("one"), sandbox.identity("one")), ("1".into(), before));
+    assert_eq!(sandbox.run(&["isready"]).code, 0);
+
+    relay.open();
+    server().put("life/outage", &json!({ "value": "after the outage" }));
+    wait_until("the change has arrived", || sandbox.read("one") == "after the outage");
+    assert!(daemon.is_running());
+}
+
+#[test]
+fn a_status_file_that_cannot_be_written_is_exit_9() {
+    let sandbox = Sandbox::new(&config("life/status", &store()));
+    let mut command = sandbox.command(&["run"]);
+    command.env("STATUS_FILE", "/proc/none/status.json");
+    let finished = Process::start(command).finish();
+    assert_eq!(finished.code, 9, "{finished:?}");
+    assert!(finished.stderr.contains("/proc/none/status.json") && finished.stderr.contains("STATUS_FILE"));
+    assert!(!sandbox.path("one").exists(), "nothing happens before everything is open");
+}

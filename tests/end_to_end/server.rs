@@ -1,0 +1,70 @@
+//! The server that all tests share, and the store configurations that lead to it.
+
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use crate::bao::{Bao, ROOT};
+
+/// A dev server with KV version 2 at `secret/`, and `AppRole`.
+pub(crate) struct Server {
+    bao: &'static Bao,
+    address: String,
+}
+
+/// The one server of this process.
+pub(crate) fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let bao = Bao::shared();
+        bao.must("POST", "", "sys/auth/approle", &json!({ "type": "approle" }));
+        Server { bao, address: bao.address().replace("http://", "") }
+    })
+}
+
+impl Server {
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Writes a new version of a secret.
+    pub(crate) fn put(&self, key: &str, fields: &Value) {
+        self.bao.put_v2("", "secret", key, fields);
+    }
+
+    /// Deletes the newest version of a secret.
+    pub(crate) fn delete(&self, key: &str) {
+        self.bao.must("DELETE", "", &format!("secret/data/{key}"), &Value::Null);
+    }
+
+    pub(crate) fn destroy(&self, key: &str, version: u64) {
+        self.bao.must("POST", "", &format!("secret/destroy/{key}"), &json!({ "versions": [version] }));
+    }
+
+    /// A token that may look at itself and at nothing else.
+    pub(crate) fn powerless_token(&self) -> String {
+        self.bao.token("", &["default"], "1h")
+    }
+
+    /// A root token of a given text.
+    pub(crate) fn named_token(&self, name: &str) -> String {
+        self.bao.must("POST", "", "auth/token/create", &json!({ "id": name }));
+        name.to_owned()
+    }
+}
+
+/// The store of most tests.
+pub(crate) fn store() -> String {
+    store_at(server().address())
+}
+
+/// The same at another address.
+pub(crate) fn store_at(address: &str) -> String {
+    store_with(address, &format!("authMethod: token, token: {ROOT}"))
+}
+
+/// A store with its own way to log in.
+pub(crate) fn store_with(address: &str, settings: &str) -> String {
+    format!("secretStore: {{ address: 'http://{address}', mountPath: secret, kvVersion: v2, {settings} }}")
+}
