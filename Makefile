@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test lint fmt deny doc e2e fuzz-smoke image tools clean help
+.PHONY: run test lint fmt deny doc bench e2e fuzz-smoke image tools clean help
 
 TARGET := $(shell sed -n 's/^target = "\(.*\)"$$/\1/p' .cargo/config.toml)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)
@@ -41,6 +41,9 @@ $(DENY):
 doc: ## API documentation, private items included
 	cargo doc --locked --no-deps --document-private-items
 	@echo "$(TARGET_DIR)/doc/secrets_sync/index.html"
+
+bench: tools ## The binary that ships and bao agent in turn: time, requests, memory, idle time, size
+	cargo bench --locked --bench sync
 
 e2e: tools ## End-to-end suites: tests/e2e*.rs, declared `test = false` so that `make test` leaves them alone
 	@for suite in $(E2E); do cargo test --locked --test "$$suite"; done

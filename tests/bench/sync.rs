@@ -1,0 +1,136 @@
+//! `make bench`: secrets-sync and `bao agent` do the same work in turn against the same server, and one table says how
+//! long it took and what it weighed. Everything is on loopback and in memory, so the numbers are those of the programs.
+//! docs/performance.md tells how to read them.
+
+#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it writes throw-away input and reads no setting from anywhere"
+)]
+
+mod contender;
+mod measure;
+mod proxy;
+mod server;
+mod table;
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+use contender::{Contender, Workload};
+use measure::{Run, median};
+use proxy::CountingProxy;
+use server::Server;
+use table::{Row, Table};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_secrets-sync");
+
+/// Files, timed runs of each contender, and the target in milliseconds.
+const SPEED: [(usize, usize, f64); 3] = [(1, 7, 15.0), (100, 5, 40.0), (1000, 3, 350.0)];
+/// Secrets, and the targets for resident memory in MB.
+const WEIGHT: [(usize, f64); 2] = [(100, 12.0), (1000, 24.0)];
+/// How long the processor time of an idle process is watched.
+const IDLE: Duration = Duration::from_secs(30);
+
+fn main() -> Result<()> {
+    // `cargo test --all-targets` starts benches too, without this argument.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    let memory = tempfile::Builder::new().prefix("secrets-sync-bench-").tempdir_in("/dev/shm")?;
+    let server = Server::start(memory.path())?;
+    server.fill(1000)?;
+    let bench = Bench { home: memory.path(), server: &server };
+    let mut table = Table::default();
+    for (files, runs, target) in SPEED {
+        table.add(bench.speed(files, runs, target)?);
+    }
+    for (secrets, target) in WEIGHT {
+        bench.weight(secrets, target)?.into_iter().for_each(|row| table.add(row));
+    }
+    table.add(bench.idle(1000)?);
+    table.add(size()?);
+    println!("{table}");
+    Ok(())
+}
+
+struct Bench<'a> {
+    home: &'a Path,
+    server: &'a Server,
+}
+
+impl Bench<'_> {
+    fn workload(&self, secrets: usize) -> Workload<'_> {
+        Workload {
+            home: self.home,
+            address: self.server.address(),
+            secrets,
+            interval: Duration::from_secs(300),
+        }
+    }
+
+    /// From the start of the process until the last file is there; the median of several runs, turn by turn.
+    fn speed(&self, files: usize, runs: usize, target: f64) -> Result<Row> {
+        let workload = self.workload(files);
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..runs {
+            for (times, contender) in times.iter_mut().zip(Contender::BOTH) {
+                times.push(Run::start(contender, &workload)?.synced()?.as_secs_f64() * 1e3);
+            }
+        }
+        let [ours, theirs] = times.map(median);
+        Ok(Row::new(format!("start to {files} file(s), ms"), ours, theirs).target(target))
+    }
+
+    /// Requests, connections and resident memory, in a run of its own that is not timed.
+    fn weight(&self, secrets: usize, target: f64) -> Result<[Row; 3]> {
+        let measured = Contender::BOTH.map(|contender| {
+            let proxy = CountingProxy::start(self.server.address())?;
+            let workload = Workload { address: proxy.address(), ..self.workload(secrets) };
+            let mut run = Run::start(contender, &workload)?;
+            run.synced()?;
+            std::thread::sleep(Duration::from_secs(1));
+            Result::Ok((proxy.requests(), proxy.connections(), run.resident_megabytes()?))
+        });
+        let [ours, theirs] = measured;
+        let ((requests, connections, memory), peer) = (ours?, theirs?);
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand secrets")]
+        let wanted = secrets as f64;
+        Ok([
+            Row::new(format!("requests for {secrets} secrets"), requests, peer.0).target(wanted),
+            Row::new(format!("connections for {secrets} secrets"), connections, peer.1).target(8.0),
+            Row::new(format!("resident memory with {secrets} secrets, MB"), memory, peer.2).target(target),
+        ])
+    }
+
+    /// Share of one core that goes into refreshing what does not change.
+    fn idle(&self, secrets: usize) -> Result<Row> {
+        let workload = Workload { interval: Duration::from_secs(10), ..self.workload(secrets) };
+        let [ours, theirs] = Contender::BOTH.map(|contender| {
+            let mut run = Run::start(contender, &workload)?;
+            run.synced()?;
+            // The end of the first sync is not idleness.
+            std::thread::sleep(Duration::from_secs(2));
+            run.processor_share(IDLE)
+        });
+        Ok(Row::new(
+            format!("idle with {secrets} secrets every 10 s, % of a core"),
+            ours? * 1e2,
+            theirs? * 1e2,
+        )
+        .target(2.0))
+    }
+}
+
+fn size() -> Result<Row> {
+    let megabytes = |path: &Path| -> Result<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "file sizes are far below 2^52")]
+        let bytes = std::fs::metadata(path)?.len() as f64;
+        Ok(bytes / 1e6)
+    };
+    Ok(Row::new("size of the binary, MB", megabytes(Path::new(BINARY))?, megabytes(&server::bao()?)?)
+        .target(12.0))
+}
