@@ -28,6 +28,15 @@ pub trait Store: Send + Sync {
     /// Dropping the future abandons the request and nothing else.
     async fn fetch(&self, source: &Source) -> Result<Fetched, Fault>;
 
+    /// What a fetch needs besides its own request, such as a login. Done before the fetch takes its turn, so that a
+    /// login that hangs holds up the secrets that wait for it and no others.
+    ///
+    /// # Errors
+    /// As for [`Store::fetch`].
+    async fn prepare(&self, _: &Source) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// From now on `fetch` gives nothing that was read before: somebody knows that something has changed.
     fn forget(&self) {}
 }

@@ -46,6 +46,11 @@ impl<S: Store> Limit<S> {
         Err(Fault { retry_after: Some(left), ..closed.fault.clone() })
     }
 
+    /// `outcome`, after its fault has closed the gate if it must.
+    fn noted<T>(&self, outcome: Result<T, Fault>) -> Result<T, Fault> {
+        outcome.inspect_err(|fault| self.note(fault))
+    }
+
     /// Closes the gate where the server asked for it. A longer wait stands against a shorter one that comes later.
     fn note(&self, fault: &Fault) {
         let Some(asked) = fault.retry_after.filter(|_| speaks_for_the_server(fault.kind)) else { return };
@@ -70,14 +75,11 @@ fn speaks_for_the_server(kind: Kind) -> bool {
 impl<S: Store> Store for Limit<S> {
     async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
         self.check_gate()?;
+        self.noted(self.store.prepare(source).await)?;
         let _permit = self.permits.acquire().await;
         // The gate may have closed while this fetch waited for its turn.
         self.check_gate()?;
-        let outcome = self.store.fetch(source).await;
-        if let Err(fault) = &outcome {
-            self.note(fault);
-        }
-        outcome
+        self.noted(self.store.fetch(source).await)
     }
 }
 
@@ -146,6 +148,35 @@ mod tests {
         let limit = Limit::new(Arc::clone(&store), 3);
         fetch_all(&limit, 20).await;
         assert_eq!((store.calls.load(Ordering::SeqCst), store.most.load(Ordering::SeqCst)), (20, 3));
+    }
+
+    /// Its login for the key `stuck` takes an hour.
+    struct Preparing;
+
+    #[async_trait]
+    impl Store for Preparing {
+        async fn fetch(&self, _: &Source) -> Result<Fetched, Fault> {
+            Err(Fault::new(Kind::Absent, "m", "r"))
+        }
+
+        async fn prepare(&self, source: &Source) -> Result<(), Fault> {
+            if source.key == "stuck" {
+                sleep(Duration::from_secs(3600)).await;
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_that_hangs_takes_nobody_elses_turn() {
+        let limit = Limit::new(Preparing, 1);
+        let stuck = Source { key: "stuck".into(), ..source() };
+        let source = source();
+        tokio::select! {
+            biased;
+            _ = limit.fetch(&stuck) => panic!("the login hangs"),
+            outcome = limit.fetch(&source) => assert_eq!(outcome.unwrap_err().kind, Kind::Absent),
+        }
     }
 
     #[tokio::test(start_paused = true)]

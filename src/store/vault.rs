@@ -132,6 +132,10 @@ impl VaultStore {
 
 #[async_trait]
 impl Store for VaultStore {
+    async fn prepare(&self, source: &Source) -> Result<(), Fault> {
+        self.session(source)?.token(&self.server).await.map(drop)
+    }
+
     async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
         let session = self.session(source)?;
         let token = session.token(&self.server).await?;
