@@ -4,9 +4,11 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-/// Identity, size, times, mode and owner of a file. Equal stamps mean an untouched file: every write, chmod, chown
-/// and rename moves the inode's change time, which no program can set back.
+/// Identity, size, times, mode and owner of a file. Equal stamps mean an untouched file, unless they are
+/// [young](Stamp::is_young): every write, chmod, chown and rename moves the inode's change time, which no program can
+/// set back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp {
     device: u64,
@@ -28,6 +30,16 @@ impl Stamp {
         path.symlink_metadata().map(|facts| Self::from(&facts))
     }
 
+    /// Whether a second write might have left this very stamp: the kernel stamps files with a clock that ticks every
+    /// few milliseconds, so two writes within a tick may differ in nothing else. A change time in the future counts
+    /// as well: then the clocks of file server and machine differ, and age cannot be told.
+    pub fn is_young(&self, now: SystemTime) -> bool {
+        let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let (seconds, nanoseconds) = self.changed;
+        let changed = Duration::new(seconds.try_into().unwrap_or(0), nanoseconds.try_into().unwrap_or(0));
+        since_1970.checked_sub(changed).is_none_or(|age| age < Duration::from_millis(100))
+    }
+
     /// The stamp of an open file.
     pub(super) fn of(file: &File) -> io::Result<Self> {
         file.metadata().map(|facts| Self::from(&facts))
@@ -46,5 +58,19 @@ impl From<&Metadata> for Stamp {
             user: facts.uid(),
             group: facts.gid(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_trusted_when_it_is_a_tenth_of_a_second_old() {
+        let facts = tempfile::tempfile().unwrap().metadata().unwrap();
+        let (stamp, changed) = (Stamp::from(&facts), facts.modified().unwrap());
+        assert!(stamp.is_young(changed) && stamp.is_young(changed + Duration::from_millis(99)));
+        assert!(!stamp.is_young(changed + Duration::from_millis(101)));
+        assert!(stamp.is_young(changed - Duration::from_secs(1)), "from the future");
     }
 }

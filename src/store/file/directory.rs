@@ -9,8 +9,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::read::{self, Stamp};
+use super::read;
 use super::{fault, parse_file};
+use crate::disk::Stamp;
 use crate::fault::Fault;
 use crate::secret::{FieldValue, Fields};
 

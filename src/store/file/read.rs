@@ -2,58 +2,26 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
 use nix::libc::O_NONBLOCK;
 use zeroize::Zeroizing;
 
 use super::fault;
+use crate::disk::Stamp;
 use crate::fault::Fault;
 use crate::secret::SecretText;
 
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 3;
 
-/// Identity, size and times of a file: equal stamps mean the same content, unless the file was changed too short a time ago.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Stamp {
-    identity: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(facts: &Metadata) -> Self {
-        Self {
-            identity: (facts.dev(), facts.ino()),
-            size: facts.size(),
-            modified: (facts.mtime(), facts.mtime_nsec()),
-            changed: (facts.ctime(), facts.ctime_nsec()),
-        }
-    }
-}
-
-impl Stamp {
-    /// The stamp of what `path` leads to.
-    ///
-    /// # Errors
-    /// Those of stat(2).
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self::from(&path.metadata()?))
-    }
-
-    /// Whether a second write might have left this very stamp: the kernel stamps files with a clock that ticks every
-    /// few milliseconds, so two writes within a tick differ in nothing else. A change time in the future counts as
-    /// well: then the clocks of file server and machine differ, and age cannot be told.
-    pub(super) fn is_young(&self, now: SystemTime) -> bool {
-        let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let (seconds, nanoseconds) = self.changed;
-        let changed = Duration::new(seconds.try_into().unwrap_or(0), nanoseconds.try_into().unwrap_or(0));
-        since_1970.checked_sub(changed).is_none_or(|age| age < Duration::from_millis(100))
-    }
+/// The stamp of what `path` leads to.
+///
+/// # Errors
+/// Those of stat(2).
+pub(super) fn stamp(path: &Path) -> io::Result<Stamp> {
+    Ok(Stamp::from(&path.metadata()?))
 }
 
 /// The content of the regular file at `path`, at most `limit` bytes, and its stamp.
@@ -64,7 +32,7 @@ pub(super) fn stable(path: &Path, limit: usize) -> Result<(Stamp, Zeroizing<Vec<
     for _ in 0..ATTEMPTS {
         let (file, facts) = open(path)?;
         let before = Stamp::from(&facts);
-        let content = bounded(&file, path, before.size, limit)?;
+        let content = bounded(&file, path, facts.len(), limit)?;
         let after = file.metadata().map_err(|error| fault::unreadable(path, &error))?;
         if Stamp::from(&after) == before {
             return Ok((before, content));
