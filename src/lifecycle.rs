@@ -1,7 +1,7 @@
-//! The process's life: signals as one enum, and memory that stays private.
+//! The process's life: signals as one enum, memory that stays private, limits.
 
-mod memory;
+mod process;
 mod signal;
 
-pub use memory::keep_private;
+pub use process::{allow_many_files, keep_private};
 pub use signal::{Signal, Signals};

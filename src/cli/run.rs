@@ -19,6 +19,9 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitSta
     if let Err(error) = lifecycle::keep_private() {
         event::memory_not_private(error.desc());
     }
+    if let Err(error) = lifecycle::allow_many_files() {
+        event::few_files(error.desc());
+    }
     let runtime = runtime()?;
     // Before anything that takes time: from here on a signal is obeyed, and as PID 1 too.
     let signals = {

@@ -173,6 +173,15 @@ pub fn memory_not_private(cause: &str) {
     );
 }
 
+/// The kernel refused to raise the limit of open files.
+pub fn few_files(cause: &str) {
+    tracing::warn!(
+        error = cause,
+        hint = "raise LimitNOFILE, or ulimit -n",
+        "secrets of very many files may fail"
+    );
+}
+
 /// A signal asked for all secrets at once.
 pub fn refresh_requested() {
     tracing::info!("refreshing all secrets");
