@@ -54,7 +54,17 @@ impl Outputs {
         }
     }
 
+    /// The names in a `directory` come from the store: none of them may be that of a file the program reads.
     fn check_inputs(&self, pass: &mut Pass<'_>) {
+        for output in self.outputs.iter().filter(|output| output.kind == Kind::Directory) {
+            let inside = |(_, path): &&(String, TargetPath)| path.directory() == output.target.as_path();
+            if let Some((name, _)) = pass.inputs.iter().find(inside) {
+                let message =
+                    format!("{name} lies in this directory, where a field of its name would overwrite it");
+                let conflict = Diagnostic::new(Code::PathConflict, output.place.clone(), message);
+                pass.report.push(conflict.hint("give the secret a directory of its own"));
+            }
+        }
         let inputs: HashMap<_, _> = pass.inputs.iter().map(|(name, path)| (path, name)).collect();
         for output in &self.outputs {
             if let Some(name) = inputs.get(&output.target) {

@@ -58,7 +58,7 @@ impl Templates {
         if self.is_refused {
             return None;
         }
-        if let Some(action) = go::find(source).filter(|_| self.engine.is_none()) {
+        if let Some(action) = go::find(source).filter(|_| self.engine.is_none() && !is_surely_tera(source)) {
             let message = format!("{:?} is a Go template", action.text);
             let hint = match action.in_tera() {
                 Some(spelling) => format!("write {spelling}, or say \"engine: tera\" if it is Tera already"),
@@ -128,6 +128,11 @@ fn position_in(node: &Node, error: &CompileError) -> Position {
         Style::Quoted if line == 1 => Position { column: start.column + column, ..start },
         _ => start,
     }
+}
+
+/// Go templates know neither tags nor comments of this kind. `{% raw %}` is how Tera writes braces, Go's included.
+fn is_surely_tera(source: &str) -> bool {
+    source.contains("{%") || source.contains("{#")
 }
 
 #[cfg(test)]

@@ -232,3 +232,20 @@ fn a_secret_inherits_from_its_store_and_may_say_otherwise() {
         (None, "other", KvVersion::Auto)
     );
 }
+
+#[test]
+fn braces_that_tera_keeps_as_text_are_no_go_template() {
+    for template in ["{% raw %}{{ .x }}{% endraw %}", "{# {{ .x }} #}a"] {
+        assert!(errors(&files(&format!("{{path: /a, template: '{template}'}}"))).is_empty(), "{template}");
+    }
+}
+
+#[test]
+fn a_directory_cannot_be_one_that_the_program_reads_from() {
+    let output = "directory: {path: /run/app}";
+    let reads = |token: &str| format!("{{address: 'http://127.0.0.1', tokenFile: {token}}}");
+    let config =
+        |token| format!("secretStore: {}\nsecrets:\n  - {{name: a, key: k, {output}}}\n", reads(token));
+    assert_eq!(errors(&config("/run/app/token")), ["path-conflict secrets[0].directory.path"]);
+    assert!(errors(&config("/run/token")).is_empty());
+}
