@@ -93,7 +93,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::secret::KvVersion;
+    use crate::store::fake::source;
 
     /// Answers every fetch with `fault` after one second, and counts.
     struct Failing {
@@ -121,19 +121,8 @@ mod tests {
         Arc::new(Failing { fault, calls: zero(), now: zero(), most: zero() })
     }
 
-    fn source() -> Source {
-        Source {
-            credentials: None,
-            namespace: None,
-            mount: "secret".into(),
-            key: "app".into(),
-            kv_version: KvVersion::V2,
-            version: None,
-        }
-    }
-
     async fn fetch_all(limit: &Limit<Arc<Failing>>, count: usize) -> Vec<Fault> {
-        let source = source();
+        let source = source("app");
         let fetches = (0..count).map(|_| limit.fetch(&source));
         futures_util::future::join_all(fetches)
             .await
@@ -170,8 +159,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_login_that_hangs_takes_nobody_elses_turn() {
         let limit = Limit::new(Preparing, 1);
-        let stuck = Source { key: "stuck".into(), ..source() };
-        let source = source();
+        let (stuck, source) = (source("stuck"), source("app"));
         tokio::select! {
             biased;
             _ = limit.fetch(&stuck) => panic!("the login hangs"),
@@ -188,7 +176,7 @@ mod tests {
         assert!(faults.iter().all(|fault| fault.kind == Kind::RateLimited));
 
         advance(Duration::from_secs(4)).await;
-        let left = limit.fetch(&source()).await.unwrap_err().retry_after;
+        let left = limit.fetch(&source("app")).await.unwrap_err().retry_after;
         assert_eq!((left, store.calls.load(Ordering::SeqCst)), (Some(Duration::from_secs(6)), 1));
 
         advance(Duration::from_secs(6)).await;
