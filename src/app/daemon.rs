@@ -1,5 +1,7 @@
 //! The daemon: open what can fail, sweep, start, obey signals, stop in order.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::World;
 use super::reporter::Reporter;
+use crate::config::secret::SecretSpec;
 use crate::config::settings::Settings;
 use crate::lifecycle::{Signal, Signals};
 use crate::name::SecretName;
@@ -33,7 +36,7 @@ pub struct Bound {
 #[error("cannot {what}: {cause}")]
 pub struct OpenError {
     what: String,
-    cause: std::io::Error,
+    cause: io::Error,
     /// What the operator can do.
     pub remedy: &'static str,
 }
@@ -42,10 +45,14 @@ impl Bound {
     /// Opens the status file.
     ///
     /// # Errors
-    /// It cannot be written, or another daemon has it.
+    /// It cannot be written, another daemon has it, or a secret writes to its path.
     pub fn open(world: World, signals: Signals, settings: &Settings) -> Result<Self, OpenError> {
         let path = settings.status_file.clone();
-        let status_file = StatusFile::claim(path.clone()).map_err(|cause| OpenError {
+        let claimed = match writer_of(&path, &world) {
+            Some(secret) => Err(io::Error::other(format!("the secret {secret} writes to that path"))),
+            None => StatusFile::claim(path.clone()),
+        };
+        let status_file = claimed.map_err(|cause| OpenError {
             what: format!("write the status file {}", path.display()),
             cause,
             remedy: "make its directory writable, or set STATUS_FILE to a path of this daemon's own",
@@ -90,6 +97,15 @@ impl Bound {
         }
         event::stopped();
     }
+}
+
+/// The secret whose file, or whose directory's entry, `path` is: the two would replace each other for ever.
+fn writer_of<'w>(path: &Path, world: &'w World) -> Option<&'w SecretName> {
+    let writes = |secret: &SecretSpec| {
+        let is_file = secret.files.iter().any(|file| file.target.as_path() == path);
+        is_file || secret.directory.iter().any(|output| path.parent() == Some(output.path.as_path()))
+    };
+    world.jobs.iter().map(|(job, _)| &job.secret).find(|secret| writes(secret)).map(|secret| &secret.name)
 }
 
 /// Returns at the first signal to stop.

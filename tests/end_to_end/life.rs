@@ -115,3 +115,16 @@ fn a_status_file_that_cannot_be_written_is_exit_9() {
     assert!(finished.stderr.contains("/proc/none/status.json") && finished.stderr.contains("STATUS_FILE"));
     assert!(!sandbox.path("one").exists(), "nothing happens before everything is open");
 }
+
+#[test]
+fn a_status_file_at_the_path_of_an_output_is_exit_9_and_the_output_stays() {
+    let sandbox = Sandbox::new(&config("life/status-output", &store()));
+    let output = sandbox.path("one");
+    fs::write(&output, "the last good value").unwrap();
+    let mut command = sandbox.command(&["run"]);
+    command.env("STATUS_FILE", &output);
+    let finished = Process::start(command).finish();
+    assert_eq!(finished.code, 9, "{finished:?}");
+    assert!(finished.stderr.contains("writes to that path"), "{finished:?}");
+    assert_eq!(fs::read_to_string(&output).unwrap(), "the last good value");
+}
