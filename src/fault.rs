@@ -49,6 +49,29 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in the order of their definition.
+    pub const ALL: [Self; 19] = [
+        Self::Login,
+        Self::NoCredentials,
+        Self::Denied,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Sealed,
+        Self::RateLimited,
+        Self::ServerError,
+        Self::BadAnswer,
+        Self::BadRequest,
+        Self::Absent,
+        Self::Deleted,
+        Self::Destroyed,
+        Self::WrongKvVersion,
+        Self::Template,
+        Self::Output,
+        Self::Write,
+        Self::Interrupted,
+        Self::Internal,
+    ];
+
     /// The stable name, also the `kind` label of `secrets_sync_fetch_errors_total`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -217,6 +240,12 @@ impl fmt::Display for Chain<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_kind_is_left_out_of_all() {
+        let in_order = Kind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index);
+        assert!(in_order && Kind::ALL.last() == Some(&Kind::Internal));
+    }
 
     #[test]
     fn several_failures_keep_their_common_exit_code() {

@@ -48,3 +48,10 @@ impl StoreName {
         Self::new("default")
     }
 }
+
+impl CredentialsName {
+    /// What logs and metrics call the store's own credential set.
+    pub fn main() -> Self {
+        Self::new("default")
+    }
+}

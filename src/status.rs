@@ -4,6 +4,6 @@ mod board;
 mod file;
 mod snapshot;
 
-pub use board::{Board, Entry, Sheet, Success};
+pub use board::{Board, Entry, Facts, Sheet, Success};
 pub use file::{StatusFile, read};
 pub use snapshot::{LastError, SecretStatus, Snapshot, State};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::config::secret::Source;
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::secret::{Fields, Fingerprint};
 
 /// Where secrets come from. Implementations never repeat a request on their own account: retry is `sync::policy`'s.
@@ -35,6 +35,15 @@ pub trait Store: Send + Sync {
     /// As for [`Store::fetch`].
     async fn prepare(&self, _: &Source) -> Result<(), Fault> {
         Ok(())
+    }
+
+    /// Returns when there is reason to believe that what made a fetch fail with `kind` is put right, such as a
+    /// credential file that has changed. By default nobody can tell, and it never does.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    async fn put_right(&self, _: &Source, _kind: Kind) {
+        std::future::pending::<()>().await;
     }
 
     /// From now on `fetch` gives nothing that was read before: somebody knows that something has changed.

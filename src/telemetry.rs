@@ -1,4 +1,5 @@
-//! What the daemon says about itself while it runs: log lines, one event type each.
+//! What the daemon says about itself while it runs: one type per event, which writes a log line and counts.
 
 pub mod event;
 pub mod log;
+pub mod metrics;

@@ -20,6 +20,7 @@ use secrets_sync::config::Limits;
 use secrets_sync::config::secret::{KvVersion, Source};
 use secrets_sync::config::store::VaultSpec;
 use secrets_sync::fault::{Fault, Kind};
+use secrets_sync::name::StoreName;
 use secrets_sync::net::{Address, Client, Request, Settings, TlsSettings, Trouble};
 use secrets_sync::secret::{FingerprintKey, SecretBytes};
 use secrets_sync::store::Store;
@@ -67,7 +68,8 @@ async fn a_body_that_does_not_end_in_time_is_a_timeout() {
 fn store_with_limit(fake: &Fake, max_response_size: usize) -> VaultStore {
     let limits = Limits { max_response_size, ..Limits::default() };
     let key = FingerprintKey::random().unwrap();
-    VaultStore::build(&spec(&fake.address(), token("t")), &limits, key, Clock::system()).unwrap()
+    VaultStore::build(&StoreName::main(), &spec(&fake.address(), token("t")), &limits, key, Clock::system())
+        .unwrap()
 }
 
 #[tokio::test]

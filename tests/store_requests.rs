@@ -20,6 +20,7 @@ use secrets_sync::config::Limits;
 use secrets_sync::config::secret::{KvVersion, Source};
 use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
 use secrets_sync::fault::Kind;
+use secrets_sync::name::StoreName;
 use secrets_sync::secret::FingerprintKey;
 use secrets_sync::store::Store;
 use secrets_sync::store::limit::Limit;
@@ -278,8 +279,14 @@ async fn redirects_do_not_exceed_the_connections_there_may_be() {
         Fake::start(move |_, seen| Reply::with(307, &[("Location", &format!("{there}{}", seen.target))], ""));
     let limits = Limits { max_concurrent_requests: 1, ..Limits::default() };
     let key = FingerprintKey::random().unwrap();
-    let store =
-        VaultStore::build(&spec(&standby.address(), token("t")), &limits, key, Clock::system()).unwrap();
+    let store = VaultStore::build(
+        &StoreName::main(),
+        &spec(&standby.address(), token("t")),
+        &limits,
+        key,
+        Clock::system(),
+    )
+    .unwrap();
     for _ in 0..5 {
         read(&store, &app(), "password").await;
     }

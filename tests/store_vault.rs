@@ -16,7 +16,7 @@ use secrets_sync::config::Limits;
 use secrets_sync::config::secret::{KvVersion, Source};
 use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
 use secrets_sync::fault::Kind;
-use secrets_sync::name::CredentialsName;
+use secrets_sync::name::{CredentialsName, StoreName};
 use secrets_sync::secret::FingerprintKey;
 use secrets_sync::store::vault::VaultStore;
 use secrets_sync::store::{Revision, Store};
@@ -355,7 +355,14 @@ async fn an_answer_above_the_limit_is_an_error() {
     bao.put_v2("", "secret", "large/app", &json!({ "password": "x".repeat(10_000) }));
     let limits = Limits { max_response_size: 5000, ..Limits::default() };
     let key = FingerprintKey::random().unwrap();
-    let store = VaultStore::build(&spec(&bao.address(), token(ROOT)), &limits, key, Clock::system()).unwrap();
+    let store = VaultStore::build(
+        &StoreName::main(),
+        &spec(&bao.address(), token(ROOT)),
+        &limits,
+        key,
+        Clock::system(),
+    )
+    .unwrap();
     let large = fault(&store, &source("secret", "large/app")).await;
     assert_eq!(large.kind, Kind::BadAnswer);
     assert!(large.remedy.contains("maxResponseSize"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::config::settings::Settings;
 use crate::config::store::StoreSpec;
 use crate::config::{Config, Limits};
 use crate::fault::{Fault, Kind};
@@ -30,12 +31,13 @@ impl World {
     ///
     /// # Errors
     /// A store cannot be built (a TLS file is unreadable), or the system has no randomness.
-    pub fn build(config: Config, policy: PolicySettings, clock: Clock) -> Result<Self, Fault> {
+    pub fn build(config: Config, settings: &Settings, clock: Clock) -> Result<Self, Fault> {
+        let policy = PolicySettings { backoff: settings.backoff, jitter: settings.refresh_jitter };
         let key = FingerprintKey::random().map_err(|_| no_randomness())?;
         let mut stores = BTreeMap::new();
         for (name, spec) in &config.stores {
             if config.secrets.iter().any(|secret| secret.store == *name) {
-                stores.insert(name.clone(), store(spec, &config.limits, &key, &clock)?);
+                stores.insert(name.clone(), store(name, spec, &config.limits, &key, &clock)?);
             }
         }
         let jobs = Job::all(config);
@@ -52,6 +54,7 @@ fn with_store(job: Job, stores: &BTreeMap<StoreName, Arc<dyn Store>>) -> Option<
 }
 
 fn store(
+    name: &StoreName,
     spec: &StoreSpec,
     limits: &Limits,
     key: &FingerprintKey,
@@ -59,7 +62,7 @@ fn store(
 ) -> Result<Arc<dyn Store>, Fault> {
     Ok(match spec {
         StoreSpec::Vault(spec) => {
-            let vault = VaultStore::build(spec, limits, key.clone(), clock.clone())?;
+            let vault = VaultStore::build(name, spec, limits, key.clone(), clock.clone())?;
             Arc::new(Share::new(Limit::new(vault, limits.max_concurrent_requests)))
         }
         StoreSpec::File(spec) => {

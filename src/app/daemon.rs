@@ -113,7 +113,7 @@ async fn obey(signals: &mut Signals, supervisor: &Supervisor) {
     loop {
         match signals.next().await {
             Signal::Stop => return,
-            Signal::Reload => event::reload_unsupported(),
+            Signal::Reload => {}
             Signal::Refresh => {
                 event::refresh_requested();
                 supervisor.refresh();

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::name::SecretName;
-    use crate::status::{Entry, Snapshot, Success, read};
+    use crate::status::{Entry, Facts, Snapshot, Success, read};
 
     struct Setting {
         home: TempDir,
@@ -90,8 +90,14 @@ mod tests {
     /// A reporter of one required secret that may be a minute old.
     fn start() -> Setting {
         let home = TempDir::new().unwrap();
-        let entry = Entry::new(true, Some(Duration::from_secs(60)), Vec::new());
-        let board = Arc::new(Board::new([(SecretName::new("a"), entry)], Clock::system()));
+        let facts = Facts {
+            store: "default".to_owned(),
+            path: "secret/a".to_owned(),
+            required: true,
+            max_staleness: Some(Duration::from_secs(60)),
+            files: Vec::new(),
+        };
+        let board = Arc::new(Board::new([(SecretName::new("a"), Entry::new(facts))], Clock::system()));
         let file = StatusFile::claim(home.path().join("status.json")).unwrap();
         let ended = CancellationToken::new();
         let reporter = tokio::spawn(Reporter::new(Arc::clone(&board), file).run(ended.clone()));

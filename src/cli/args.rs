@@ -55,6 +55,27 @@ pub(super) struct Common {
     /// How long a stop waits for files that are being written
     #[arg(long, global = true, value_name = "DURATION")]
     shutdown_timeout: Option<String>,
+    /// Probes that a half-open circuit breaker lets through
+    #[arg(long, global = true, value_name = "NUMBER")]
+    circuit_breaker_max_requests: Option<String>,
+    /// Window in which a circuit breaker counts failures
+    #[arg(long, global = true, value_name = "DURATION")]
+    circuit_breaker_interval: Option<String>,
+    /// How long a circuit breaker stays open
+    #[arg(long, global = true, value_name = "DURATION")]
+    circuit_breaker_timeout: Option<String>,
+    /// Reload when the configuration file changes
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    watch_config: Option<String>,
+    /// Whether the HTTP endpoints are there
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    enable_metrics: Option<String>,
+    /// Address of the HTTP endpoints
+    #[arg(long, global = true, value_name = "IP")]
+    metrics_addr: Option<String>,
+    /// Port of the HTTP endpoints; 0 picks one
+    #[arg(long, global = true, value_name = "PORT")]
+    metrics_port: Option<String>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -113,6 +134,13 @@ impl Common {
             backoff_multiplier,
             refresh_jitter,
             shutdown_timeout,
+            circuit_breaker_max_requests,
+            circuit_breaker_interval,
+            circuit_breaker_timeout,
+            watch_config,
+            enable_metrics,
+            metrics_addr,
+            metrics_port,
         } = self;
         Overrides {
             log_level: log_level.clone(),
@@ -123,6 +151,13 @@ impl Common {
             backoff_multiplier: backoff_multiplier.clone(),
             refresh_jitter: refresh_jitter.clone(),
             shutdown_timeout: shutdown_timeout.clone(),
+            circuit_breaker_max_requests: circuit_breaker_max_requests.clone(),
+            circuit_breaker_interval: circuit_breaker_interval.clone(),
+            circuit_breaker_timeout: circuit_breaker_timeout.clone(),
+            watch_config: watch_config.clone(),
+            enable_metrics: enable_metrics.clone(),
+            metrics_addr: metrics_addr.clone(),
+            metrics_port: metrics_port.clone(),
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::config::env::Env;
 use crate::config::settings::{LogFormat, LogLevel, Settings, config_path};
 use crate::config::{Config, Loaded};
 use crate::fault::ExitStatus;
-use crate::sync::PolicySettings;
 use crate::telemetry::event::ConfigurationWarning;
 use crate::telemetry::log::{self, Style};
 
@@ -68,9 +67,7 @@ impl Setup {
 
     /// Builds what a sync needs.
     pub(super) fn world(&self, config: Config) -> Result<World, ExitStatus> {
-        let Settings { backoff, refresh_jitter, .. } = self.settings;
-        let policy = PolicySettings { backoff, jitter: refresh_jitter };
-        World::build(config, policy, Clock::system()).map_err(|fault| {
+        World::build(config, &self.settings, Clock::system()).map_err(|fault| {
             output::error(&fault.message, &fault.remedy);
             fault.kind.exit_status()
         })

@@ -46,6 +46,13 @@ pub struct Source {
     pub version: Option<u64>,
 }
 
+impl Source {
+    /// Mount and key, as people write them.
+    pub fn path(&self) -> String {
+        if self.mount.is_empty() { self.key.clone() } else { format!("{}/{}", self.mount, self.key) }
+    }
+}
+
 /// `kvVersion`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum KvVersion {

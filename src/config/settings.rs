@@ -3,7 +3,7 @@
 
 mod place;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +19,7 @@ const STATUS_IN_RUNTIME_DIRECTORY: &str = "secrets-sync/status.json";
 const STATUS_FILE: &str = "/run/secrets-sync/status.json";
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 const REFRESH_JITTER: f64 = 0.1;
+const METRICS_PORT: u16 = 8080;
 
 /// Everything the environment and the flags say about the process.
 #[derive(Clone, PartialEq, Debug)]
@@ -35,6 +36,29 @@ pub struct Settings {
     pub refresh_jitter: f64,
     /// `SHUTDOWN_TIMEOUT`: how long passes may go on after a signal.
     pub shutdown_timeout: Duration,
+    /// `CIRCUIT_BREAKER_MAX_REQUESTS`, `CIRCUIT_BREAKER_INTERVAL`, `CIRCUIT_BREAKER_TIMEOUT`.
+    pub breaker: BreakerSettings,
+    /// `WATCH_CONFIG`: reload when the configuration file changes.
+    pub watch_config: bool,
+    /// `METRICS_ADDR`, `METRICS_PORT`: where the HTTP endpoints are; `None` where `ENABLE_METRICS` is false.
+    pub listen: Option<SocketAddr>,
+}
+
+/// What a circuit breaker is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BreakerSettings {
+    /// Probes that are let through at once while it is half-open; at least 1.
+    pub max_requests: u32,
+    /// The window in which requests and failures are counted while it is closed.
+    pub interval: Duration,
+    /// How long it stays open.
+    pub timeout: Duration,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self { max_requests: 3, interval: Duration::from_secs(60), timeout: Duration::from_secs(30) }
+    }
 }
 
 /// `LOG_LEVEL`: the least important events that are logged.
@@ -82,6 +106,20 @@ pub struct Overrides {
     pub refresh_jitter: Option<String>,
     /// `--shutdown-timeout`.
     pub shutdown_timeout: Option<String>,
+    /// `--circuit-breaker-max-requests`.
+    pub circuit_breaker_max_requests: Option<String>,
+    /// `--circuit-breaker-interval`.
+    pub circuit_breaker_interval: Option<String>,
+    /// `--circuit-breaker-timeout`.
+    pub circuit_breaker_timeout: Option<String>,
+    /// `--watch-config`.
+    pub watch_config: Option<String>,
+    /// `--enable-metrics`.
+    pub enable_metrics: Option<String>,
+    /// `--metrics-addr`.
+    pub metrics_addr: Option<String>,
+    /// `--metrics-port`.
+    pub metrics_port: Option<String>,
 }
 
 impl Settings {
@@ -92,7 +130,7 @@ impl Settings {
     pub fn from_env(overrides: &Overrides, env: &Env, working_directory: &Path) -> Result<Self, Report> {
         let mut source = Source { env, report: Report::new("settings") };
         let Overrides { log_level, log_format, status_file, .. } = overrides;
-        let Overrides { refresh_jitter, shutdown_timeout, .. } = overrides;
+        let Overrides { refresh_jitter, shutdown_timeout, watch_config, .. } = overrides;
         let settings = Self {
             log_level: source.value("LOG_LEVEL", log_level.as_ref(), LEVELS, level).unwrap_or(LogLevel::Info),
             log_format: source
@@ -106,6 +144,11 @@ impl Settings {
             shutdown_timeout: source
                 .value("SHUTDOWN_TIMEOUT", shutdown_timeout.as_ref(), A_DURATION, any_duration)
                 .unwrap_or(SHUTDOWN_TIMEOUT),
+            breaker: source.breaker(overrides),
+            watch_config: source
+                .value("WATCH_CONFIG", watch_config.as_ref(), A_BOOLEAN, parse_bool)
+                .unwrap_or(false),
+            listen: source.listen(overrides),
         };
         source.check_reserved();
         if source.report.is_empty() { Ok(settings) } else { Err(source.report) }
@@ -114,6 +157,7 @@ impl Settings {
 
 const LEVELS: &str = "trace, debug, info, warn or error";
 const FORMATS: &str = "auto, text or json";
+const A_BOOLEAN: &str = "true or false";
 const A_DURATION: &str = "a duration such as 30s or 5m";
 
 /// Reads one variable after the other and keeps what is wrong.
@@ -152,17 +196,39 @@ impl Source<'_> {
     /// Variables of parts that this version does not have. A wrong value is refused all the same: it would be a
     /// surprise of the next version.
     fn check_reserved(&mut self) {
-        for variable in ["WATCH_CONFIG", "ENABLE_METRICS", "ENABLE_TRACING"] {
-            self.value(variable, None, "true or false", parse_bool);
+        self.value("ENABLE_TRACING", None, A_BOOLEAN, parse_bool);
+    }
+
+    fn breaker(&mut self, overrides: &Overrides) -> BreakerSettings {
+        let Overrides {
+            circuit_breaker_max_requests, circuit_breaker_interval, circuit_breaker_timeout, ..
+        } = overrides;
+        let default = BreakerSettings::default();
+        let count = |text: &str| text.parse().ok().map(NonZeroU32::get);
+        let takes = "a whole number from 1";
+        let max_requests =
+            self.value("CIRCUIT_BREAKER_MAX_REQUESTS", circuit_breaker_max_requests.as_ref(), takes, count);
+        let takes = "a duration above 0, such as 30s";
+        let interval =
+            self.value("CIRCUIT_BREAKER_INTERVAL", circuit_breaker_interval.as_ref(), takes, some_time);
+        let timeout =
+            self.value("CIRCUIT_BREAKER_TIMEOUT", circuit_breaker_timeout.as_ref(), takes, some_time);
+        BreakerSettings {
+            max_requests: max_requests.unwrap_or(default.max_requests),
+            interval: interval.unwrap_or(default.interval),
+            timeout: timeout.unwrap_or(default.timeout),
         }
-        self.value("METRICS_ADDR", None, "an IP address such as 127.0.0.1, 0.0.0.0 or ::1", ip);
-        self.value("METRICS_PORT", None, "a port from 0 to 65535", |text| text.parse::<u16>().ok());
-        self.value("CIRCUIT_BREAKER_MAX_REQUESTS", None, "a whole number from 1", |text| {
-            text.parse::<NonZeroU32>().ok()
-        });
-        for variable in ["CIRCUIT_BREAKER_INTERVAL", "CIRCUIT_BREAKER_TIMEOUT"] {
-            self.value(variable, None, A_DURATION, any_duration);
-        }
+    }
+
+    fn listen(&mut self, overrides: &Overrides) -> Option<SocketAddr> {
+        let Overrides { enable_metrics, metrics_addr, metrics_port, .. } = overrides;
+        let takes = "an IP address such as 127.0.0.1, 0.0.0.0 or ::1";
+        let address = self.value("METRICS_ADDR", metrics_addr.as_ref(), takes, ip);
+        let takes = "a port from 0 to 65535";
+        let port = self.value("METRICS_PORT", metrics_port.as_ref(), takes, |text| text.parse().ok());
+        let enabled = self.value("ENABLE_METRICS", enable_metrics.as_ref(), A_BOOLEAN, parse_bool);
+        let address = address.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        enabled.unwrap_or(true).then_some(SocketAddr::new(address, port.unwrap_or(METRICS_PORT)))
     }
 
     fn status_file(&mut self, flag: Option<&String>, working_directory: &Path) -> PathBuf {
@@ -259,6 +325,9 @@ mod tests {
         assert_eq!(settings.backoff, BackoffSettings::default());
         assert!((settings.refresh_jitter - 0.1).abs() < f64::EPSILON);
         assert_eq!(settings.shutdown_timeout, Duration::from_secs(30));
+        let (interval, timeout) = (Duration::from_secs(60), Duration::from_secs(30));
+        assert_eq!(settings.breaker, BreakerSettings { max_requests: 3, interval, timeout });
+        assert_eq!((settings.watch_config, settings.listen), (false, "127.0.0.1:8080".parse().ok()));
     }
 
     #[test]
@@ -272,6 +341,12 @@ mod tests {
             ("BACKOFF_MULTIPLIER", "1.5"),
             ("REFRESH_JITTER", "0"),
             ("SHUTDOWN_TIMEOUT", "0"),
+            ("CIRCUIT_BREAKER_MAX_REQUESTS", "5"),
+            ("CIRCUIT_BREAKER_INTERVAL", "2m"),
+            ("CIRCUIT_BREAKER_TIMEOUT", "10s"),
+            ("WATCH_CONFIG", "1"),
+            ("METRICS_ADDR", "[::1]"),
+            ("METRICS_PORT", "0"),
         ])
         .unwrap();
         assert_eq!((settings.log_level, settings.log_format), (LogLevel::Debug, LogFormat::Json));
@@ -279,6 +354,14 @@ mod tests {
         let (initial, max) = (Duration::from_secs(2), Duration::from_secs(60));
         assert_eq!(settings.backoff, BackoffSettings { initial, max, multiplier: 1.5 });
         assert_eq!((settings.refresh_jitter.to_bits(), settings.shutdown_timeout), (0, Duration::ZERO));
+        let (interval, timeout) = (Duration::from_secs(120), Duration::from_secs(10));
+        assert_eq!(settings.breaker, BreakerSettings { max_requests: 5, interval, timeout });
+        assert_eq!((settings.watch_config, settings.listen), (true, "[::1]:0".parse().ok()));
+    }
+
+    #[test]
+    fn without_metrics_nothing_listens() {
+        assert_eq!(settings(&[("ENABLE_METRICS", "false")]).unwrap().listen, None);
     }
 
     #[test]
@@ -316,6 +399,7 @@ mod tests {
             ("REFRESH_JITTER", "-0.1"),
             ("METRICS_PORT", "65536"),
             ("CIRCUIT_BREAKER_MAX_REQUESTS", "0"),
+            ("CIRCUIT_BREAKER_TIMEOUT", "0"),
             ("INITIAL_BACKOFF", "0"),
             ("SHUTDOWN_TIMEOUT", "30"),
         ] {
@@ -353,16 +437,7 @@ mod tests {
 
     #[test]
     fn variables_of_later_versions_have_no_effect_when_they_are_right() {
-        let pairs = [
-            ("WATCH_CONFIG", "1"),
-            ("ENABLE_METRICS", "false"),
-            ("ENABLE_TRACING", "True"),
-            ("METRICS_ADDR", "[::1]"),
-            ("METRICS_PORT", "0"),
-            ("CIRCUIT_BREAKER_MAX_REQUESTS", "3"),
-            ("CIRCUIT_BREAKER_INTERVAL", "60s"),
-            ("CIRCUIT_BREAKER_TIMEOUT", "30s"),
-        ];
+        let pairs = [("ENABLE_TRACING", "True")];
         assert_eq!(settings(&pairs).unwrap(), settings(&[]).unwrap());
     }
 }

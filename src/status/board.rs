@@ -30,9 +30,7 @@ pub struct Sheet {
 /// What the board holds of one secret.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    required: bool,
-    max_staleness: Option<Duration>,
-    files: Vec<PathBuf>,
+    facts: Facts,
     version: Option<u64>,
     last_success: Option<SystemTime>,
     /// The same moment on a clock that nobody sets: what staleness is measured with.
@@ -40,6 +38,21 @@ pub struct Entry {
     next_try: Option<SystemTime>,
     failures: u32,
     last_error: Option<LastError>,
+}
+
+/// What the configuration says of a secret, as far as the board shows it.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The store it is read from.
+    pub store: String,
+    /// What is read there: mount and key.
+    pub path: String,
+    /// Whether readiness waits for it.
+    pub required: bool,
+    /// Older than this is not ready.
+    pub max_staleness: Option<Duration>,
+    /// The files it writes, absolute.
+    pub files: Vec<PathBuf>,
 }
 
 /// A pass that ended well.
@@ -53,11 +66,9 @@ pub struct Success {
 
 impl Entry {
     /// A secret that has not been tried yet.
-    pub fn new(required: bool, max_staleness: Option<Duration>, files: Vec<PathBuf>) -> Self {
+    pub fn new(facts: Facts) -> Self {
         Self {
-            required,
-            max_staleness,
-            files,
+            facts,
             version: None,
             last_success: None,
             fresh: None,
@@ -82,20 +93,23 @@ impl Entry {
     }
 
     fn stale_from(&self) -> Option<Instant> {
-        self.fresh?.checked_add(self.max_staleness?)
+        self.fresh?.checked_add(self.facts.max_staleness?)
     }
 
     fn status(&self, name: &SecretName) -> SecretStatus {
+        let Facts { store, path, required, max_staleness: _, files } = &self.facts;
         SecretStatus {
             name: name.to_string(),
+            store: store.clone(),
+            path: path.clone(),
             state: self.state(),
-            required: self.required,
+            required: *required,
             version: self.version,
             last_success: self.last_success,
             next_try: self.next_try,
             failures: self.failures,
             last_error: self.last_error.clone(),
-            files: self.files.clone(),
+            files: files.clone(),
         }
     }
 }
@@ -177,7 +191,10 @@ mod tests {
 
     fn board(entries: &[(&str, bool, Option<u64>)]) -> Board {
         let entries = entries.iter().map(|(name, required, staleness)| {
-            (SecretName::new(name), Entry::new(*required, staleness.map(Duration::from_secs), Vec::new()))
+            let max_staleness = staleness.map(Duration::from_secs);
+            let (store, path, files) = ("default".to_owned(), format!("secret/{name}"), Vec::new());
+            let facts = Facts { store, path, required: *required, max_staleness, files };
+            (SecretName::new(name), Entry::new(facts))
         });
         Board::new(entries, Clock::system())
     }

@@ -35,6 +35,10 @@ pub struct Snapshot {
 pub struct SecretStatus {
     /// `secrets[].name`.
     pub name: String,
+    /// The store it is read from.
+    pub store: String,
+    /// What is read there: mount and key.
+    pub path: String,
     /// In one word.
     pub state: State,
     /// Whether readiness waits for it.
@@ -187,6 +191,8 @@ mod tests {
     fn snapshot(now: SystemTime) -> Snapshot {
         let secret = SecretStatus {
             name: "a".to_owned(),
+            store: "default".to_owned(),
+            path: "secret/a".to_owned(),
             state: State::Failing,
             required: true,
             version: Some(3),

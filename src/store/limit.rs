@@ -81,6 +81,14 @@ impl<S: Store> Store for Limit<S> {
         self.check_gate()?;
         self.noted(self.store.fetch(source).await)
     }
+
+    async fn put_right(&self, source: &Source, kind: Kind) {
+        self.store.put_right(source, kind).await;
+    }
+
+    fn forget(&self) {
+        self.store.forget();
+    }
 }
 
 #[cfg(test)]

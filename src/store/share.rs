@@ -97,6 +97,10 @@ impl<S: Store + 'static> Store for Share<S> {
         self.join(source).await
     }
 
+    async fn put_right(&self, source: &Source, kind: Kind) {
+        self.inner.put_right(source, kind).await;
+    }
+
     /// Requests under way still reach those who wait for them, and nobody else.
     fn forget(&self) {
         self.requests.lock().clear();

@@ -21,7 +21,7 @@ use crate::config::Limits;
 use crate::config::secret::{KvVersion, Source};
 use crate::config::store::{AuthSpec, VaultSpec};
 use crate::fault::{Fault, Kind};
-use crate::name::CredentialsName;
+use crate::name::{CredentialsName, StoreName};
 use crate::net;
 use crate::secret::FingerprintKey;
 use kv::Kv;
@@ -45,6 +45,7 @@ impl VaultStore {
     /// # Errors
     /// The TLS files cannot be used.
     pub fn build(
+        name: &StoreName,
         spec: &VaultSpec,
         limits: &Limits,
         key: FingerprintKey,
@@ -60,15 +61,23 @@ impl VaultStore {
             max_body: limits.max_response_size,
             max_connections: limits.max_concurrent_requests,
         })?;
-        let session = |label: String, auth: &AuthSpec| {
-            Session::new(label, auth.clone(), namespace.clone(), key.clone())
+        let session = |credentials: CredentialsName, label: String, auth: &AuthSpec| {
+            Session::new(credentials, label, auth.clone(), namespace.clone(), key.clone())
         };
         let named = credentials
             .iter()
-            .map(|(name, auth)| (name.clone(), session(format!("credentials {name}"), auth)))
+            .map(|(name, auth)| (name.clone(), session(name.clone(), format!("credentials {name}"), auth)))
             .collect();
-        let main = auth.as_ref().map(|auth| session("the store's credentials".to_owned(), auth));
-        Ok(Self { server: Server::new(http, clock), main, named, mounts: Mounts::default(), key })
+        let main = auth
+            .as_ref()
+            .map(|auth| session(CredentialsName::main(), "the store's credentials".to_owned(), auth));
+        Ok(Self {
+            server: Server::new(name.clone(), http, clock),
+            main,
+            named,
+            mounts: Mounts::default(),
+            key,
+        })
     }
 
     fn session(&self, source: &Source) -> Result<&Session, Fault> {

@@ -72,6 +72,14 @@ impl Pass {
         self.store.fetch(&self.job.secret.source).await
     }
 
+    /// Returns when the store has reason to believe that what `fault` came from is put right; never without a fault.
+    pub(super) async fn put_right(&self, fault: Option<&Fault>) {
+        match fault {
+            Some(fault) => self.store.put_right(&self.job.secret.source, fault.kind).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Brings the files to what was fetched, or does what `deletionPolicy` says if the source is gone.
     pub(super) async fn apply(&mut self, fetched: Result<Fetched, Fault>) -> Result<Outcome, Fault> {
         match fetched {

@@ -1,7 +1,6 @@
 //! The supervisor: owns the tasks, wakes them together, and stops them within a deadline.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
 use crate::plan::Job;
 use crate::secret::FingerprintKey;
-use crate::status::{Board, Entry};
+use crate::status::{Board, Entry, Facts};
 use crate::store::Store;
 
 /// How many secrets render and publish at once. Two threads keep two cores busy; two more hide waiting for a disk.
@@ -163,14 +162,20 @@ impl<'a> Crew<'a> {
 
 /// A board with an entry for each job.
 pub fn board(jobs: &[Job], clock: Clock) -> Board {
-    let entry = |job: &Job| {
-        let secret = &job.secret;
-        let files = secret.files.iter().map(|file| file.target.as_path().to_path_buf());
-        let directory = secret.directory.iter().map(|directory| directory.path.as_path().to_path_buf());
-        let files: Vec<PathBuf> = files.chain(directory).collect();
-        (secret.name.clone(), Entry::new(secret.required, secret.max_staleness, files))
-    };
-    Board::new(jobs.iter().map(entry), clock)
+    Board::new(jobs.iter().map(|job| (job.secret.name.clone(), Entry::new(facts(job)))), clock)
+}
+
+fn facts(job: &Job) -> Facts {
+    let secret = &job.secret;
+    let files = secret.files.iter().map(|file| file.target.as_path().to_path_buf());
+    let directory = secret.directory.iter().map(|directory| directory.path.as_path().to_path_buf());
+    Facts {
+        store: secret.store.to_string(),
+        path: secret.source.path(),
+        required: secret.required,
+        max_staleness: secret.max_staleness,
+        files: files.chain(directory).collect(),
+    }
 }
 
 fn too_late(name: &SecretName) -> Fault {

@@ -40,9 +40,9 @@ impl Task {
 
     /// Runs until stopped.
     pub(super) async fn run(mut self) {
-        while let Some(result) = self.sync().await {
-            let wait = self.conclude(&result);
-            if !self.wait(wait).await {
+        while let Some(done) = self.sync().await {
+            let wait = self.conclude(&done);
+            if !self.wait(wait, done.result.err().as_ref()).await {
                 return;
             }
         }
@@ -52,22 +52,22 @@ impl Task {
     /// `retry_until`. `None` when it was stopped before it knew.
     pub(super) async fn once(mut self, retry_until: Option<Instant>) -> Option<Result<(), Fault>> {
         let mut last = None;
-        while let Some(result) = self.sync().await {
-            let wait = self.conclude(&result).unwrap_or(LONGEST_WAIT);
-            let Err(fault) = result else { return Some(Ok(())) };
+        while let Some(done) = self.sync().await {
+            let wait = self.conclude(&done).unwrap_or(LONGEST_WAIT);
+            let Err(fault) = done.result else { return Some(Ok(())) };
             let left = retry_until.map(|until| until.saturating_duration_since(Instant::now()));
             let again =
                 left.is_some_and(|left| wait < left) && fault.kind.disposition() == Disposition::Transient;
-            last = Some(Err(fault));
-            if !again || !self.wait(Some(wait)).await {
-                break;
+            if !again || !self.wait(Some(wait), Some(&fault)).await {
+                return Some(Err(fault));
             }
+            last = Some(Err(fault));
         }
         last
     }
 
     /// One pass; `None` when it was stopped before it touched a file.
-    async fn sync(&mut self) -> Option<Result<Done, Fault>> {
+    async fn sync(&mut self) -> Option<Done> {
         self.refresh.mark_unchanged();
         let started = Instant::now();
         // A panic ends the pass, not the task: this secret is tried again, the others never notice.
@@ -80,11 +80,12 @@ impl Task {
             Some(self.pass.apply(fetched).await)
         });
         let result = pass.catch_unwind().await.unwrap_or_else(|_| Some(Err(panicked(self.name()))))?;
-        Some(result.map(|outcome| Done { outcome, duration: started.elapsed() }))
+        Some(Done { result, duration: started.elapsed() })
     }
 
     /// Notes the result where people and probes look, and says how long to wait.
-    fn conclude(&mut self, result: &Result<Done, Fault>) -> Option<Duration> {
+    fn conclude(&mut self, Done { result, duration }: &Done) -> Option<Duration> {
+        let duration = *duration;
         let wait = match result {
             Ok(_) => self.policy.after_success(),
             Err(fault) => Some(self.policy.after_failure(fault)),
@@ -93,8 +94,8 @@ impl Task {
         let spec = self.secret();
         let (secret, store) = (spec.name.as_str(), spec.store.as_str());
         match result {
-            Ok(Done { outcome: Outcome { version, written }, duration }) => {
-                let (version, duration) = (*version, *duration);
+            Ok(Outcome { version, written }) => {
+                let version = *version;
                 self.board.succeeded(&spec.name, Success { version, next_try });
                 let (changed, repaired, removed) = (written.changed, written.repaired, written.removed);
                 Synced { secret, store, version, changed, repaired, removed, duration, next_try }.emit();
@@ -102,14 +103,15 @@ impl Task {
             Err(fault) => {
                 self.board.failed(&spec.name, fault, next_try);
                 let (attempt, serves_last) = (self.policy.failures(), self.pass.has_published());
-                Failed { secret, store, fault, attempt, next_try, serves_last }.emit();
+                Failed { secret, store, fault, duration, attempt, next_try, serves_last }.emit();
             }
         }
         wait
     }
 
-    /// Waits until the secret is due; false when it is time to stop.
-    async fn wait(&mut self, wait: Option<Duration>) -> bool {
+    /// Waits until the secret is due, or until what it failed by may have been put right; false when it is time to
+    /// stop.
+    async fn wait(&mut self, wait: Option<Duration>, fault: Option<&Fault>) -> bool {
         let due = async {
             match wait {
                 Some(wait) => tokio::time::sleep(wait.min(LONGEST_WAIT)).await,
@@ -121,6 +123,7 @@ impl Task {
             () = self.stop.cancelled() => false,
             // The sender lives as long as the supervisor; without one nobody can ask for a refresh.
             Ok(()) = self.refresh.changed() => true,
+            () = self.pass.put_right(fault) => true,
             () = due => true,
         }
     }
@@ -130,9 +133,9 @@ impl Task {
     }
 }
 
-/// A pass that ended well.
+/// A pass that has ended.
 struct Done {
-    outcome: Outcome,
+    result: Result<Outcome, Fault>,
     duration: Duration,
 }
 

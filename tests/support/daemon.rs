@@ -89,6 +89,8 @@ impl Sandbox {
         let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         command.env_clear().env("PATH", path).current_dir(self.home.path());
         command.env("STATUS_FILE", self.path("status.json")).env("LOG_LEVEL", "debug");
+        // Daemons of several tests run side by side.
+        command.env("METRICS_PORT", "0");
         command.env("INITIAL_BACKOFF", "100ms").env("MAX_BACKOFF", "500ms");
         command
     }

@@ -17,6 +17,7 @@ use secrets_sync::config::Limits;
 use secrets_sync::config::secret::{KvVersion, Source};
 use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
 use secrets_sync::fault::Fault;
+use secrets_sync::name::StoreName;
 use secrets_sync::net::{Address, TlsSettings};
 use secrets_sync::secret::{FieldValue, FingerprintKey, SecretText};
 use secrets_sync::store::vault::VaultStore;
@@ -53,7 +54,13 @@ pub fn approle(mount: &str, role_id: &str, secret_id: &str) -> AuthSpec {
 }
 
 pub fn build(spec: &VaultSpec) -> Result<VaultStore, Fault> {
-    VaultStore::build(spec, &Limits::default(), FingerprintKey::random().unwrap(), Clock::system())
+    VaultStore::build(
+        &StoreName::main(),
+        spec,
+        &Limits::default(),
+        FingerprintKey::random().unwrap(),
+        Clock::system(),
+    )
 }
 
 /// A store with a token.

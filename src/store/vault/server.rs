@@ -3,11 +3,14 @@
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method};
 use rustify::endpoint::Endpoint;
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
+use crate::name::StoreName;
 use crate::net::{Client, Request, Response};
 use crate::secret::{SecretBytes, SecretText};
+use crate::telemetry::event::Requested;
 
 /// rustify joins paths to this; only path and query of the result are used. Its root path keeps the leading slash
 /// that some vaultrs paths have from becoming an empty segment.
@@ -15,6 +18,8 @@ const BASE: &str = "http://vault/";
 
 /// The server, and the wall time its dates are compared with.
 pub(super) struct Server {
+    /// The store's name.
+    pub(super) store: StoreName,
     http: Client,
     pub(super) clock: Clock,
 }
@@ -54,8 +59,8 @@ impl From<Failure> for Fault {
 }
 
 impl Server {
-    pub(super) fn new(http: Client, clock: Clock) -> Self {
-        Self { http, clock }
+    pub(super) fn new(store: StoreName, http: Client, clock: Clock) -> Self {
+        Self { store, http, clock }
     }
 
     /// Makes one call. Whatever the status, an answer is `Ok`.
@@ -68,9 +73,14 @@ impl Server {
         let (method, target) = target(endpoint)?;
         let place = place(&self.http.host(), &method, &target, caller.namespace);
         let headers = headers(caller)?;
-        let response =
-            self.http.send(&Request { method, target, headers, body }).await.map_err(Fault::from)?;
-        Ok(Answered { place, response })
+        let begun = Instant::now();
+        let outcome = self.http.send(&Request { method, target, headers, body }).await.map_err(Fault::from);
+        let code = match &outcome {
+            Ok(response) => response.status.as_str(),
+            Err(fault) => fault.kind.as_str(),
+        };
+        Requested { store: self.store.as_str(), place: &place, code, duration: begun.elapsed() }.emit();
+        Ok(Answered { place, response: outcome? })
     }
 }
 

@@ -16,7 +16,9 @@ use super::login::{Credentials, LoginFailure, Token};
 use super::server::{Caller, Server};
 use crate::config::store::{AuthSpec, Credential};
 use crate::fault::{Fault, Kind};
+use crate::name::CredentialsName;
 use crate::secret::{Fingerprint, FingerprintKey, SecretBytes};
+use crate::telemetry::event::{LoggedIn, LoginFailed};
 
 /// Who was refused while the token was being looked up need not ask again.
 const VERDICT_HOLDS: Duration = Duration::from_secs(1);
@@ -30,6 +32,8 @@ const LONGEST_REST: Duration = Duration::from_secs(400);
 
 /// The token of one credential set.
 pub(super) struct Session {
+    /// What logs and metrics call the set.
+    name: CredentialsName,
     /// What messages call the set.
     label: String,
     auth: AuthSpec,
@@ -68,8 +72,14 @@ pub(super) enum Verdict {
 }
 
 impl Session {
-    pub(super) fn new(label: String, auth: AuthSpec, namespace: Option<String>, key: FingerprintKey) -> Self {
-        Self { label, auth, namespace, key, attempts: AtomicU64::new(0), state: Mutex::default() }
+    pub(super) fn new(
+        name: CredentialsName,
+        label: String,
+        auth: AuthSpec,
+        namespace: Option<String>,
+        key: FingerprintKey,
+    ) -> Self {
+        Self { name, label, auth, namespace, key, attempts: AtomicU64::new(0), state: Mutex::default() }
     }
 
     /// The token; logs in when there is none or its lease is over.
@@ -157,10 +167,28 @@ impl Session {
             return Err(self.unhurried(fault));
         }
         match credentials.log_in(server, self.namespace.as_deref()).await {
-            Ok(token) => Ok(state.accept(token, &self.auth)),
-            Err(LoginFailure::Refused(fault)) => Err(self.unhurried(state.refuse(self.named(fault), print))),
-            Err(LoginFailure::Other(fault)) => Err(state.fail(self.named(fault))),
+            Ok(token) => {
+                self.report(server, &token);
+                Ok(state.accept(token, &self.auth))
+            }
+            Err(LoginFailure::Refused(fault)) => {
+                let fault = self.reported(server, self.named(fault));
+                Err(self.unhurried(state.refuse(fault, print)))
+            }
+            Err(LoginFailure::Other(fault)) => Err(state.fail(self.reported(server, self.named(fault)))),
         }
+    }
+
+    fn report(&self, server: &Server, token: &Token) {
+        let left = token.expires.map(|end| end.saturating_duration_since(Instant::now()));
+        let expires = left.map(|left| server.clock.now() + left);
+        LoggedIn { store: server.store.as_str(), credentials: self.name.as_str(), expires }.emit();
+    }
+
+    fn reported(&self, server: &Server, fault: Fault) -> Fault {
+        let (store, credentials) = (server.store.as_str(), self.name.as_str());
+        LoginFailed { store, credentials, fault: &fault }.emit();
+        fault
     }
 
     /// Nobody need keep away from the server while credentials from a file rest: each try reads the file, and only

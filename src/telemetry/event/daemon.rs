@@ -1,0 +1,95 @@
+//! The daemon's own life: start, readiness, signals, stop, and what the system refuses it.
+
+use crate::fault::Fault;
+
+/// The daemon runs.
+pub struct Started<'a> {
+    /// Absolute path of the configuration.
+    pub config_file: &'a str,
+    /// How many secrets it has.
+    pub secrets: usize,
+    /// Where the status file is.
+    pub status_file: &'a str,
+}
+
+impl Started<'_> {
+    /// Writes the line.
+    pub fn emit(&self) {
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            config_file = self.config_file,
+            secrets = self.secrets,
+            status_file = self.status_file,
+            "started"
+        );
+    }
+}
+
+/// Every required secret has synced, or that is over.
+pub fn readiness_changed(ready: bool) {
+    if ready {
+        tracing::info!("ready");
+    } else {
+        tracing::warn!("not ready");
+    }
+}
+
+/// Left-over temp files of an earlier life were removed.
+pub fn swept(removed: usize) {
+    tracing::info!(removed, "removed left-over temp files");
+}
+
+/// A directory could not be swept; the syncs that use it will say more.
+pub fn sweep_failed(fault: &Fault) {
+    tracing::warn!(error = &*fault.message, hint = &*fault.remedy, "could not look for left-over temp files");
+}
+
+/// A defect. The payload of a panic may quote a value, so only its place is told.
+pub fn panicked(place: &str) {
+    tracing::error!(place, hint = "this is a defect of secrets-sync: please report it", "panicked");
+}
+
+/// The kernel refused to keep this process's memory private.
+pub fn memory_not_private(cause: &str) {
+    tracing::warn!(
+        error = cause,
+        hint = "turn core dumps off for this container",
+        "core dumps may hold secrets"
+    );
+}
+
+/// The kernel refused to raise the limit of open files.
+pub fn few_files(cause: &str) {
+    tracing::warn!(
+        error = cause,
+        hint = "raise LimitNOFILE, or ulimit -n",
+        "secrets of very many files may fail"
+    );
+}
+
+/// A signal asked for all secrets at once.
+pub fn refresh_requested() {
+    tracing::info!("refreshing all secrets");
+}
+
+/// The status file could not be written; `isready` will say so after 30 s.
+pub fn status_file_failed(path: &str, cause: &str) {
+    let hint = "make its directory writable or set STATUS_FILE";
+    tracing::error!(path, error = cause, hint, "could not write the status file");
+}
+
+/// A signal asked to stop.
+pub fn stopping() {
+    tracing::info!("stopping");
+}
+
+/// Tasks that had to be abandoned, by name.
+pub fn abandoned(secrets: &[String]) {
+    let hint = "their files are complete; look for a hung file system";
+    tracing::error!(secrets = ?secrets, hint, "stopped without waiting for these secrets");
+}
+
+/// The daemon stopped.
+pub fn stopped() {
+    tracing::info!("stopped");
+}

@@ -1,0 +1,96 @@
+//! The passes of one secret.
+
+use std::time::{Duration, SystemTime};
+
+use crate::clock::rfc3339;
+use crate::fault::Fault;
+use crate::telemetry::metrics::metrics;
+
+/// A pass ended well.
+pub struct Synced<'a> {
+    /// The secret.
+    pub secret: &'a str,
+    /// Its store.
+    pub store: &'a str,
+    /// The store's version number.
+    pub version: Option<u64>,
+    /// Files with new content.
+    pub changed: usize,
+    /// Files put right.
+    pub repaired: usize,
+    /// Files removed.
+    pub removed: usize,
+    /// From the request to the last rename.
+    pub duration: Duration,
+    /// When it is read again.
+    pub next_try: Option<SystemTime>,
+}
+
+impl Synced<'_> {
+    /// Writes the line and counts the pass.
+    pub fn emit(&self) {
+        let next_try = self.next_try.map(rfc3339);
+        let (next_try, duration_ms) = (next_try.as_deref(), super::milliseconds(self.duration));
+        let (secret, store, version) = (self.secret, self.store, self.version);
+        let (changed, repaired, removed) = (self.changed, self.repaired, self.removed);
+        metrics().synced(secret, changed, repaired, self.duration);
+        if changed + repaired + removed == 0 {
+            tracing::debug!(secret, store, version, duration_ms, next_try, "unchanged");
+        } else {
+            tracing::info!(
+                secret,
+                store,
+                version,
+                changed,
+                repaired,
+                removed,
+                duration_ms,
+                next_try,
+                "synced"
+            );
+        }
+    }
+}
+
+/// A pass failed; the files are as they were.
+pub struct Failed<'a> {
+    /// The secret.
+    pub secret: &'a str,
+    /// Its store.
+    pub store: &'a str,
+    /// Cause and remedy.
+    pub fault: &'a Fault,
+    /// From the request to the failure.
+    pub duration: Duration,
+    /// Failures since the last success.
+    pub attempt: u32,
+    /// When it is tried again.
+    pub next_try: Option<SystemTime>,
+    /// Whether a good value is on disk and served on.
+    pub serves_last: bool,
+}
+
+impl Failed<'_> {
+    /// Writes the line and counts the pass.
+    pub fn emit(&self) {
+        let next_try = self.next_try.map(rfc3339);
+        let next_try = next_try.as_deref();
+        let (secret, store, attempt) = (self.secret, self.store, self.attempt);
+        metrics().failed(secret, self.fault.kind, self.duration);
+        let (kind, error, hint) = (self.fault.kind.as_str(), &*self.fault.message, &*self.fault.remedy);
+        if self.serves_last {
+            tracing::warn!(
+                secret,
+                store,
+                kind,
+                error,
+                hint,
+                attempt,
+                next_try,
+                "sync failed, keeping the last files"
+            );
+        } else {
+            tracing::error!(secret, store, kind, error, hint, attempt, next_try, "sync failed");
+        }
+    }
+}

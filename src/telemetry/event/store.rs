@@ -1,0 +1,98 @@
+//! Stores: requests, and the breakers in front of them.
+
+use std::time::Duration;
+
+use crate::telemetry::metrics::metrics;
+
+/// A request to a store's server ended.
+pub struct Requested<'a> {
+    /// The store.
+    pub store: &'a str,
+    /// Method, path and namespace; never a query value that is a secret.
+    pub place: &'a str,
+    /// The HTTP status, or the kind of failure where there was no answer.
+    pub code: &'a str,
+    /// From waiting for a connection to the last byte.
+    pub duration: Duration,
+}
+
+impl Requested<'_> {
+    /// Writes the line and counts the request.
+    pub fn emit(&self) {
+        let Self { store, place, code, duration } = *self;
+        metrics().request(store, code, duration);
+        let duration_ms = super::milliseconds(duration);
+        tracing::debug!(store, place, code, duration_ms, "request");
+    }
+}
+
+/// What a breaker lets through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BreakerState {
+    /// Everything.
+    Closed,
+    /// A few probes.
+    HalfOpen,
+    /// Nothing.
+    Open,
+}
+
+impl BreakerState {
+    /// The word that logs and the status use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        }
+    }
+
+    /// The value of `secrets_sync_circuit_breaker_state`.
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Closed => 0,
+            Self::HalfOpen => 1,
+            Self::Open => 2,
+        }
+    }
+}
+
+/// A breaker changed its state.
+pub struct BreakerMoved<'a> {
+    /// The store.
+    pub store: &'a str,
+    /// The credential set.
+    pub credentials: &'a str,
+    /// The new state.
+    pub state: BreakerState,
+    /// The failure that opened it.
+    pub cause: Option<&'a str>,
+}
+
+impl BreakerMoved<'_> {
+    /// Writes the line and sets the gauge.
+    pub fn emit(&self) {
+        let Self { store, credentials, state, cause } = *self;
+        metrics().breaker(store, credentials, state.number());
+        let word = state.as_str();
+        match state {
+            BreakerState::Open => {
+                let hint = "its secrets keep their files and wait; see what the store's server says";
+                tracing::warn!(
+                    store,
+                    credentials,
+                    state = word,
+                    error = cause,
+                    hint,
+                    "circuit breaker opened"
+                );
+            }
+            BreakerState::HalfOpen => {
+                tracing::info!(store, credentials, state = word, "circuit breaker lets probes through");
+            }
+            BreakerState::Closed => {
+                tracing::info!(store, credentials, state = word, "circuit breaker closed");
+            }
+        }
+    }
+}
