@@ -24,6 +24,8 @@ pub enum Kind {
     RateLimited,
     /// The server answered 5xx.
     ServerError,
+    /// Nothing was sent: the circuit breaker waits for the server to recover.
+    CircuitOpen,
     /// The answer is not what the protocol says, or too large.
     BadAnswer,
     /// The server refused the request as wrong (400, 405).
@@ -50,7 +52,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their definition.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Login,
         Self::NoCredentials,
         Self::Denied,
@@ -59,6 +61,7 @@ impl Kind {
         Self::Sealed,
         Self::RateLimited,
         Self::ServerError,
+        Self::CircuitOpen,
         Self::BadAnswer,
         Self::BadRequest,
         Self::Absent,
@@ -83,6 +86,7 @@ impl Kind {
             Self::Sealed => "sealed",
             Self::RateLimited => "rate_limited",
             Self::ServerError => "server_error",
+            Self::CircuitOpen => "circuit_open",
             Self::BadAnswer => "bad_answer",
             Self::BadRequest => "bad_request",
             Self::Absent => "absent",
@@ -106,7 +110,8 @@ impl Kind {
             | Self::Timeout
             | Self::Sealed
             | Self::RateLimited
-            | Self::ServerError => Disposition::Transient,
+            | Self::ServerError
+            | Self::CircuitOpen => Disposition::Transient,
             Self::BadAnswer
             | Self::BadRequest
             | Self::Absent
@@ -130,6 +135,7 @@ impl Kind {
             | Self::Sealed
             | Self::RateLimited
             | Self::ServerError
+            | Self::CircuitOpen
             | Self::BadAnswer
             | Self::BadRequest => ExitStatus::Store,
             Self::Absent | Self::Deleted | Self::Destroyed | Self::WrongKvVersion => ExitStatus::Absent,

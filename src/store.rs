@@ -1,6 +1,8 @@
 //! Stores: where secrets come from. One trait, an adapter per provider, and layers around it, outermost first:
-//! `share` (one request for many readers) → `limit` (concurrency, `Retry-After`) → adapter.
+//! `share` (one request for many readers) → `limit` (concurrency, `Retry-After`) → adapter. The vault adapter has a
+//! `breaker` around each of its requests.
 
+pub mod breaker;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod file;

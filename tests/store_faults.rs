@@ -18,6 +18,7 @@ use futures_util::future::join_all;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
 use secrets_sync::config::secret::{KvVersion, Source};
+use secrets_sync::config::settings::BreakerSettings;
 use secrets_sync::config::store::VaultSpec;
 use secrets_sync::fault::{Fault, Kind};
 use secrets_sync::name::StoreName;
@@ -68,8 +69,15 @@ async fn a_body_that_does_not_end_in_time_is_a_timeout() {
 fn store_with_limit(fake: &Fake, max_response_size: usize) -> VaultStore {
     let limits = Limits { max_response_size, ..Limits::default() };
     let key = FingerprintKey::random().unwrap();
-    VaultStore::build(&StoreName::main(), &spec(&fake.address(), token("t")), &limits, key, Clock::system())
-        .unwrap()
+    VaultStore::build(
+        &StoreName::main(),
+        &spec(&fake.address(), token("t")),
+        &limits,
+        BreakerSettings::default(),
+        key,
+        &Clock::system(),
+    )
+    .unwrap()
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use futures_util::future::join_all;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
 use secrets_sync::config::secret::{KvVersion, Source};
+use secrets_sync::config::settings::BreakerSettings;
 use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
 use secrets_sync::fault::Kind;
 use secrets_sync::name::StoreName;
@@ -283,8 +284,9 @@ async fn redirects_do_not_exceed_the_connections_there_may_be() {
         &StoreName::main(),
         &spec(&standby.address(), token("t")),
         &limits,
+        BreakerSettings::default(),
         key,
-        Clock::system(),
+        &Clock::system(),
     )
     .unwrap();
     for _ in 0..5 {

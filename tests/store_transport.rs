@@ -143,3 +143,35 @@ async fn a_unix_socket_is_read_over() {
 fn write(path: &Path, content: &str) {
     std::fs::write(path, content).unwrap();
 }
+
+#[tokio::test]
+async fn a_ca_file_that_changes_is_read_again_for_the_next_connection() {
+    let bao = Bao::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new(folder.path(), "ca").certificate;
+    let server_name = Some(TLS_NAME.to_owned());
+    let tls = TlsSettings { ca_cert: Some(ca.clone()), server_name, ..TlsSettings::default() };
+    let store = build(&tls_spec(&bao.tls_address(), tls)).unwrap();
+    let nothing = source("secret", "transport/none");
+
+    let untrusted = fault(&store, &nothing).await;
+    assert!(untrusted.kind == Kind::Unreachable && untrusted.message.contains("TLS failed"), "{untrusted}");
+    write(&ca, "half a certif");
+    let unusable = fault(&store, &nothing).await;
+    assert!(unusable.message.contains(&ca.display().to_string()), "the file is named: {unusable}");
+    std::fs::copy(bao.authority(), &ca).unwrap();
+    assert_eq!(fault(&store, &nothing).await.kind, Kind::Absent, "the server answers");
+}
+
+#[tokio::test]
+async fn tls_files_that_spoil_leave_the_last_good_ones_in_force() {
+    let bao = Bao::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::copy(bao.authority(), &ca).unwrap();
+    let server_name = Some(TLS_NAME.to_owned());
+    let tls = TlsSettings { ca_cert: Some(ca.clone()), server_name, ..TlsSettings::default() };
+    let store = build(&tls_spec(&bao.tls_address(), tls)).unwrap();
+    write(&ca, "half a certif");
+    assert_eq!(fault(&store, &source("secret", "transport/none")).await.kind, Kind::Absent);
+}

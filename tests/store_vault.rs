@@ -14,6 +14,7 @@ use bao::{Bao, ROOT};
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
 use secrets_sync::config::secret::{KvVersion, Source};
+use secrets_sync::config::settings::BreakerSettings;
 use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
 use secrets_sync::fault::Kind;
 use secrets_sync::name::{CredentialsName, StoreName};
@@ -359,8 +360,9 @@ async fn an_answer_above_the_limit_is_an_error() {
         &StoreName::main(),
         &spec(&bao.address(), token(ROOT)),
         &limits,
+        BreakerSettings::default(),
         key,
-        Clock::system(),
+        &Clock::system(),
     )
     .unwrap();
     let large = fault(&store, &source("secret", "large/app")).await;

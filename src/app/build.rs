@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config::settings::Settings;
+use crate::config::settings::{BreakerSettings, Settings};
 use crate::config::store::StoreSpec;
 use crate::config::{Config, Limits};
 use crate::fault::{Fault, Kind};
@@ -37,7 +37,8 @@ impl World {
         let mut stores = BTreeMap::new();
         for (name, spec) in &config.stores {
             if config.secrets.iter().any(|secret| secret.store == *name) {
-                stores.insert(name.clone(), store(name, spec, &config.limits, &key, &clock)?);
+                stores
+                    .insert(name.clone(), store(name, spec, &config.limits, settings.breaker, &key, &clock)?);
             }
         }
         let jobs = Job::all(config);
@@ -57,12 +58,13 @@ fn store(
     name: &StoreName,
     spec: &StoreSpec,
     limits: &Limits,
+    breaker: BreakerSettings,
     key: &FingerprintKey,
     clock: &Clock,
 ) -> Result<Arc<dyn Store>, Fault> {
     Ok(match spec {
         StoreSpec::Vault(spec) => {
-            let vault = VaultStore::build(name, spec, limits, key.clone(), clock.clone())?;
+            let vault = VaultStore::build(name, spec, limits, breaker, key.clone(), clock)?;
             Arc::new(Share::new(Limit::new(vault, limits.max_concurrent_requests)))
         }
         StoreSpec::File(spec) => {

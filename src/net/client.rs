@@ -84,7 +84,7 @@ impl Client {
         };
         let pool = Arc::new(Pool::new(max_connections.max(1), tls));
         if origin.uses_tls() {
-            pool.tls(&origin)?;
+            pool.check_tls(&origin)?;
         }
         Ok(Self { origin, prefix, timeout, max_body, pool })
     }

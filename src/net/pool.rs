@@ -1,7 +1,7 @@
 //! Connections that wait for their next request. One slot per request under way, and never more connections than
 //! slots: a connection is lent out only after hyper has finished with its last answer, so none is opened meanwhile.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -9,12 +9,13 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use super::TlsSettings;
-use super::connect::Origin;
-use super::error::NetError;
-use super::tls::Tls;
+use super::connect::{Origin, Stream};
+use super::error::{NetError, Trouble};
+use super::tls::Fresh;
 
 /// An idle connection is closed after this time.
 const MAX_IDLE: Duration = Duration::from_secs(90);
@@ -27,8 +28,7 @@ pub(super) struct Pool {
     max: usize,
     slots: Semaphore,
     idle: Mutex<Idle>,
-    tls_settings: TlsSettings,
-    tls: OnceLock<Tls>,
+    tls: Arc<Fresh>,
 }
 
 #[derive(Default)]
@@ -55,8 +55,9 @@ pub(super) struct Lost {
 }
 
 impl Pool {
-    pub(super) fn new(max: usize, tls_settings: TlsSettings) -> Self {
-        Self { max, slots: Semaphore::new(max), idle: Mutex::default(), tls_settings, tls: OnceLock::new() }
+    pub(super) fn new(max: usize, tls: TlsSettings) -> Self {
+        let tls = Arc::new(Fresh::new(tls));
+        Self { max, slots: Semaphore::new(max), idle: Mutex::default(), tls }
     }
 
     /// The right to use one connection; waits for its turn.
@@ -77,8 +78,7 @@ impl Pool {
     /// A new connection to `origin`. The caller holds a slot, and no other connection.
     pub(super) async fn open(&self, origin: &Origin) -> Result<Connection, NetError> {
         self.make_room();
-        let tls = if origin.uses_tls() { Some(self.tls(origin)?) } else { None };
-        let stream = origin.dial(tls).await?;
+        let stream = if origin.uses_tls() { self.dial_tls(origin).await? } else { origin.dial(None).await? };
         let broken = |error: hyper::Error| NetError::lost(&origin.to_string(), &error);
         let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // The driver ends when the sender is dropped or the server closes; its errors reach the request as well.
@@ -98,13 +98,28 @@ impl Pool {
         }
     }
 
-    /// What TLS needs, built with the first connection that uses it.
-    pub(super) fn tls(&self, origin: &Origin) -> Result<&Tls, NetError> {
-        if let Some(tls) = self.tls.get() {
-            return Ok(tls);
-        }
-        let tls = Tls::build(&self.tls_settings, &origin.to_string())?;
-        Ok(self.tls.get_or_init(|| tls))
+    /// Reads the TLS files for the first time, so that what is wrong with them is known before anything is sent.
+    pub(super) fn check_tls(&self, origin: &Origin) -> Result<(), NetError> {
+        self.tls.load(&origin.to_string()).map(drop)
+    }
+
+    async fn dial_tls(&self, origin: &Origin) -> Result<Box<dyn Stream>, NetError> {
+        let (tls, host) = (Arc::clone(&self.tls), origin.to_string());
+        // The files may lie on a mount that hangs.
+        let Ok(loaded) = spawn_blocking(move || tls.load(&host)).await else {
+            return Err(NetError::tls_setup(
+                &origin.to_string(),
+                "reading the TLS files failed",
+                "try again",
+            ));
+        };
+        let loaded = loaded?;
+        // Files that changed for the worse matter when the old ones do not open the door any more.
+        let explained = |error: NetError| match (error.trouble, loaded.trouble) {
+            (Trouble::Tls, Some(trouble)) => trouble,
+            _ => error,
+        };
+        origin.dial(Some(&loaded.tls)).await.map_err(explained)
     }
 
     fn take_idle(&self, origin: &Origin) -> Option<Connection> {

@@ -1,5 +1,7 @@
 //! TLS: which roots are trusted, which certificate is shown, which name is verified.
 
+mod fresh;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::error::NetError;
 use super::{ClientCertificate, TlsSettings};
+
+pub(super) use fresh::Fresh;
 
 /// Whether the files that `settings` names can be used; nothing is connected to.
 ///

@@ -15,10 +15,12 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
+use super::breaker::Circuit;
 use super::{Fetched, Store};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::config::secret::{KvVersion, Source};
+use crate::config::settings::BreakerSettings;
 use crate::config::store::{AuthSpec, VaultSpec};
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
@@ -32,11 +34,16 @@ use session::{Session, Verdict};
 
 /// One Vault or `OpenBao` server.
 pub struct VaultStore {
-    server: Server,
-    main: Option<Session>,
-    named: BTreeMap<CredentialsName, Session>,
+    main: Option<Identity>,
+    named: BTreeMap<CredentialsName, Identity>,
     mounts: Mounts,
     key: FingerprintKey,
+}
+
+/// One credential set: its token, and the server as it is seen through the set's own breaker.
+struct Identity {
+    session: Session,
+    server: Server,
 }
 
 impl VaultStore {
@@ -48,8 +55,9 @@ impl VaultStore {
         name: &StoreName,
         spec: &VaultSpec,
         limits: &Limits,
+        breaker: BreakerSettings,
         key: FingerprintKey,
-        clock: Clock,
+        clock: &Clock,
     ) -> Result<Self, Fault> {
         // `mount_path` and `kv_version` are defaults that each `Source` has resolved already.
         let VaultSpec { address, namespace, auth, credentials, mount_path: _, kv_version: _, timeout, tls } =
@@ -61,26 +69,24 @@ impl VaultStore {
             max_body: limits.max_response_size,
             max_connections: limits.max_concurrent_requests,
         })?;
-        let session = |credentials: CredentialsName, label: String, auth: &AuthSpec| {
-            Session::new(credentials, label, auth.clone(), namespace.clone(), key.clone())
+        let identity = |credentials: CredentialsName, label: String, auth: &AuthSpec| {
+            let circuit = Circuit::new(name.clone(), credentials.clone(), breaker);
+            Identity {
+                session: Session::new(credentials, label, auth.clone(), namespace.clone(), key.clone()),
+                server: Server::new(name.clone(), http.clone(), circuit, clock.clone()),
+            }
         };
         let named = credentials
             .iter()
-            .map(|(name, auth)| (name.clone(), session(name.clone(), format!("credentials {name}"), auth)))
+            .map(|(name, auth)| (name.clone(), identity(name.clone(), format!("credentials {name}"), auth)))
             .collect();
         let main = auth
             .as_ref()
-            .map(|auth| session(CredentialsName::main(), "the store's credentials".to_owned(), auth));
-        Ok(Self {
-            server: Server::new(name.clone(), http, clock),
-            main,
-            named,
-            mounts: Mounts::default(),
-            key,
-        })
+            .map(|auth| identity(CredentialsName::main(), "the store's credentials".to_owned(), auth));
+        Ok(Self { main, named, mounts: Mounts::default(), key })
     }
 
-    fn session(&self, source: &Source) -> Result<&Session, Fault> {
+    fn identity(&self, source: &Source) -> Result<&Identity, Fault> {
         let Some(name) = &source.credentials else {
             return self.main.as_ref().ok_or_else(|| {
                 let message = "the store has no credentials of its own";
@@ -93,23 +99,29 @@ impl VaultStore {
         })
     }
 
-    async fn read(&self, source: &Source, token: &Token) -> Result<Fetched, Failure> {
+    async fn read(&self, server: &Server, source: &Source, token: &Token) -> Result<Fetched, Failure> {
         match source.kv_version {
-            KvVersion::V1 => self.read_configured(Kv::V1, source, token).await,
-            KvVersion::V2 => self.read_configured(Kv::V2, source, token).await,
-            KvVersion::Auto => self.read_detected(source, token).await,
+            KvVersion::V1 => self.read_configured(Kv::V1, server, source, token).await,
+            KvVersion::V2 => self.read_configured(Kv::V2, server, source, token).await,
+            KvVersion::Auto => self.read_detected(server, source, token).await,
         }
     }
 
     /// Reads as the configuration says. To a v2 path a v1 mount answers as if the secret were absent, and files may be
     /// removed on that: so an absent secret is believed only of a mount of the configured version. Where the server
     /// does not tell the version, there is nothing to hold against it.
-    async fn read_configured(&self, kv: Kv, source: &Source, token: &Token) -> Result<Fetched, Failure> {
-        let outcome = self.read_as(kv, source, token).await;
+    async fn read_configured(
+        &self,
+        kv: Kv,
+        server: &Server,
+        source: &Source,
+        token: &Token,
+    ) -> Result<Fetched, Failure> {
+        let outcome = self.read_as(kv, server, source, token).await;
         if !matches!(&outcome, Err(Failure::Final(fault)) if fault.kind == Kind::Absent) {
             return outcome;
         }
-        match self.mounts.version(&self.server, source, token).await {
+        match self.mounts.version(server, source, token).await {
             Ok(mount) if mount.kv != kv => {
                 // Asked anew the next time, when the mount may have been upgraded.
                 self.mounts.forget(source, &mount);
@@ -121,41 +133,53 @@ impl VaultStore {
 
     /// Reads as the mount's version says, and asks for that anew when the answer contradicts what was remembered: a
     /// mount may have been replaced by one of the other version. A v2 path on a v1 mount looks like an absent secret.
-    async fn read_detected(&self, source: &Source, token: &Token) -> Result<Fetched, Failure> {
-        let known = self.mounts.version(&self.server, source, token).await?;
-        let outcome = self.read_as(known.kv, source, token).await;
+    async fn read_detected(
+        &self,
+        server: &Server,
+        source: &Source,
+        token: &Token,
+    ) -> Result<Fetched, Failure> {
+        let known = self.mounts.version(server, source, token).await?;
+        let outcome = self.read_as(known.kv, server, source, token).await;
         let doubtful = matches!(&outcome, Err(Failure::Final(fault))
             if matches!(fault.kind, Kind::WrongKvVersion | Kind::Absent));
         if !doubtful || known.asked_now {
             return outcome;
         }
         self.mounts.forget(source, &known);
-        let now = self.mounts.version(&self.server, source, token).await?;
-        if now.kv == known.kv { outcome } else { self.read_as(now.kv, source, token).await }
+        let now = self.mounts.version(server, source, token).await?;
+        if now.kv == known.kv { outcome } else { self.read_as(now.kv, server, source, token).await }
     }
 
-    async fn read_as(&self, kv: Kv, source: &Source, token: &Token) -> Result<Fetched, Failure> {
-        kv::read(&self.server, kv, source, token, &self.key).await
+    async fn read_as(
+        &self,
+        kv: Kv,
+        server: &Server,
+        source: &Source,
+        token: &Token,
+    ) -> Result<Fetched, Failure> {
+        kv::read(server, kv, source, token, &self.key).await
     }
 }
 
 #[async_trait]
 impl Store for VaultStore {
     async fn prepare(&self, source: &Source) -> Result<(), Fault> {
-        self.session(source)?.token(&self.server).await.map(drop)
+        let Identity { session, server } = self.identity(source)?;
+        session.token(server).await.map(drop)
     }
 
     async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
-        let session = self.session(source)?;
-        let token = session.token(&self.server).await?;
-        let denied = match self.read(source, &token).await {
+        let Identity { session, server } = self.identity(source)?;
+        let token = session.token(server).await?;
+        let denied = match self.read(server, source, &token).await {
             Err(Failure::Forbidden(fault)) => fault,
             outcome => return outcome.map_err(Fault::from),
         };
         // A bad token and a missing policy both answer 403: only the token itself can tell.
-        match session.recheck(&self.server, &token).await? {
+        match session.recheck(server, &token).await? {
             Verdict::TokenIsGood => Err(denied),
-            Verdict::Replaced(token) => self.read(source, &token).await.map_err(Fault::from),
+            Verdict::Replaced(token) => self.read(server, source, &token).await.map_err(Fault::from),
         }
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
 use secrets_sync::config::secret::{KvVersion, Source};
+use secrets_sync::config::settings::BreakerSettings;
 use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
 use secrets_sync::fault::Fault;
 use secrets_sync::name::StoreName;
@@ -58,8 +59,9 @@ pub fn build(spec: &VaultSpec) -> Result<VaultStore, Fault> {
         &StoreName::main(),
         spec,
         &Limits::default(),
+        BreakerSettings::default(),
         FingerprintKey::random().unwrap(),
-        Clock::system(),
+        &Clock::system(),
     )
 }
 

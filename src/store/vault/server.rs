@@ -1,7 +1,7 @@
 //! One call of the server: a vaultrs request becomes an HTTP request with our headers and goes through `net`.
 
 use http::header::HeaderName;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rustify::endpoint::Endpoint;
 use tokio::time::Instant;
 
@@ -10,6 +10,7 @@ use crate::fault::{Fault, Kind};
 use crate::name::StoreName;
 use crate::net::{Client, Request, Response};
 use crate::secret::{SecretBytes, SecretText};
+use crate::store::breaker::{Circuit, Ending};
 use crate::telemetry::event::Requested;
 
 /// rustify joins paths to this; only path and query of the result are used. Its root path keeps the leading slash
@@ -21,6 +22,7 @@ pub(super) struct Server {
     /// The store's name.
     pub(super) store: StoreName,
     http: Client,
+    circuit: Circuit,
     pub(super) clock: Clock,
 }
 
@@ -59,8 +61,8 @@ impl From<Failure> for Fault {
 }
 
 impl Server {
-    pub(super) fn new(store: StoreName, http: Client, clock: Clock) -> Self {
-        Self { store, http, clock }
+    pub(super) fn new(store: StoreName, http: Client, circuit: Circuit, clock: Clock) -> Self {
+        Self { store, http, circuit, clock }
     }
 
     /// Makes one call. Whatever the status, an answer is `Ok`.
@@ -73,14 +75,31 @@ impl Server {
         let (method, target) = target(endpoint)?;
         let place = place(&self.http.host(), &method, &target, caller.namespace);
         let headers = headers(caller)?;
+        let entered = self.circuit.enter(&place)?;
         let begun = Instant::now();
         let outcome = self.http.send(&Request { method, target, headers, body }).await.map_err(Fault::from);
+        entered.end(ending(&place, &outcome));
         let code = match &outcome {
             Ok(response) => response.status.as_str(),
             Err(fault) => fault.kind.as_str(),
         };
         Requested { store: self.store.as_str(), place: &place, code, duration: begun.elapsed() }.emit();
         Ok(Answered { place, response: outcome? })
+    }
+}
+
+/// What the breaker makes of it: only what speaks of a server in trouble counts against it.
+fn ending(place: &str, outcome: &Result<Response, Fault>) -> Ending {
+    match outcome {
+        Ok(Response { status, .. })
+            if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
+        {
+            Ending::Troubled(format!("{place}: the server answered {}", status.as_u16()))
+        }
+        Err(fault) if matches!(fault.kind, Kind::Unreachable | Kind::Timeout) => {
+            Ending::Troubled(fault.message.clone())
+        }
+        Ok(_) | Err(_) => Ending::Answered,
     }
 }
 
