@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test lint fmt deny doc bench e2e fuzz-smoke image tools clean help
+.PHONY: run test lint fmt deny doc bench e2e soak fuzz-smoke image tools clean help
 
 TARGET := $(shell sed -n 's/^target = "\(.*\)"$$/\1/p' .cargo/config.toml)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)
@@ -48,6 +48,9 @@ bench: tools ## The binary that ships and bao agent in turn: time, requests, mem
 e2e: tools ## End-to-end suites: tests/e2e*.rs, declared `test = false` so that `make test` leaves them alone
 	@for suite in $(E2E); do cargo test --locked --test "$$suite"; done
 	@[ -n "$(E2E)" ] || echo 'e2e: no tests/e2e*.rs yet'
+
+soak: tools ## A server that fails in every way, 200 secrets, readers that look all the time: make soak MINUTES=5
+	cargo test --locked --test soak -- $(or $(MINUTES),2)
 
 fuzz-smoke: ## Each fuzz target for 20 seconds, on stable
 	@for target in $(FUZZ); do cargo fuzz run -s none "$$target" -- -max_total_time=20; done

@@ -27,8 +27,14 @@ mod examples;
 mod leaks;
 #[path = "end_to_end/life.rs"]
 mod life;
+#[path = "end_to_end/local.rs"]
+mod local;
 #[path = "end_to_end/once.rs"]
 mod once;
+#[path = "end_to_end/outages.rs"]
+mod outages;
+#[path = "support/raft.rs"]
+mod raft;
 #[path = "end_to_end/relay.rs"]
 mod relay;
 #[path = "end_to_end/server.rs"]

@@ -19,7 +19,12 @@ struct Gate {
 
 impl Relay {
     pub(crate) fn closed(upstream: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::closed_at("127.0.0.1:0", upstream)
+    }
+
+    /// The same at an address of the test's choice.
+    pub(crate) fn closed_at(address: &str, upstream: &str) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (gate, upstream) = (Arc::new(Mutex::new(Gate::default())), upstream.to_owned());
         let relay = Self { address, gate: Arc::clone(&gate) };

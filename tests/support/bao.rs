@@ -255,7 +255,7 @@ fn configuration(folder: &Path, port: u16, tls: &Pair, mutual: &Pair) -> String 
 }
 
 /// Four ports in a row: HTTP, the dev server's cluster port, TLS, mutual TLS.
-fn free_ports() -> Option<u16> {
+pub fn free_ports() -> Option<u16> {
     (0..50).find_map(|_| {
         let first = TcpListener::bind(("127.0.0.1", 0)).ok()?;
         let port = first.local_addr().ok()?.port();
@@ -265,7 +265,13 @@ fn free_ports() -> Option<u16> {
 }
 
 /// One HTTP/1.0 exchange: no keep-alive, no chunks, so that reading to the end is enough.
-fn exchange(port: u16, method: &str, path: &str, headers: &str, body: &str) -> std::io::Result<(u16, Value)> {
+pub fn exchange(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> std::io::Result<(u16, Value)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let length = body.len();

@@ -92,6 +92,7 @@ impl Sandbox {
         // Daemons of several tests run side by side.
         command.env("METRICS_PORT", "0");
         command.env("INITIAL_BACKOFF", "100ms").env("MAX_BACKOFF", "500ms");
+        command.env("CIRCUIT_BREAKER_TIMEOUT", "300ms");
         command
     }
 

@@ -1,0 +1,153 @@
+//! The soak: a daemon with 200 secrets, a server that fails at random in every way there is, and readers that look at
+//! every file all the time. `make soak MINUTES=5`; it ends with counts, and fails when one that must be 0 is not.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a harness that fails, fails the run; it prints a report"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "a harness writes its own files and knows its lengths"
+)]
+
+#[path = "support/daemon.rs"]
+#[allow(dead_code, reason = "the harness of many tests; this one uses a part of it")]
+mod daemon;
+#[path = "support/fake.rs"]
+mod fake;
+#[path = "soak/faults.rs"]
+mod faults;
+#[path = "soak/readers.rs"]
+mod readers;
+#[path = "soak/world.rs"]
+mod world;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use daemon::{Process, Sandbox};
+use faults::Fault;
+use nix::sys::signal::Signal;
+use rand::Rng;
+use readers::Readers;
+use world::World;
+
+/// Secrets, each with two files that must always be of one version or the next.
+const SECRETS: usize = 200;
+
+/// A file that is behind for longer than this after a fault has ended is a missed recovery. The daemon is told to read
+/// every second and to back off for at most one; a breaker stays open for one; a login that was refused rests for 10.
+const RECOVERY: Duration = Duration::from_secs(15);
+
+fn main() -> ExitCode {
+    let minutes = std::env::args().nth(1).and_then(|text| text.parse::<f64>().ok()).unwrap_or(2.0);
+    let world = Arc::new(World::new(SECRETS));
+    let server = world.serve();
+    let sandbox = Sandbox::new(&world::configuration(SECRETS, &server.address()));
+    let mut command = sandbox.command(&["run"]);
+    command.env("LOG_LEVEL", "error").env("MAX_BACKOFF", "1s").env("CIRCUIT_BREAKER_TIMEOUT", "1s");
+    let mut daemon = Process::start(command);
+    sandbox.wait_until_ready(&daemon);
+    let readers = Readers::start(&sandbox.path("out"), Arc::clone(&world));
+    let mut soak = Soak { world, sandbox: &sandbox, missed: Vec::new(), faults: [0; Fault::ALL.len()] };
+    soak.settle("the first sync");
+    let memory_at_start = memory(daemon.pid());
+
+    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    while Instant::now() < end && daemon.is_running() {
+        soak.round(&daemon);
+    }
+    let memory_at_end = if daemon.is_running() { memory(daemon.pid()) } else { 0 };
+    let survived = daemon.is_running();
+    let (finished, stopping) = daemon.stop();
+    let looks = readers.stop();
+    soak.report(&looks);
+    println!("memory            {memory_at_start} kB at start, {memory_at_end} kB at end");
+    println!("end               exit {} after {} ms", finished.code, stopping.as_millis());
+    let is_bounded = memory_at_end <= memory_at_start + 8 * 1024;
+    let is_good = survived && finished.code == 0 && is_bounded && looks.is_clean() && soak.missed.is_empty();
+    println!("{}", if is_good { "soak: ok" } else { "soak: FAILED" });
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+struct Soak<'s> {
+    world: Arc<World>,
+    sandbox: &'s Sandbox,
+    missed: Vec<String>,
+    faults: [usize; Fault::ALL.len()],
+}
+
+impl Soak<'_> {
+    /// One fault at random, for a moment, while secrets change; then everything has to be right again.
+    fn round(&mut self, daemon: &Process) {
+        let index = rand::rng().random_range(0..Fault::ALL.len());
+        let fault = Fault::ALL[index];
+        self.faults[index] += 1;
+        let lasting = Duration::from_millis(rand::rng().random_range(200..3_000));
+        fault.begin(&self.world, self.sandbox, daemon);
+        let end = Instant::now() + lasting;
+        while Instant::now() < end {
+            self.world.change_some();
+            thread::sleep(Duration::from_millis(20));
+        }
+        fault.end(&self.world, self.sandbox, daemon);
+        if rand::rng().random_bool(0.3) {
+            daemon.signal(Signal::SIGUSR1);
+        }
+        self.settle(fault.name());
+    }
+
+    /// Waits until every file is as the server has it.
+    fn settle(&mut self, after: &str) {
+        let wanted = self.world.versions();
+        let deadline = Instant::now() + RECOVERY;
+        let behind = |wanted: &[u64]| (0..SECRETS).filter(|&n| !self.is_at(n, wanted[n])).collect::<Vec<_>>();
+        while Instant::now() < deadline {
+            if behind(&wanted).is_empty() {
+                self.world.all_clean();
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        let late = behind(&wanted);
+        self.missed.push(format!("{} files behind {} s after {after}", late.len(), RECOVERY.as_secs()));
+    }
+
+    fn is_at(&self, secret: usize, version: u64) -> bool {
+        ["a", "b"].iter().all(|half| {
+            let text = self.sandbox.read(&format!("out/{secret:03}/{half}"));
+            world::parse(&text, secret).is_some_and(|found| found >= version)
+        })
+    }
+
+    fn report(&self, looks: &readers::Looks) {
+        println!("faults            {}", self.faults.iter().sum::<usize>());
+        for (fault, count) in Fault::ALL.iter().zip(self.faults) {
+            println!("  {:<32}{count}", fault.name());
+        }
+        println!("requests          {}", self.world.requests());
+        println!("updates           {}", self.world.versions().iter().sum::<u64>() - SECRETS as u64);
+        println!("reads             {}", looks.reads);
+        println!("torn reads        {}", looks.torn);
+        println!("wrong contents    {}", looks.wrong);
+        println!("files gone        {}", looks.gone);
+        println!("missed recoveries {}", self.missed.len());
+        for missed in &self.missed {
+            println!("  {missed}");
+        }
+        for example in &looks.examples {
+            println!("  {example}");
+        }
+    }
+}
+
+/// Resident memory in kB.
+fn memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}

@@ -1,0 +1,165 @@
+//! What goes wrong, one fault at a time: answers of the server, and what others do to the files and to the process.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use rand::Rng;
+
+use crate::daemon::{Process, Sandbox};
+use crate::fake::{Reply, Seen};
+use crate::world::World;
+
+/// How a request is answered while a fault lasts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Right,
+    Closed,
+    HalfHead,
+    Silence,
+    Status(u16),
+    BadGateway,
+    Sealed,
+    SlowDown,
+    HalfBody,
+    SlowBody,
+    BrokenJson,
+    NoSecret,
+    Endless,
+    Announced,
+    Redirect,
+}
+
+impl Answer {
+    /// `None`: as if nothing were wrong.
+    pub(crate) fn reply(self, seen: &Seen) -> Option<Reply> {
+        let half = br#"{"data":{"data":{"value":"secret"#;
+        let head =
+            |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+        Some(match self {
+            Self::Right => return None,
+            Self::Closed => Reply::BytesThenClose(Vec::new()),
+            Self::HalfHead => Reply::BytesThenClose(b"HTTP/1.1 200 O".to_vec()),
+            Self::Silence => Reply::BytesThenSilence(Vec::new()),
+            Self::Status(status) => Reply::json(status, r#"{"errors":["soak"]}"#),
+            Self::BadGateway => Reply::with(502, &[("Content-Type", "text/html")], "<html>soak</html>"),
+            Self::Sealed => Reply::json(503, r#"{"errors":["Vault is sealed"]}"#),
+            Self::SlowDown => Reply::with(429, &[("Retry-After", "1")], ""),
+            Self::HalfBody => Reply::BytesThenClose([head(1000), half.to_vec()].concat()),
+            Self::SlowBody => Reply::BytesThenSilence([head(1000), half.to_vec()].concat()),
+            Self::BrokenJson => Reply::json(200, "{\"data\":{\"data\":{\"value\":\"x\"}"),
+            Self::NoSecret => Reply::json(200, r#"{"data":null,"auth":null}"#),
+            Self::Endless => Reply::Endless,
+            Self::Announced => Reply::BytesThenSilence(head(1 << 40)),
+            Self::Redirect => Reply::with(307, &[("Location", &seen.target)], ""),
+        })
+    }
+}
+
+/// One kind of trouble.
+#[derive(Clone, Copy)]
+pub(crate) enum Fault {
+    Server(&'static str, Answer),
+    TokenRevoked,
+    ContentChanged,
+    FilesRemoved,
+    DirectoryRemoved,
+    TargetIsDirectory,
+    Stopped,
+    Refreshed,
+    Reloaded,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 25] = [
+        Self::Server("connections closed", Answer::Closed),
+        Self::Server("half a head", Answer::HalfHead),
+        Self::Server("silence", Answer::Silence),
+        Self::Server("500", Answer::Status(500)),
+        Self::Server("502 HTML", Answer::BadGateway),
+        Self::Server("503 sealed", Answer::Sealed),
+        Self::Server("503", Answer::Status(503)),
+        Self::Server("429 Retry-After", Answer::SlowDown),
+        Self::Server("412", Answer::Status(412)),
+        Self::Server("403 without reason", Answer::Status(403)),
+        Self::Server("half bodies", Answer::HalfBody),
+        Self::Server("slow bodies", Answer::SlowBody),
+        Self::Server("broken JSON", Answer::BrokenJson),
+        Self::Server("JSON without a secret", Answer::NoSecret),
+        Self::Server("bodies without an end", Answer::Endless),
+        Self::Server("gigantic length announced", Answer::Announced),
+        Self::Server("redirects in a circle", Answer::Redirect),
+        Self::TokenRevoked,
+        Self::ContentChanged,
+        Self::FilesRemoved,
+        Self::DirectoryRemoved,
+        Self::TargetIsDirectory,
+        Self::Stopped,
+        Self::Refreshed,
+        Self::Reloaded,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Server(name, _) => name,
+            Self::TokenRevoked => "token revoked",
+            Self::ContentChanged => "content changed by others",
+            Self::FilesRemoved => "files removed by others",
+            Self::DirectoryRemoved => "directories removed by others",
+            Self::TargetIsDirectory => "target became a directory",
+            Self::Stopped => "SIGSTOP, SIGCONT",
+            Self::Refreshed => "SIGUSR1 in a row",
+            Self::Reloaded => "SIGHUP in a row",
+        }
+    }
+
+    pub(crate) fn begin(self, world: &World, sandbox: &Sandbox, daemon: &Process) {
+        match self {
+            Self::Server(_, answer) => world.set(answer, rand::rng().random_range(0.2..=1.0)),
+            Self::TokenRevoked => world.revoke(),
+            Self::ContentChanged => spoil(world, sandbox, |path| fs::write(path, "spoilt").unwrap()),
+            Self::FilesRemoved => spoil(world, sandbox, |path| fs::remove_file(path).unwrap()),
+            Self::DirectoryRemoved => spoil(world, sandbox, |path| {
+                // The daemon may put the file back meanwhile; then the directory stays, which is as good.
+                drop(fs::remove_dir_all(path.parent().unwrap()));
+            }),
+            Self::TargetIsDirectory => spoil(world, sandbox, |path| {
+                fs::remove_file(path).unwrap();
+                // The daemon may have been faster.
+                drop(fs::create_dir(path));
+            }),
+            Self::Stopped => daemon.signal(Signal::SIGSTOP),
+            Self::Refreshed => (0..20).for_each(|_| daemon.signal(Signal::SIGUSR1)),
+            Self::Reloaded => {
+                // A comment more: a file that has changed, and nothing in it that matters.
+                let text = sandbox.read("config.yaml");
+                sandbox.write("config.yaml", format!("{}# soak\n", text.replace("# soak\n", "")));
+                (0..20).for_each(|_| daemon.signal(Signal::SIGHUP));
+            }
+        }
+    }
+
+    pub(crate) fn end(self, world: &World, sandbox: &Sandbox, daemon: &Process) {
+        match self {
+            Self::Server(..) => world.set(Answer::Right, 0.0),
+            Self::TargetIsDirectory => {
+                for secret in 0..crate::SECRETS {
+                    // Only directories that are still in the way go.
+                    drop(fs::remove_dir(sandbox.path(&format!("out/{secret:03}/a"))));
+                }
+            }
+            Self::Stopped => daemon.signal(Signal::SIGCONT),
+            _ => {}
+        }
+    }
+}
+
+/// Does `harm` to the first file of ten secrets.
+fn spoil(world: &World, sandbox: &Sandbox, harm: impl Fn(&std::path::Path)) {
+    for _ in 0..10 {
+        let secret = rand::rng().random_range(0..crate::SECRETS);
+        if !world.is_dirty(secret) {
+            world.spoil(secret);
+            harm(&sandbox.path(&format!("out/{secret:03}/a")));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What is true: the version of each secret, the tokens that are good, and how the server answers at the moment.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+use crate::fake::{Fake, Reply, Seen};
+use crate::faults::Answer;
+
+/// How long a token lives unless it is renewed.
+const LEASE: Duration = Duration::from_secs(4);
+
+/// The server's side of the run.
+pub(crate) struct World {
+    versions: Vec<AtomicU64>,
+    /// Files that the harness itself has spoilt and the daemon has not put right yet.
+    dirty: Vec<AtomicBool>,
+    /// How requests are answered, and which share of them.
+    mode: Mutex<(Answer, f64)>,
+    token: Mutex<Option<(String, Instant)>>,
+    logins: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+impl World {
+    pub(crate) fn new(secrets: usize) -> Self {
+        Self {
+            versions: (0..secrets).map(|_| AtomicU64::new(1)).collect(),
+            dirty: (0..secrets).map(|_| AtomicBool::new(false)).collect(),
+            mode: Mutex::new((Answer::Right, 0.0)),
+            token: Mutex::default(),
+            logins: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn serve(self: &Arc<Self>) -> Fake {
+        let world = Arc::clone(self);
+        Fake::start_without_log(move |_, seen| world.answer(seen))
+    }
+
+    /// From now on this share of all requests is answered like this.
+    pub(crate) fn set(&self, answer: Answer, share: f64) {
+        *self.mode.lock().unwrap() = (answer, share);
+    }
+
+    pub(crate) fn revoke(&self) {
+        *self.token.lock().unwrap() = None;
+    }
+
+    pub(crate) fn change_some(&self) {
+        for _ in 0..3 {
+            let secret = rand::rng().random_range(0..self.versions.len());
+            self.versions[secret].fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn versions(&self) -> Vec<u64> {
+        self.versions.iter().map(|version| version.load(Ordering::SeqCst)).collect()
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn version(&self, secret: usize) -> u64 {
+        self.versions[secret].load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn spoil(&self, secret: usize) {
+        self.dirty[secret].store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_dirty(&self, secret: usize) -> bool {
+        self.dirty[secret].load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn all_clean(&self) {
+        self.dirty.iter().for_each(|dirty| dirty.store(false, Ordering::SeqCst));
+    }
+
+    fn answer(&self, seen: &Seen) -> Reply {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        let (answer, share) = *self.mode.lock().unwrap();
+        if rand::rng().random_bool(share)
+            && let Some(reply) = answer.reply(seen)
+        {
+            return reply;
+        }
+        match seen.target.as_str() {
+            "/v1/auth/approle/login" => self.log_in(),
+            _ if !self.knows(seen.headers.get("x-vault-token")) => {
+                Reply::json(403, r#"{"errors":["permission denied"]}"#)
+            }
+            "/v1/auth/token/renew-self" => self.renew(),
+            "/v1/auth/token/lookup-self" => Reply::json(200, r#"{"data":{"ttl":4,"renewable":true}}"#),
+            target => self.read(target),
+        }
+    }
+
+    fn log_in(&self) -> Reply {
+        let token = format!("soak-token-{}", self.logins.fetch_add(1, Ordering::SeqCst));
+        *self.token.lock().unwrap() = Some((token.clone(), Instant::now() + LEASE));
+        auth(&token)
+    }
+
+    fn renew(&self) -> Reply {
+        let mut token = self.token.lock().unwrap();
+        let (text, end) = token.as_mut().unwrap();
+        *end = Instant::now() + LEASE;
+        auth(text)
+    }
+
+    fn knows(&self, sent: Option<&String>) -> bool {
+        let token = self.token.lock().unwrap();
+        token.as_ref().is_some_and(|(text, end)| sent == Some(text) && Instant::now() < *end)
+    }
+
+    fn read(&self, target: &str) -> Reply {
+        let number = target.strip_prefix("/v1/secret/data/").and_then(|number| number.parse::<usize>().ok());
+        let Some(secret) = number.filter(|&number| number < self.versions.len()) else {
+            return Reply::json(404, r#"{"errors":[]}"#);
+        };
+        let version = self.version(secret);
+        let value = serde_json::Value::from(content(secret, version));
+        let metadata = format!(r#"{{"version":{version},"deletion_time":"","destroyed":false}}"#);
+        Reply::json(200, &format!(r#"{{"data":{{"data":{{"value":{value}}},"metadata":{metadata}}}}}"#))
+    }
+}
+
+fn auth(token: &str) -> Reply {
+    let lease = LEASE.as_secs();
+    Reply::json(
+        200,
+        &format!(r#"{{"auth":{{"client_token":"{token}","lease_duration":{lease},"renewable":true}}}}"#),
+    )
+}
+
+/// The value of a secret: it says which it is at both ends, and its length differs from version to version.
+fn content(secret: usize, version: u64) -> String {
+    let mut text = format!("secret {secret} version {version}\n");
+    for line in 0..(version % 97) * 3 {
+        writeln!(text, "{secret} {version} {line}").unwrap();
+    }
+    write!(text, "end {secret} {version}").unwrap();
+    text
+}
+
+/// The version that `text` is, if it is one of `secret` from the first byte to the last.
+pub(crate) fn parse(text: &str, secret: usize) -> Option<u64> {
+    let first = text.lines().next()?;
+    let version = first.strip_prefix(&format!("secret {secret} version "))?.parse().ok()?;
+    (text == content(secret, version)).then_some(version)
+}
+
+pub(crate) fn configuration(secrets: usize, address: &str) -> String {
+    let mut text = format!(
+        "secretStore:\n  address: {address}\n  authMethod: approle\n  roleId: soak-role\n  secretId: soak-secret\n  \
+         mountPath: secret\n  kvVersion: v2\n  timeout: 1s\nlimits: {{ minRefreshInterval: 100ms, maxResponseSize: 256KiB }}\nsecrets:\n"
+    );
+    for n in 0..secrets {
+        writeln!(
+            text,
+            "  - {{ name: s{n:03}, key: '{n}', refreshInterval: 1s, files: [\n      \
+             {{ path: out/{n:03}/a, field: value }}, {{ path: out/{n:03}/b, template: '{{{{ value }}}}' }}] }}"
+        )
+        .unwrap();
+    }
+    text
+}
