@@ -3,12 +3,14 @@
 //! The program's states are types: a `Config` describes, [`Bound`] has everything open that can fail to open, and
 //! only [`Bound::run`] makes anything happen.
 
+mod audit;
 mod build;
 mod daemon;
 mod once;
 mod reporter;
 mod survey;
 
+pub use audit::open_audit;
 pub use build::World;
 pub use daemon::{Bound, OpenError};
 pub use once::once;

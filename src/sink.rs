@@ -26,6 +26,28 @@ pub struct Sink {
     left: HashMap<TargetPath, Left>,
     /// Whether the last publishing came to its end.
     complete: bool,
+    /// What was done to files since somebody last asked.
+    touched: Vec<Touched>,
+}
+
+/// A file that was written, put right or removed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Touched {
+    /// The file.
+    pub path: TargetPath,
+    /// What was done.
+    pub touch: Touch,
+}
+
+/// What was done to a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Touch {
+    /// It has new content.
+    Changed,
+    /// What had drifted was put right.
+    Repaired,
+    /// It is gone.
+    Removed,
 }
 
 /// One published file as it was left.
@@ -57,6 +79,7 @@ impl Sink {
             max_file_size: job.max_file_size,
             left: HashMap::new(),
             complete: false,
+            touched: Vec::new(),
         }
     }
 
@@ -81,12 +104,16 @@ impl Sink {
         for file in &rendered.files {
             stage.add(placement(file), &file.content)?;
         }
+        let mut removals = Vec::new();
         for target in &gone {
-            stage.remove(target)?;
+            if stage.remove(target)? {
+                removals.push(target);
+            }
         }
         let mut done = Vec::with_capacity(rendered.files.len());
         let outcome = stage.publish(&mut done);
         let written = self.remember(&rendered.files, &done);
+        self.touched.extend(removals.into_iter().take(written.removed).map(Touched::removed));
         outcome?;
         self.left.retain(|target, _| !gone.contains(target));
         self.complete = true;
@@ -102,13 +129,23 @@ impl Sink {
         self.complete = false;
         let targets: BTreeSet<TargetPath> = self.left.keys().chain(&self.configured).cloned().collect();
         let mut stage = Stage::new();
+        let mut removals = Vec::new();
         for target in &targets {
-            stage.remove(target)?;
+            if stage.remove(target)? {
+                removals.push(target);
+            }
         }
         let mut done = Vec::new();
-        stage.publish(&mut done)?;
+        let outcome = stage.publish(&mut done);
+        self.touched.extend(removals.into_iter().take(done.len()).map(Touched::removed));
+        outcome?;
         self.left.clear();
         Ok(done.len())
+    }
+
+    /// What was done to files since this was last asked, be it by a publishing that failed in the middle.
+    pub fn take_touched(&mut self) -> Vec<Touched> {
+        std::mem::take(&mut self.touched)
     }
 
     /// What [`Sink::publish`] would do to each file, without doing it.
@@ -135,19 +172,30 @@ impl Sink {
             // EXPOSE: only its keyed fingerprint is kept.
             let fingerprint = self.key.of(file.content.expose());
             let before = self.left.get(&file.target).map(|left| left.fingerprint);
-            match published.change {
+            let touch = match published.change {
                 // The same value as last time was not in its file any more: somebody else changed or removed it.
-                Change::Created | Change::Replaced if before == Some(fingerprint) => written.repaired += 1,
-                Change::Created | Change::Replaced => written.changed += 1,
-                Change::Repaired(_) => written.repaired += 1,
-                Change::Unchanged => written.unchanged += 1,
-                Change::Removed => {}
+                Change::Created | Change::Replaced if before == Some(fingerprint) => Some(Touch::Repaired),
+                Change::Created | Change::Replaced => Some(Touch::Changed),
+                Change::Repaired(_) => Some(Touch::Repaired),
+                Change::Unchanged | Change::Removed => None,
+            };
+            match touch {
+                Some(Touch::Repaired) => written.repaired += 1,
+                Some(_) => written.changed += 1,
+                None => written.unchanged += 1,
             }
+            self.touched.extend(touch.map(|touch| Touched { path: file.target.clone(), touch }));
             if let Some(stamp) = published.stamp {
                 self.left.insert(file.target.clone(), Left { fingerprint, stamp });
             }
         }
         written
+    }
+}
+
+impl Touched {
+    fn removed(path: &TargetPath) -> Self {
+        Self { path: path.clone(), touch: Touch::Removed }
     }
 }
 

@@ -59,6 +59,26 @@ pub struct Fetched {
     pub fields: Arc<Fields>,
     /// Equal revisions mean equal fields.
     pub revision: Revision,
+    /// The server's own name of its answer, where it gives one: its audit log has the same.
+    pub request_id: Option<RequestId>,
+}
+
+/// What a server calls one of its answers: short, and nothing that could be mistaken for something else.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// A UUID or the like; anything longer or of other characters is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let is_one = (1..=64).contains(&text.len()) && text.bytes().all(is_plain);
+        is_one.then(|| Self(Arc::from(text)))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What tells one state of a secret from another.
@@ -77,6 +97,20 @@ impl Revision {
         match self {
             Self::Version(number, _) => Some(number),
             Self::Content(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_short_and_plain() {
+        let id = "3a6e4ba1-6f1c-7b5e-2d5b-0e3f0f9a2c11";
+        assert_eq!(RequestId::parse(id).map(|id| id.as_str().to_owned()).as_deref(), Some(id));
+        for text in ["", "a b", "a\nb", "\"", "ü", &"a".repeat(65)] {
+            assert_eq!(RequestId::parse(text), None, "{text:?}");
         }
     }
 }

@@ -6,6 +6,7 @@ mod supervisor;
 mod task;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 pub use policy::PolicySettings;
 pub use supervisor::{Supervisor, Surroundings, board, interrupted, once};

@@ -50,6 +50,11 @@ fn only_cli_prints() {
 }
 
 #[test]
+fn only_events_log() {
+    house(rules::logging);
+}
+
+#[test]
 fn every_exposure_of_a_secret_has_a_reason() {
     house(rules::exposing);
 }
@@ -138,8 +143,20 @@ fn the_printing_rule_fires_outside_cli() {
     }
     assert_eq!(fires(rules::printing, "telemetry/log.rs", "std::io::stderr"), 0);
     assert_eq!(fires(rules::printing, "telemetry/log.rs", "std::io::stdout"), 1);
+    assert_eq!(fires(rules::printing, "telemetry/audit/output.rs", "std::io::stdout"), 0);
+    assert_eq!(fires(rules::printing, "telemetry/audit/output.rs", "std::io::stderr"), 1);
     assert_eq!(
         fires(rules::printing, "sync.rs", "command.stdout(x); format!(\"println!\"); print != old"),
+        0
+    );
+}
+
+#[test]
+fn the_logging_rule_fires_outside_of_events() {
+    assert_eq!(fires(rules::logging, "sync/task.rs", "tracing::info!(x); warn!(y);"), 2);
+    assert_eq!(fires(rules::logging, "telemetry/event/secret.rs", "tracing::info!(x);"), 0);
+    assert_eq!(
+        fires(rules::logging, "sync/task.rs", "error != debug; tracing::info_span!(x); event::swept(1);"),
         0
     );
 }

@@ -17,6 +17,8 @@ mod daemon;
 
 #[path = "end_to_end/atomicity.rs"]
 mod atomicity;
+#[path = "end_to_end/audit.rs"]
+mod audit;
 #[path = "end_to_end/commands.rs"]
 mod commands;
 #[path = "end_to_end/dotenv.rs"]

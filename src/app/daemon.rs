@@ -41,6 +41,12 @@ pub struct OpenError {
     pub remedy: &'static str,
 }
 
+impl OpenError {
+    pub(super) fn new(what: String, cause: io::Error, remedy: &'static str) -> Self {
+        Self { what, cause, remedy }
+    }
+}
+
 impl Bound {
     /// Opens the status file.
     ///
@@ -100,7 +106,7 @@ impl Bound {
 }
 
 /// The secret whose file, or whose directory's entry, `path` is: the two would replace each other for ever.
-fn writer_of<'w>(path: &Path, world: &'w World) -> Option<&'w SecretName> {
+pub(super) fn writer_of<'w>(path: &Path, world: &'w World) -> Option<&'w SecretName> {
     let writes = |secret: &SecretSpec| {
         let is_file = secret.files.iter().any(|file| file.target.as_path() == path);
         is_file || secret.directory.iter().any(|output| path.parent() == Some(output.path.as_path()))

@@ -40,6 +40,9 @@ pub(super) struct Common {
     /// Where the daemon shows its state to `isready`
     #[arg(long, global = true, value_name = "FILE")]
     status_file: Option<String>,
+    /// One JSON line per fetch, write, delete, login and reload: stdout or a file
+    #[arg(long, global = true, value_name = "FILE")]
+    audit_log: Option<String>,
     /// Ceiling of the first delay after a failure
     #[arg(long, global = true, value_name = "DURATION")]
     initial_backoff: Option<String>,
@@ -129,6 +132,7 @@ impl Common {
             log_level,
             log_format,
             status_file,
+            audit_log,
             initial_backoff,
             max_backoff,
             backoff_multiplier,
@@ -146,6 +150,7 @@ impl Common {
             log_level: log_level.clone(),
             log_format: log_format.clone(),
             status_file: status_file.clone(),
+            audit_log: audit_log.clone(),
             initial_backoff: initial_backoff.clone(),
             max_backoff: max_backoff.clone(),
             backoff_multiplier: backoff_multiplier.clone(),

@@ -7,9 +7,11 @@ use super::args::{Common, RunArgs};
 use super::output;
 use super::setup::{Setup, log_warnings, runtime};
 use crate::app::{self, Bound, World};
+use crate::clock::Clock;
 use crate::fault::{ExitStatus, Fault};
 use crate::lifecycle::{self, Signals};
 use crate::name::SecretName;
+use crate::telemetry::audit::Open;
 use crate::telemetry::event::{self, Started};
 
 /// Keeps files in sync until a signal, or syncs once.
@@ -37,6 +39,8 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitSta
     let (path, loaded) = setup.loaded(common)?;
     log_warnings(&loaded.warnings);
     let world = setup.world(loaded.config)?;
+    // Dropped last: it waits for its lines.
+    let _audit = audit(&world, &setup)?;
     let status = runtime.block_on(async {
         if args.once {
             once(world, signals, args.timeout).await
@@ -63,6 +67,13 @@ async fn daemon(world: World, signals: Signals, setup: &Setup, path: &Path) -> E
     Started { config_file: &config_file, secrets, status_file: &status_file }.emit();
     bound.run().await;
     ExitStatus::Success
+}
+
+fn audit(world: &World, setup: &Setup) -> Result<Option<Open>, ExitStatus> {
+    app::open_audit(world, &setup.settings, Clock::system()).map_err(|error| {
+        output::error(&error.to_string(), error.remedy);
+        ExitStatus::Resource
+    })
 }
 
 async fn once(world: World, signals: Signals, timeout: Option<Duration>) -> ExitStatus {

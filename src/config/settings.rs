@@ -12,6 +12,7 @@ use super::diagnostic::{Code, Diagnostic, Place, Report};
 use super::duration;
 use super::env::{Env, parse_bool};
 use crate::backoff::BackoffSettings;
+use crate::telemetry::audit::Destination;
 
 pub use place::config_path;
 
@@ -30,6 +31,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `STATUS_FILE`.
     pub status_file: PathBuf,
+    /// `AUDIT_LOG`: where audit lines go; `None` is nowhere.
+    pub audit_log: Option<Destination>,
     /// `INITIAL_BACKOFF`, `MAX_BACKOFF`, `BACKOFF_MULTIPLIER`.
     pub backoff: BackoffSettings,
     /// `REFRESH_JITTER`: a wait is the interval times something between 1 minus this and 1; 0 up to below 1.
@@ -96,6 +99,8 @@ pub struct Overrides {
     pub log_format: Option<String>,
     /// `--status-file`.
     pub status_file: Option<String>,
+    /// `--audit-log`.
+    pub audit_log: Option<String>,
     /// `--initial-backoff`.
     pub initial_backoff: Option<String>,
     /// `--max-backoff`.
@@ -129,7 +134,7 @@ impl Settings {
     /// Every value that is refused, each named by its variable or flag and never shown.
     pub fn from_env(overrides: &Overrides, env: &Env, working_directory: &Path) -> Result<Self, Report> {
         let mut source = Source { env, report: Report::new("settings") };
-        let Overrides { log_level, log_format, status_file, .. } = overrides;
+        let Overrides { log_level, log_format, status_file, audit_log, .. } = overrides;
         let Overrides { refresh_jitter, shutdown_timeout, watch_config, .. } = overrides;
         let settings = Self {
             log_level: source.value("LOG_LEVEL", log_level.as_ref(), LEVELS, level).unwrap_or(LogLevel::Info),
@@ -137,6 +142,12 @@ impl Settings {
                 .value("LOG_FORMAT", log_format.as_ref(), FORMATS, format)
                 .unwrap_or(LogFormat::Auto),
             status_file: source.status_file(status_file.as_ref(), working_directory),
+            audit_log: source.value(
+                "AUDIT_LOG",
+                audit_log.as_ref(),
+                "stdout or the path of a file",
+                |text| destination(text, working_directory),
+            ),
             backoff: source.backoff(overrides),
             refresh_jitter: source
                 .value("REFRESH_JITTER", refresh_jitter.as_ref(), "a number from 0 up to below 1", jitter)
@@ -285,6 +296,14 @@ fn format(text: &str) -> Option<LogFormat> {
     }
 }
 
+fn destination(text: &str, working_directory: &Path) -> Option<Destination> {
+    match text {
+        "stdout" => Some(Destination::Stdout),
+        _ if text.is_empty() || text.ends_with('/') || text.contains('\0') => None,
+        path => Some(Destination::File(working_directory.join(path))),
+    }
+}
+
 /// An address; with brackets too, as people write IPv6.
 fn ip(text: &str) -> Option<IpAddr> {
     if text == "localhost" {
@@ -357,6 +376,19 @@ mod tests {
         let (interval, timeout) = (Duration::from_secs(120), Duration::from_secs(10));
         assert_eq!(settings.breaker, BreakerSettings { max_requests: 5, interval, timeout });
         assert_eq!((settings.watch_config, settings.listen), (true, "[::1]:0".parse().ok()));
+    }
+
+    #[test]
+    fn the_audit_stream_goes_nowhere_to_stdout_or_to_a_file() {
+        assert_eq!(settings(&[]).unwrap().audit_log, None);
+        for (text, destination) in [
+            ("stdout", Destination::Stdout),
+            ("./stdout", Destination::File("/work/stdout".into())),
+            ("/var/log/audit", Destination::File("/var/log/audit".into())),
+        ] {
+            assert_eq!(settings(&[("AUDIT_LOG", text)]).unwrap().audit_log, Some(destination));
+        }
+        assert!(settings(&[("AUDIT_LOG", "logs/")]).is_err());
     }
 
     #[test]

@@ -87,25 +87,25 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Stages a removal. Nothing is done where there is no regular file.
+    /// Stages a removal; says whether there is something to remove. Nothing is done where there is no regular file.
     ///
     /// # Errors
     /// The directory cannot be opened or read.
-    pub fn remove(&mut self, target: &'a TargetPath) -> Result<(), Fault> {
+    pub fn remove(&mut self, target: &'a TargetPath) -> Result<bool, Fault> {
         let opened = self.directories.get(target.directory()).map(Rc::clone);
         let directory = match opened {
             Some(directory) => directory,
             None => match Directory::open(target.directory())? {
                 Some(directory) => self.remember(target, directory),
-                None => return Ok(()),
+                None => return Ok(false),
             },
         };
         match is_regular(&directory, target.file_name()) {
             Ok(true) => {
                 self.files.push(Staged { target, change: Change::Removed, work: Work::Remove(directory) });
-                Ok(())
+                Ok(true)
             }
-            Ok(false) => Ok(()),
+            Ok(false) => Ok(false),
             Err(error) => Err(failed("look at the file", target.as_path(), error)),
         }
     }

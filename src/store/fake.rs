@@ -38,7 +38,7 @@ impl FakeStore {
         let mut state = self.state();
         state.answered += 1;
         let revision = Revision::Version(state.answered, self.fingerprints.of(&state.answered.to_le_bytes()));
-        let fetched = Fetched { fields: Arc::new(fields), revision };
+        let fetched = Fetched { fields: Arc::new(fields), revision, request_id: None };
         state.answers.insert(key.to_owned(), Ok(fetched));
     }
 

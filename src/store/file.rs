@@ -66,7 +66,7 @@ impl Inner {
     fn read(&self, key: &str) -> Result<Fetched, Fault> {
         let fields = self.fields(key)?;
         let revision = Revision::Content(self.fingerprints.of_fields(&fields));
-        Ok(Fetched { fields, revision })
+        Ok(Fetched { fields, revision, request_id: None })
     }
 
     fn fields(&self, key: &str) -> Result<Arc<Fields>, Fault> {

@@ -26,6 +26,7 @@ use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
 use crate::net;
 use crate::secret::FingerprintKey;
+use crate::telemetry::event;
 use kv::Kv;
 use login::Token;
 use mounts::Mounts;
@@ -70,6 +71,7 @@ impl VaultStore {
             max_connections: limits.max_concurrent_requests,
         })?;
         let identity = |credentials: CredentialsName, label: String, auth: &AuthSpec| {
+            event::credentials_configured(name.as_str(), credentials.as_str());
             let circuit = Circuit::new(name.clone(), credentials.clone(), breaker);
             Identity {
                 session: Session::new(credentials, label, auth.clone(), namespace.clone(), key.clone()),

@@ -13,6 +13,7 @@ use crate::plan::{Job, render};
 use crate::secret::FingerprintKey;
 use crate::sink::{Sink, Written};
 use crate::store::{Fetched, Revision, Store};
+use crate::sync::witness::{self, Origin};
 
 /// How long a secret may keep its desk: a template ends within 5 s. Then the next one gets it, so that a file system
 /// that hangs holds up the secrets that write to it and no others.
@@ -69,7 +70,9 @@ impl Pass {
     /// # Cancel safety
     /// Dropping the future abandons the request; no file has been touched.
     pub(super) async fn fetch(&self) -> Result<Fetched, Fault> {
-        self.store.fetch(&self.job.secret.source).await
+        let fetched = self.store.fetch(&self.job.secret.source).await;
+        witness::fetched(&self.job.secret, &fetched);
+        fetched
     }
 
     /// Returns when the store has reason to believe that what `fault` came from is put right; never without a fault.
@@ -90,7 +93,8 @@ impl Pass {
     }
 
     async fn publish(&mut self, fetched: Fetched) -> Result<Outcome, Fault> {
-        let Fetched { fields, revision } = fetched;
+        let origin = Origin::of(&fetched);
+        let Fetched { fields, revision, request_id: _ } = fetched;
         let (job, known) = (self.job.clone(), self.published == Some(revision));
         let work = move |sink: &mut Sink| {
             if known && sink.intact() {
@@ -100,7 +104,7 @@ impl Pass {
         };
         // Until the work is done nobody knows what is on disk.
         self.published = None;
-        let written = self.at_a_desk(work).await?;
+        let written = self.at_a_desk(work, &origin).await?;
         (self.published, self.serves) = (Some(revision), true);
         Ok(Outcome { version: revision.version(), written })
     }
@@ -108,7 +112,7 @@ impl Pass {
     async fn delete(&mut self, mut fault: Fault) -> Result<Outcome, Fault> {
         (self.published, self.serves) = (None, false);
         let work = |sink: &mut Sink| Ok(Written { removed: sink.remove()?, ..Written::default() });
-        let removed = self.at_a_desk(work).await?.removed;
+        let removed = self.at_a_desk(work, &Origin::default()).await?.removed;
         if removed > 0 {
             fault.message = format!("{}; {removed} files removed (deletionPolicy: delete)", fault.message);
         }
@@ -120,8 +124,22 @@ impl Pass {
         gone && self.job.secret.deletion_policy == DeletionPolicy::Delete
     }
 
+    /// Does `work` and tells the audit stream what became of it, and of work before it that had been late.
+    async fn at_a_desk<W>(&mut self, work: W, origin: &Origin) -> Result<Written, Fault>
+    where
+        W: FnOnce(&mut Sink) -> Result<Written, Fault> + Send + 'static,
+    {
+        let written = self.on_a_thread(work).await;
+        let files = match &mut self.sink {
+            Held::Here(sink) => sink.take_touched(),
+            Held::Away(_) => Vec::new(),
+        };
+        witness::touched(&self.job.secret, origin, &files, written.as_ref().err().map(|fault| fault.kind));
+        written
+    }
+
     /// Runs `work` with the sink on a thread that may block.
-    async fn at_a_desk<W>(&mut self, work: W) -> Result<Written, Fault>
+    async fn on_a_thread<W>(&mut self, work: W) -> Result<Written, Fault>
     where
         W: FnOnce(&mut Sink) -> Result<Written, Fault> + Send + 'static,
     {

@@ -2,6 +2,7 @@
 //! cannot tell different stories. What an operator got is INFO, what is degraded while the last value is served is
 //! WARN, what somebody must act on is ERROR, an unchanged refresh is DEBUG.
 
+mod audit;
 mod configuration;
 mod daemon;
 mod login;
@@ -10,12 +11,15 @@ mod store;
 
 use std::time::Duration;
 
+pub use audit::{
+    Fetched, FileChange, FileTouched, NotWritten, Subject, audit_failed, audit_lines_lost, is_audited,
+};
 pub use configuration::{ConfigurationWarning, ReloadFailed, Reloaded, configuration_loaded};
 pub use daemon::{
     Started, abandoned, few_files, memory_not_private, panicked, readiness_changed, refresh_requested,
     status_file_failed, stopped, stopping, sweep_failed, swept,
 };
-pub use login::{LoggedIn, LoginFailed};
+pub use login::{LoggedIn, LoginFailed, credentials_configured};
 pub use secret::{Failed, Synced};
 pub use store::{BreakerMoved, BreakerState, Requested};
 

@@ -1,23 +1,33 @@
 //! The metrics of this process. Counters and histograms are fed by events and by nothing else; what is true of each
 //! secret at this moment is set right before a scrape, from the same facts that `/status` shows.
+//!
+//! No label takes what a server or a file says: names come from the configuration, everything else from a fixed set.
+
+mod make;
+mod secrets;
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
 use crate::fault::Kind;
+use make::Maker;
+use secrets::OfSecrets;
 
-/// What every name begins with; the `process_*` set apart.
-const PREFIX: &str = "secrets_sync";
+pub use make::Described;
+pub use secrets::SecretFacts;
 
-/// From a request on loopback to the patience of a pass, in seconds.
-const BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0];
+/// How something ends.
+const END: [&str; 2] = ["success", "error"];
+
+/// The statuses that a store may answer with; any other is counted as `other`.
+const STATUSES: [&str; 22] = [
+    "200", "204", "301", "302", "307", "308", "400", "401", "403", "404", "405", "408", "412", "413", "429",
+    "472", "473", "500", "501", "502", "503", "504",
+];
 
 /// The metrics. There is one set for each process, as there is one log: an event needs no handle to either.
 pub fn metrics() -> &'static Metrics {
@@ -28,11 +38,12 @@ pub fn metrics() -> &'static Metrics {
 /// Every metric there is.
 pub struct Metrics {
     registry: Registry,
-    /// Held while the gauges of a scrape are set and read.
-    scrape: Mutex<()>,
+    catalogue: Vec<Described>,
     secrets: IntGauge,
     secrets_ready: IntGauge,
-    of_secrets: OfSecrets,
+    ready: IntGauge,
+    /// Held through a scrape, so that each is of one piece.
+    of_secrets: Mutex<OfSecrets>,
     sync_duration: Histogram,
     circuit_breaker_state: IntGaugeVec,
     store_requests_total: IntCounterVec,
@@ -40,53 +51,25 @@ pub struct Metrics {
     logins_total: IntCounterVec,
     token_expiry: GaugeVec,
     config_reloads_total: IntCounterVec,
+    config_last_reload_successful: IntGauge,
     config_last_reload_success: Gauge,
-}
-
-/// The metrics with a `secret_name`.
-struct OfSecrets {
-    secret_info: IntGaugeVec,
-    secret_version: GaugeVec,
-    last_success: GaugeVec,
-    next_sync: GaugeVec,
-    fetch_total: IntCounterVec,
-    fetch_errors_total: IntCounterVec,
-    files_written_total: IntCounterVec,
-    drift_repaired_total: IntCounterVec,
-}
-
-/// What is true of one secret when the metrics are scraped.
-#[derive(Clone, Copy, Debug)]
-pub struct SecretFacts<'a> {
-    /// `secrets[].name`.
-    pub name: &'a str,
-    /// Its store.
-    pub store: &'a str,
-    /// Mount and key.
-    pub path: &'a str,
-    /// Its files are as the store had them, and not older than they may be.
-    pub ready: bool,
-    /// The store's version number of what is on disk.
-    pub version: Option<u64>,
-    /// When its files last were as the store has them.
-    pub last_success: Option<SystemTime>,
-    /// When it is read next.
-    pub next_sync: Option<SystemTime>,
+    panics_total: IntCounter,
+    audit_lines_lost_total: IntCounter,
 }
 
 impl Metrics {
     fn new() -> Self {
-        let make = Maker(Registry::new());
+        let mut make = Maker::default();
         make.process();
         let build_info = make.gauges("build_info", "The running version; always 1.", &["version"]);
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        Self {
-            scrape: Mutex::default(),
+        let metrics = Self {
             secrets: make.gauge("secrets", "Secrets in the configuration."),
             secrets_ready: make
                 .gauge("secrets_ready", "Secrets that have synced since start and are not stale."),
+            ready: make.gauge("ready", "1 while /ready says yes."),
             sync_duration: make.histogram("sync_duration_seconds", "Time of a pass, from request to rename."),
-            of_secrets: OfSecrets::new(&make),
+            of_secrets: Mutex::default(),
             circuit_breaker_state: make.gauges(
                 "circuit_breaker_state",
                 "0 closed, 1 half-open, 2 open.",
@@ -116,51 +99,48 @@ impl Metrics {
                 "Reloads of the configuration by their end: success or error.",
                 &["status"],
             ),
+            config_last_reload_successful: make.gauge(
+                "config_last_reload_successful",
+                "0 after a reload that failed, until one succeeds; else 1.",
+            ),
             config_last_reload_success: make.float(
                 "config_last_reload_success_timestamp_seconds",
                 "When the running configuration was loaded.",
             ),
-            registry: make.0,
+            panics_total: make.counter("panics_total", "Defects: panics, each of them caught."),
+            audit_lines_lost_total: make
+                .counter("audit_lines_lost_total", "Lines of the audit stream that could not be written."),
+            registry: make.registry,
+            catalogue: make.catalogue.into_iter().chain(secrets::catalogue()).collect(),
+        };
+        metrics.config_last_reload_successful.set(1);
+        for end in END {
+            metrics.config_reloads_total.with_label_values(&[end]);
         }
+        metrics
+    }
+
+    /// Every metric there can be, whether it has a series by now or not.
+    pub fn catalogue(&self) -> &[Described] {
+        &self.catalogue
     }
 
     /// Everything in Prometheus' text format. `facts` are those of all secrets there are.
     pub fn text<'a>(&self, facts: impl IntoIterator<Item = SecretFacts<'a>>) -> String {
-        let _alone = self.scrape();
-        for gauges in
-            [&self.of_secrets.secret_version, &self.of_secrets.last_success, &self.of_secrets.next_sync]
-        {
-            gauges.reset();
-        }
-        self.of_secrets.secret_info.reset();
-        let (mut count, mut ready) = (0, 0);
-        for SecretFacts { name, store, path, ready: is_ready, version, last_success, next_sync } in facts {
-            count += 1;
-            ready += i64::from(is_ready);
-            self.of_secrets.secret_info.with_label_values(&[name, store, path]).set(1);
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; versions are small")]
-            if let Some(version) = version {
-                self.of_secrets.secret_version.with_label_values(&[name]).set(version as f64);
-            }
-            set_time(&self.of_secrets.last_success, &[name], last_success);
-            set_time(&self.of_secrets.next_sync, &[name], next_sync);
-        }
-        self.secrets.set(count);
-        self.secrets_ready.set(ready);
+        let facts: Vec<_> = facts.into_iter().collect();
+        let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        let mut of_secrets = self.of_secrets();
+        self.secrets.set(count(facts.len()));
+        self.secrets_ready.set(count(facts.iter().filter(|facts| facts.ready).count()));
         // Writing to a `String` fails for no metric that can be registered.
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        let mut text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default();
+        text.push_str(&of_secrets.text(&facts));
+        text
     }
 
     /// Drops the series of a secret that is not in the configuration any more.
     pub fn forget_secret(&self, secret: &str) {
-        for status in ["success", "error"] {
-            drop(self.of_secrets.fetch_total.remove_label_values(&[secret, status]));
-        }
-        for kind in Kind::ALL {
-            drop(self.of_secrets.fetch_errors_total.remove_label_values(&[secret, kind.as_str()]));
-        }
-        drop(self.of_secrets.files_written_total.remove_label_values(&[secret]));
-        drop(self.of_secrets.drift_repaired_total.remove_label_values(&[secret]));
+        self.of_secrets().forget(secret);
     }
 
     /// Drops the series of a credential set that is not in the configuration any more.
@@ -168,23 +148,35 @@ impl Metrics {
         let both = [store, credentials];
         drop(self.circuit_breaker_state.remove_label_values(&both));
         drop(self.token_expiry.remove_label_values(&both));
+        for end in END {
+            drop(self.logins_total.remove_label_values(&[store, credentials, end]));
+        }
+    }
+
+    /// A credential set is there: its series begin, so that the first failed login is an increase.
+    pub(super) fn credentials(&self, store: &str, credentials: &str) {
+        self.breaker(store, credentials, 0);
+        for end in END {
+            self.logins_total.with_label_values(&[store, credentials, end]);
+        }
+    }
+
+    pub(super) fn ready(&self, ready: bool) {
+        self.ready.set(i64::from(ready));
     }
 
     pub(super) fn synced(&self, secret: &str, changed: usize, repaired: usize, duration: Duration) {
-        self.of_secrets.fetch_total.with_label_values(&[secret, "success"]).inc();
-        self.of_secrets.files_written_total.with_label_values(&[secret]).inc_by(changed as u64);
-        self.of_secrets.drift_repaired_total.with_label_values(&[secret]).inc_by(repaired as u64);
+        self.of_secrets().synced(secret, changed, repaired);
         self.sync_duration.observe(duration.as_secs_f64());
     }
 
     pub(super) fn failed(&self, secret: &str, kind: Kind, duration: Duration) {
-        self.of_secrets.fetch_total.with_label_values(&[secret, "error"]).inc();
-        self.of_secrets.fetch_errors_total.with_label_values(&[secret, kind.as_str()]).inc();
+        self.of_secrets().failed(secret, kind);
         self.sync_duration.observe(duration.as_secs_f64());
     }
 
     pub(super) fn request(&self, store: &str, code: &str, duration: Duration) {
-        self.store_requests_total.with_label_values(&[store, code]).inc();
+        self.store_requests_total.with_label_values(&[store, bounded(code)]).inc();
         self.store_request_duration.observe(duration.as_secs_f64());
     }
 
@@ -206,106 +198,30 @@ impl Metrics {
 
     pub(super) fn reloaded(&self, status: &str) {
         self.config_reloads_total.with_label_values(&[status]).inc();
+        self.config_last_reload_successful.set(i64::from(status == "success"));
     }
 
     pub(super) fn configuration_loaded(&self, at: SystemTime) {
         self.config_last_reload_success.set(seconds(at));
     }
 
-    fn scrape(&self) -> MutexGuard<'_, ()> {
-        self.scrape.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn panicked(&self) {
+        self.panics_total.inc();
+    }
+
+    pub(super) fn audit_lines_lost(&self, lines: u64) {
+        self.audit_lines_lost_total.inc_by(lines);
+    }
+
+    fn of_secrets(&self) -> MutexGuard<'_, OfSecrets> {
+        self.of_secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl OfSecrets {
-    fn new(make: &Maker) -> Self {
-        Self {
-            secret_info: make.gauges(
-                "secret_info",
-                "What a secret reads; always 1.",
-                &["secret_name", "store", "vault_path"],
-            ),
-            secret_version: make.floats(
-                "secret_version",
-                "The store's version number of what is on disk.",
-                &["secret_name"],
-            ),
-            last_success: make.floats(
-                "last_success_timestamp_seconds",
-                "When a secret's files last were as the store has them.",
-                &["secret_name"],
-            ),
-            next_sync: make.floats(
-                "next_sync_timestamp_seconds",
-                "When a secret is read next.",
-                &["secret_name"],
-            ),
-            fetch_total: make.counters(
-                "fetch_total",
-                "Passes by their end: success or error.",
-                &["secret_name", "status"],
-            ),
-            fetch_errors_total: make.counters(
-                "fetch_errors_total",
-                "Failed passes by the kind of failure.",
-                &["secret_name", "kind"],
-            ),
-            files_written_total: make.counters(
-                "files_written_total",
-                "Files written with new content.",
-                &["secret_name"],
-            ),
-            drift_repaired_total: make.counters(
-                "drift_repaired_total",
-                "Files whose content, mode or owner had been changed by others and was put right.",
-                &["secret_name"],
-            ),
-        }
-    }
-}
-
-/// Makes metrics and registers them.
-struct Maker(Registry);
-
-#[expect(clippy::expect_used, reason = "names and labels are literals, and a test makes every one of them")]
-impl Maker {
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.add(IntGauge::with_opts(options(name, help)).expect("invariant: a valid name"))
-    }
-
-    fn float(&self, name: &str, help: &str) -> Gauge {
-        self.add(Gauge::with_opts(options(name, help)).expect("invariant: a valid name"))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(options(name, help), labels).expect("invariant: valid labels"))
-    }
-
-    fn floats(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        self.add(GaugeVec::new(options(name, help), labels).expect("invariant: valid labels"))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(options(name, help), labels).expect("invariant: valid labels"))
-    }
-
-    fn histogram(&self, name: &str, help: &str) -> Histogram {
-        let options = HistogramOpts::from(options(name, help)).buckets(BUCKETS.to_vec());
-        self.add(Histogram::with_opts(options).expect("invariant: sorted buckets"))
-    }
-
-    fn process(&self) {
-        self.0.register(Box::new(ProcessCollector::for_self())).expect("invariant: each name once");
-    }
-
-    fn add<M: Collector + Clone + 'static>(&self, metric: M) -> M {
-        self.0.register(Box::new(metric.clone())).expect("invariant: each name once");
-        metric
-    }
-}
-
-fn options(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace(PREFIX)
+/// A status or a kind as it is; anything else is one and the same: a server must not be able to make series.
+fn bounded(code: &str) -> &str {
+    let known = STATUSES.contains(&code) || Kind::ALL.iter().any(|kind| kind.as_str() == code);
+    if known { code } else { "other" }
 }
 
 fn set_time(gauges: &GaugeVec, labels: &[&str], time: Option<SystemTime>) {
@@ -349,5 +265,43 @@ mod tests {
         assert!(metrics.text([]).contains("gone"));
         metrics.forget_secret("gone");
         assert!(!metrics.text([]).contains("gone"));
+    }
+
+    #[test]
+    fn an_odd_status_makes_no_series_of_its_own() {
+        let metrics = Metrics::new();
+        for status in 100..1000 {
+            metrics.request("default", &status.to_string(), Duration::ZERO);
+        }
+        for hostile in ["\"} 1\nevil 2", "", "599 ", "hunter2", "unreachable"] {
+            metrics.request("default", hostile, Duration::ZERO);
+        }
+        let text = metrics.text([]);
+        let series = text.lines().filter(|line| line.starts_with("secrets_sync_store_requests_total{"));
+        assert_eq!(series.count(), STATUSES.len() + 2, "the statuses, other, unreachable: {text}");
+        assert!(!text.contains("evil") && !text.contains("hunter2"), "{text}");
+        assert!(text.contains(r#"store_requests_total{code="other",store="default"} 882"#), "{text}");
+    }
+
+    #[test]
+    fn a_name_cannot_break_its_line() {
+        let metrics = Metrics::new();
+        let text = metrics.text([facts("a\"} 1\nevil 2\\")]);
+        assert!(text.contains(r#"secret_version{secret_name="a\"} 1\nevil 2\\"} 3"#), "{text}");
+    }
+
+    #[test]
+    fn a_first_failure_is_an_increase() {
+        let metrics = Metrics::new();
+        metrics.credentials("default", "team");
+        let text = metrics.text([facts("app")]);
+        for series in [
+            r#"fetch_total{secret_name="app",status="error"} 0"#,
+            r#"logins_total{credentials="team",status="error",store="default"} 0"#,
+            r#"circuit_breaker_state{credentials="team",store="default"} 0"#,
+            r#"config_reloads_total{status="error"} 0"#,
+        ] {
+            assert!(text.contains(series), "{series} is not in\n{text}");
+        }
     }
 }

@@ -48,8 +48,13 @@ const DOORS: [(&str, &[&str]); 18] = [
 ];
 
 /// Where besides `cli` a standard stream is opened, and why.
-const STREAMS: [(&str, &str); 1] =
-    [("telemetry/log", "the log's writer is stderr: stdout belongs to results")];
+const STREAMS: [(&str, &str, &str); 2] = [
+    ("telemetry/log", "stderr", "the log's writer is stderr: stdout belongs to results"),
+    ("telemetry/audit/output", "stdout", "AUDIT_LOG=stdout: `run` has no results of its own there"),
+];
+
+/// The macros that write a log line.
+const LOG_MACROS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "event"];
 
 /// A module imports from lower floors alone.
 pub(crate) fn floors(source: &Source) -> Vec<String> {
@@ -98,20 +103,32 @@ pub(crate) fn function_length(source: &Source) -> Vec<String> {
     long.map(complain).collect()
 }
 
-/// Only `cli` prints, and only the log writes to stderr.
+/// Only `cli` prints; the log writes to stderr, and the audit stream, where that is asked for, to stdout.
 pub(crate) fn printing(source: &Source) -> Vec<String> {
     if source.is_within("cli") {
         return Vec::new();
     }
     let macros = ["println", "eprintln", "print", "eprint"];
-    let may_open_stderr = STREAMS.iter().any(|(stem, _)| source.stem() == *stem);
+    let may_open = |stream| STREAMS.iter().any(|(stem, its, _)| source.stem() == *stem && *its == stream);
     let prints = |i: &usize| match source.text(*i) {
         word if macros.contains(&word) => source.text(i + 1) == "!" && source.text(i + 2) != "=",
-        "stderr" if may_open_stderr => false,
+        "stdout" | "stderr" if may_open(source.text(*i)) => false,
         "stdout" | "stderr" => source.text(i.wrapping_sub(1)) == "::" || is_imported_from_io(source, *i),
         _ => false,
     };
     complain(source, prints, "only cli prints: return what is to be shown")
+}
+
+/// A log line and its metric are written together, by an event.
+pub(crate) fn logging(source: &Source) -> Vec<String> {
+    if source.is_within("telemetry/event") {
+        return Vec::new();
+    }
+    let logs = |i: &usize| {
+        let calls = source.text(i + 1) == "!" && source.text(i + 2) != "=";
+        calls && LOG_MACROS.contains(&source.text(*i))
+    };
+    complain(source, logs, "only events log: add one to telemetry::event, and emit it")
 }
 
 /// Every look at a value has a reason in writing.

@@ -251,7 +251,9 @@ fn configuration(folder: &Path, port: u16, tls: &Pair, mutual: &Pair) -> String 
     let demand =
         format!("  tls_require_and_verify_client_cert = true\n  tls_client_ca_file = \"{}\"\n", ca.display());
     let unix = format!("listener \"unix\" {{\n  address = \"{}\"\n}}\n", socket.display());
-    [listener(port + 2, tls, ""), listener(port + 3, mutual, &demand), unix].concat()
+    // So that a test can ask for the server's own audit log, an independent witness of what it was asked.
+    let audit = "unsafe_allow_api_audit_creation = true\nallow_audit_log_prefixing = true\n".to_owned();
+    [audit, listener(port + 2, tls, ""), listener(port + 3, mutual, &demand), unix].concat()
 }
 
 /// Four ports in a row: HTTP, the dev server's cluster port, TLS, mutual TLS.

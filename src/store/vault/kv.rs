@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::secret::Source;
 use crate::fault::{Fault, Kind};
 use crate::secret::{FingerprintKey, SecretBytes};
-use crate::store::{Fetched, Revision};
+use crate::store::{Fetched, RequestId, Revision};
 
 /// The version of a KV mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +28,9 @@ pub(super) enum Kv {
 /// What every answer is wrapped in. Unknown members are ignored.
 #[derive(Deserialize)]
 struct Envelope<'a> {
+    /// Whatever it is: an odd one is no reason to refuse the answer.
+    #[serde(borrow)]
+    request_id: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     warnings: Option<Vec<String>>,
@@ -122,7 +125,8 @@ fn found(kv: Kv, answered: &Answered, clock: &Clock, key: &FingerprintKey) -> Re
     let fields = json::fields(data).map_err(|not| answer::bad(answered, not.cause()))?;
     let print = key.of_fields(&fields);
     let revision = version.map_or(Revision::Content(print), |version| Revision::Version(version, print));
-    Ok(Fetched { fields: Arc::new(fields), revision })
+    let request_id = envelope.request_id.and_then(request_id);
+    Ok(Fetched { fields: Arc::new(fields), revision, request_id })
 }
 
 /// What a 404 means. An answer that does not come from a KV mount is not an absent secret: a load balancer's 404 must
@@ -195,6 +199,10 @@ fn empty(answered: &Answered) -> Fault {
 fn not_v2(answered: &Answered) -> Fault {
     let message = format!("{}: the answer has no version: the mount seems to be KV v1", answered.place);
     Fault::new(Kind::WrongKvVersion, message, "set kvVersion: v1")
+}
+
+fn request_id(raw: &RawValue) -> Option<RequestId> {
+    RequestId::parse(raw.get().strip_prefix('"')?.strip_suffix('"')?)
 }
 
 fn versioned(data: &RawValue) -> Option<Versioned<'_>> {

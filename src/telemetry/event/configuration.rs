@@ -48,6 +48,7 @@ impl Reloaded {
     pub fn emit(&self) {
         let Self { added, removed, changed, unchanged } = *self;
         metrics().reloaded("success");
+        super::audit::reload("ok");
         tracing::info!(added, removed, changed, unchanged, "reloaded the configuration");
     }
 }
@@ -65,6 +66,7 @@ impl ReloadFailed<'_> {
     pub fn emit(&self) {
         let Self { error, hint } = *self;
         metrics().reloaded("error");
+        super::audit::reload("error");
         tracing::error!(error, hint, "reload failed, the old configuration goes on");
     }
 }

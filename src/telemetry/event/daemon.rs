@@ -1,6 +1,7 @@
 //! The daemon's own life: start, readiness, signals, stop, and what the system refuses it.
 
 use crate::fault::Fault;
+use crate::telemetry::metrics::metrics;
 
 /// The daemon runs.
 pub struct Started<'a> {
@@ -27,6 +28,7 @@ impl Started<'_> {
 
 /// Every required secret has synced, or that is over.
 pub fn readiness_changed(ready: bool) {
+    metrics().ready(ready);
     if ready {
         tracing::info!("ready");
     } else {
@@ -46,6 +48,7 @@ pub fn sweep_failed(fault: &Fault) {
 
 /// A defect. The payload of a panic may quote a value, so only its place is told.
 pub fn panicked(place: &str) {
+    metrics().panicked();
     tracing::error!(place, hint = "this is a defect of secrets-sync: please report it", "panicked");
 }
 
@@ -80,6 +83,7 @@ pub fn status_file_failed(path: &str, cause: &str) {
 
 /// A signal asked to stop.
 pub fn stopping() {
+    metrics().ready(false);
     tracing::info!("stopping");
 }
 

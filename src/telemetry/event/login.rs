@@ -6,6 +6,11 @@ use crate::clock::rfc3339;
 use crate::fault::Fault;
 use crate::telemetry::metrics::metrics;
 
+/// A credential set is there. Nothing is logged: its series begin at 0, so that a first failure is an increase.
+pub fn credentials_configured(store: &str, credentials: &str) {
+    metrics().credentials(store, credentials);
+}
+
 /// A credential set has a new token.
 pub struct LoggedIn<'a> {
     /// The store.
@@ -22,6 +27,7 @@ impl LoggedIn<'_> {
         let Self { store, credentials, expires } = *self;
         metrics().login(store, credentials, "success");
         metrics().token_expiry(store, credentials, expires);
+        super::audit::login(store, credentials, None);
         let expires = expires.map(rfc3339);
         tracing::info!(store, credentials, expires = expires.as_deref(), "logged in");
     }
@@ -43,6 +49,7 @@ impl LoginFailed<'_> {
         let Self { store, credentials, fault } = *self;
         metrics().login(store, credentials, "error");
         metrics().token_expiry(store, credentials, None);
+        super::audit::login(store, credentials, Some(fault.kind));
         let (kind, error, hint) = (fault.kind.as_str(), &*fault.message, &*fault.remedy);
         tracing::error!(store, credentials, kind, error, hint, "login failed");
     }

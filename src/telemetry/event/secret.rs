@@ -74,7 +74,7 @@ impl Failed<'_> {
     /// Writes the line and counts the pass.
     pub fn emit(&self) {
         let next_try = self.next_try.map(rfc3339);
-        let next_try = next_try.as_deref();
+        let (next_try, duration_ms) = (next_try.as_deref(), super::milliseconds(self.duration));
         let (secret, store, attempt) = (self.secret, self.store, self.attempt);
         metrics().failed(secret, self.fault.kind, self.duration);
         let (kind, error, hint) = (self.fault.kind.as_str(), &*self.fault.message, &*self.fault.remedy);
@@ -85,12 +85,13 @@ impl Failed<'_> {
                 kind,
                 error,
                 hint,
+                duration_ms,
                 attempt,
                 next_try,
                 "sync failed, keeping the last files"
             );
         } else {
-            tracing::error!(secret, store, kind, error, hint, attempt, next_try, "sync failed");
+            tracing::error!(secret, store, kind, error, hint, duration_ms, attempt, next_try, "sync failed");
         }
     }
 }

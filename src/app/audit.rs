@@ -1,0 +1,40 @@
+//! Opens the audit stream, unless it would end up in one of the program's own files.
+
+use std::io;
+use std::path::Path;
+
+use super::build::World;
+use super::daemon::{OpenError, writer_of};
+use crate::clock::Clock;
+use crate::config::settings::Settings;
+use crate::telemetry::audit::{self, Destination, Open};
+
+/// Opens the audit stream if the settings ask for one; it is written until what comes back is dropped.
+///
+/// # Errors
+/// It cannot be opened, or a secret or the status file has its path.
+pub fn open_audit(world: &World, settings: &Settings, clock: Clock) -> Result<Option<Open>, OpenError> {
+    let Some(destination) = &settings.audit_log else { return Ok(None) };
+    let opened = match destination {
+        Destination::File(path) => not_ours(path, world, settings),
+        Destination::Stdout => Ok(()),
+    };
+    let name = match destination {
+        Destination::File(path) => path.display().to_string(),
+        Destination::Stdout => "stdout".to_owned(),
+    };
+    opened.and_then(|()| audit::start(destination, clock)).map(Some).map_err(|cause| {
+        let remedy = "make its directory and let this process write to it, or set AUDIT_LOG to another path";
+        OpenError::new(format!("write the audit stream {name}"), cause, remedy)
+    })
+}
+
+fn not_ours(path: &Path, world: &World, settings: &Settings) -> io::Result<()> {
+    if path == settings.status_file {
+        return Err(io::Error::other("the status file is at that path"));
+    }
+    match writer_of(path, world) {
+        Some(secret) => Err(io::Error::other(format!("the secret {secret} writes to that path"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,71 @@
+//! Tells the audit stream what a pass read and what it did to files.
+
+use crate::config::secret::SecretSpec;
+use crate::fault::{Fault, Kind};
+use crate::name::CredentialsName;
+use crate::sink::{Touch, Touched};
+use crate::store::{Fetched, RequestId};
+use crate::telemetry::event::{self, FileChange, FileTouched, NotWritten, Subject};
+
+/// What files are written from.
+#[derive(Clone, Default)]
+pub(super) struct Origin {
+    version: Option<u64>,
+    request_id: Option<RequestId>,
+}
+
+impl Origin {
+    pub(super) fn of(fetched: &Fetched) -> Self {
+        Self { version: fetched.revision.version(), request_id: fetched.request_id.clone() }
+    }
+}
+
+/// A store has answered.
+pub(super) fn fetched(spec: &SecretSpec, outcome: &Result<Fetched, Fault>) {
+    with_subject(spec, |subject| {
+        let answer = outcome.as_ref().ok();
+        let version = answer.and_then(|fetched| fetched.revision.version());
+        let request_id = answer.and_then(|fetched| fetched.request_id.as_ref()).map(RequestId::as_str);
+        let failure = outcome.as_ref().err().map(|fault| fault.kind);
+        event::Fetched { subject, version, request_id, failure }.emit();
+    });
+}
+
+/// Files were touched, and perhaps something went wrong after that.
+pub(super) fn touched(spec: &SecretSpec, origin: &Origin, files: &[Touched], failure: Option<Kind>) {
+    if files.is_empty() && failure.is_none() {
+        return;
+    }
+    with_subject(spec, |subject| {
+        let (version, request_id) = (origin.version, origin.request_id.as_ref().map(RequestId::as_str));
+        for Touched { path, touch } in files {
+            let change = match touch {
+                Touch::Changed => FileChange::Changed,
+                Touch::Repaired => FileChange::Repaired,
+                Touch::Removed => FileChange::Removed,
+            };
+            let file = &*path.as_path().to_string_lossy();
+            FileTouched { subject, version, request_id, file, change }.emit();
+        }
+        if let Some(failure) = failure {
+            NotWritten { subject, version, request_id, failure }.emit();
+        }
+    });
+}
+
+/// Puts the subject together only where somebody listens.
+fn with_subject(spec: &SecretSpec, tell: impl FnOnce(Subject<'_>)) {
+    if !event::is_audited() {
+        return;
+    }
+    let (source, main) = (&spec.source, CredentialsName::main());
+    // A source without a mount is one of `provider: file`, which knows no credentials.
+    let credentials = source.credentials.as_ref().or((!source.mount.is_empty()).then_some(&main));
+    tell(Subject {
+        secret: spec.name.as_str(),
+        store: spec.store.as_str(),
+        credentials: credentials.map(CredentialsName::as_str),
+        path: &source.path(),
+        namespace: source.namespace.as_deref(),
+    });
+}

@@ -1,0 +1,127 @@
+//! One line of the audit stream. Built of names and numbers alone: there is no place for a value.
+
+use serde::Serialize;
+
+/// A secret and where it is read.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Subject<'a> {
+    /// `secrets[].name`.
+    pub secret: &'a str,
+    /// Its store.
+    pub store: &'a str,
+    /// The credential set that reads it; none where the store knows no credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<&'a str>,
+    /// Mount and key.
+    pub path: &'a str,
+    /// The namespace; none is the root namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<&'a str>,
+}
+
+/// What a line tells.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Record<'a> {
+    /// A secret was read, or was not.
+    Fetch {
+        /// The secret.
+        #[serde(flatten)]
+        subject: Subject<'a>,
+        /// The store's version number.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        /// The store's own name of its answer.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<&'a str>,
+        /// `ok`, or the kind of failure.
+        result: &'a str,
+    },
+    /// A file was written or put right; without a file: none could be, after those told before.
+    Write {
+        /// The secret.
+        #[serde(flatten)]
+        subject: Subject<'a>,
+        /// As for `Fetch`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        /// As for `Fetch`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<&'a str>,
+        /// The file.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file: Option<&'a str>,
+        /// `changed` or `repaired`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        change: Option<&'a str>,
+        /// As for `Fetch`.
+        result: &'a str,
+    },
+    /// A file was removed.
+    Delete {
+        /// The secret.
+        #[serde(flatten)]
+        subject: Subject<'a>,
+        /// The file.
+        file: &'a str,
+        /// As for `Fetch`.
+        result: &'a str,
+    },
+    /// A credential set got a token, or got none.
+    Login {
+        /// The store.
+        store: &'a str,
+        /// The credential set.
+        credentials: &'a str,
+        /// As for `Fetch`.
+        result: &'a str,
+    },
+    /// The configuration was read again.
+    Reload {
+        /// `ok` or `error`.
+        result: &'a str,
+    },
+    /// Lines that should stand before this one could not be written.
+    Lost {
+        /// How many.
+        lines: u64,
+    },
+}
+
+impl Record<'_> {
+    /// The line of JSON, with its newline.
+    pub(super) fn line(&self, ts: &str) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            ts: &'a str,
+            #[serde(flatten)]
+            record: &'a Record<'a>,
+        }
+        // Names and numbers always have a JSON form.
+        let mut line = serde_json::to_string(&Line { ts, record: self }).unwrap_or_default();
+        line.push('\n');
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_holds_what_is_known_and_nothing_else() {
+        let subject = Subject {
+            secret: "tls",
+            store: "default",
+            credentials: Some("team"),
+            path: "secret/\"odd\"\n",
+            namespace: None,
+        };
+        let record = Record::Fetch { subject, version: Some(3), request_id: None, result: "ok" };
+        assert_eq!(
+            record.line("2026-01-01T00:00:00.000Z"),
+            "{\"ts\":\"2026-01-01T00:00:00.000Z\",\"event\":\"fetch\",\"secret\":\"tls\",\"store\":\"default\",\
+             \"credentials\":\"team\",\"path\":\"secret/\\\"odd\\\"\\n\",\"version\":3,\"result\":\"ok\"}\n"
+        );
+    }
+}
