@@ -60,7 +60,7 @@ image: ## The container image, from the static binary
 	cargo build --locked --release
 	.ci/image $(TARGET_DIR)/release/secrets-sync
 
-tools: ## OpenBao for the tests, pinned by hash, in .tools
+tools: ## OpenBao and promtool for the tests, in .tools
 	@.ci/tools
 
 clean: ## Remove what was built and what `make run` wrote
