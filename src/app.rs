@@ -5,6 +5,7 @@
 
 mod audit;
 mod build;
+mod collector;
 mod daemon;
 mod once;
 mod reporter;
@@ -12,6 +13,7 @@ mod survey;
 
 pub use audit::open_audit;
 pub use build::World;
+pub use collector::start_tracing;
 pub use daemon::{Bound, OpenError};
 pub use once::once;
 pub use survey::{Finding, survey};

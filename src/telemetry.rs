@@ -4,3 +4,4 @@ pub mod audit;
 pub mod event;
 pub mod log;
 pub mod metrics;
+pub mod trace;

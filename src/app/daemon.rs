@@ -18,7 +18,7 @@ use crate::sink;
 use crate::status::StatusFile;
 use crate::store::Store;
 use crate::sync::Supervisor;
-use crate::telemetry::event;
+use crate::telemetry::{event, trace};
 
 /// What is left for the status file when the tasks have used up their time.
 const GRACE: Duration = Duration::from_secs(1);
@@ -95,6 +95,7 @@ impl Bound {
             ended.cancel();
             // It only waits for its last write, which cannot panic.
             drop(reporter.await);
+            trace::stop().await;
         };
         tokio::select! {
             () = end => {}

@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::lifecycle::Signals;
 use crate::name::SecretName;
 use crate::sync;
+use crate::telemetry::trace;
 
 /// How long `run --once` takes at most when no `--timeout` is given.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
@@ -24,7 +25,9 @@ pub async fn once(world: World, mut signals: Signals, timeout: Option<Duration>)
     let syncing = async {
         sweep(&jobs).await;
         let deadline = Instant::now() + timeout.unwrap_or(DEFAULT_LIMIT);
-        sync::once(jobs, &surroundings, deadline, timeout.is_some(), stop.clone()).await
+        let faults = sync::once(jobs, &surroundings, deadline, timeout.is_some(), stop.clone()).await;
+        trace::stop().await;
+        faults
     };
     let interrupted = async {
         stop_signal(&mut signals).await;

@@ -79,6 +79,9 @@ pub(super) struct Common {
     /// Port of the HTTP endpoints; 0 picks one
     #[arg(long, global = true, value_name = "PORT")]
     metrics_port: Option<String>,
+    /// Whether traces are sent; where to, the OTEL_* variables say
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    enable_tracing: Option<String>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -145,6 +148,7 @@ impl Common {
             enable_metrics,
             metrics_addr,
             metrics_port,
+            enable_tracing,
         } = self;
         Overrides {
             log_level: log_level.clone(),
@@ -163,6 +167,7 @@ impl Common {
             enable_metrics: enable_metrics.clone(),
             metrics_addr: metrics_addr.clone(),
             metrics_port: metrics_port.clone(),
+            enable_tracing: enable_tracing.clone(),
         }
     }
 }

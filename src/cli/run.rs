@@ -17,14 +17,14 @@ use crate::telemetry::event::{self, Started};
 /// Keeps files in sync until a signal, or syncs once.
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
-    setup.start_log();
+    let runtime = runtime()?;
+    setup.start_log(&runtime)?;
     if let Err(error) = lifecycle::keep_private() {
         event::memory_not_private(error.desc());
     }
     if let Err(error) = lifecycle::allow_many_files() {
         event::few_files(error.desc());
     }
-    let runtime = runtime()?;
     // Before anything that takes time: from here on a signal is obeyed, and as PID 1 too.
     let signals = {
         let _inside = runtime.enter();

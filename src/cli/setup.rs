@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::args::Common;
 use super::output;
-use crate::app::World;
+use crate::app::{self, World};
 use crate::clock::Clock;
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::env::Env;
@@ -73,8 +73,14 @@ impl Setup {
         })
     }
 
-    /// Starts the log of this process.
-    pub(super) fn start_log(&self) {
+    /// Starts the log of this process, and its traces where they are asked for; they are sent on `runtime`.
+    pub(super) fn start_log(&self, runtime: &Runtime) -> Result<(), ExitStatus> {
+        let tracing = self.settings.tracing.as_ref();
+        let spans = tracing.map(|tracing| app::start_tracing(tracing, runtime.handle().clone()));
+        let spans = spans.transpose().map_err(|fault| {
+            output::error(&fault.message, &fault.remedy);
+            ExitStatus::Configuration
+        })?;
         let colour = output::is_terminal() && !self.env.is_set("NO_COLOR");
         let as_text = match self.settings.log_format {
             LogFormat::Json => false,
@@ -89,7 +95,8 @@ impl Setup {
             LogLevel::Warn => LevelFilter::WARN,
             LogLevel::Error => LevelFilter::ERROR,
         };
-        log::start(level, style, Clock::system());
+        log::start(level, style, Clock::system(), spans);
+        Ok(())
     }
 }
 

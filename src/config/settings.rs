@@ -2,6 +2,7 @@
 //! environment before the default; a variable that is set to nothing counts as not set.
 
 mod place;
+mod trace;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -15,6 +16,7 @@ use crate::backoff::BackoffSettings;
 use crate::telemetry::audit::Destination;
 
 pub use place::config_path;
+pub use trace::TraceSettings;
 
 const STATUS_IN_RUNTIME_DIRECTORY: &str = "secrets-sync/status.json";
 const STATUS_FILE: &str = "/run/secrets-sync/status.json";
@@ -45,6 +47,8 @@ pub struct Settings {
     pub watch_config: bool,
     /// `METRICS_ADDR`, `METRICS_PORT`: where the HTTP endpoints are; `None` where `ENABLE_METRICS` is false.
     pub listen: Option<SocketAddr>,
+    /// `ENABLE_TRACING` and `OTEL_*`; `None` where no traces are sent.
+    pub tracing: Option<TraceSettings>,
 }
 
 /// What a circuit breaker is told.
@@ -125,6 +129,8 @@ pub struct Overrides {
     pub metrics_addr: Option<String>,
     /// `--metrics-port`.
     pub metrics_port: Option<String>,
+    /// `--enable-tracing`.
+    pub enable_tracing: Option<String>,
 }
 
 impl Settings {
@@ -160,8 +166,8 @@ impl Settings {
                 .value("WATCH_CONFIG", watch_config.as_ref(), A_BOOLEAN, parse_bool)
                 .unwrap_or(false),
             listen: source.listen(overrides),
+            tracing: source.tracing(overrides, working_directory),
         };
-        source.check_reserved();
         if source.report.is_empty() { Ok(settings) } else { Err(source.report) }
     }
 }
@@ -202,12 +208,6 @@ impl Source<'_> {
     fn refuse(&mut self, name: String, message: String) {
         let place = Place { path: name, position: None };
         self.report.push(Diagnostic::new(Code::BadVariable, place, message));
-    }
-
-    /// Variables of parts that this version does not have. A wrong value is refused all the same: it would be a
-    /// surprise of the next version.
-    fn check_reserved(&mut self) {
-        self.value("ENABLE_TRACING", None, A_BOOLEAN, parse_bool);
     }
 
     fn breaker(&mut self, overrides: &Overrides) -> BreakerSettings {
@@ -465,11 +465,5 @@ mod tests {
         let status = |directory| settings(&[("XDG_RUNTIME_DIR", directory)]).unwrap().status_file;
         assert_eq!(status("/run/user/7"), Path::new("/run/user/7/secrets-sync/status.json"));
         assert_eq!(status("relative"), Path::new("/run/secrets-sync/status.json"));
-    }
-
-    #[test]
-    fn variables_of_later_versions_have_no_effect_when_they_are_right() {
-        let pairs = [("ENABLE_TRACING", "True")];
-        assert_eq!(settings(&pairs).unwrap(), settings(&[]).unwrap());
     }
 }

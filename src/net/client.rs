@@ -54,7 +54,7 @@ pub struct Request {
     pub target: String,
     /// Headers; secret ones are marked sensitive. `Host`, `User-Agent` and the body's are added.
     pub headers: HeaderMap,
-    /// JSON, or nothing.
+    /// JSON unless the headers have another `Content-Type`, or nothing.
     pub body: SecretBytes,
 }
 
@@ -192,7 +192,7 @@ fn assemble(
     headers.insert(HOST, HeaderValue::try_from(origin.authority()).map_err(|error| refused(error.into()))?);
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     if length > 0 {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(assembled)

@@ -14,6 +14,7 @@ use crate::secret::FingerprintKey;
 use crate::sink::{Sink, Written};
 use crate::store::{Fetched, Revision, Store};
 use crate::sync::witness::{self, Origin};
+use crate::telemetry::trace::{self, Span};
 
 /// How long a secret may keep its desk: a template ends within 5 s. Then the next one gets it, so that a file system
 /// that hangs holds up the secrets that write to it and no others.
@@ -70,7 +71,8 @@ impl Pass {
     /// # Cancel safety
     /// Dropping the future abandons the request; no file has been touched.
     pub(super) async fn fetch(&self) -> Result<Fetched, Fault> {
-        let fetched = self.store.fetch(&self.job.secret.source).await;
+        let span = trace::fetch();
+        let fetched = span.checked(span.around(self.store.fetch(&self.job.secret.source)).await);
         witness::fetched(&self.job.secret, &fetched);
         fetched
     }
@@ -100,7 +102,13 @@ impl Pass {
             if known && sink.intact() {
                 return Ok(Written::default());
             }
-            sink.publish(&render(&job, &fields)?)
+            let span = trace::render();
+            let rendered = span.checked(span.within(|| render(&job, &fields)));
+            drop(span);
+            let (rendered, span) = (rendered?, trace::write());
+            let written = span.checked(span.within(|| sink.publish(&rendered)))?;
+            span.wrote(written.changed + written.repaired + written.removed);
+            Ok(written)
         };
         // Until the work is done nobody knows what is on disk.
         self.published = None;
@@ -146,8 +154,10 @@ impl Pass {
         let mut sink = self.take_sink().await?;
         // The semaphore is never closed; if it were, the work would just not be limited.
         let desk = self.desks.acquire().await;
+        let span = Span::current();
         let mut thread = spawn_blocking(move || {
-            let result = work(&mut sink);
+            let result = span.within(|| work(&mut sink));
+            drop(span);
             (sink, result)
         });
         let soon = tokio::time::timeout(DESK_LIMIT, &mut thread).await;

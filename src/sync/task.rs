@@ -15,8 +15,10 @@ use crate::clock::Clock;
 use crate::config::secret::SecretSpec;
 use crate::fault::{Disposition, Fault, Kind};
 use crate::name::SecretName;
+use crate::sink::Written;
 use crate::status::{Board, Success};
 use crate::telemetry::event::{Failed, Synced};
+use crate::telemetry::trace;
 
 /// Longest single sleep: far enough not to matter, near enough for every timer implementation.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -69,7 +71,8 @@ impl Task {
     /// One pass; `None` when it was stopped before it touched a file.
     async fn sync(&mut self) -> Option<Done> {
         self.refresh.mark_unchanged();
-        let started = Instant::now();
+        let (started, secret) = (Instant::now(), self.secret());
+        let span = trace::sync(secret.name.as_str(), secret.store.as_str(), || secret.source.path());
         // A panic ends the pass, not the task: this secret is tried again, the others never notice.
         let pass = AssertUnwindSafe(async {
             let fetched = tokio::select! {
@@ -79,7 +82,14 @@ impl Task {
             };
             Some(self.pass.apply(fetched).await)
         });
-        let result = pass.catch_unwind().await.unwrap_or_else(|_| Some(Err(panicked(self.name()))))?;
+        let result = span.around(pass.catch_unwind()).await;
+        let result = result.unwrap_or_else(|_| Some(Err(panicked(self.name()))))?;
+        match &result {
+            Ok(Outcome { version, written: Written { changed, repaired, removed, .. } }) => {
+                span.synced(*version, *changed, *repaired, *removed);
+            }
+            Err(fault) => span.not_synced(fault),
+        }
         Some(Done { result, duration: started.elapsed() })
     }
 

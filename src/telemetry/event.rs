@@ -8,6 +8,7 @@ mod daemon;
 mod login;
 mod secret;
 mod store;
+mod trace;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use daemon::{
 pub use login::{LoggedIn, LoginFailed, credentials_configured};
 pub use secret::{Failed, Synced};
 pub use store::{BreakerMoved, BreakerState, Requested};
+pub use trace::{traces_lost, traces_resumed};
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

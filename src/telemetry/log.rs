@@ -11,7 +11,8 @@ use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
@@ -19,6 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::{Clock, rfc3339};
+use crate::telemetry::trace::{self, SpanLayer};
 
 /// How a line looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,21 +34,36 @@ pub enum Style {
     },
 }
 
-/// Starts logging to stderr for the whole process. A second call changes nothing.
-pub fn start(level: LevelFilter, style: Style, clock: Clock) {
+/// Starts logging to stderr for the whole process, and the spans of `spans`. A second call changes nothing.
+pub fn start(level: LevelFilter, style: Style, clock: Clock, spans: Option<SpanLayer>) {
+    let traced = if spans.is_some() { LevelFilter::TRACE } else { LevelFilter::OFF };
     let filter = Targets::new()
         .with_target(env!("CARGO_CRATE_NAME"), level)
         .with_target("rustify", LevelFilter::OFF)
         .with_target("vaultrs", LevelFilter::OFF)
+        .with_target(trace::TARGET, traced)
         .with_default(level.min(LevelFilter::WARN));
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).event_format(Lines { style, clock });
+    let lines = Lines { style, clock };
     // A subscriber is there already only in tests that start several daemons in one process.
-    drop(tracing_subscriber::registry().with(filter).with(lines).try_init());
+    drop(match spans {
+        None => tracing_subscriber::registry().with(filter).with(lines.layer()).try_init(),
+        // Lines do not show spans: their fields are not to be formatted for nothing.
+        Some(spans) => {
+            let lines = lines.layer().with_filter(filter_fn(|metadata| !metadata.is_span()));
+            tracing_subscriber::registry().with(spans).with(filter).with(lines).try_init()
+        }
+    });
 }
 
 struct Lines {
     style: Style,
     clock: Clock,
+}
+
+impl Lines {
+    fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(self) -> impl Layer<S> + Send + Sync + 'static {
+        tracing_subscriber::fmt::layer().with_writer(io::stderr).event_format(self)
+    }
 }
 
 impl<S, N> FormatEvent<S, N> for Lines

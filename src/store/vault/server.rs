@@ -12,6 +12,7 @@ use crate::net::{Client, Request, Response};
 use crate::secret::{SecretBytes, SecretText};
 use crate::store::breaker::{Circuit, Ending};
 use crate::telemetry::event::Requested;
+use crate::telemetry::trace;
 
 /// rustify joins paths to this; only path and query of the result are used. Its root path keeps the leading slash
 /// that some vaultrs paths have from becoming an empty segment.
@@ -80,7 +81,10 @@ impl Server {
         let outcome = self.http.send(&Request { method, target, headers, body }).await.map_err(Fault::from);
         entered.end(ending(&place, &outcome));
         let code = match &outcome {
-            Ok(response) => response.status.as_str(),
+            Ok(response) => {
+                trace::http_status(response.status.as_u16());
+                response.status.as_str()
+            }
             Err(fault) => fault.kind.as_str(),
         };
         Requested { store: self.store.as_str(), place: &place, code, duration: begun.elapsed() }.emit();
@@ -136,6 +140,9 @@ fn headers(caller: Caller<'_>) -> Result<HeaderMap, Fault> {
     let mut headers = HeaderMap::new();
     // Agents and proxies in between refuse requests without it.
     headers.insert(HeaderName::from_static("x-vault-request"), HeaderValue::from_static("true"));
+    if let Some(parent) = trace::traceparent().and_then(|parent| HeaderValue::try_from(parent).ok()) {
+        headers.insert(HeaderName::from_static("traceparent"), parent);
+    }
     if let Some(namespace) = caller.namespace {
         let value = HeaderValue::from_str(namespace).map_err(|_| {
             let message = format!("the namespace {namespace:?} cannot be sent");
