@@ -7,6 +7,7 @@ mod audit;
 mod build;
 mod collector;
 mod daemon;
+mod herald;
 mod once;
 mod reporter;
 mod survey;

@@ -43,3 +43,5 @@ mod relay;
 mod server;
 #[path = "end_to_end/syncing.rs"]
 mod syncing;
+#[path = "end_to_end/systemd.rs"]
+mod systemd;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::build::World;
+use super::herald::Herald;
 use super::reporter::Reporter;
 use crate::config::secret::SecretSpec;
 use crate::config::settings::Settings;
-use crate::lifecycle::{Signal, Signals};
+use crate::lifecycle::{Signal, Signals, Systemd};
 use crate::name::SecretName;
 use crate::plan::Job;
 use crate::sink;
@@ -28,6 +29,7 @@ pub struct Bound {
     world: World,
     status_file: StatusFile,
     signals: Signals,
+    systemd: Option<Systemd>,
     shutdown_timeout: Duration,
 }
 
@@ -63,7 +65,14 @@ impl Bound {
             cause,
             remedy: "make its directory writable, or set STATUS_FILE to a path of this daemon's own",
         })?;
-        Ok(Self { world, status_file, signals, shutdown_timeout: settings.shutdown_timeout })
+        let shutdown_timeout = settings.shutdown_timeout;
+        Ok(Self { world, status_file, signals, systemd: None, shutdown_timeout })
+    }
+
+    /// Has `systemd` told how things are.
+    #[must_use]
+    pub fn with_systemd(self, systemd: Option<Systemd>) -> Self {
+        Self { systemd, ..self }
     }
 
     /// Where the status file is.
@@ -75,8 +84,10 @@ impl Bound {
     /// finished, who is late is named and left, the status file goes. A second signal ends it at once, and nothing
     /// that hangs can hold it up for longer than `SHUTDOWN_TIMEOUT`.
     pub async fn run(self) {
-        let Self { world: World { jobs, surroundings }, status_file, mut signals, shutdown_timeout } = self;
+        let Self { world, status_file, mut signals, systemd, shutdown_timeout } = self;
+        let World { jobs, surroundings } = world;
         let (board, ended) = (Arc::clone(&surroundings.board), CancellationToken::new());
+        let mut herald = Herald::new(systemd, Arc::clone(&board));
         let reporter = tokio::spawn(Reporter::new(Arc::clone(&board), status_file).run(ended.clone()));
 
         let swept = tokio::select! {
@@ -85,11 +96,12 @@ impl Bound {
         };
         let supervisor = Supervisor::start(if swept { jobs } else { Vec::new() }, &surroundings);
         if swept {
-            obey(&mut signals, &supervisor).await;
+            obey(&mut signals, &supervisor, &mut herald).await;
         }
 
         event::stopping();
         board.stopping();
+        herald.stopping();
         let end = async {
             name_late(&supervisor.stop(shutdown_timeout).await);
             ended.cancel();
@@ -116,11 +128,14 @@ pub(super) fn writer_of<'w>(path: &Path, world: &'w World) -> Option<&'w SecretN
 }
 
 /// Returns at the first signal to stop.
-async fn obey(signals: &mut Signals, supervisor: &Supervisor) {
+async fn obey(signals: &mut Signals, supervisor: &Supervisor, herald: &mut Herald) {
     loop {
-        match signals.next().await {
+        match herald.meanwhile(signals.next()).await {
             Signal::Stop => return,
-            Signal::Reload => {}
+            Signal::Reload => {
+                herald.reloading();
+                herald.reloaded();
+            }
             Signal::Refresh => {
                 event::refresh_requested();
                 supervisor.refresh();

@@ -65,7 +65,7 @@ async fn daemon(world: World, signals: Signals, setup: &Setup, path: &Path) -> E
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let (config_file, status_file) = (path.display().to_string(), bound.status_file());
     Started { config_file: &config_file, secrets, status_file: &status_file }.emit();
-    bound.run().await;
+    bound.with_systemd(setup.systemd()).run().await;
     ExitStatus::Success
 }
 

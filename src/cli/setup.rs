@@ -15,7 +15,8 @@ use crate::config::env::Env;
 use crate::config::settings::{LogFormat, LogLevel, Settings, config_path};
 use crate::config::{Config, Loaded};
 use crate::fault::ExitStatus;
-use crate::telemetry::event::ConfigurationWarning;
+use crate::lifecycle::{Systemd, Variables};
+use crate::telemetry::event::{self, ConfigurationWarning};
 use crate::telemetry::log::{self, Style};
 
 /// Flags, environment and working directory of this process.
@@ -70,6 +71,19 @@ impl Setup {
         World::build(config, &self.settings, Clock::system()).map_err(|fault| {
             output::error(&fault.message, &fault.remedy);
             fault.kind.exit_status()
+        })
+    }
+
+    /// The service manager, if it wants to hear from this process.
+    pub(super) fn systemd(&self) -> Option<Systemd> {
+        let connected = Systemd::connect(Variables {
+            notify_socket: self.env.value("NOTIFY_SOCKET"),
+            watchdog_usec: self.env.value("WATCHDOG_USEC"),
+            watchdog_pid: self.env.value("WATCHDOG_PID"),
+        });
+        connected.unwrap_or_else(|error| {
+            event::no_service_manager(&error.to_string());
+            None
         })
     }
 

@@ -17,8 +17,8 @@ pub use audit::{
 };
 pub use configuration::{ConfigurationWarning, ReloadFailed, Reloaded, configuration_loaded};
 pub use daemon::{
-    Started, abandoned, few_files, memory_not_private, panicked, readiness_changed, refresh_requested,
-    status_file_failed, stopped, stopping, sweep_failed, swept,
+    Started, abandoned, few_files, memory_not_private, no_service_manager, panicked, readiness_changed,
+    refresh_requested, status_file_failed, stopped, stopping, sweep_failed, swept,
 };
 pub use login::{LoggedIn, LoginFailed, credentials_configured};
 pub use secret::{Failed, Synced};

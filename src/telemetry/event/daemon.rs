@@ -70,6 +70,11 @@ pub fn few_files(cause: &str) {
     );
 }
 
+/// `NOTIFY_SOCKET` leads nowhere.
+pub fn no_service_manager(cause: &str) {
+    tracing::debug!(error = cause, "the service manager cannot be told anything: NOTIFY_SOCKET");
+}
+
 /// A signal asked for all secrets at once.
 pub fn refresh_requested() {
     tracing::info!("refreshing all secrets");
