@@ -46,6 +46,7 @@ bench: tools ## The binary that ships and bao agent in turn: time, requests, mem
 	cargo bench --locked --bench sync
 
 e2e: tools ## End-to-end suites: tests/e2e*.rs, declared `test = false` so that `make test` leaves them alone
+	@.ci/tools chromium
 	@for suite in $(E2E); do cargo test --locked --test "$$suite"; done
 	@[ -n "$(E2E)" ] || echo 'e2e: no tests/e2e*.rs yet'
 
@@ -60,7 +61,7 @@ image: ## The container image, from the static binary
 	cargo build --locked --release
 	.ci/image $(TARGET_DIR)/release/secrets-sync
 
-tools: ## OpenBao and promtool for the tests, in .tools
+tools: ## OpenBao and promtool for the tests, in .tools (`.ci/tools chromium`: a browser for `make e2e`)
 	@.ci/tools
 
 clean: ## Remove what was built and what `make run` wrote

@@ -7,6 +7,7 @@ mod output;
 mod plan;
 mod run;
 mod setup;
+mod status;
 mod validate;
 mod version;
 
@@ -45,6 +46,7 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
         Command::Isready(isready) => isready::isready(&common, &isready),
         Command::Validate(validate) => validate::validate(&common, &validate),
         Command::Plan => plan::plan(&common),
+        Command::Status(status) => status::status(&common, &status),
         Command::Init => init::init(),
         Command::Version => version::version(),
     }

@@ -37,3 +37,9 @@ impl fmt::Debug for Clock {
 pub fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
+
+/// `time` as people read it: to the second, in UTC.
+pub fn for_people(time: SystemTime) -> String {
+    let text = humantime::format_rfc3339_seconds(time).to_string();
+    text.replace('T', " ").replace('Z', " UTC")
+}

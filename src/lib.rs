@@ -5,6 +5,7 @@
 //! ```text
 //! 9  cli                        commands; the only place that prints
 //! 8  app                        composition: build, shutdown order
+//! 7  admin                      HTTP endpoints; never sees a value
 //! 6  sync                       supervisor, one task per secret, the pass, when next
 //! 5  status                     the board and the status file
 //! 4  store │ sink               adapters to the outside
@@ -16,6 +17,7 @@
 //!
 //! Data flow, invariants and decisions are told in `docs/architecture.md`.
 
+pub mod admin;
 pub mod app;
 pub mod backoff;
 pub mod cli;

@@ -3,7 +3,8 @@
 mod board;
 mod file;
 mod snapshot;
+pub mod words;
 
 pub use board::{Board, Entry, Facts, Sheet, Success};
 pub use file::{StatusFile, read};
-pub use snapshot::{LastError, SecretStatus, Snapshot, State};
+pub use snapshot::{Daemon, LastError, SecretStatus, Snapshot, State, Unready};

@@ -25,6 +25,8 @@ mod commands;
 mod dotenv;
 #[path = "end_to_end/examples.rs"]
 mod examples;
+#[path = "end_to_end/http.rs"]
+mod http;
 #[path = "end_to_end/leaks.rs"]
 mod leaks;
 #[path = "end_to_end/life.rs"]
@@ -41,6 +43,8 @@ mod raft;
 mod relay;
 #[path = "end_to_end/server.rs"]
 mod server;
+#[path = "end_to_end/status.rs"]
+mod status;
 #[path = "end_to_end/syncing.rs"]
 mod syncing;
 #[path = "end_to_end/systemd.rs"]

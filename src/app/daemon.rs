@@ -1,15 +1,18 @@
 //! The daemon: open what can fail, sweep, start, obey signals, stop in order.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::build::World;
 use super::herald::Herald;
 use super::reporter::Reporter;
+use crate::admin;
 use crate::config::secret::SecretSpec;
 use crate::config::settings::Settings;
 use crate::lifecycle::{Signal, Signals, Systemd};
@@ -28,6 +31,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Bound {
     world: World,
     status_file: StatusFile,
+    admin: Option<admin::Server>,
     signals: Signals,
     systemd: Option<Systemd>,
     shutdown_timeout: Duration,
@@ -50,10 +54,10 @@ impl OpenError {
 }
 
 impl Bound {
-    /// Opens the status file.
+    /// Opens the status file and the port.
     ///
     /// # Errors
-    /// It cannot be written, another daemon has it, or a secret writes to its path.
+    /// The file cannot be written, another daemon has it, or a secret writes to its path; the port is in use.
     pub fn open(world: World, signals: Signals, settings: &Settings) -> Result<Self, OpenError> {
         let path = settings.status_file.clone();
         let claimed = match writer_of(&path, &world) {
@@ -65,8 +69,12 @@ impl Bound {
             cause,
             remedy: "make its directory writable, or set STATUS_FILE to a path of this daemon's own",
         })?;
+        let admin = settings.listen.map(listen).transpose()?;
+        if let Some(server) = &admin {
+            world.surroundings.board.listens_on(server.address());
+        }
         let shutdown_timeout = settings.shutdown_timeout;
-        Ok(Self { world, status_file, signals, systemd: None, shutdown_timeout })
+        Ok(Self { world, status_file, admin, signals, systemd: None, shutdown_timeout })
     }
 
     /// Has `systemd` told how things are.
@@ -80,15 +88,25 @@ impl Bound {
         self.status_file.path().display().to_string()
     }
 
+    /// Where the HTTP endpoints are.
+    pub fn listen(&self) -> Option<String> {
+        self.admin.as_ref().map(|server| server.address().to_string())
+    }
+
     /// Syncs until SIGTERM or SIGINT. The order of the end: unready, no new passes, files being written are
     /// finished, who is late is named and left, the status file goes. A second signal ends it at once, and nothing
     /// that hangs can hold it up for longer than `SHUTDOWN_TIMEOUT`.
     pub async fn run(self) {
-        let Self { world, status_file, mut signals, systemd, shutdown_timeout } = self;
+        let Self { world, status_file, admin, mut signals, systemd, shutdown_timeout } = self;
         let World { jobs, surroundings } = world;
         let (board, ended) = (Arc::clone(&surroundings.board), CancellationToken::new());
         let mut herald = Herald::new(systemd, Arc::clone(&board));
         let reporter = tokio::spawn(Reporter::new(Arc::clone(&board), status_file).run(ended.clone()));
+        // Aborted when dropped, which is after the status file has gone: until then probes are answered.
+        let mut endpoints = JoinSet::new();
+        if let Some(server) = admin {
+            endpoints.spawn(server.serve(Arc::clone(&board)));
+        }
 
         let swept = tokio::select! {
             () = sweep(&jobs) => true,
@@ -114,8 +132,18 @@ impl Bound {
             () = stop_signal(&mut signals) => {}
             () = tokio::time::sleep(shutdown_timeout + GRACE) => {}
         }
+        drop(endpoints);
         event::stopped();
     }
+}
+
+fn listen(address: SocketAddr) -> Result<admin::Server, OpenError> {
+    admin::Server::bind(address).map_err(|cause| OpenError {
+        what: format!("listen on {address}"),
+        cause,
+        remedy: "set METRICS_PORT to a free port (0 picks one) and METRICS_ADDR to an address of this machine, \
+                 or ENABLE_METRICS=false",
+    })
 }
 
 /// The secret whose file, or whose directory's entry, `path` is: the two would replace each other for ever.

@@ -33,6 +33,7 @@ impl Reporter {
     pub(super) async fn run(mut self, ended: CancellationToken) {
         let mut changes = self.board.changes();
         loop {
+            self.board.beat();
             self.write().await;
             tokio::select! {
                 () = ended.cancelled() => return,

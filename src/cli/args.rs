@@ -94,6 +94,8 @@ pub(super) enum Command {
     Validate(ValidateArgs),
     /// Show what a sync would write, change or repair: names, sizes and keyed fingerprints, never values
     Plan,
+    /// Show the running daemon's view of each secret
+    Status(StatusArgs),
     /// Print a commented starter configuration
     Init,
     /// Print the version
@@ -115,6 +117,16 @@ pub(super) struct IsreadyArgs {
     /// Print the daemon's state as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct StatusArgs {
+    /// Print it as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Show it again every 2 seconds, until Ctrl-C
+    #[arg(long)]
+    pub(super) watch: bool,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -9,17 +9,46 @@ pub(super) fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Prints a part of the result, with a final newline.
+/// Whether somebody looks at stdout.
+pub(super) fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Columns of the terminal that stdout is; `None` where it is none or does not say.
+pub(super) fn stdout_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Who reads what is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reader {
+    /// As far as can be told.
+    There,
+    /// The pipe is closed.
+    Gone,
+}
+
+/// Prints the result, with a final newline.
 ///
 /// # Errors
 /// It could not be written (a full disk behind `>`); that has been said. A reader that has gone away is none.
 pub(super) fn result(text: &str) -> Result<(), ExitStatus> {
+    part(text).map(|_| ())
+}
+
+/// Prints a part of the result, with a final newline, and tells whether there is a point in printing more.
+///
+/// # Errors
+/// As of [`result`].
+pub(super) fn part(text: &str) -> Result<Reader, ExitStatus> {
     match print(io::stdout().lock(), text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => {
             self::error(&format!("cannot write the result: {error}"), "look at where stdout leads to");
             Err(ExitStatus::Failed)
         }
-        _ => Ok(()),
     }
 }
 

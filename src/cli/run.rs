@@ -54,7 +54,9 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitSta
 }
 
 async fn daemon(world: World, signals: Signals, setup: &Setup, path: &Path) -> ExitStatus {
-    let secrets = world.jobs.len();
+    let (secrets, path) =
+        (world.jobs.len(), std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
+    world.surroundings.board.configured_by(path.clone());
     let bound = match Bound::open(world, signals, &setup.settings) {
         Ok(bound) => bound,
         Err(error) => {
@@ -62,9 +64,10 @@ async fn daemon(world: World, signals: Signals, setup: &Setup, path: &Path) -> E
             return ExitStatus::Resource;
         }
     };
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let (config_file, status_file) = (path.display().to_string(), bound.status_file());
-    Started { config_file: &config_file, secrets, status_file: &status_file }.emit();
+    let (config_file, status_file, listen) =
+        (path.display().to_string(), bound.status_file(), bound.listen());
+    Started { config_file: &config_file, secrets, status_file: &status_file, listen: listen.as_deref() }
+        .emit();
     bound.with_systemd(setup.systemd()).run().await;
     ExitStatus::Success
 }

@@ -1,13 +1,16 @@
 //! The board: one entry per secret, written by its task, read by whoever asks. Names, times and kinds alone.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::snapshot::{LastError, SecretStatus, Snapshot, State};
+use super::snapshot::{Daemon, LastError, SecretStatus, Snapshot, State};
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::name::SecretName;
@@ -18,6 +21,12 @@ use crate::name::SecretName;
 pub struct Board {
     sheet: watch::Sender<Sheet>,
     clock: Clock,
+    daemon: Mutex<Daemon>,
+    /// A reload that brings new secrets does not undo it.
+    started: AtomicBool,
+    born: Instant,
+    /// When the loop that watches over the daemon last came round: milliseconds after `born`.
+    beat: AtomicU64,
 }
 
 /// What is written on the board.
@@ -118,7 +127,35 @@ impl Board {
     /// A board with the given secrets, none of them synced.
     pub fn new(entries: impl IntoIterator<Item = (SecretName, Entry)>, clock: Clock) -> Self {
         let sheet = Sheet { stopping: false, entries: entries.into_iter().collect() };
-        Self { sheet: watch::Sender::new(sheet), clock }
+        let daemon = Mutex::new(Daemon::new(clock.now()));
+        let (started, born, beat) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
+        Self { sheet: watch::Sender::new(sheet), clock, daemon, started, born, beat }
+    }
+
+    /// Notes which configuration the daemon was started with.
+    pub fn configured_by(&self, config_file: PathBuf) {
+        self.daemon.lock().unwrap_or_else(PoisonError::into_inner).config_file = Some(config_file);
+    }
+
+    /// Notes where the daemon's HTTP endpoints are.
+    pub fn listens_on(&self, address: SocketAddr) {
+        self.daemon.lock().unwrap_or_else(PoisonError::into_inner).listen = Some(address);
+    }
+
+    /// Notes that the loop that watches over the daemon has come round.
+    pub fn beat(&self) {
+        let age = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.beat.store(age, Ordering::Relaxed);
+    }
+
+    /// How long ago that loop last came round.
+    pub fn since_beat(&self) -> Duration {
+        self.born.elapsed().saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)))
+    }
+
+    /// How long there has been a board.
+    pub fn uptime(&self) -> Duration {
+        self.born.elapsed()
     }
 
     /// Notes that a secret's files are as its store has them.
@@ -156,7 +193,10 @@ impl Board {
     pub fn snapshot(&self) -> Snapshot {
         let sheet = self.sheet.borrow();
         let secrets = sheet.entries.iter().map(|(name, entry)| entry.status(name)).collect();
-        Snapshot::new(self.clock.now(), sheet.stopping, secrets)
+        let daemon = self.daemon.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let snapshot = Snapshot::new(self.clock.now(), sheet.stopping, secrets);
+        let started = self.started.fetch_or(snapshot.started, Ordering::Relaxed) || snapshot.started;
+        Snapshot { started, daemon, ..snapshot }
     }
 
     /// When the next secret will be too old; `None` while none can be.

@@ -1,5 +1,7 @@
 //! One look at the board: what the status file holds, what `isready` and people read. Stable names, no values.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +20,8 @@ pub struct Snapshot {
     pub heartbeat: SystemTime,
     /// The daemon is shutting down.
     pub stopping: bool,
+    /// Every required secret has synced at some time since start; stays true when a reload brings new ones.
+    pub started: bool,
     /// Secrets in the configuration.
     pub secret_count: usize,
     /// Secrets that have synced since start.
@@ -26,8 +30,35 @@ pub struct Snapshot {
     pub pending: Vec<String>,
     /// Secrets older than their `maxStaleness`.
     pub stale: Vec<String>,
+    /// The process.
+    pub daemon: Daemon,
     /// Each secret, by name.
     pub secrets: Vec<SecretStatus>,
+}
+
+/// What is true of the process and not of one secret.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Daemon {
+    /// The running version of secrets-sync.
+    pub version: String,
+    /// When it started.
+    #[serde(with = "rfc3339")]
+    pub started_at: SystemTime,
+    /// Absolute path of the configuration it was started with.
+    pub config_file: Option<PathBuf>,
+    /// Where its HTTP endpoints are; `None` without them.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Why the daemon is not ready, as far as one secret is to blame.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Unready<'a> {
+    /// `secrets[].name`.
+    pub secret: &'a str,
+    /// In one word.
+    pub state: State,
+    /// In a few words: the kind of failure and its message.
+    pub cause: String,
 }
 
 /// One secret.
@@ -89,6 +120,50 @@ pub struct LastError {
     pub at: SystemTime,
 }
 
+impl Daemon {
+    pub(super) fn new(started_at: SystemTime) -> Self {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { version, started_at, config_file: None, listen: None }
+    }
+}
+
+impl State {
+    /// The stable word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Synced => "synced",
+            Self::Degraded => "degraded",
+            Self::Stale => "stale",
+            Self::Failing => "failing",
+        }
+    }
+
+    /// What needs somebody most comes first in lists for people.
+    pub fn urgency(self) -> u8 {
+        match self {
+            Self::Failing => 0,
+            Self::Stale => 1,
+            Self::Degraded => 2,
+            Self::Pending => 3,
+            Self::Synced => 4,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl SecretStatus {
+    /// Its files are as the store had them, and not older than they may be.
+    pub fn is_ready(&self) -> bool {
+        self.last_success.is_some() && self.state != State::Stale
+    }
+}
+
 impl Snapshot {
     pub(super) fn new(now: SystemTime, stopping: bool, secrets: Vec<SecretStatus>) -> Self {
         let names = |wanted: fn(&&SecretStatus) -> bool| -> Vec<String> {
@@ -100,28 +175,52 @@ impl Snapshot {
             ready: pending.is_empty() && stale.is_empty() && !stopping,
             heartbeat: now,
             stopping,
+            started: pending.is_empty(),
             secret_count: secrets.len(),
             synced_count: secrets.iter().filter(|secret| secret.last_success.is_some()).count(),
             pending,
             stale,
+            daemon: Daemon::new(now),
             secrets,
         }
     }
 
-    /// Why this is not ready at `now`, in one line; `None` when it is.
-    pub fn unready_reason(&self, now: SystemTime) -> Option<String> {
+    /// Why nobody should believe this at `now`: its heartbeat is too old, or ahead of the clock.
+    pub fn distrust(&self, now: SystemTime) -> Option<String> {
         match now.duration_since(self.heartbeat) {
             Ok(age) if age >= HEARTBEAT_LIMIT => {
-                return Some(format!(
-                    "the last heartbeat is {} s old; is the daemon running?",
-                    age.as_secs()
-                ));
+                Some(format!("the last heartbeat is {} s old; is the daemon running?", age.as_secs()))
             }
             // The clock was set back: until the next heartbeat nobody can tell its age.
             Err(ahead) if ahead.duration() >= HEARTBEAT_LIMIT => {
-                return Some(format!("the last heartbeat is {} s in the future", ahead.duration().as_secs()));
+                Some(format!("the last heartbeat is {} s in the future", ahead.duration().as_secs()))
             }
-            Ok(_) | Err(_) => {}
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// The secrets that readiness waits for or has lost, each with its cause.
+    pub fn unready(&self) -> Vec<Unready<'_>> {
+        let waits = |secret: &&SecretStatus| secret.required && secret.last_success.is_none();
+        let blamed = self.secrets.iter().filter(|secret| waits(secret) || secret.state == State::Stale);
+        let unready = |secret: &'_ SecretStatus| {
+            let error = secret.last_error.as_ref().map(|error| format!("{}: {}", error.kind, error.message));
+            match (secret.state, error) {
+                (State::Stale, None) => "older than its maxStaleness".to_owned(),
+                (State::Stale, Some(error)) => format!("older than its maxStaleness; {error}"),
+                (_, Some(error)) => error,
+                (_, None) => "its first sync has not ended yet".to_owned(),
+            }
+        };
+        blamed
+            .map(|secret| Unready { secret: &secret.name, state: secret.state, cause: unready(secret) })
+            .collect()
+    }
+
+    /// Why this is not ready at `now`, in one line; `None` when it is.
+    pub fn unready_reason(&self, now: SystemTime) -> Option<String> {
+        if let Some(distrust) = self.distrust(now) {
+            return Some(distrust);
         }
         if self.ready {
             return None;
@@ -224,6 +323,22 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let reason = snapshot(now).unready_reason(now).unwrap();
         assert_eq!(reason, "a has not synced: nothing at secret/a");
+    }
+
+    #[test]
+    fn who_keeps_it_from_being_ready_is_named_with_the_cause() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let mut snapshot = snapshot(now);
+        let cause = |snapshot: &Snapshot| {
+            snapshot.unready().into_iter().map(|one| (one.state, one.cause)).collect::<Vec<_>>()
+        };
+        assert_eq!(cause(&snapshot), [(State::Failing, "absent: nothing at secret/a".to_owned())]);
+        let secret = &mut snapshot.secrets[0];
+        (secret.state, secret.last_success) = (State::Stale, Some(now));
+        let expected = "older than its maxStaleness; absent: nothing at secret/a";
+        assert_eq!(cause(&snapshot), [(State::Stale, expected.to_owned())]);
+        snapshot.secrets[0].state = State::Degraded;
+        assert_eq!(cause(&snapshot), []);
     }
 
     #[test]

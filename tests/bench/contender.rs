@@ -38,7 +38,9 @@ impl Contender {
         command.env_clear().env("HOME", work.home).current_dir(work.home);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         match self {
-            Self::SecretsSync => command.env("STATUS_FILE", work.home.join("status.json")),
+            Self::SecretsSync => {
+                command.env("STATUS_FILE", work.home.join("status.json")).env("METRICS_PORT", "0")
+            }
             Self::BaoAgent => &mut command,
         };
         Ok(command)

@@ -11,6 +11,8 @@ pub struct Started<'a> {
     pub secrets: usize,
     /// Where the status file is.
     pub status_file: &'a str,
+    /// Where the HTTP endpoints are, with the port that was picked.
+    pub listen: Option<&'a str>,
 }
 
 impl Started<'_> {
@@ -21,6 +23,7 @@ impl Started<'_> {
             config_file = self.config_file,
             secrets = self.secrets,
             status_file = self.status_file,
+            listen = self.listen,
             "started"
         );
     }

@@ -1,0 +1,53 @@
+//! HTML being written. Markup is literals of this program; everything else is escaped, because there is no other way
+//! in.
+
+use std::time::SystemTime;
+
+use crate::clock;
+
+/// A document.
+pub(super) struct Html(String);
+
+impl Html {
+    pub(super) fn new() -> Self {
+        Self(String::with_capacity(8 * 1024))
+    }
+
+    /// Markup.
+    pub(super) fn raw(&mut self, markup: &'static str) {
+        self.0.push_str(markup);
+    }
+
+    /// Text or the value of an attribute in double quotes. What a terminal or a browser would not show becomes a
+    /// replacement character.
+    pub(super) fn text(&mut self, text: &str) {
+        for character in text.chars() {
+            match character {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                '"' => self.0.push_str("&quot;"),
+                '\'' => self.0.push_str("&#39;"),
+                '\n' | '\t' => self.0.push(' '),
+                _ if character.is_control() => self.0.push(char::REPLACEMENT_CHARACTER),
+                _ => self.0.push(character),
+            }
+        }
+    }
+
+    /// A moment in words, with the exact one for programs and on hovering.
+    pub(super) fn time(&mut self, at: SystemTime, words: &str) {
+        let exact = clock::rfc3339(at);
+        self.raw("<time datetime=\"");
+        self.text(&exact);
+        self.raw("\" title=\"");
+        self.text(&exact);
+        self.raw("\">");
+        self.text(words);
+        self.raw("</time>");
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.0
+    }
+}

@@ -1,0 +1,210 @@
+//! The table for people: a line for each secret, what needs somebody first; below it what to do about failures.
+
+use std::time::SystemTime;
+
+use crate::status::{LastError, SecretStatus, Snapshot, State, words};
+
+/// Secrets that are told with their remedy below the table.
+const TOLD: usize = 5;
+
+/// Narrower than this an error says nothing: the line may wrap then.
+const LEAST_ERROR: usize = 20;
+
+const HEADINGS: [&str; 6] = ["STATE", "SECRET", "AGE", "NEXT", "VERSION", "LAST ERROR"];
+
+/// How the table looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// Whether states have colours; their words tell the same.
+    pub(super) colour: bool,
+    /// Columns of the terminal; `None`: nothing is cut.
+    pub(super) width: Option<usize>,
+}
+
+/// The whole text. Ages are those of the moment the daemon wrote it down, and the first line says when that was: what
+/// has happened since is not known here.
+pub(super) fn table(snapshot: &Snapshot, now: SystemTime, look: Look) -> String {
+    let mut secrets: Vec<_> = snapshot.secrets.iter().collect();
+    secrets.sort_by_key(|secret| secret.state.urgency());
+    let then = snapshot.heartbeat;
+    let rows: Vec<_> = secrets.iter().map(|secret| row(secret, then)).collect();
+    let headings = HEADINGS.map(str::to_owned);
+    let widths: [usize; 6] = std::array::from_fn(|column| {
+        rows.iter().chain([&headings]).map(|row| length(row, column)).max().unwrap_or_default()
+    });
+    let mut text = format!("{}\n\n", summary(snapshot, now));
+    text.push_str(&line(&headings, &widths, look, None));
+    for (row, secret) in rows.iter().zip(&secrets) {
+        text.push_str(&line(row, &widths, look, Some(secret.state)));
+    }
+    text.push_str(&remedies(&secrets));
+    text
+}
+
+fn summary(snapshot: &Snapshot, now: SystemTime) -> String {
+    let Snapshot { synced_count, secret_count, daemon, .. } = snapshot;
+    let word = match (snapshot.stopping, snapshot.ready) {
+        (true, _) => "stopping",
+        (false, true) => "ready",
+        (false, false) => "not ready",
+    };
+    let noun = if *secret_count == 1 { "secret" } else { "secrets" };
+    let up = words::age(snapshot.heartbeat, Some(daemon.started_at));
+    let as_of = words::ago(now, Some(snapshot.heartbeat));
+    let listen = daemon.listen.map(|address| format!(", http://{address}/")).unwrap_or_default();
+    format!(
+        "{word}: {synced_count} of {secret_count} {noun} synced, as of {as_of} (secrets-sync {}, up {up}{listen})",
+        printable(&daemon.version)
+    )
+}
+
+fn row(secret: &SecretStatus, now: SystemTime) -> [String; 6] {
+    let error = secret.last_error.as_ref();
+    [
+        secret.state.to_string(),
+        printable(&secret.name),
+        words::age(now, secret.last_success),
+        words::until(now, secret.next_try),
+        secret.version.map_or_else(|| words::NOTHING.to_owned(), |version| version.to_string()),
+        error.map_or_else(|| words::NOTHING.to_owned(), said),
+    ]
+}
+
+fn said(error: &LastError) -> String {
+    printable(&format!("{}: {}", error.kind, error.message))
+}
+
+/// What a store or a file system says must not move the cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
+}
+
+fn length(row: &[String; 6], column: usize) -> usize {
+    row.get(column).map_or(0, |cell| cell.chars().count())
+}
+
+fn line(cells: &[String; 6], widths: &[usize; 6], look: Look, state: Option<State>) -> String {
+    let [first, middle @ .., last] = cells;
+    let [first_width, middle_widths @ .., _] = widths;
+    let mut text = format!("{}  ", coloured(&format!("{first:<first_width$}"), state, look));
+    for (cell, width) in middle.iter().zip(middle_widths) {
+        text.extend([&format!("{cell:<width$}"), "  "]);
+    }
+    let used = widths.iter().take(5).sum::<usize>() + 5 * 2;
+    let left = look.width.map_or(usize::MAX, |width| width.saturating_sub(used).max(LEAST_ERROR));
+    text.push_str(&cut(last, left));
+    text.push('\n');
+    text
+}
+
+/// At most `limit` characters; the last of them says that there is more.
+fn cut(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn coloured(text: &str, state: Option<State>, look: Look) -> String {
+    let code = match state {
+        _ if !look.colour => return text.to_owned(),
+        None => "1",
+        Some(State::Synced) => "32",
+        Some(State::Pending) => "36",
+        Some(State::Degraded) => "33",
+        Some(State::Stale) => "35",
+        Some(State::Failing) => "31",
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// The failures in full, each with what to do.
+fn remedies(secrets: &[&SecretStatus]) -> String {
+    let mut failed = secrets.iter().filter_map(|secret| Some((secret, secret.last_error.as_ref()?)));
+    let mut text = String::new();
+    for (secret, error) in failed.by_ref().take(TOLD) {
+        let (name, remedy) = (printable(&secret.name), printable(&error.remedy));
+        text.extend(["\n", &name, ": ", &said(error), "\n  hint: ", &remedy, "\n"]);
+    }
+    match failed.count() {
+        0 => {}
+        more => text.extend(["\n", &more.to_string(), " more have failed: status --json has them all\n"]),
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::fault::{Fault, Kind};
+    use crate::name::SecretName;
+    use crate::status::{Board, Entry, Facts, Success};
+
+    const PLAIN: Look = Look { colour: false, width: None };
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    /// "good" synced at 1,000 and is next at 1,030; "bad" has failed.
+    fn snapshot(message: &str) -> Snapshot {
+        let entry = |name: &str| {
+            let facts = Facts {
+                store: "default".to_owned(),
+                path: format!("secret/{name}"),
+                required: true,
+                max_staleness: None,
+                files: Vec::new(),
+            };
+            (SecretName::new(name), Entry::new(facts))
+        };
+        let time = Arc::new(AtomicU64::new(1000));
+        let read = Arc::clone(&time);
+        let clock = Clock::from_fn(move || at(read.load(Ordering::Relaxed)));
+        let board = Board::new([entry("good"), entry("bad")], clock);
+        board.succeeded(&SecretName::new("good"), Success { version: Some(3), next_try: Some(at(1030)) });
+        board.failed(&SecretName::new("bad"), &Fault::new(Kind::Absent, message, "write it"), None);
+        time.store(1012, Ordering::Relaxed);
+        board.snapshot()
+    }
+
+    #[test]
+    fn a_line_for_each_secret_and_what_needs_somebody_first() {
+        let text = table(&snapshot("nothing at secret/bad"), at(1016), PLAIN);
+        let version = env!("CARGO_PKG_VERSION");
+        let expected = format!(
+            "not ready: 1 of 2 secrets synced, as of 4 s ago (secrets-sync {version}, up 12 s)
+
+STATE    SECRET  AGE   NEXT     VERSION  LAST ERROR
+failing  bad     –     –        –        absent: nothing at secret/bad
+synced   good    12 s  in 18 s  3        –
+
+bad: absent: nothing at secret/bad
+  hint: write it
+"
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn an_error_is_cut_to_the_terminal_in_the_table_and_nowhere_else() {
+        let text = table(&snapshot(&"long ".repeat(50)), at(1012), Look { colour: false, width: Some(80) });
+        let rows: Vec<_> = text.lines().skip(2).take(3).map(|line| line.chars().count()).collect();
+        assert!(rows.iter().all(|length| *length <= 80), "{rows:?}");
+        assert!(text.contains("…") && text.contains(&"long ".repeat(50)));
+    }
+
+    #[test]
+    fn no_message_moves_the_cursor_and_colour_is_not_the_only_meaning() {
+        let coloured = Look { colour: true, width: None };
+        let text = table(&snapshot("\x1b[2J\nfoo"), at(1012), coloured);
+        assert!(!text.contains("\x1b[2J") && text.contains("absent:  [2J foo"), "{text:?}");
+        assert!(text.contains("\x1b[31mfailing\x1b[0m"), "{text:?}");
+        assert!(!table(&snapshot("x"), at(1012), PLAIN).contains('\x1b'));
+    }
+}

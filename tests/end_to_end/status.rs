@@ -1,0 +1,113 @@
+//! `status`: the table, the JSON, `--watch`, and what it says when no daemon lives.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::daemon::{Process, Sandbox, wait_until};
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new(
+        "
+secretStore: { provider: file, path: secrets.yaml }
+secrets:
+  - { name: good, key: app/good, files: [{ path: out/good, field: value }] }
+  - { name: missing, key: app/missing, required: false, files: [{ path: out/missing, field: value }] }
+",
+    );
+    sandbox.write("secrets.yaml", "{ app/good: { value: Zq7marker } }");
+    sandbox
+}
+
+/// Both secrets have been tried.
+fn daemon(sandbox: &Sandbox) -> Process {
+    let daemon = sandbox.ready_daemon();
+    wait_until("the failure is in the status file", || sandbox.read("status.json").contains("\"failing\""));
+    daemon
+}
+
+#[test]
+fn a_table_shows_each_secret_with_its_last_error_and_what_to_do() {
+    let sandbox = sandbox();
+    let _daemon = daemon(&sandbox);
+    let finished = sandbox.run(&["status"]);
+    assert_eq!((finished.code, finished.stderr.as_str()), (0, ""), "{finished:?}");
+    let lines: Vec<_> = finished.stdout.lines().collect();
+    assert!(lines[0].starts_with("ready: 1 of 2 secrets synced"), "{}", lines[0]);
+    assert!(lines[2].starts_with("STATE    SECRET   AGE"), "{}", lines[2]);
+    assert!(lines[3].starts_with("failing  missing  –") && lines[3].contains("absent: "), "{}", lines[3]);
+    assert!(lines[4].starts_with("synced   good"), "{}", lines[4]);
+    assert!(finished.stdout.contains("  hint: ") && !finished.stdout.contains('\x1b'));
+    assert!(!finished.stdout.contains("Zq7marker"));
+}
+
+#[test]
+fn json_is_what_the_status_file_holds() {
+    let sandbox = sandbox();
+    let _daemon = daemon(&sandbox);
+    let finished = sandbox.run(&["status", "--json"]);
+    let shown: Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!((finished.code, &shown["ready"]), (0, &true.into()), "{finished:?}");
+    assert_eq!(shown["secrets"][1]["last_error"]["kind"], "absent");
+}
+
+#[test]
+fn without_a_living_daemon_it_is_exit_1_and_says_what_to_do() {
+    let sandbox = sandbox();
+    let finished = sandbox.run(&["status"]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (1, ""), "{finished:?}");
+    assert!(finished.stderr.contains("no daemon is running") && finished.stderr.contains("STATUS_FILE"));
+
+    let daemon = daemon(&sandbox);
+    let written: Value = serde_json::from_str(&sandbox.read("status.json")).unwrap();
+    daemon.kill();
+    let old = sandbox
+        .read("status.json")
+        .replace(written["heartbeat"].as_str().unwrap(), "2020-01-01T00:00:00.000Z");
+    sandbox.write("status.json", old);
+    for arguments in [&["status"][..], &["status", "--json"]] {
+        let finished = sandbox.run(arguments);
+        assert_eq!((finished.code, finished.stdout.as_str()), (1, ""), "{finished:?}");
+        assert!(finished.stderr.contains("s old") && finished.stderr.contains("hint: "), "{finished:?}");
+    }
+    sandbox.write("status.json", "{}");
+    assert!(sandbox.run(&["status"]).stderr.contains("not a status file of this version"));
+}
+
+#[test]
+fn watching_shows_it_again_and_ends_quietly_on_signals_and_closed_pipes() {
+    let sandbox = sandbox();
+    let _daemon = daemon(&sandbox);
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut command = sandbox.command(&["status", "--watch"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut looks = 0;
+        while looks < 2 {
+            looks += usize::from(lines.next().unwrap().unwrap().starts_with("ready: "));
+        }
+        crate::daemon::send(child.id(), signal);
+        let left = child.wait_with_output().unwrap();
+        assert_eq!((left.status.code(), left.stderr.len()), (Some(0), 0), "{signal}");
+    }
+    let mut command = sandbox.command(&["status", "--watch", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(serde_json::from_str::<Value>(&first).unwrap()["ready"].as_bool().unwrap());
+    let left = child.wait_with_output().unwrap();
+    assert_eq!((left.status.code(), left.stderr.len()), (Some(0), 0), "a closed pipe is no error");
+}
+
+#[test]
+fn watching_outlives_the_daemon_and_says_so() {
+    let sandbox = sandbox();
+    let daemon = daemon(&sandbox);
+    let watch = Process::start(sandbox.command(&["status", "--watch", "--json"]));
+    daemon.stop();
+    wait_until("the end is told", || watch.stderr().contains("no daemon is running"));
+    let (finished, _) = watch.stop();
+    assert_eq!(finished.code, 0, "{finished:?}");
+}
