@@ -14,10 +14,11 @@ pub(super) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Columns of the terminal that stdout is; `None` where it is none or does not say.
-pub(super) fn stdout_width() -> Option<usize> {
+/// Columns and rows of the terminal that stdout is; `None` where it is none or does not say.
+pub(super) fn stdout_size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    Some((usize::from(size.ws_col), usize::from(size.ws_row)))
+        .filter(|(columns, rows)| columns.min(rows) > &0)
 }
 
 /// Who reads what is printed.

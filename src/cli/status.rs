@@ -24,10 +24,7 @@ const REDRAW: (&str, &str, &str) = ("\x1b[H", "\x1b[K\n", "\x1b[J");
 /// Prints the table or the JSON; exit 1 where no daemon lives.
 pub(super) fn status(common: &Common, args: &StatusArgs) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
-    let look = Look {
-        colour: output::stdout_is_terminal() && !setup.env.is_set("NO_COLOR"),
-        width: output::stdout_width(),
-    };
+    let look = Look { colour: output::stdout_is_terminal() && !setup.env.is_set("NO_COLOR"), width: width() };
     let path = &setup.settings.status_file;
     if args.watch {
         return watch(path, args, look);
@@ -96,7 +93,7 @@ fn watch(path: &Path, args: &StatusArgs, mut look: Look) -> Result<ExitStatus, E
             ExitStatus::Resource
         })?;
         loop {
-            look.width = output::stdout_width();
+            look.width = width();
             let text = match believed(path) {
                 Ok(snapshot) => shown(&snapshot, args, look),
                 Err(absent) if args.json => {
@@ -115,16 +112,59 @@ fn watch(path: &Path, args: &StatusArgs, mut look: Look) -> Result<ExitStatus, E
     })
 }
 
+fn width() -> Option<usize> {
+    output::stdout_size().map(|(columns, _)| columns)
+}
+
 /// On a terminal the text takes the place of the one before.
 fn framed(text: String) -> String {
     if !output::stdout_is_terminal() {
         return text;
     }
+    let text = output::stdout_size().map_or_else(|| text.clone(), |size| top(&text, size));
     let (home, end_of_line, rest) = REDRAW;
-    format!("{home}{}{rest}", text.replace('\n', end_of_line))
+    format!("{home}{}{rest}", text.trim_end().replace('\n', end_of_line))
+}
+
+/// As much from the top as a screen of this size holds: what scrolls away cannot be replaced, and the beginning is
+/// what matters.
+fn top(text: &str, (columns, rows): (usize, usize)) -> String {
+    let mut left = rows.saturating_sub(1);
+    let mut shown = String::new();
+    for line in text.lines() {
+        let needed = visible(line).div_ceil(columns).max(1);
+        if needed > left {
+            break;
+        }
+        left -= needed;
+        shown.extend([line, "\n"]);
+    }
+    shown
+}
+
+/// Characters of a line without those that only colour it.
+fn visible(line: &str) -> usize {
+    let mut parts = line.split("\x1b[");
+    let first = parts.next().map_or(0, |part| part.chars().count());
+    let after = |part: &str| part.chars().skip_while(|one| *one != 'm').skip(1).count();
+    first + parts.map(after).sum::<usize>()
 }
 
 async fn stopped_within(signals: &mut Signals, period: Duration) -> bool {
     let stop = async { while signals.next().await != Signal::Stop {} };
     tokio::time::timeout(period, stop).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_shows_the_top_and_counts_lines_that_wrap() {
+        let text = "12345\n\x1b[31m12345\x1b[0m\n123456\n4\n5\n";
+        assert_eq!(top(text, (5, 100)), text);
+        assert_eq!(top(text, (5, 5)), "12345\n\x1b[31m12345\x1b[0m\n123456\n");
+        assert_eq!(top(text, (5, 4)), "12345\n\x1b[31m12345\x1b[0m\n", "the third line needs two rows");
+        assert_eq!(top(text, (5, 1)), "");
+    }
 }
