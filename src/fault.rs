@@ -12,6 +12,8 @@ pub enum Kind {
     Login,
     /// A credential file is missing, unreadable or empty: whoever writes it may not be done yet.
     NoCredentials,
+    /// A wrapped secret id could not be opened: somebody else may have done so.
+    Unwrap,
     /// The token is good, the policy does not allow the read.
     Denied,
     /// No answer: connection refused, name not resolved, TLS failed, connection lost.
@@ -52,9 +54,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their definition.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Login,
         Self::NoCredentials,
+        Self::Unwrap,
         Self::Denied,
         Self::Unreachable,
         Self::Timeout,
@@ -80,6 +83,7 @@ impl Kind {
         match self {
             Self::Login => "login",
             Self::NoCredentials => "no_credentials",
+            Self::Unwrap => "unwrap_failed",
             Self::Denied => "denied",
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
@@ -104,7 +108,7 @@ impl Kind {
     /// What the retry policy does about it.
     pub fn disposition(self) -> Disposition {
         match self {
-            Self::Login | Self::Denied => Disposition::Refused,
+            Self::Login | Self::Unwrap | Self::Denied => Disposition::Refused,
             Self::NoCredentials
             | Self::Unreachable
             | Self::Timeout
@@ -129,7 +133,7 @@ impl Kind {
     /// The exit code of `run --once` when this is the only kind of failure.
     pub fn exit_status(self) -> ExitStatus {
         match self {
-            Self::Login | Self::NoCredentials | Self::Denied => ExitStatus::Authentication,
+            Self::Login | Self::NoCredentials | Self::Unwrap | Self::Denied => ExitStatus::Authentication,
             Self::Unreachable
             | Self::Timeout
             | Self::Sealed

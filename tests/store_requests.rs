@@ -126,7 +126,8 @@ async fn an_expired_token_is_looked_up_and_replaced_once_for_all_readers() {
     join_all((0..8).map(|_| read(&store, &app, "password"))).await;
     let count = |end: &str| fake.targets().iter().filter(|target| target.ends_with(end)).count();
     assert_eq!((count("/login"), count("/lookup-self")), (2, 1), "{:?}", fake.targets());
-    assert_eq!(count("/app"), 16);
+    // A token this fresh may be unknown to a standby node: each read is tried once more before the token is blamed.
+    assert_eq!(count("/app"), 24);
 }
 
 #[tokio::test]
@@ -237,7 +238,12 @@ async fn a_connection_the_server_closed_is_replaced_without_a_fault() {
 /// Reads, lets `seconds` pass, and so on; gives the connections that took.
 async fn connections_with_pauses(seconds: &[u64]) -> usize {
     let fake = Fake::start(|_, _| Reply::secret("x", 1));
-    let store = store(&fake.address(), "t");
+    // One connection at most: after the first jump the token is looked up while the secret is read.
+    let limits = Limits { max_concurrent_requests: 1, ..Limits::default() };
+    let (spec, key) = (spec(&fake.address(), token("t")), FingerprintKey::random().unwrap());
+    let breaker = BreakerSettings::default();
+    let store =
+        VaultStore::build(&StoreName::main(), &spec, &limits, breaker, key, &Clock::system()).unwrap();
     read(&store, &app(), "password").await;
     for &seconds in seconds {
         // Paused only for the jump: with sockets under way a paused clock would run into the time limits.

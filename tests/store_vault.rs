@@ -288,6 +288,7 @@ async fn approle_reads_its_files_at_each_login_and_knows_other_mounts() {
         mount: "deep/roles".into(),
         role_id: Credential::File(role_file),
         secret_id: Some(Credential::File(secret_file.clone())),
+        is_wrapped: false,
     };
     let store = build(&spec(&bao.address(), auth)).unwrap();
     let source = source("secret", "approle-files/app");
@@ -307,7 +308,12 @@ async fn approle_works_without_a_secret_id_where_the_role_binds_none() {
     bao.policy("", "unbound", r#"path "secret/data/unbound/*" { capabilities = ["read"] }"#);
     let role = json!({ "token_policies": ["unbound"], "bind_secret_id": false, "secret_id_bound_cidrs": [], "token_bound_cidrs": ["127.0.0.1/32"] });
     let (role_id, _) = bao.approle("", "unbound", &role);
-    let auth = AuthSpec::AppRole { mount: "unbound".into(), role_id: value(&role_id), secret_id: None };
+    let auth = AuthSpec::AppRole {
+        mount: "unbound".into(),
+        role_id: value(&role_id),
+        secret_id: None,
+        is_wrapped: false,
+    };
     let store = build(&spec(&bao.address(), auth)).unwrap();
     assert_eq!(read(&store, &source("secret", "unbound/app"), "password").await, "x");
 }

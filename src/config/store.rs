@@ -55,6 +55,8 @@ pub enum AuthSpec {
         role_id: Credential,
         /// The secret id; absent where the role does not bind one.
         secret_id: Option<Credential>,
+        /// `secretIdWrapped`: the secret id is a wrapping token, which opens once to the secret id.
+        is_wrapped: bool,
     },
 }
 

@@ -5,15 +5,24 @@
 
 mod answer;
 mod json;
+mod keeper;
 mod kv;
+mod lease;
 mod login;
 mod mounts;
+mod renew;
+mod rests;
 mod server;
 mod session;
+mod unwrap;
+mod watch;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use rand::Rng;
+use tokio::time::Instant;
 
 use super::breaker::Circuit;
 use super::{Fetched, Store};
@@ -27,24 +36,24 @@ use crate::name::{CredentialsName, StoreName};
 use crate::net;
 use crate::secret::FingerprintKey;
 use crate::telemetry::event;
+use keeper::Kept;
 use kv::Kv;
 use login::Token;
 use mounts::Mounts;
 use server::{Failure, Server};
 use session::{Session, Verdict};
 
+/// How long after a login a standby node may not know the token.
+const STANDBY_LAG: Duration = Duration::from_secs(2);
+
 /// One Vault or `OpenBao` server.
+///
+/// Dropping it ends the tasks that keep its tokens.
 pub struct VaultStore {
-    main: Option<Identity>,
-    named: BTreeMap<CredentialsName, Identity>,
+    main: Option<Kept>,
+    named: BTreeMap<CredentialsName, Kept>,
     mounts: Mounts,
     key: FingerprintKey,
-}
-
-/// One credential set: its token, and the server as it is seen through the set's own breaker.
-struct Identity {
-    session: Session,
-    server: Server,
 }
 
 impl VaultStore {
@@ -70,25 +79,23 @@ impl VaultStore {
             max_body: limits.max_response_size,
             max_connections: limits.max_concurrent_requests,
         })?;
-        let identity = |credentials: CredentialsName, label: String, auth: &AuthSpec| {
+        let kept = |credentials: CredentialsName, label: String, auth: &AuthSpec| {
             event::credentials_configured(name.as_str(), credentials.as_str());
             let circuit = Circuit::new(name.clone(), credentials.clone(), breaker);
-            Identity {
-                session: Session::new(credentials, label, auth.clone(), namespace.clone(), key.clone()),
-                server: Server::new(name.clone(), http.clone(), circuit, clock.clone()),
-            }
+            let server = Server::new(name.clone(), http.clone(), circuit, clock.clone());
+            Kept::new(Session::new(credentials, label, auth.clone(), namespace.clone(), key.clone()), server)
         };
         let named = credentials
             .iter()
-            .map(|(name, auth)| (name.clone(), identity(name.clone(), format!("credentials {name}"), auth)))
+            .map(|(name, auth)| (name.clone(), kept(name.clone(), format!("credentials {name}"), auth)))
             .collect();
         let main = auth
             .as_ref()
-            .map(|auth| identity(CredentialsName::main(), "the store's credentials".to_owned(), auth));
+            .map(|auth| kept(CredentialsName::main(), "the store's credentials".to_owned(), auth));
         Ok(Self { main, named, mounts: Mounts::default(), key })
     }
 
-    fn identity(&self, source: &Source) -> Result<&Identity, Fault> {
+    fn kept(&self, source: &Source) -> Result<&Kept, Fault> {
         let Some(name) = &source.credentials else {
             return self.main.as_ref().ok_or_else(|| {
                 let message = "the store has no credentials of its own";
@@ -99,6 +106,31 @@ impl VaultStore {
             let message = format!("the store has no credentials called {name}");
             Fault::new(Kind::Login, message, "name a key of the store's `credentials`")
         })
+    }
+
+    /// Reads, and once more after a moment if the answer may come from a standby node that does not know a token this
+    /// fresh: such nodes answer 403 or 404 until they have caught up. Whether that second read is still to be had is
+    /// given back.
+    async fn read_settled(
+        &self,
+        server: &Server,
+        source: &Source,
+        token: &Token,
+        may_lag: bool,
+    ) -> (Result<Fetched, Failure>, bool) {
+        let outcome = self.read(server, source, token).await;
+        let is_doubtful = match &outcome {
+            Err(Failure::Forbidden(_)) => true,
+            Err(Failure::Final(fault)) => fault.kind == Kind::Absent,
+            Ok(_) => false,
+        };
+        let wait = Duration::from_millis(rand::rng().random_range(250..500));
+        let is_fresh = token.logged_in.is_some_and(|at| Instant::now() + wait < at + STANDBY_LAG);
+        if !(may_lag && is_doubtful && is_fresh) {
+            return (outcome, may_lag);
+        }
+        tokio::time::sleep(wait).await;
+        (self.read(server, source, token).await, false)
     }
 
     async fn read(&self, server: &Server, source: &Source, token: &Token) -> Result<Fetched, Failure> {
@@ -167,21 +199,34 @@ impl VaultStore {
 #[async_trait]
 impl Store for VaultStore {
     async fn prepare(&self, source: &Source) -> Result<(), Fault> {
-        let Identity { session, server } = self.identity(source)?;
+        let (session, server) = self.kept(source)?.at_work();
         session.token(server).await.map(drop)
     }
 
     async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
-        let Identity { session, server } = self.identity(source)?;
+        let (session, server) = self.kept(source)?.at_work();
         let token = session.token(server).await?;
-        let denied = match self.read(server, source, &token).await {
+        let (outcome, may_lag) = self.read_settled(server, source, &token, true).await;
+        let denied = match outcome {
             Err(Failure::Forbidden(fault)) => fault,
             outcome => return outcome.map_err(Fault::from),
         };
         // A bad token and a missing policy both answer 403: only the token itself can tell.
         match session.recheck(server, &token).await? {
             Verdict::TokenIsGood => Err(denied),
-            Verdict::Replaced(token) => self.read(server, source, &token).await.map_err(Fault::from),
+            Verdict::Replaced(token) => {
+                let (outcome, _) = self.read_settled(server, source, &token, may_lag).await;
+                outcome.map_err(Fault::from)
+            }
+        }
+    }
+
+    async fn put_right(&self, source: &Source, kind: Kind) {
+        let concerns_credentials =
+            matches!(kind, Kind::Login | Kind::NoCredentials | Kind::Unwrap | Kind::Denied);
+        match self.kept(source) {
+            Ok(kept) if concerns_credentials => kept.put_right().await,
+            _ => std::future::pending().await,
         }
     }
 }

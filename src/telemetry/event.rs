@@ -20,7 +20,10 @@ pub use daemon::{
     Started, abandoned, few_files, memory_not_private, no_service_manager, panicked, readiness_changed,
     refresh_requested, status_file_failed, stopped, stopping, sweep_failed, swept,
 };
-pub use login::{LoggedIn, LoginFailed, credentials_configured};
+pub use login::{
+    LoggedIn, LoginFailed, NewTokenRefused, RenewalFailed, Renewed, TokenEnding, TokenKnown,
+    credentials_configured,
+};
 pub use secret::{Failed, Synced};
 pub use store::{BreakerMoved, BreakerState, Requested};
 pub use trace::{traces_lost, traces_resumed};

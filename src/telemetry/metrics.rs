@@ -49,6 +49,7 @@ pub struct Metrics {
     store_requests_total: IntCounterVec,
     store_request_duration: Histogram,
     logins_total: IntCounterVec,
+    token_renewals_total: IntCounterVec,
     token_expiry: GaugeVec,
     config_reloads_total: IntCounterVec,
     config_last_reload_successful: IntGauge,
@@ -87,6 +88,11 @@ impl Metrics {
             logins_total: make.counters(
                 "logins_total",
                 "Logins by their end: success or error.",
+                &["store", "credentials", "status"],
+            ),
+            token_renewals_total: make.counters(
+                "token_renewals_total",
+                "Renewals of tokens by their end: success or error.",
                 &["store", "credentials", "status"],
             ),
             token_expiry: make.floats(
@@ -150,6 +156,7 @@ impl Metrics {
         drop(self.token_expiry.remove_label_values(&both));
         for end in END {
             drop(self.logins_total.remove_label_values(&[store, credentials, end]));
+            drop(self.token_renewals_total.remove_label_values(&[store, credentials, end]));
         }
     }
 
@@ -158,6 +165,7 @@ impl Metrics {
         self.breaker(store, credentials, 0);
         for end in END {
             self.logins_total.with_label_values(&[store, credentials, end]);
+            self.token_renewals_total.with_label_values(&[store, credentials, end]);
         }
     }
 
@@ -186,6 +194,10 @@ impl Metrics {
 
     pub(super) fn login(&self, store: &str, credentials: &str, status: &str) {
         self.logins_total.with_label_values(&[store, credentials, status]).inc();
+    }
+
+    pub(super) fn renewal(&self, store: &str, credentials: &str, status: &str) {
+        self.token_renewals_total.with_label_values(&[store, credentials, status]).inc();
     }
 
     /// `None`: there is no token, or it does not end.

@@ -108,6 +108,15 @@ impl Bao {
         exchange(self.port, method, path, &headers, &body).expect("OpenBao answers")
     }
 
+    /// A request with the root token whose answer is wrapped for a minute; gives the whole answer.
+    pub fn wrapped(&self, method: &str, path: &str, body: &Value) -> Value {
+        let headers = format!("X-Vault-Token: {ROOT}\r\nX-Vault-Wrap-TTL: 60\r\n");
+        let (status, answer) =
+            exchange(self.port, method, path, &headers, &body.to_string()).expect("OpenBao answers");
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer
+    }
+
     /// A request that must succeed; gives the body's `data`.
     pub fn must(&self, method: &str, namespace: &str, path: &str, body: &Value) -> Value {
         let (status, answer) = self.request(method, namespace, path, body);

@@ -51,7 +51,12 @@ pub fn token(text: &str) -> AuthSpec {
 }
 
 pub fn approle(mount: &str, role_id: &str, secret_id: &str) -> AuthSpec {
-    AuthSpec::AppRole { mount: mount.to_owned(), role_id: value(role_id), secret_id: Some(value(secret_id)) }
+    AuthSpec::AppRole {
+        mount: mount.to_owned(),
+        role_id: value(role_id),
+        secret_id: Some(value(secret_id)),
+        is_wrapped: false,
+    }
 }
 
 pub fn build(spec: &VaultSpec) -> Result<VaultStore, Fault> {

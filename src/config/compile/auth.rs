@@ -21,8 +21,20 @@ struct Given {
 }
 
 /// The keys that say how somebody logs in.
-const KEYS: [&str; 8] =
-    ["authMethod", "token", "tokenFile", "roleId", "roleIdFile", "secretId", "secretIdFile", "authMount"];
+const KEYS: [&str; 9] = [
+    "authMethod",
+    "token",
+    "tokenFile",
+    "roleId",
+    "roleIdFile",
+    "secretId",
+    "secretIdFile",
+    "secretIdWrapped",
+    "authMount",
+];
+
+/// Says that the secret id is a wrapping token.
+const WRAPPED: &str = "secretIdWrapped";
 
 /// Whether `section` leaves logging in to its named credential sets: it says nothing of its own, nor does the
 /// environment. Then each secret of the store has to name one.
@@ -42,6 +54,7 @@ pub(super) fn compile(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Option<
     let token = given(section, "token", "tokenFile", pass);
     let role_id = given(section, "roleId", "roleIdFile", pass);
     let secret_id = given(section, "secretId", "secretIdFile", pass);
+    let is_wrapped = section.boolean(WRAPPED, pass).unwrap_or(false);
     let mount = section.parsed("authMount", (Code::BadKey, "a mount"), kv::auth_mount, pass);
     if stated.is_none() && section.has("authMethod") {
         return None;
@@ -53,7 +66,7 @@ pub(super) fn compile(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Option<
     };
     match method {
         Method::Token => {
-            for key in ["roleId", "roleIdFile", "secretId", "secretIdFile", "authMount"] {
+            for key in ["roleId", "roleIdFile", "secretId", "secretIdFile", WRAPPED, "authMount"] {
                 section.ignore(key, "authMethod is token", pass);
             }
             Some(AuthSpec::Token { token: needed(token, section, pass)? })
@@ -62,12 +75,17 @@ pub(super) fn compile(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Option<
             for key in ["token", "tokenFile"] {
                 section.ignore(key, "authMethod is approle", pass);
             }
+            let is_there = secret_id.is_there;
             let secret_id = secret_id.or_filled(section, pass);
+            if is_wrapped && secret_id.is_none() && !is_there {
+                section.missing("secretId", "secretIdWrapped is true: give the wrapping token", pass);
+            }
             let role_id = needed(role_id, section, pass)?;
             Some(AuthSpec::AppRole {
                 mount: mount.unwrap_or_else(|| "approle".to_owned()),
                 role_id,
                 secret_id,
+                is_wrapped,
             })
         }
     }

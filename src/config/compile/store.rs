@@ -18,7 +18,7 @@ pub(super) const KV_VERSIONS: [(&str, KvVersion); 3] =
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Keys of `provider: vault`, which another provider refuses.
-const VAULT_KEYS: [&str; 20] = [
+const VAULT_KEYS: [&str; 21] = [
     "address",
     "namespace",
     "authMethod",
@@ -28,6 +28,7 @@ const VAULT_KEYS: [&str; 20] = [
     "roleIdFile",
     "secretId",
     "secretIdFile",
+    "secretIdWrapped",
     "authMount",
     "mountPath",
     "kvVersion",

@@ -36,6 +36,16 @@ fn the_auth_method_is_inferred_from_the_file_and_then_from_the_environment() {
 }
 
 #[test]
+fn a_secret_id_is_a_wrapping_token_only_where_it_says_so() {
+    let wrapped = |auth: AuthSpec| matches!(auth, AuthSpec::AppRole { is_wrapped: true, .. });
+    assert!(!wrapped(auth(&[], "roleId: r, secretId: s")));
+    assert!(wrapped(auth(&[], "roleId: r, secretIdFile: s, secretIdWrapped: true")));
+    assert!(wrapped(auth(&[("VAULT_SECRET_ID_FILE", "/run/id")], "roleId: r, secretIdWrapped: true")));
+    let loaded = store(&[], "address: 'https://v', token: t, secretIdWrapped: true").unwrap();
+    assert_eq!(found(&Ok(loaded), Severity::Warning), ["ignored-key secretStore.secretIdWrapped"]);
+}
+
+#[test]
 fn the_environment_fills_every_gap_of_the_default_store_and_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let [ca, key, _] = &certificates(directory.path());
@@ -152,6 +162,8 @@ fn credentials_that_are_missing_or_doubled_are_errors() {
         ("authMethod: token", &["missing-key secretStore.token"]),
         ("authMethod: approle", &["missing-key secretStore.roleId"]),
         ("authMethod: kubernetes", &["bad-value secretStore.authMethod"]),
+        ("roleId: r, secretId: s, secretIdWrapped: maybe", &["bad-value secretStore.secretIdWrapped"]),
+        ("roleId: r, secretIdWrapped: true", &["missing-key secretStore.secretId"]),
         ("token: a, tokenFile: b", &["conflicting-keys secretStore.tokenFile"]),
         ("token: ''", &["bad-value secretStore.token"]),
         ("token: \"a\\n\"", &["bad-value secretStore.token"]),

@@ -11,8 +11,9 @@ use tokio::time::{Duration, Instant, timeout};
 use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
 use zeroize::Zeroizing;
 
-use super::answer;
+use super::lease::{Lease, Prospect};
 use super::server::{Answered, Caller, Server, check_path};
+use super::{answer, renew};
 use crate::config::store::{AuthSpec, Credential};
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fingerprint, FingerprintKey, SecretBytes, SecretText};
@@ -26,8 +27,12 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 /// A token, as long as it lives.
 pub(super) struct Token {
     pub(super) text: SecretText,
-    /// When the lease of its login ends; `None` where it does not end or nobody said so.
-    pub(super) expires: Option<Instant>,
+    /// How long it lived when it was got.
+    pub(super) lease: Lease,
+    /// What a full renewal brings.
+    pub(super) granted: Duration,
+    /// When the login brought it; `None` for a token that was given.
+    pub(super) logged_in: Option<Instant>,
 }
 
 /// What a login needs, read just now.
@@ -35,7 +40,13 @@ pub(super) enum Credentials {
     /// A token: there is nothing to send.
     Token(SecretText),
     /// `auth/<mount>/login` of an `AppRole` method.
-    AppRole { mount: String, role_id: SecretText, secret_id: Option<SecretText> },
+    AppRole {
+        mount: String,
+        role_id: SecretText,
+        secret_id: Option<SecretText>,
+        /// Whether `secret_id` is still a wrapping token.
+        is_wrapped: bool,
+    },
 }
 
 /// Why there is no token.
@@ -52,6 +63,14 @@ impl From<Fault> for LoginFailure {
     }
 }
 
+impl Token {
+    /// A token of which nothing is known yet.
+    pub(super) fn given(text: SecretText) -> Self {
+        let lease = Lease::Unknown { since: Instant::now() };
+        Self { text, lease, granted: Duration::ZERO, logged_in: None }
+    }
+}
+
 impl Credentials {
     /// Reads the credentials; files are read anew each time.
     ///
@@ -60,13 +79,13 @@ impl Credentials {
     pub(super) async fn load(auth: &AuthSpec) -> Result<Self, Fault> {
         match auth {
             AuthSpec::Token { token } => Ok(Self::Token(load(token, "token").await?)),
-            AuthSpec::AppRole { mount, role_id, secret_id } => {
+            AuthSpec::AppRole { mount, role_id, secret_id, is_wrapped } => {
                 let role_id = load(role_id, "roleId").await?;
                 let secret_id = match secret_id {
                     Some(secret_id) => Some(load(secret_id, "secretId").await?),
                     None => None,
                 };
-                Ok(Self::AppRole { mount: mount.clone(), role_id, secret_id })
+                Ok(Self::AppRole { mount: mount.clone(), role_id, secret_id, is_wrapped: *is_wrapped })
             }
         }
     }
@@ -89,8 +108,8 @@ impl Credentials {
         namespace: Option<&str>,
     ) -> Result<Token, LoginFailure> {
         match self {
-            Self::Token(text) => Ok(Token { text, expires: None }),
-            Self::AppRole { mount, role_id, secret_id } => {
+            Self::Token(text) => Ok(Token::given(text)),
+            Self::AppRole { mount, role_id, secret_id, is_wrapped: _ } => {
                 approle(server, namespace, mount, &role_id, secret_id.as_ref()).await
             }
         }
@@ -166,6 +185,10 @@ struct Auth<'a> {
     client_token: Zeroizing<String>,
     #[serde(default)]
     lease_duration: u64,
+    #[serde(default)]
+    renewable: bool,
+    #[serde(default)]
+    num_uses: u64,
     #[serde(borrow)]
     mfa_requirement: Option<&'a serde_json::value::RawValue>,
 }
@@ -179,8 +202,9 @@ fn token_in(answered: &Answered) -> Result<Token, LoginFailure> {
     let envelope: Envelope<'_> = serde_json::from_slice(answered.response.body.expose())
         .map_err(|error| answer::unreadable(answered, &error))?;
     let place = &answered.place;
-    let refused =
-        |cause, remedy| LoginFailure::Refused(Fault::new(Kind::Login, format!("{place}: {cause}"), remedy));
+    let refused = |cause: &str, remedy| {
+        LoginFailure::Refused(Fault::new(Kind::Login, format!("{place}: {cause}"), remedy))
+    };
     let Some(auth) = envelope.auth else {
         return Err(answer::bad(answered, "the answer holds no login").into());
     };
@@ -191,11 +215,16 @@ fn token_in(answered: &Answered) -> Result<Token, LoginFailure> {
     if auth.client_token.is_empty() {
         return Err(refused("the login brought no token", "check what answers at the store's address"));
     }
-    let Auth { client_token: mut token, lease_duration, .. } = auth;
+    if auth.num_uses > 0 {
+        let cause = format!("the token may be used {} times only", auth.num_uses);
+        return Err(refused(&cause, "set token_num_uses=0 on the role: every read is a use"));
+    }
+    let Auth { client_token: mut token, lease_duration, renewable, .. } = auth;
     let text = clean(std::mem::take(&mut *token), &format!("{place}: the token"))?;
-    // `None` also where the time cannot be counted: for ever.
-    let lease = Some(Duration::from_secs(lease_duration)).filter(|lease| !lease.is_zero());
-    Ok(Token { text, expires: lease.and_then(|lease| Instant::now().checked_add(lease)) })
+    let prospect = if renewable && !renew::is_batch(&text) { Prospect::Full } else { Prospect::Nothing };
+    let granted = Duration::from_secs(lease_duration);
+    let lease = Lease::lasting(granted, prospect);
+    Ok(Token { text, lease, granted, logged_in: Some(Instant::now()) })
 }
 
 async fn load(credential: &Credential, name: &str) -> Result<SecretText, Fault> {
@@ -242,7 +271,7 @@ fn read_file(path: &Path) -> io::Result<String> {
 }
 
 /// One newline at the end is not part of a credential; a control character inside never is. It would end a header.
-fn clean(text: String, name: &str) -> Result<SecretText, Fault> {
+pub(super) fn clean(text: String, name: &str) -> Result<SecretText, Fault> {
     let mut text = Zeroizing::new(text);
     if text.ends_with('\n') {
         text.pop();
@@ -313,6 +342,7 @@ mod tests {
             mount: "approle".into(),
             role_id: secret(role),
             secret_id: Some(secret(id)),
+            is_wrapped: false,
         };
         assert_eq!(approle("a", "b").fingerprint(&key), approle("a", "b").fingerprint(&key));
         assert_ne!(approle("a", "b").fingerprint(&key), approle("ab", "").fingerprint(&key));

@@ -1,5 +1,7 @@
 //! One call of the server: a vaultrs request becomes an HTTP request with our headers and goes through `net`.
 
+use std::time::SystemTime;
+
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rustify::endpoint::Endpoint;
@@ -64,6 +66,12 @@ impl From<Failure> for Fault {
 impl Server {
     pub(super) fn new(store: StoreName, http: Client, circuit: Circuit, clock: Clock) -> Self {
         Self { store, http, circuit, clock }
+    }
+
+    /// What the clock will show at `end`, for people.
+    pub(super) fn wall_time(&self, end: Option<Instant>) -> Option<SystemTime> {
+        let left = end?.saturating_duration_since(Instant::now());
+        self.clock.now().checked_add(left)
     }
 
     /// Makes one call. Whatever the status, an answer is `Ok`.

@@ -1,66 +1,64 @@
 //! One credential set's token: got when first needed, by one login for all who wait, and replaced when it turns out
-//! to be bad.
+//! to be bad, when its keeper says so, or when its files change.
 //!
-//! The state's lock is the single flight itself: who holds it asks the server, the others wait for the outcome.
+//! `flight` is the single flight: who holds it asks the server, the others wait for the outcome. The state has a lock
+//! of its own, so that nobody waits for a login that is made ahead of time while the earlier token serves.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::StatusCode;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
-use vaultrs::api::token::requests::LookupTokenSelfRequest;
 
-use super::answer;
+use super::lease::{Lease, Origin};
 use super::login::{Credentials, LoginFailure, Token};
-use super::server::{Caller, Server};
+use super::renew::{self, Denial};
+use super::rests::Rests;
+use super::server::Server;
+use super::unwrap::{self, Opened};
 use crate::config::store::{AuthSpec, Credential};
 use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
-use crate::secret::{Fingerprint, FingerprintKey, SecretBytes};
-use crate::telemetry::event::{LoggedIn, LoginFailed};
+use crate::secret::{Fingerprint, FingerprintKey};
+use crate::telemetry::event::{LoggedIn, LoginFailed, NewTokenRefused};
 
 /// Who was refused while the token was being looked up need not ask again.
 const VERDICT_HOLDS: Duration = Duration::from_secs(1);
 
-/// The first wait after refused credentials; each further one is four times as long.
-const FIRST_REST: Duration = Duration::from_secs(10);
-
-/// The longest wait. 10 + 40 + 160 + 400 + 400 s is more than 15 min: never six attempts in that time, which would
-/// lock the role out (Vault and `OpenBao` lock after five).
-const LONGEST_REST: Duration = Duration::from_secs(400);
-
 /// The token of one credential set.
 pub(super) struct Session {
     /// What logs and metrics call the set.
-    name: CredentialsName,
+    pub(super) name: CredentialsName,
     /// What messages call the set.
     label: String,
     auth: AuthSpec,
-    namespace: Option<String>,
+    pub(super) namespace: Option<String>,
     key: FingerprintKey,
     /// Counts finished attempts, so that who waited for one can tell that there was one.
     attempts: AtomicU64,
+    flight: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    /// Told when there is another token, or none any more.
+    moved: watch::Sender<()>,
+    /// Told when other credentials than before have been tried.
+    changed: watch::Sender<()>,
 }
 
 #[derive(Default)]
 struct State {
     token: Option<Arc<Token>>,
+    /// When it ends, as far as is known.
+    end: Option<Instant>,
     /// When the server last said that the token is good.
     good_at: Option<Instant>,
     /// Why the last attempt failed, if it did.
     failure: Option<Fault>,
-    held: Option<Held>,
-    /// Refusals in a row.
-    refusals: u32,
-}
-
-/// Refused credentials, which are not tried again for a while.
-struct Held {
-    print: Fingerprint,
-    until: Instant,
-    fault: Fault,
+    /// The credentials that were tried last; `None` where they could not be read.
+    tried: Option<Fingerprint>,
+    rests: Rests,
+    opened: Option<Opened>,
+    /// The credentials whose wrapped secret id did not open, for good.
+    closed: Option<(Fingerprint, Fault)>,
 }
 
 /// Why a read was forbidden.
@@ -71,6 +69,15 @@ pub(super) enum Verdict {
     Replaced(Arc<Token>),
 }
 
+/// What became of credential files that look changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TakenUp {
+    /// There is nothing more to do until they change again.
+    Done,
+    /// They hold what the server does not know (yet): worth another look.
+    NotYet,
+}
+
 impl Session {
     pub(super) fn new(
         name: CredentialsName,
@@ -79,7 +86,9 @@ impl Session {
         namespace: Option<String>,
         key: FingerprintKey,
     ) -> Self {
-        Self { name, label, auth, namespace, key, attempts: AtomicU64::new(0), state: Mutex::default() }
+        let (moved, changed) = (watch::Sender::new(()), watch::Sender::new(()));
+        let (attempts, flight, state) = (AtomicU64::new(0), tokio::sync::Mutex::default(), Mutex::default());
+        Self { name, label, auth, namespace, key, attempts, flight, state, moved, changed }
     }
 
     /// The token; logs in when there is none or its lease is over.
@@ -90,11 +99,14 @@ impl Session {
     /// # Cancel safety
     /// Dropping the future abandons the login; the next caller starts one.
     pub(super) async fn token(&self, server: &Server) -> Result<Arc<Token>, Fault> {
+        if let Some(token) = self.serving() {
+            return Ok(token);
+        }
         let seen = self.attempts.load(Ordering::Relaxed);
-        let mut state = self.state.lock().await;
-        match &state.token {
-            Some(token) if token.expires.is_none_or(|end| Instant::now() < end) => Ok(Arc::clone(token)),
-            _ => self.replace(&mut state, server, seen).await,
+        let _flight = self.flight.lock().await;
+        match self.serving() {
+            Some(token) => Ok(token),
+            None => self.replace(server, seen).await,
         }
     }
 
@@ -104,191 +116,309 @@ impl Session {
     /// The server did not say, or there is no other token.
     pub(super) async fn recheck(&self, server: &Server, used: &Arc<Token>) -> Result<Verdict, Fault> {
         let seen = self.attempts.load(Ordering::Relaxed);
-        let mut state = self.state.lock().await;
-        match &state.token {
-            Some(current) if !Arc::ptr_eq(current, used) => {
-                return Ok(Verdict::Replaced(Arc::clone(current)));
-            }
-            Some(_) if state.good_at.is_some_and(|at| at.elapsed() < VERDICT_HOLDS) => {
-                return Ok(Verdict::TokenIsGood);
-            }
+        let _flight = self.flight.lock().await;
+        let (current, is_good) = {
+            let state = self.state();
+            (state.token.clone(), state.good_at.is_some_and(|at| at.elapsed() < VERDICT_HOLDS))
+        };
+        match current {
+            Some(current) if !Arc::ptr_eq(&current, used) => return Ok(Verdict::Replaced(current)),
+            Some(_) if is_good => return Ok(Verdict::TokenIsGood),
             Some(_) if self.is_good(server, used).await? => {
+                let mut state = self.state();
                 state.good_at = Some(Instant::now());
-                state.refusals = 0;
+                state.rests.forgive();
                 return Ok(Verdict::TokenIsGood);
             }
-            Some(_) => self.discard(&mut state),
+            Some(_) => self.discard(used),
             None => {}
         }
-        self.replace(&mut state, server, seen).await.map(Verdict::Replaced)
+        self.replace(server, seen).await.map(Verdict::Replaced)
+    }
+
+    /// The token that is in use and where it comes from, for its keeper.
+    pub(super) fn held(&self) -> Option<(Arc<Token>, Origin)> {
+        self.state().token.clone().map(|token| (token, self.origin()))
+    }
+
+    /// Tells when there is another token, or none any more.
+    pub(super) fn moved(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
+    }
+
+    /// Tells when other credentials than before have been tried.
+    pub(super) fn changed(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// The lease of `token` is another one now; false when it is not in use any more.
+    pub(super) fn prolong(&self, token: &Arc<Token>, lease: &Lease) -> bool {
+        let mut state = self.state();
+        let is_current = state.token.as_ref().is_some_and(|current| Arc::ptr_eq(current, token));
+        if is_current {
+            state.end = lease.end();
+        }
+        is_current
+    }
+
+    /// A login ahead of time, while `token` serves on. Nothing is done if somebody else has replaced it.
+    ///
+    /// # Errors
+    /// As for [`Session::token`].
+    pub(super) async fn log_in_ahead(&self, server: &Server, token: &Arc<Token>) -> Result<(), Fault> {
+        let _flight = self.flight.lock().await;
+        let is_current = self.state().token.as_ref().is_some_and(|current| Arc::ptr_eq(current, token));
+        if is_current { self.counted(server).await.map(drop) } else { Ok(()) }
+    }
+
+    /// Gives up `token`, which was given and is not to be used.
+    pub(super) async fn reject(&self, server: &Server, token: &Arc<Token>, fault: Fault) {
+        let _flight = self.flight.lock().await;
+        let mut state = self.state();
+        if !state.token.as_ref().is_some_and(|current| Arc::ptr_eq(current, token)) {
+            return;
+        }
+        (state.token, state.end) = (None, None);
+        let print = Credentials::Token(token.text.clone()).fingerprint(&self.key);
+        let fault = state.refuse(self.named(fault), print);
+        drop(state);
+        self.moved.send_replace(());
+        self.report_failure(server, &fault);
+    }
+
+    /// Takes up credential files that look changed. What is empty, unreadable or half written changes nothing.
+    pub(super) async fn take_up(&self, server: &Server) -> TakenUp {
+        let _flight = self.flight.lock().await;
+        if self.attempts.load(Ordering::Relaxed) == 0 {
+            return TakenUp::NotYet;
+        }
+        let Ok(credentials) = Credentials::load(&self.auth).await else { return TakenUp::Done };
+        let print = credentials.fingerprint(&self.key);
+        if self.state().tried == Some(print) {
+            return TakenUp::Done;
+        }
+        let serving = self.serving();
+        if let (Credentials::Token(new), Some(old)) = (&credentials, serving) {
+            let caller = self.namespace.as_deref();
+            // Where even the good token may not look itself up, a refusal says nothing about the new one.
+            if let Err(Denial::Refused(_)) = renew::look_up(server, caller, new).await
+                && renew::look_up(server, caller, &old.text).await.is_ok()
+            {
+                let (store, credentials) = (server.store.as_str(), self.name.as_str());
+                NewTokenRefused { store, credentials }.emit();
+                return TakenUp::NotYet;
+            }
+        }
+        // A failure is reported, and the token that was there serves on.
+        drop(self.attempt_with(server, credentials, print).await);
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        TakenUp::Done
+    }
+
+    /// The credential files, which are worth watching.
+    pub(super) fn files(&self) -> Vec<std::path::PathBuf> {
+        let given = match &self.auth {
+            AuthSpec::Token { token } => vec![token],
+            AuthSpec::AppRole { mount: _, role_id, secret_id, is_wrapped: _ } => {
+                std::iter::once(role_id).chain(secret_id).collect()
+            }
+        };
+        let file = |credential: &Credential| match credential {
+            Credential::File(path) => Some(path.clone()),
+            Credential::Value(_) => None,
+        };
+        given.into_iter().filter_map(file).collect()
+    }
+
+    fn origin(&self) -> Origin {
+        match self.auth {
+            AuthSpec::Token { .. } => Origin::Given,
+            AuthSpec::AppRole { .. } => Origin::Login,
+        }
+    }
+
+    /// The token that readers use. One that was given is used beyond the end that is known of it: others may have
+    /// renewed it, and the server is who knows.
+    fn serving(&self) -> Option<Arc<Token>> {
+        let state = self.state();
+        let is_over = state.end.is_some_and(|end| end <= Instant::now()) && self.origin() == Origin::Login;
+        state.token.clone().filter(|_| !is_over)
     }
 
     async fn is_good(&self, server: &Server, token: &Token) -> Result<bool, Fault> {
-        let caller = Caller { token: Some(&token.text), namespace: self.namespace.as_deref() };
-        let answered = server.call(&LookupTokenSelfRequest {}, caller, SecretBytes::default()).await?;
-        match answered.response.status {
-            StatusCode::OK => Ok(true),
-            StatusCode::FORBIDDEN => Ok(false),
-            _ => Err(answer::refused(&answered, &[&token.text], &server.clock)),
+        match renew::look_up(server, self.namespace.as_deref(), &token.text).await {
+            Ok(_) => Ok(true),
+            Err(Denial::Refused(fault)) if fault.kind == Kind::Denied => Ok(false),
+            Err(Denial::Refused(fault) | Denial::Other(fault)) => Err(fault),
         }
     }
 
     /// Throws a bad token away. One that was given counts as refused credentials: nobody can make a new one of it.
-    fn discard(&self, state: &mut State) {
-        let Some(token) = state.token.take() else { return };
-        if matches!(self.auth, AuthSpec::Token { .. }) {
+    fn discard(&self, token: &Arc<Token>) {
+        let mut state = self.state();
+        (state.token, state.end) = (None, None);
+        if self.origin() == Origin::Given {
             let message = format!("{}: the token is not valid (any more)", self.label);
             let remedy = "provide a new token; it also needs the `default` policy, to look itself up";
             let print = Credentials::Token(token.text.clone()).fingerprint(&self.key);
             state.refuse(Fault::new(Kind::Login, message, remedy), print);
         }
+        drop(state);
+        self.moved.send_replace(());
     }
 
     /// Logs in. Who waited while an attempt failed (`seen` is older than it) gets its fault and makes none of his own.
-    async fn replace(&self, state: &mut State, server: &Server, seen: u64) -> Result<Arc<Token>, Fault> {
+    async fn replace(&self, server: &Server, seen: u64) -> Result<Arc<Token>, Fault> {
         if self.attempts.load(Ordering::Relaxed) != seen
-            && let Some(fault) = &state.failure
+            && let Some(fault) = &self.state().failure
         {
             return Err(fault.clone());
         }
-        let outcome = self.attempt(state, server).await;
+        self.counted(server).await
+    }
+
+    async fn counted(&self, server: &Server) -> Result<Arc<Token>, Fault> {
+        let outcome = match Credentials::load(&self.auth).await {
+            Ok(credentials) => {
+                let print = credentials.fingerprint(&self.key);
+                self.attempt_with(server, credentials, print).await
+            }
+            Err(fault) => {
+                let mut state = self.state();
+                state.tried = None;
+                Err(state.fail(self.named(fault)))
+            }
+        };
         self.attempts.fetch_add(1, Ordering::Relaxed);
         outcome
     }
 
-    async fn attempt(&self, state: &mut State, server: &Server) -> Result<Arc<Token>, Fault> {
-        state.token = None;
-        let credentials = match Credentials::load(&self.auth).await {
-            Ok(credentials) => credentials,
-            Err(fault) => return Err(state.fail(self.named(fault))),
+    /// Tries `credentials`; tells those who wait for other ones.
+    async fn attempt_with(
+        &self,
+        server: &Server,
+        credentials: Credentials,
+        print: Fingerprint,
+    ) -> Result<Arc<Token>, Fault> {
+        let (held, before) = {
+            let mut state = self.state();
+            (state.still_held(print), state.tried.replace(print))
         };
-        let print = credentials.fingerprint(&self.key);
-        if let Some(fault) = state.still_held(print) {
-            return Err(self.unhurried(fault));
-        }
-        match credentials.log_in(server, self.namespace.as_deref()).await {
-            Ok(token) => {
-                self.report(server, &token);
-                Ok(state.accept(token, &self.auth))
+        let outcome = match held {
+            Some(fault) => {
+                self.state().failure = Some(fault.clone());
+                Err(self.unhurried(fault))
             }
-            Err(LoginFailure::Refused(fault)) => {
-                let fault = self.reported(server, self.named(fault));
-                Err(self.unhurried(state.refuse(fault, print)))
-            }
-            Err(LoginFailure::Other(fault)) => Err(state.fail(self.reported(server, self.named(fault)))),
+            None => self.attempt(server, credentials, print).await,
+        };
+        if before != Some(print) {
+            self.changed.send_replace(());
         }
+        outcome
     }
 
-    fn report(&self, server: &Server, token: &Token) {
-        let left = token.expires.map(|end| end.saturating_duration_since(Instant::now()));
-        let expires = left.map(|left| server.clock.now() + left);
-        LoggedIn { store: server.store.as_str(), credentials: self.name.as_str(), expires }.emit();
+    async fn attempt(
+        &self,
+        server: &Server,
+        credentials: Credentials,
+        print: Fingerprint,
+    ) -> Result<Arc<Token>, Fault> {
+        let namespace = self.namespace.as_deref();
+        let outcome = match self.open(server, credentials).await {
+            Ok(credentials) => credentials.log_in(server, namespace).await,
+            Err(failure) => Err(failure),
+        };
+        let fault = match outcome {
+            Ok(token) => return Ok(self.accept(server, token)),
+            // The wrapping token is kept from being sent again by its outcome, which is remembered.
+            Err(LoginFailure::Refused(fault)) if fault.kind == Kind::Unwrap => {
+                let fault = self.named(fault);
+                let mut state = self.state();
+                state.closed = Some((print, fault.clone()));
+                state.fail(fault)
+            }
+            Err(LoginFailure::Refused(fault)) => self.state().refuse(self.named(fault), print),
+            Err(LoginFailure::Other(fault)) => self.state().fail(self.named(fault)),
+        };
+        self.report_failure(server, &fault);
+        Err(self.unhurried(fault))
     }
 
-    fn reported(&self, server: &Server, fault: Fault) -> Fault {
+    /// Opens a wrapped secret id, once.
+    async fn open(&self, server: &Server, credentials: Credentials) -> Result<Credentials, LoginFailure> {
+        let Credentials::AppRole { mount, role_id, secret_id: Some(wrapping), is_wrapped: true } =
+            credentials
+        else {
+            return Ok(credentials);
+        };
+        let print = Credentials::Token(wrapping.clone()).fingerprint(&self.key);
+        let known =
+            self.state().opened.as_ref().filter(|opened| opened.wrapping == print).map(|o| o.outcome.clone());
+        let outcome = match known {
+            Some(outcome) => outcome,
+            None => match unwrap::open(server, self.namespace.as_deref(), &mount, &wrapping).await {
+                Ok(secret_id) => Ok(secret_id),
+                Err(LoginFailure::Refused(fault)) => Err(fault),
+                Err(failure @ LoginFailure::Other(_)) => return Err(failure),
+            },
+        };
+        self.state().opened = Some(Opened { wrapping: print, outcome: outcome.clone() });
+        let secret_id = Some(outcome.map_err(LoginFailure::Refused)?);
+        Ok(Credentials::AppRole { mount, role_id, secret_id, is_wrapped: false })
+    }
+
+    fn accept(&self, server: &Server, token: Token) -> Arc<Token> {
+        let token = Arc::new(token);
+        let mut state = self.state();
+        (state.token, state.end) = (Some(Arc::clone(&token)), token.lease.end());
+        (state.failure, state.good_at) = (None, None);
+        // A token that was given has proved nothing yet.
+        if self.origin() == Origin::Login {
+            state.rests.forgive();
+        }
+        drop(state);
+        self.moved.send_replace(());
         let (store, credentials) = (server.store.as_str(), self.name.as_str());
-        LoginFailed { store, credentials, fault: &fault }.emit();
-        fault
+        LoggedIn { store, credentials, expires: server.wall_time(token.lease.end()) }.emit();
+        token
+    }
+
+    fn report_failure(&self, server: &Server, fault: &Fault) {
+        let (store, credentials) = (server.store.as_str(), self.name.as_str());
+        LoginFailed { store, credentials, fault, serves: self.serving().is_some() }.emit();
     }
 
     /// Nobody need keep away from the server while credentials from a file rest: each try reads the file, and only
     /// other credentials are sent.
     fn unhurried(&self, fault: Fault) -> Fault {
-        Fault { retry_after: fault.retry_after.filter(|_| !reads_files(&self.auth)), ..fault }
+        Fault { retry_after: fault.retry_after.filter(|_| self.files().is_empty()), ..fault }
     }
 
     fn named(&self, fault: Fault) -> Fault {
         Fault { message: format!("{}: {}", self.label, fault.message), ..fault }
     }
+
+    /// No code runs under this lock that could panic or wait.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl State {
-    fn accept(&mut self, token: Token, auth: &AuthSpec) -> Arc<Token> {
-        let token = Arc::new(token);
-        self.token = Some(Arc::clone(&token));
-        self.failure = None;
-        self.held = None;
-        self.good_at = None;
-        // A token that was given has proved nothing yet.
-        if matches!(auth, AuthSpec::AppRole { .. }) {
-            self.refusals = 0;
-        }
-        token
-    }
-
     fn fail(&mut self, fault: Fault) -> Fault {
         self.failure = Some(fault.clone());
         fault
     }
 
-    fn refuse(&mut self, fault: Fault, print: Fingerprint) -> Fault {
-        let rest = rest(self.refusals);
-        self.refusals = self.refusals.saturating_add(1);
-        let fault = Fault { retry_after: Some(rest), ..fault };
-        self.held = Some(Held { print, until: Instant::now() + rest, fault: fault.clone() });
-        self.fail(fault)
-    }
-
-    /// The fault of credentials that were refused and must still rest. Other credentials may be tried at once.
+    /// The fault of credentials that must not be tried (again yet).
     fn still_held(&mut self, print: Fingerprint) -> Option<Fault> {
-        let held = self.held.as_ref()?;
-        if held.print != print {
-            self.refusals = 0;
-            return None;
-        }
-        let left = held.until.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then(|| Fault { retry_after: Some(left), ..held.fault.clone() })
-    }
-}
-
-fn reads_files(auth: &AuthSpec) -> bool {
-    let is_file = |credential: &Credential| matches!(credential, Credential::File(_));
-    match auth {
-        AuthSpec::Token { token } => is_file(token),
-        AuthSpec::AppRole { mount: _, role_id, secret_id } => {
-            is_file(role_id) || secret_id.as_ref().is_some_and(is_file)
-        }
-    }
-}
-
-/// How long credentials rest after `refusals` earlier ones and one more.
-fn rest(refusals: u32) -> Duration {
-    FIRST_REST.saturating_mul(4_u32.saturating_pow(refusals)).min(LONGEST_REST)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refused_credentials_are_never_tried_six_times_in_fifteen_minutes() {
-        let rests: Vec<Duration> = (0..20).map(rest).collect();
-        for five in rests.windows(5) {
-            assert!(five.iter().sum::<Duration>() > Duration::from_secs(900), "{five:?}");
-        }
+        let closed = self.closed.as_ref().filter(|(closed, _)| *closed == print);
+        let closed = closed.map(|(_, fault)| fault.clone());
+        closed.or_else(|| self.rests.still_held(print))
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn refused_credentials_rest_and_others_are_tried_at_once() {
-        let key = FingerprintKey::random().unwrap();
-        let (old, new) = (key.of(b"old"), key.of(b"new"));
-        let mut state = State::default();
-        state.refuse(Fault::new(Kind::Login, "m", "r"), old);
-        assert_eq!(state.still_held(old).unwrap().retry_after, Some(FIRST_REST));
-        tokio::time::advance(FIRST_REST).await;
-        assert_eq!(state.still_held(old), None);
-        state.refuse(Fault::new(Kind::Login, "m", "r"), old);
-        assert_eq!(state.still_held(old).unwrap().retry_after, Some(FIRST_REST * 4));
-        assert_eq!(state.still_held(new), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_lost_connection_does_not_end_the_rest_of_refused_credentials() {
-        let key = FingerprintKey::random().unwrap();
-        let print = key.of(b"old");
-        let mut state = State::default();
-        state.refuse(Fault::new(Kind::Login, "m", "r"), print);
-        state.fail(Fault::new(Kind::Unreachable, "m", "r"));
-        assert!(state.still_held(print).is_some());
+    fn refuse(&mut self, fault: Fault, print: Fingerprint) -> Fault {
+        let fault = self.rests.refuse(fault, print);
+        self.fail(fault)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::clock::rfc3339;
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::telemetry::metrics::metrics;
 
 /// A credential set is there. Nothing is logged: its series begin at 0, so that a first failure is an increase.
@@ -33,8 +33,91 @@ impl LoggedIn<'_> {
     }
 }
 
-/// A credential set has no token.
+/// A login failed.
 pub struct LoginFailed<'a> {
+    /// The store.
+    pub store: &'a str,
+    /// The credential set.
+    pub credentials: &'a str,
+    /// Cause and remedy.
+    pub fault: &'a Fault,
+    /// Whether an earlier token serves on: the login was made ahead of time.
+    pub serves: bool,
+}
+
+impl LoginFailed<'_> {
+    /// Writes the line and counts the login.
+    pub fn emit(&self) {
+        let Self { store, credentials, fault, serves } = *self;
+        metrics().login(store, credentials, "error");
+        super::audit::login(store, credentials, Some(fault.kind));
+        let (kind, error, hint) = (fault.kind.as_str(), &*fault.message, &*fault.remedy);
+        if !serves {
+            metrics().token_expiry(store, credentials, None);
+        }
+        match fault.kind {
+            // Whoever opened it has the secret id: serious even while a token serves.
+            Kind::Unwrap => {
+                tracing::error!(store, credentials, kind, error, hint, "wrapped secret id not opened");
+            }
+            _ if serves => {
+                tracing::warn!(
+                    store,
+                    credentials,
+                    kind,
+                    error,
+                    hint,
+                    "login failed, the earlier token serves on"
+                );
+            }
+            _ => tracing::error!(store, credentials, kind, error, hint, "login failed"),
+        }
+    }
+}
+
+/// The server told when a token that was given ends.
+pub struct TokenKnown<'a> {
+    /// The store.
+    pub store: &'a str,
+    /// The credential set.
+    pub credentials: &'a str,
+    /// When the token ends unless it is renewed; `None` where it does not end.
+    pub expires: Option<SystemTime>,
+}
+
+impl TokenKnown<'_> {
+    /// Writes the line and sets the gauge.
+    pub fn emit(&self) {
+        let Self { store, credentials, expires } = *self;
+        metrics().token_expiry(store, credentials, expires);
+        let expires = expires.map(rfc3339);
+        tracing::debug!(store, credentials, expires = expires.as_deref(), "token looked up");
+    }
+}
+
+/// A token lives longer.
+pub struct Renewed<'a> {
+    /// The store.
+    pub store: &'a str,
+    /// The credential set.
+    pub credentials: &'a str,
+    /// When it ends now unless it is renewed again.
+    pub expires: Option<SystemTime>,
+}
+
+impl Renewed<'_> {
+    /// Writes the line, counts the renewal and sets the gauge.
+    pub fn emit(&self) {
+        let Self { store, credentials, expires } = *self;
+        metrics().renewal(store, credentials, "success");
+        metrics().token_expiry(store, credentials, expires);
+        let expires = expires.map(rfc3339);
+        tracing::debug!(store, credentials, expires = expires.as_deref(), "token renewed");
+    }
+}
+
+/// A token was not renewed; it serves until its end.
+pub struct RenewalFailed<'a> {
     /// The store.
     pub store: &'a str,
     /// The credential set.
@@ -43,14 +126,49 @@ pub struct LoginFailed<'a> {
     pub fault: &'a Fault,
 }
 
-impl LoginFailed<'_> {
-    /// Writes the line and counts the login.
+impl RenewalFailed<'_> {
+    /// Writes the line and counts the renewal.
     pub fn emit(&self) {
         let Self { store, credentials, fault } = *self;
-        metrics().login(store, credentials, "error");
-        metrics().token_expiry(store, credentials, None);
-        super::audit::login(store, credentials, Some(fault.kind));
+        metrics().renewal(store, credentials, "error");
         let (kind, error, hint) = (fault.kind.as_str(), &*fault.message, &*fault.remedy);
-        tracing::error!(store, credentials, kind, error, hint, "login failed");
+        tracing::warn!(store, credentials, kind, error, hint, "token not renewed");
+    }
+}
+
+/// A token that was given will end and cannot be prolonged; said once for each token.
+pub struct TokenEnding<'a> {
+    /// The store.
+    pub store: &'a str,
+    /// The credential set.
+    pub credentials: &'a str,
+    /// When.
+    pub expires: Option<SystemTime>,
+}
+
+impl TokenEnding<'_> {
+    /// Writes the line.
+    pub fn emit(&self) {
+        let Self { store, credentials, expires } = *self;
+        let expires = expires.map(rfc3339);
+        let hint = "provide a new token before then; one with a period is renewed for ever";
+        tracing::warn!(store, credentials, expires = expires.as_deref(), hint, "token will end");
+    }
+}
+
+/// A token file holds a token that the server does not know, while the earlier one is good.
+pub struct NewTokenRefused<'a> {
+    /// The store.
+    pub store: &'a str,
+    /// The credential set.
+    pub credentials: &'a str,
+}
+
+impl NewTokenRefused<'_> {
+    /// Writes the line.
+    pub fn emit(&self) {
+        let Self { store, credentials } = *self;
+        let hint = "write a valid token into the file; it is looked at again";
+        tracing::warn!(store, credentials, hint, "new token refused, the earlier one serves on");
     }
 }
