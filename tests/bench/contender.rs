@@ -7,7 +7,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::server::{self, TOKEN};
-use crate::{BINARY, Result};
+use crate::{BINARY, Result, collector};
+
+/// Where secrets-sync shows its state, below the workload's home.
+pub(crate) const STATUS_FILE: &str = "status.json";
 
 /// What both have to do.
 pub(crate) struct Workload<'a> {
@@ -23,6 +26,8 @@ pub(crate) struct Workload<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Contender {
     SecretsSync,
+    /// The same with metrics, an audit stream, traces and the watch of its configuration.
+    EverythingOn,
     BaoAgent,
 }
 
@@ -32,17 +37,16 @@ impl Contender {
     /// Writes the configuration; returns what starts the process, and the files it will write below `output`.
     pub(crate) fn prepare(self, work: &Workload, output: &Path) -> Result<Command> {
         let mut command = match self {
-            Self::SecretsSync => secrets_sync(work, output)?,
+            Self::SecretsSync | Self::EverythingOn => secrets_sync(work, output)?,
             Self::BaoAgent => bao_agent(work, output)?,
         };
         command.env_clear().env("HOME", work.home).current_dir(work.home);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        match self {
-            Self::SecretsSync => {
-                command.env("STATUS_FILE", work.home.join("status.json")).env("METRICS_PORT", "0")
-            }
-            Self::BaoAgent => &mut command,
-        };
+        command.env("STATUS_FILE", work.home.join(STATUS_FILE)).env("METRICS_PORT", "0");
+        if let Self::EverythingOn = self {
+            command.env("AUDIT_LOG", work.home.join("audit.log")).env("WATCH_CONFIG", "true");
+            command.env("ENABLE_TRACING", "true").env("OTEL_EXPORTER_OTLP_ENDPOINT", collector::start()?);
+        }
         Ok(command)
     }
 }

@@ -6,13 +6,19 @@ use std::fmt;
 pub(crate) struct Row {
     what: String,
     ours: f64,
-    theirs: f64,
+    /// `None` where the other has nothing of the kind.
+    theirs: Option<f64>,
     target: f64,
 }
 
 impl Row {
     pub(crate) fn new(what: impl Into<String>, ours: f64, theirs: f64) -> Self {
-        Self { what: what.into(), ours, theirs, target: f64::INFINITY }
+        Self { what: what.into(), ours, theirs: Some(theirs), target: f64::INFINITY }
+    }
+
+    /// What only one of the two does.
+    pub(crate) fn alone(what: impl Into<String>, ours: f64) -> Self {
+        Self { what: what.into(), ours, theirs: None, target: f64::INFINITY }
     }
 
     /// What ours has to stay below.
@@ -38,10 +44,14 @@ impl fmt::Display for Table {
         writeln!(f, "| {:<46} | secrets-sync | bao agent | ratio | target |        |", "")?;
         writeln!(f, "|{:-<48}|-------------:|----------:|------:|-------:|--------|", "")?;
         for Row { what, ours, theirs, target } in &self.rows {
-            let (ratio, verdict) = (ours / theirs, if ours <= target { "met" } else { "missed" });
+            let verdict = if ours <= target { "met" } else { "missed" };
+            let (peer, ratio) = match theirs {
+                Some(theirs) => (format!("{theirs:.1}"), format!("{:.2}", ours / theirs)),
+                None => ("–".to_owned(), "–".to_owned()),
+            };
             writeln!(
                 f,
-                "| {what:<46} | {ours:>12.1} | {theirs:>9.1} | {ratio:>5.2} | {target:>6.0} | {verdict:<6} |"
+                "| {what:<46} | {ours:>12.2} | {peer:>9} | {ratio:>5} | {target:>6.1} | {verdict:<6} |"
             )?;
         }
         Ok(())
