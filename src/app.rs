@@ -9,12 +9,18 @@ mod collector;
 mod daemon;
 mod herald;
 mod once;
+mod origin;
+mod reload;
 mod reporter;
 mod survey;
+mod suspend;
+mod watch;
 
 pub use audit::open_audit;
 pub use build::World;
 pub use collector::start_tracing;
 pub use daemon::{Bound, OpenError};
 pub use once::once;
+pub use origin::Origin;
+pub use reload::{Load, log_warnings};
 pub use survey::{Finding, survey};

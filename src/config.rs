@@ -12,7 +12,7 @@ mod interpolate;
 pub mod secret;
 pub mod settings;
 pub mod size;
-mod source;
+pub mod source;
 pub mod store;
 pub mod value;
 

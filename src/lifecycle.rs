@@ -2,8 +2,10 @@
 
 mod process;
 mod signal;
+mod sleep;
 mod systemd;
 
 pub use process::{allow_many_files, keep_private};
 pub use signal::{Signal, Signals};
+pub use sleep::time_asleep;
 pub use systemd::{Systemd, Variables};

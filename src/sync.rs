@@ -9,4 +9,4 @@ mod tests;
 mod witness;
 
 pub use policy::PolicySettings;
-pub use supervisor::{Supervisor, Surroundings, board, interrupted, once};
+pub use supervisor::{Assignment, Supervisor, Surroundings, board, interrupted, once};

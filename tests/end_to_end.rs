@@ -25,6 +25,8 @@ mod commands;
 mod dotenv;
 #[path = "end_to_end/examples.rs"]
 mod examples;
+#[path = "end_to_end/hanging.rs"]
+mod hanging;
 #[path = "end_to_end/http.rs"]
 mod http;
 #[path = "end_to_end/leaks.rs"]
@@ -41,6 +43,8 @@ mod outages;
 mod raft;
 #[path = "end_to_end/relay.rs"]
 mod relay;
+#[path = "end_to_end/reload.rs"]
+mod reload;
 #[path = "end_to_end/server.rs"]
 mod server;
 #[path = "end_to_end/status.rs"]
@@ -49,3 +53,5 @@ mod status;
 mod syncing;
 #[path = "end_to_end/systemd.rs"]
 mod systemd;
+#[path = "end_to_end/watch.rs"]
+mod watch;

@@ -33,7 +33,7 @@ fn not_ours(path: &Path, world: &World, settings: &Settings) -> io::Result<()> {
     if path == settings.status_file {
         return Err(io::Error::other("the status file is at that path"));
     }
-    match writer_of(path, world) {
+    match writer_of(path, &world.jobs) {
         Some(secret) => Err(io::Error::other(format!("the secret {secret} writes to that path"))),
         None => Ok(()),
     }

@@ -1,6 +1,6 @@
 //! Configuration → what runs: stores with their layers, one job per secret, the board.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -8,7 +8,7 @@ use crate::config::settings::{BreakerSettings, Settings};
 use crate::config::store::StoreSpec;
 use crate::config::{Config, Limits};
 use crate::fault::{Fault, Kind};
-use crate::name::StoreName;
+use crate::name::{CredentialsName, StoreName};
 use crate::plan::Job;
 use crate::secret::FingerprintKey;
 use crate::store::Store;
@@ -16,14 +16,16 @@ use crate::store::file::FileStore;
 use crate::store::limit::Limit;
 use crate::store::share::Share;
 use crate::store::vault::VaultStore;
-use crate::sync::{PolicySettings, Surroundings, board};
+use crate::sync::{Assignment, PolicySettings, Surroundings, board};
 
 /// One configuration, ready to be synced. Nothing runs yet and nothing has been asked of any server.
 pub struct World {
     /// Each secret's work with the store it reads.
-    pub jobs: Vec<(Job, Arc<dyn Store>)>,
+    pub jobs: Vec<Assignment>,
     /// What all tasks share.
     pub surroundings: Surroundings,
+    /// The stores behind the jobs.
+    pub(super) stores: Stores,
 }
 
 impl World {
@@ -34,44 +36,115 @@ impl World {
     pub fn build(config: Config, settings: &Settings, clock: Clock) -> Result<Self, Fault> {
         let policy = PolicySettings { backoff: settings.backoff, jitter: settings.refresh_jitter };
         let key = FingerprintKey::random().map_err(|_| no_randomness())?;
-        let mut stores = BTreeMap::new();
-        for (name, spec) in &config.stores {
-            if config.secrets.iter().any(|secret| secret.store == *name) {
-                stores
-                    .insert(name.clone(), store(name, spec, &config.limits, settings.breaker, &key, &clock)?);
-            }
-        }
-        let jobs = Job::all(config);
-        let board = Arc::new(board(&jobs, clock.clone()));
-        let jobs = jobs.into_iter().filter_map(|job| with_store(job, &stores)).collect();
-        Ok(Self { jobs, surroundings: Surroundings { board, key, clock, policy } })
+        let builder = Builder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
+        let (stores, jobs) = builder.build(config, &Stores::default())?;
+        let plain: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
+        let board = Arc::new(board(&plain, clock.clone()));
+        Ok(Self { jobs, surroundings: Surroundings { board, key, clock, policy }, stores })
     }
 }
 
-/// `compile` has resolved every reference, so no job is dropped here.
-fn with_store(job: Job, stores: &BTreeMap<StoreName, Arc<dyn Store>>) -> Option<(Job, Arc<dyn Store>)> {
-    let store = Arc::clone(stores.get(&job.secret.store)?);
-    Some((job, store))
+/// The stores of one configuration, each with what it was built from.
+#[derive(Clone, Default)]
+pub(super) struct Stores(BTreeMap<StoreName, Built>);
+
+#[derive(Clone)]
+struct Built {
+    spec: StoreSpec,
+    limits: Limits,
+    store: Arc<dyn Store>,
 }
 
-fn store(
-    name: &StoreName,
-    spec: &StoreSpec,
-    limits: &Limits,
-    breaker: BreakerSettings,
-    key: &FingerprintKey,
-    clock: &Clock,
-) -> Result<Arc<dyn Store>, Fault> {
-    Ok(match spec {
-        StoreSpec::Vault(spec) => {
-            let vault = VaultStore::build(name, spec, limits, breaker, key.clone(), clock)?;
-            Arc::new(Share::new(Limit::new(vault, limits.max_concurrent_requests)))
+impl Stores {
+    #[cfg(test)]
+    pub(super) fn store(&self, name: &str) -> Option<Arc<dyn Store>> {
+        self.0.get(&StoreName::new(name)).map(|built| Arc::clone(&built.store))
+    }
+
+    /// The credential sets that `next` does not have.
+    pub(super) fn credentials_not_in(&self, next: &Self) -> Vec<(StoreName, CredentialsName)> {
+        let next: BTreeSet<_> = next.credentials().collect();
+        self.credentials().filter(|set| !next.contains(set)).collect()
+    }
+
+    fn credentials(&self) -> impl Iterator<Item = (StoreName, CredentialsName)> {
+        let of = |(name, built): (&StoreName, &Built)| {
+            let name = name.clone();
+            credentials(&built.spec).map(move |set| (name.clone(), set)).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of)
+    }
+}
+
+fn credentials(spec: &StoreSpec) -> impl Iterator<Item = CredentialsName> {
+    let vault = match spec {
+        StoreSpec::Vault(vault) => Some(vault),
+        StoreSpec::File(_) => None,
+    };
+    let main = vault.and_then(|vault| vault.auth.as_ref()).map(|_| CredentialsName::main());
+    main.into_iter().chain(vault.into_iter().flat_map(|vault| vault.credentials.keys().cloned()))
+}
+
+/// What stores are built with, the same as long as the process lives.
+#[derive(Clone)]
+pub(super) struct Builder {
+    pub(super) breaker: BreakerSettings,
+    pub(super) key: FingerprintKey,
+    pub(super) clock: Clock,
+}
+
+impl Builder {
+    /// The stores and jobs of `config`. A store that is described as in `old` is that one, with its tokens and
+    /// connections. Reads TLS files, which may block.
+    ///
+    /// # Errors
+    /// A store cannot be built.
+    pub(super) fn build(&self, config: Config, old: &Stores) -> Result<(Stores, Vec<Assignment>), Fault> {
+        let used: BTreeSet<&StoreName> = config.secrets.iter().map(|secret| &secret.store).collect();
+        let limits = limits_of_stores(&config.limits);
+        let mut stores = BTreeMap::new();
+        for (name, spec) in config.stores.iter().filter(|(name, _)| used.contains(name)) {
+            let same = old.0.get(name).filter(|built| built.spec == *spec && built.limits == limits);
+            let built = match same {
+                Some(built) => built.clone(),
+                None => Built {
+                    spec: spec.clone(),
+                    limits: limits.clone(),
+                    store: self.store(name, spec, &limits)?,
+                },
+            };
+            stores.insert(name.clone(), built);
         }
-        StoreSpec::File(spec) => {
-            let file = FileStore::build(spec, limits, key.clone())?;
-            Arc::new(Share::new(Limit::new(file, limits.max_concurrent_requests)))
-        }
-    })
+        let stores = Stores(stores);
+        let jobs = Job::all(config).into_iter().filter_map(|job| with_store(job, &stores)).collect();
+        Ok((stores, jobs))
+    }
+
+    fn store(&self, name: &StoreName, spec: &StoreSpec, limits: &Limits) -> Result<Arc<dyn Store>, Fault> {
+        let Self { breaker, key, clock } = self;
+        Ok(match spec {
+            StoreSpec::Vault(spec) => {
+                let vault = VaultStore::build(name, spec, limits, *breaker, key.clone(), clock)?;
+                Arc::new(Share::new(Limit::new(vault, limits.max_concurrent_requests)))
+            }
+            StoreSpec::File(spec) => {
+                let file = FileStore::build(spec, limits, key.clone())?;
+                Arc::new(Share::new(Limit::new(file, limits.max_concurrent_requests)))
+            }
+        })
+    }
+}
+
+/// The limits that stores look at: those of secrets and files are no reason to log in anew.
+fn limits_of_stores(limits: &Limits) -> Limits {
+    let Limits { max_response_size, max_concurrent_requests, .. } = *limits;
+    Limits { max_response_size, max_concurrent_requests, ..Limits::default() }
+}
+
+/// `compile` has resolved every reference, so no job is dropped here.
+fn with_store(job: Job, stores: &Stores) -> Option<Assignment> {
+    let store = Arc::clone(&stores.0.get(&job.secret.store)?.store);
+    Some((job, store))
 }
 
 fn no_randomness() -> Fault {

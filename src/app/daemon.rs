@@ -9,19 +9,23 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::build::World;
+use super::build::{Builder, World};
 use super::herald::Herald;
+use super::origin::Origin;
+use super::reload::{Prepared, Refusal, Reloader};
 use super::reporter::Reporter;
+use super::suspend::Suspend;
+use super::watch::Changes;
 use crate::admin;
 use crate::config::secret::SecretSpec;
 use crate::config::settings::Settings;
-use crate::lifecycle::{Signal, Signals, Systemd};
+use crate::disk::Swept;
+use crate::lifecycle::{self, Signal, Signals, Systemd};
 use crate::name::SecretName;
 use crate::plan::Job;
 use crate::sink;
 use crate::status::StatusFile;
-use crate::store::Store;
-use crate::sync::Supervisor;
+use crate::sync::{Assignment, Supervisor, Surroundings};
 use crate::telemetry::{event, trace};
 
 /// What is left for the status file when the tasks have used up their time.
@@ -30,11 +34,12 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Everything that can fail to open is open; nothing runs.
 pub struct Bound {
     world: World,
+    origin: Origin,
     status_file: StatusFile,
     admin: Option<admin::Server>,
     signals: Signals,
     systemd: Option<Systemd>,
-    shutdown_timeout: Duration,
+    settings: Settings,
 }
 
 /// A local resource that could not be had. `Display` is place and cause.
@@ -54,13 +59,18 @@ impl OpenError {
 }
 
 impl Bound {
-    /// Opens the status file and the port.
+    /// Opens the status file and the port. Reloads will ask `origin`.
     ///
     /// # Errors
     /// The file cannot be written, another daemon has it, or a secret writes to its path; the port is in use.
-    pub fn open(world: World, signals: Signals, settings: &Settings) -> Result<Self, OpenError> {
+    pub fn open(
+        world: World,
+        origin: Origin,
+        signals: Signals,
+        settings: &Settings,
+    ) -> Result<Self, OpenError> {
         let path = settings.status_file.clone();
-        let claimed = match writer_of(&path, &world) {
+        let claimed = match writer_of(&path, &world.jobs) {
             Some(secret) => Err(io::Error::other(format!("the secret {secret} writes to that path"))),
             None => StatusFile::claim(path.clone()),
         };
@@ -73,8 +83,8 @@ impl Bound {
         if let Some(server) = &admin {
             world.surroundings.board.listens_on(server.address());
         }
-        let shutdown_timeout = settings.shutdown_timeout;
-        Ok(Self { world, status_file, admin, signals, systemd: None, shutdown_timeout })
+        let settings = settings.clone();
+        Ok(Self { world, origin, status_file, admin, signals, systemd: None, settings })
     }
 
     /// Has `systemd` told how things are.
@@ -97,9 +107,10 @@ impl Bound {
     /// finished, who is late is named and left, the status file goes. A second signal ends it at once, and nothing
     /// that hangs can hold it up for longer than `SHUTDOWN_TIMEOUT`.
     pub async fn run(self) {
-        let Self { world, status_file, admin, mut signals, systemd, shutdown_timeout } = self;
-        let World { jobs, surroundings } = world;
-        let (board, ended) = (Arc::clone(&surroundings.board), CancellationToken::new());
+        let Self { world, origin, status_file, admin, mut signals, systemd, settings } = self;
+        let Surroundings { board, key, clock, .. } = &world.surroundings;
+        let (board, ended) = (Arc::clone(board), CancellationToken::new());
+        event::configuration_loaded(clock.now());
         let mut herald = Herald::new(systemd, Arc::clone(&board));
         let reporter = tokio::spawn(Reporter::new(Arc::clone(&board), status_file).run(ended.clone()));
         // Aborted when dropped, which is after the status file has gone: until then probes are answered.
@@ -109,19 +120,24 @@ impl Bound {
         }
 
         let swept = tokio::select! {
-            () = sweep(&jobs) => true,
-            () = stop_signal(&mut signals) => false,
+            () = sweep(&world.jobs) => true,
+            () = signals.stop() => false,
         };
-        let supervisor = Supervisor::start(if swept { jobs } else { Vec::new() }, &surroundings);
+        let builder = Builder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
+        let reloader = Reloader::new(Arc::clone(&origin.load), builder, &world, &settings);
+        let World { jobs, surroundings, stores: _ } = world;
+        let mut supervisor = Supervisor::start(if swept { jobs } else { Vec::new() }, &surroundings);
         if swept {
-            obey(&mut signals, &supervisor, &mut herald).await;
+            let changes = settings.watch_config.then(|| origin.watch());
+            Obedience { signals: &mut signals, reloader, changes }.obey(&mut supervisor, &mut herald).await;
         }
 
         event::stopping();
         board.stopping();
         herald.stopping();
+        let limit = settings.shutdown_timeout;
         let end = async {
-            name_late(&supervisor.stop(shutdown_timeout).await);
+            name_late(&supervisor.stop(limit).await);
             ended.cancel();
             // It only waits for its last write, which cannot panic.
             drop(reporter.await);
@@ -129,8 +145,8 @@ impl Bound {
         };
         tokio::select! {
             () = end => {}
-            () = stop_signal(&mut signals) => {}
-            () = tokio::time::sleep(shutdown_timeout + GRACE) => {}
+            () = signals.stop() => {}
+            () = tokio::time::sleep(limit + GRACE) => {}
         }
         drop(endpoints);
         event::stopped();
@@ -147,34 +163,77 @@ fn listen(address: SocketAddr) -> Result<admin::Server, OpenError> {
 }
 
 /// The secret whose file, or whose directory's entry, `path` is: the two would replace each other for ever.
-pub(super) fn writer_of<'w>(path: &Path, world: &'w World) -> Option<&'w SecretName> {
+pub(super) fn writer_of<'j>(path: &Path, jobs: &'j [Assignment]) -> Option<&'j SecretName> {
     let writes = |secret: &SecretSpec| {
         let is_file = secret.files.iter().any(|file| file.target.as_path() == path);
         is_file || secret.directory.iter().any(|output| path.parent() == Some(output.path.as_path()))
     };
-    world.jobs.iter().map(|(job, _)| &job.secret).find(|secret| writes(secret)).map(|secret| &secret.name)
+    jobs.iter().map(|(job, _)| &job.secret).find(|secret| writes(secret)).map(|secret| &secret.name)
 }
 
-/// Returns at the first signal to stop.
-async fn obey(signals: &mut Signals, supervisor: &Supervisor, herald: &mut Herald) {
-    loop {
-        match herald.meanwhile(signals.next()).await {
-            Signal::Stop => return,
-            Signal::Reload => {
-                herald.reloading();
-                herald.reloaded();
-            }
-            Signal::Refresh => {
-                event::refresh_requested();
-                supervisor.refresh();
+/// What the daemon listens to.
+struct Obedience<'s> {
+    signals: &'s mut Signals,
+    reloader: Reloader,
+    changes: Option<Changes>,
+}
+
+/// What the daemon is to do.
+enum Call {
+    Signal(Signal),
+    /// The configuration's file has changed.
+    Changed,
+    /// A new configuration has been loaded, or refused.
+    Loaded(Result<Prepared, Refusal>),
+    /// The machine has been asleep for so long.
+    Slept(Duration),
+}
+
+impl Obedience<'_> {
+    /// Returns at the first signal to stop.
+    async fn obey(mut self, supervisor: &mut Supervisor, herald: &mut Herald) {
+        let mut suspend = Suspend::watch(lifecycle::time_asleep);
+        loop {
+            let call = async {
+                tokio::select! {
+                    biased;
+                    signal = self.signals.next() => Call::Signal(signal),
+                    outcome = self.reloader.prepared() => Call::Loaded(outcome),
+                    () = next_change(&mut self.changes) => Call::Changed,
+                    slept = suspend.over() => Call::Slept(slept),
+                }
+            };
+            match herald.meanwhile(call).await {
+                Call::Signal(Signal::Stop) => return,
+                Call::Signal(Signal::Reload) | Call::Changed => {
+                    herald.reloading();
+                    self.reloader.request();
+                }
+                Call::Signal(Signal::Refresh) => {
+                    event::refresh_requested();
+                    supervisor.refresh();
+                }
+                Call::Loaded(outcome) => {
+                    self.reloader.conclude(outcome, supervisor);
+                    if self.reloader.is_idle() {
+                        herald.reloaded();
+                    }
+                }
+                Call::Slept(slept) => {
+                    event::resumed(slept);
+                    supervisor.refresh();
+                }
             }
         }
     }
 }
 
-/// Returns at the next signal to stop, whatever else is asked for.
-pub(super) async fn stop_signal(signals: &mut Signals) {
-    while signals.next().await != Signal::Stop {}
+/// Never where nobody watches the file.
+async fn next_change(changes: &mut Option<Changes>) {
+    match changes {
+        Some(changes) => changes.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn name_late(late: &[SecretName]) {
@@ -186,9 +245,14 @@ fn name_late(late: &[SecretName]) {
 
 /// Removes what an earlier life of this program left beside its files. A directory that cannot be read is for the
 /// secrets that write to it to report.
-pub(super) async fn sweep(jobs: &[(Job, Arc<dyn Store>)]) {
+pub(super) async fn sweep(jobs: &[Assignment]) {
     let jobs: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
-    let Ok(swept) = tokio::task::spawn_blocking(move || sink::sweep(&jobs)).await else { return };
+    if let Ok(swept) = tokio::task::spawn_blocking(move || sink::sweep(&jobs)).await {
+        tell_swept(&swept);
+    }
+}
+
+pub(super) fn tell_swept(swept: &Swept) {
     if swept.removed > 0 {
         event::swept(swept.removed);
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::build::World;
-use super::daemon::{stop_signal, sweep};
+use super::daemon::sweep;
 use crate::fault::Fault;
 use crate::lifecycle::Signals;
 use crate::name::SecretName;
@@ -19,7 +19,7 @@ const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 /// Syncs everything once; returns the faults by secret. With a `timeout`, failures that pass by themselves are tried
 /// again until then. SIGTERM and SIGINT end it early, after the files that are being written; a second one at once.
 pub async fn once(world: World, mut signals: Signals, timeout: Option<Duration>) -> Vec<(SecretName, Fault)> {
-    let World { jobs, surroundings } = world;
+    let World { jobs, surroundings, stores: _ } = world;
     let names: Vec<SecretName> = jobs.iter().map(|(job, _)| job.secret.name.clone()).collect();
     let stop = CancellationToken::new();
     let syncing = async {
@@ -30,9 +30,9 @@ pub async fn once(world: World, mut signals: Signals, timeout: Option<Duration>)
         faults
     };
     let interrupted = async {
-        stop_signal(&mut signals).await;
+        signals.stop().await;
         stop.cancel();
-        stop_signal(&mut signals).await;
+        signals.stop().await;
     };
     tokio::select! {
         faults = syncing => faults,

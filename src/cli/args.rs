@@ -26,7 +26,7 @@ pub(super) struct Args {
 }
 
 /// Options of every command, before or after its name.
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 pub(super) struct Common {
     /// Configuration file; else CONFIG_FILE, ./config.yaml, /etc/secrets-sync/config.yaml
     #[arg(short, long, global = true, value_name = "FILE")]

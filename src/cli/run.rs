@@ -1,12 +1,15 @@
 //! `run` and `run --once`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::task::spawn_blocking;
 
 use super::args::{Common, RunArgs};
 use super::output;
-use super::setup::{Setup, log_warnings, runtime};
-use crate::app::{self, Bound, World};
+use super::setup::{Setup, runtime};
+use crate::app::{self, Bound, Load, Origin, World, log_warnings};
 use crate::clock::Clock;
 use crate::fault::{ExitStatus, Fault};
 use crate::lifecycle::{self, Signals};
@@ -36,28 +39,74 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitSta
             ExitStatus::Resource
         })?
     };
-    let (path, loaded) = setup.loaded(common)?;
-    log_warnings(&loaded.warnings);
-    let world = setup.world(loaded.config)?;
-    // Dropped last: it waits for its lines.
-    let _audit = audit(&world, &setup)?;
-    let status = runtime.block_on(async {
-        if args.once {
-            once(world, signals, args.timeout).await
-        } else {
-            daemon(world, signals, &setup, &path).await
-        }
-    });
+    let ended = runtime.block_on(start(&setup, common, args, signals));
     // Threads that hang in a file system must not hold up the end.
     runtime.shutdown_background();
+    let (status, audit) = ended?;
+    // Last: it waits for its lines.
+    drop(audit);
     Ok(status)
 }
 
-async fn daemon(world: World, signals: Signals, setup: &Setup, path: &Path) -> ExitStatus {
-    let (secrets, path) =
-        (world.jobs.len(), std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
-    world.surroundings.board.configured_by(path.clone());
-    let bound = match Bound::open(world, signals, &setup.settings) {
+/// Loads the configuration and runs it. A stop is obeyed while the configuration is being loaded, too.
+async fn start(
+    setup: &Setup,
+    common: &Common,
+    args: &RunArgs,
+    mut signals: Signals,
+) -> Result<(ExitStatus, Option<Open>), ExitStatus> {
+    let loading = {
+        let (setup, common) = (setup.clone(), common.clone());
+        // A thread of its own: the file, or one that it names, may be on a mount that hangs.
+        spawn_blocking(move || load(&setup, &common))
+    };
+    let loaded = tokio::select! {
+        loaded = loading => loaded,
+        () = signals.stop() => {
+            return Ok((if args.once { ExitStatus::Failed } else { ExitStatus::Success }, None));
+        }
+    };
+    let Start { world, origin, path } = loaded.map_err(|_| {
+        output::error("loading the configuration panicked", "please report this defect of secrets-sync");
+        ExitStatus::Failed
+    })??;
+    let audit = audit(&world, setup)?;
+    let status = if args.once {
+        once(world, signals, args.timeout).await
+    } else {
+        daemon(world, origin, signals, setup, &path).await
+    };
+    Ok((status, audit))
+}
+
+/// What a run starts with.
+struct Start {
+    world: World,
+    origin: Origin,
+    path: PathBuf,
+}
+
+/// Finds and loads the configuration, and builds what it needs. Blocks.
+fn load(setup: &Setup, common: &Common) -> Result<Start, ExitStatus> {
+    let path = setup.config_path(common)?;
+    let again: Load = {
+        let (setup, path) = (setup.clone(), path.clone());
+        Arc::new(move || setup.load(&path))
+    };
+    let absolute = std::path::absolute(&path).unwrap_or(path);
+    let origin = Origin::new(absolute.clone(), again);
+    let loaded = origin.load().map_err(|report| {
+        output::note(&report.to_string());
+        ExitStatus::Configuration
+    })?;
+    log_warnings(&loaded.warnings);
+    Ok(Start { world: setup.world(loaded.config)?, origin, path: absolute })
+}
+
+async fn daemon(world: World, origin: Origin, signals: Signals, setup: &Setup, path: &Path) -> ExitStatus {
+    let secrets = world.jobs.len();
+    world.surroundings.board.configured_by(path.to_path_buf());
+    let bound = match Bound::open(world, origin, signals, &setup.settings) {
         Ok(bound) => bound,
         Err(error) => {
             output::error(&error.to_string(), error.remedy);

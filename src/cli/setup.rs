@@ -10,16 +10,17 @@ use super::args::Common;
 use super::output;
 use crate::app::{self, World};
 use crate::clock::Clock;
-use crate::config::diagnostic::{Diagnostic, Report};
+use crate::config::diagnostic::Report;
 use crate::config::env::Env;
 use crate::config::settings::{LogFormat, LogLevel, Settings, config_path};
 use crate::config::{Config, Loaded};
 use crate::fault::ExitStatus;
 use crate::lifecycle::{Systemd, Variables};
-use crate::telemetry::event::{self, ConfigurationWarning};
+use crate::telemetry::event;
 use crate::telemetry::log::{self, Style};
 
 /// Flags, environment and working directory of this process.
+#[derive(Clone)]
 pub(super) struct Setup {
     pub(super) env: Env,
     pub(super) settings: Settings,
@@ -111,14 +112,6 @@ impl Setup {
         };
         log::start(level, style, Clock::system(), spans);
         Ok(())
-    }
-}
-
-/// Writes the warnings of a configuration to the log.
-pub(super) fn log_warnings(warnings: &Report) {
-    for Diagnostic { code, place, message, hint } in &warnings.diagnostics {
-        let line = place.position.map(|position| u64::from(position.line));
-        ConfigurationWarning { code: code.as_str(), path: &place.path, line, message, hint }.emit();
     }
 }
 

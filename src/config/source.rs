@@ -1,6 +1,7 @@
 //! The configuration file → text: bounded, never a device or a pipe that would hang.
 
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -19,16 +20,40 @@ const MAX_FILE_SIZE: usize = 10 << 20;
 /// # Errors
 /// It is absent, unreadable, not a regular file, larger than [`MAX_FILE_SIZE`], or not UTF-8.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, Diagnostic> {
+    let bytes = read_bytes(path)?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(error) => Err(not_utf8(bytes.get(..error.valid_up_to()).unwrap_or_default())),
+    }
+}
+
+fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
     let file = open(path)?;
     let mut bytes = Zeroizing::new(Vec::new());
     let limit = MAX_FILE_SIZE as u64 + 1;
     file.take(limit).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    if bytes.len() > MAX_FILE_SIZE {
-        return Err(too_large());
+    if bytes.len() > MAX_FILE_SIZE { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// What a file is, as far as it matters to whoever waits for its change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// It is not there; whoever replaces it may not be done yet.
+    Absent,
+    /// It cannot be read as a configuration.
+    Refused(Code),
+    /// The hash of its content.
+    Content(u64),
+}
+
+/// Looks at the file at `path`. Two looks with the same `hasher` can be compared.
+pub fn look(path: &Path, hasher: &RandomState) -> Look {
+    if path.try_exists().is_ok_and(|exists| !exists) {
+        return Look::Absent;
     }
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(error) => Err(not_utf8(bytes.get(..error.valid_up_to()).unwrap_or_default())),
+    match read_bytes(path) {
+        Ok(bytes) => Look::Content(hasher.hash_one(bytes.as_slice())),
+        Err(problem) => Look::Refused(problem.code),
     }
 }
 

@@ -50,4 +50,15 @@ impl Signals {
             _ = self.user1.recv() => Signal::Refresh,
         }
     }
+
+    /// Returns at the next signal to stop; the others keep until somebody asks for them.
+    ///
+    /// # Cancel safety
+    /// No signal is lost when the future is dropped.
+    pub async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

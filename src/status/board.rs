@@ -189,6 +189,22 @@ impl Board {
         self.sheet.send_modify(|sheet| sheet.stopping = true);
     }
 
+    /// Goes over to the secrets of another configuration. Those marked true keep what they have shown; what is not
+    /// named leaves the board.
+    pub fn exchange(&self, entries: impl IntoIterator<Item = (SecretName, Entry, bool)>) {
+        self.sheet.send_modify(|sheet| {
+            let mut old = std::mem::take(&mut sheet.entries);
+            let next = entries.into_iter().map(|(name, entry, keeps)| {
+                let entry = match old.remove(&name).filter(|_| keeps) {
+                    Some(before) => Entry { facts: entry.facts, ..before },
+                    None => entry,
+                };
+                (name, entry)
+            });
+            sheet.entries = next.collect();
+        });
+    }
+
     /// Everything the board knows, at this moment.
     pub fn snapshot(&self) -> Snapshot {
         let sheet = self.sheet.borrow();
@@ -290,6 +306,32 @@ mod tests {
         board.stopping();
         assert!(changes.has_changed().unwrap());
         assert!(!board.snapshot().ready);
+    }
+
+    #[test]
+    fn an_exchange_keeps_what_it_is_told_to_and_drops_what_is_not_named() {
+        let before = board(&[("kept", true, None), ("changed", true, None), ("gone", true, None)]);
+        for name in ["kept", "changed", "gone"] {
+            before.succeeded(&SecretName::new(name), OK);
+        }
+        let changes = before.changes();
+        let entry = |name: &str| {
+            let facts = Facts {
+                store: "other".to_owned(),
+                path: format!("secret/{name}"),
+                required: true,
+                max_staleness: None,
+                files: Vec::new(),
+            };
+            (SecretName::new(name), Entry::new(facts))
+        };
+        let keeps = |name| matches!(name, "kept");
+        before.exchange(["kept", "changed", "new"].map(|name| (entry(name).0, entry(name).1, keeps(name))));
+        let snapshot = before.snapshot();
+        assert_eq!(snapshot.pending, ["changed", "new"]);
+        assert_eq!((snapshot.secret_count, snapshot.synced_count), (3, 1));
+        assert!(snapshot.secrets.iter().all(|secret| secret.store == "other"));
+        assert!(changes.has_changed().unwrap(), "the status file is to follow");
     }
 
     #[test]

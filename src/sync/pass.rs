@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::secret::DeletionPolicy;
 use crate::fault::{Fault, Kind};
@@ -66,6 +67,19 @@ impl Pass {
         self.serves
     }
 
+    /// From now on the secret is read from `store`.
+    pub(super) fn read_from(&mut self, store: Arc<dyn Store>) {
+        self.store = store;
+    }
+
+    /// Waits for the thread that may still be writing.
+    pub(super) async fn settle(&mut self) {
+        if let Held::Away(thread) = &mut self.sink {
+            // Whatever it did, it writes no more.
+            drop(thread.await);
+        }
+    }
+
     /// Reads the secret.
     ///
     /// # Cancel safety
@@ -85,16 +99,25 @@ impl Pass {
         }
     }
 
-    /// Brings the files to what was fetched, or does what `deletionPolicy` says if the source is gone.
-    pub(super) async fn apply(&mut self, fetched: Result<Fetched, Fault>) -> Result<Outcome, Fault> {
+    /// Brings the files to what was fetched, or does what `deletionPolicy` says if the source is gone. `None` when
+    /// `stop` fired before a file was touched; what has been begun is finished.
+    pub(super) async fn apply(
+        &mut self,
+        fetched: Result<Fetched, Fault>,
+        stop: &CancellationToken,
+    ) -> Option<Result<Outcome, Fault>> {
         match fetched {
-            Ok(fetched) => self.publish(fetched).await,
-            Err(fault) if self.deletes_on(&fault) => self.delete(fault).await,
-            Err(fault) => Err(fault),
+            Ok(fetched) => self.publish(fetched, stop).await,
+            Err(fault) if self.deletes_on(&fault) => self.delete(fault, stop).await,
+            Err(fault) => Some(Err(fault)),
         }
     }
 
-    async fn publish(&mut self, fetched: Fetched) -> Result<Outcome, Fault> {
+    async fn publish(
+        &mut self,
+        fetched: Fetched,
+        stop: &CancellationToken,
+    ) -> Option<Result<Outcome, Fault>> {
         let origin = Origin::of(&fetched);
         let Fetched { fields, revision, request_id: _ } = fetched;
         let (job, known) = (self.job.clone(), self.published == Some(revision));
@@ -112,19 +135,22 @@ impl Pass {
         };
         // Until the work is done nobody knows what is on disk.
         self.published = None;
-        let written = self.at_a_desk(work, &origin).await?;
-        (self.published, self.serves) = (Some(revision), true);
-        Ok(Outcome { version: revision.version(), written })
+        Some(self.at_a_desk(work, &origin, stop).await?.map(|written| {
+            (self.published, self.serves) = (Some(revision), true);
+            Outcome { version: revision.version(), written }
+        }))
     }
 
-    async fn delete(&mut self, mut fault: Fault) -> Result<Outcome, Fault> {
+    async fn delete(&mut self, mut fault: Fault, stop: &CancellationToken) -> Option<Result<Outcome, Fault>> {
         (self.published, self.serves) = (None, false);
         let work = |sink: &mut Sink| Ok(Written { removed: sink.remove()?, ..Written::default() });
-        let removed = self.at_a_desk(work, &Origin::default()).await?.removed;
-        if removed > 0 {
-            fault.message = format!("{}; {removed} files removed (deletionPolicy: delete)", fault.message);
-        }
-        Err(fault)
+        Some(self.at_a_desk(work, &Origin::default(), stop).await?.and_then(|Written { removed, .. }| {
+            if removed > 0 {
+                fault.message =
+                    format!("{}; {removed} files removed (deletionPolicy: delete)", fault.message);
+            }
+            Err(fault)
+        }))
     }
 
     fn deletes_on(&self, fault: &Fault) -> bool {
@@ -132,28 +158,39 @@ impl Pass {
         gone && self.job.secret.deletion_policy == DeletionPolicy::Delete
     }
 
-    /// Does `work` and tells the audit stream what became of it, and of work before it that had been late.
-    async fn at_a_desk<W>(&mut self, work: W, origin: &Origin) -> Result<Written, Fault>
+    /// Does `work` and tells the audit stream what became of it, and of work before it that had been late. `None`
+    /// when `stop` fired before it was begun.
+    async fn at_a_desk<W>(
+        &mut self,
+        work: W,
+        origin: &Origin,
+        stop: &CancellationToken,
+    ) -> Option<Result<Written, Fault>>
     where
         W: FnOnce(&mut Sink) -> Result<Written, Fault> + Send + 'static,
     {
-        let written = self.on_a_thread(work).await;
+        let desks = Arc::clone(&self.desks);
+        let desk = tokio::select! {
+            biased;
+            () = stop.cancelled() => return None,
+            // The semaphore is never closed; if it were, the work would just not be limited.
+            desk = desks.acquire() => desk,
+        };
+        let written = self.on_a_thread(work, desk.ok()).await;
         let files = match &mut self.sink {
             Held::Here(sink) => sink.take_touched(),
             Held::Away(_) => Vec::new(),
         };
         witness::touched(&self.job.secret, origin, &files, written.as_ref().err().map(|fault| fault.kind));
-        written
+        Some(written)
     }
 
-    /// Runs `work` with the sink on a thread that may block.
-    async fn on_a_thread<W>(&mut self, work: W) -> Result<Written, Fault>
+    /// Runs `work` with the sink on a thread that may block; the desk is left when it takes long.
+    async fn on_a_thread<W>(&mut self, work: W, desk: Option<SemaphorePermit<'_>>) -> Result<Written, Fault>
     where
         W: FnOnce(&mut Sink) -> Result<Written, Fault> + Send + 'static,
     {
         let mut sink = self.take_sink().await?;
-        // The semaphore is never closed; if it were, the work would just not be limited.
-        let desk = self.desks.acquire().await;
         let span = Span::current();
         let mut thread = spawn_blocking(move || {
             let result = span.within(|| work(&mut sink));

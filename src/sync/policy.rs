@@ -63,6 +63,11 @@ impl Policy {
         }
     }
 
+    /// Begins with short delays again.
+    pub(super) fn forgive(&mut self) {
+        self.delays.reset();
+    }
+
     /// Failures since the last success.
     pub(super) fn failures(&self) -> u32 {
         self.delays.failures()

@@ -1,6 +1,7 @@
-//! The supervisor: owns the tasks, wakes them together, and stops them within a deadline.
+//! The supervisor: owns the tasks, wakes them together, exchanges them at a reload, and stops them within a deadline.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::plan::Job;
 use crate::secret::FingerprintKey;
 use crate::status::{Board, Entry, Facts};
 use crate::store::Store;
+use crate::telemetry::event::{Reloaded, secret_forgotten};
 
 /// How many secrets render and publish at once. Two threads keep two cores busy; two more hide waiting for a disk.
 const DESKS: usize = 4;
@@ -38,42 +40,116 @@ pub struct Surroundings {
     pub policy: PolicySettings,
 }
 
+/// A secret's work with the store it reads.
+pub type Assignment = (Job, Arc<dyn Store>);
+
 /// The running tasks.
 pub struct Supervisor {
+    crew: Crew,
     tasks: JoinSet<()>,
     names: HashMap<Id, SecretName>,
-    stores: Vec<Arc<dyn Store>>,
+    running: BTreeMap<SecretName, Running>,
+    ending: Vec<Ending>,
+}
+
+/// The task of a secret that is configured.
+struct Running {
+    job: Job,
+    store: watch::Sender<Arc<dyn Store>>,
     stop: CancellationToken,
-    refresh: watch::Sender<()>,
+    /// Fires when the task is gone, whatever ended it.
+    ended: CancellationToken,
+}
+
+/// A task that has been told to stop and may still be writing.
+struct Ending {
+    job: Job,
+    ended: CancellationToken,
 }
 
 impl Supervisor {
     /// Starts a task per job; each syncs at once.
-    pub fn start(jobs: Vec<(Job, Arc<dyn Store>)>, surroundings: &Surroundings) -> Self {
-        let crew = Crew::new(surroundings);
-        let (mut tasks, mut names) = (JoinSet::new(), HashMap::new());
-        let mut stores: Vec<_> = jobs.iter().map(|(_, store)| Arc::clone(store)).collect();
-        stores.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    pub fn start(jobs: Vec<Assignment>, surroundings: &Surroundings) -> Self {
+        let (tasks, names) = (JoinSet::new(), HashMap::new());
+        let (running, ending) = (BTreeMap::new(), Vec::new());
+        let mut supervisor = Self { crew: Crew::new(surroundings), tasks, names, running, ending };
         for (job, store) in jobs {
-            let task = crew.task(job, store);
-            let name = task.name().clone();
-            names.insert(tasks.spawn(task.run()).id(), name);
+            supervisor.begin(job, store, Vec::new());
         }
-        let Crew { stop, refresh, .. } = crew;
-        Self { tasks, names, stores, stop, refresh }
+        supervisor
     }
 
     /// Makes every secret due now; one that is being synced is synced once more afterwards. What was read before is
     /// not good enough for them.
     pub fn refresh(&self) {
-        self.stores.iter().for_each(|store| store.forget());
-        self.refresh.send_replace(());
+        let mut told = HashSet::new();
+        for running in self.running.values() {
+            let store = Arc::clone(&running.store.borrow());
+            if told.insert(Arc::as_ptr(&store).cast::<()>()) {
+                store.forget();
+            }
+        }
+        self.crew.refresh.send_replace(());
+    }
+
+    /// Goes over to `jobs`. A secret whose job is the same keeps its task; if its store is another one, it is read
+    /// from there at once. The others are stopped and begun anew. A task that is writing finishes that first, and
+    /// nobody begins to write to its files before. `gates` says what has to happen before the first pass of a job.
+    pub fn exchange(
+        &mut self,
+        jobs: Vec<Assignment>,
+        gates: impl Fn(&Job) -> Option<CancellationToken>,
+    ) -> Reloaded {
+        self.reap();
+        let mut counts = Reloaded { added: 0, removed: 0, changed: 0, unchanged: 0 };
+        let mut old = std::mem::take(&mut self.running);
+        let mut entries = Vec::with_capacity(jobs.len());
+        let mut begin = Vec::new();
+        for (job, store) in jobs {
+            let name = job.secret.name.clone();
+            let before = old.remove(&name);
+            // What is only allowed to be larger now is still the same secret, and as good as it was.
+            let keeps = before.as_ref().is_some_and(|before| before.job.secret == job.secret);
+            entries.push((name.clone(), Entry::new(facts(&job)), keeps));
+            match before {
+                Some(running) if running.job == job && !running.ended.is_cancelled() => {
+                    let moved = !Arc::ptr_eq(&running.store.borrow(), &store);
+                    if moved {
+                        running.store.send_replace(store);
+                    }
+                    *(if moved { &mut counts.changed } else { &mut counts.unchanged }) += 1;
+                    self.running.insert(name, running);
+                }
+                Some(running) => {
+                    self.ending.push(running.retire());
+                    counts.changed += 1;
+                    begin.push((job, store));
+                }
+                None => {
+                    counts.added += 1;
+                    begin.push((job, store));
+                }
+            }
+        }
+        counts.removed = old.len();
+        for running in old.into_values() {
+            self.remove(running);
+        }
+        // Only now: the tasks that were told to stop note nothing more on the board.
+        self.crew.surroundings.board.exchange(entries);
+        let writers = Writers::of(&self.ending);
+        let gates: Vec<Vec<CancellationToken>> =
+            begin.iter().map(|(job, _)| writers.in_the_way_of(job).chain(gates(job)).collect()).collect();
+        for ((job, store), after) in begin.into_iter().zip(gates) {
+            self.begin(job, store, after);
+        }
+        counts
     }
 
     /// Stops: no new pass, requests under way are abandoned, files being written are finished. Returns the names of
     /// the secrets that were not done by `limit` and had to be left.
     pub async fn stop(mut self, limit: Duration) -> Vec<SecretName> {
-        self.stop.cancel();
+        self.crew.stop.cancel();
         let all_done = async {
             while let Some(ended) = self.tasks.join_next_with_id().await {
                 let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
@@ -84,14 +160,121 @@ impl Supervisor {
         let in_time = tokio::time::timeout(limit, all_done).await;
         let mut late: Vec<_> = self.names.into_values().collect();
         late.sort();
+        late.dedup();
         if in_time.is_ok() { Vec::new() } else { late }
+    }
+
+    /// Starts the task of `job`, which begins when all of `after` have fired.
+    fn begin(&mut self, job: Job, store: Arc<dyn Store>, after: Vec<CancellationToken>) {
+        let name = job.secret.name.clone();
+        let (stop, ended) = (self.crew.stop.child_token(), CancellationToken::new());
+        let (sender, moves) = watch::channel(store);
+        let task = self.crew.task(job.clone(), moves, stop.clone());
+        let (stopped, gone) = (stop.clone(), ended.clone().drop_guard());
+        let life = async move {
+            let _gone = gone;
+            let free = async {
+                for event in &after {
+                    event.cancelled().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stopped.cancelled() => {}
+                () = free => task.run().await,
+            }
+        };
+        self.names.insert(self.tasks.spawn(life).id(), name.clone());
+        self.running.insert(name, Running { job, store: sender, stop, ended });
+    }
+
+    /// Stops the task of a secret that is gone. Its metrics go after its last pass, which would bring them back.
+    fn remove(&mut self, running: Running) {
+        let Ending { job, ended } = running.retire();
+        let (name, forgotten) = (job.secret.name.clone(), CancellationToken::new());
+        let gone = forgotten.clone().drop_guard();
+        let farewell = {
+            let name = name.clone();
+            async move {
+                ended.cancelled().await;
+                secret_forgotten(name.as_str());
+                drop(gone);
+            }
+        };
+        self.names.insert(self.tasks.spawn(farewell).id(), name);
+        self.ending.push(Ending { job, ended: forgotten });
+    }
+
+    /// Forgets tasks that have ended.
+    fn reap(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+            self.names.remove(&id);
+        }
+        self.ending.retain(|ending| !ending.ended.is_cancelled());
+    }
+}
+
+impl Running {
+    fn retire(self) -> Ending {
+        let Self { job, store: _, stop, ended } = self;
+        stop.cancel();
+        Ending { job, ended }
+    }
+}
+
+/// Who may still be writing where. Looked up by path, so that a reload of ten thousand secrets takes no time.
+struct Writers<'e> {
+    ending: &'e [Ending],
+    names: HashMap<&'e SecretName, Vec<usize>>,
+    files: HashMap<&'e Path, Vec<usize>>,
+    /// Directories of `files`.
+    beside: HashMap<&'e Path, Vec<usize>>,
+    /// `directory` outputs.
+    directories: HashMap<&'e Path, Vec<usize>>,
+}
+
+impl<'e> Writers<'e> {
+    fn of(ending: &'e [Ending]) -> Self {
+        let (names, files) = (HashMap::new(), HashMap::new());
+        let (beside, directories) = (HashMap::new(), HashMap::new());
+        let mut writers = Self { ending, names, files, beside, directories };
+        for (index, Ending { job, .. }) in ending.iter().enumerate() {
+            writers.names.entry(&job.secret.name).or_default().push(index);
+            for file in &job.secret.files {
+                writers.files.entry(file.target.as_path()).or_default().push(index);
+                writers.beside.entry(file.target.directory()).or_default().push(index);
+            }
+            if let Some(output) = &job.secret.directory {
+                writers.directories.entry(output.path.as_path()).or_default().push(index);
+            }
+        }
+        writers
+    }
+
+    /// The ends to wait for before `job` may write: of its own predecessor, and of whoever had one of its files.
+    fn in_the_way_of(&self, job: &Job) -> impl Iterator<Item = CancellationToken> {
+        let found =
+            |map: &HashMap<&Path, Vec<usize>>, path: &Path| map.get(path).cloned().unwrap_or_default();
+        let mut all = self.names.get(&job.secret.name).cloned().unwrap_or_default();
+        for file in &job.secret.files {
+            all.extend(found(&self.files, file.target.as_path()));
+            all.extend(found(&self.directories, file.target.directory()));
+        }
+        if let Some(output) = &job.secret.directory {
+            all.extend(found(&self.directories, output.path.as_path()));
+            all.extend(found(&self.beside, output.path.as_path()));
+        }
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter().filter_map(|index| self.ending.get(index)).map(|ending| ending.ended.clone())
     }
 }
 
 /// Syncs every job once and returns the faults by secret. With `retry`, failures that pass by themselves are tried
 /// again. At `deadline`, and when `stop` fires, requests under way are abandoned; files being written are finished.
 pub async fn once(
-    jobs: Vec<(Job, Arc<dyn Store>)>,
+    jobs: Vec<Assignment>,
     surroundings: &Surroundings,
     deadline: Instant,
     retry: bool,
@@ -99,9 +282,13 @@ pub async fn once(
 ) -> Vec<(SecretName, Fault)> {
     let over = stop.child_token();
     let crew = Crew { stop: over.clone(), ..Crew::new(surroundings) };
+    let mut stores = Vec::with_capacity(jobs.len());
     let mut tasks = JoinSet::new();
     for (job, store) in jobs {
-        let task = crew.task(job, store);
+        let (sender, moves) = watch::channel(store);
+        // Nobody moves these; the senders live as long as the tasks all the same.
+        stores.push(sender);
+        let task = crew.task(job, moves, over.clone());
         let name = task.name().clone();
         tasks.spawn(async move { (name, task.once(retry.then_some(deadline)).await) });
     }
@@ -129,32 +316,34 @@ pub async fn once(
 }
 
 /// What it takes to make tasks.
-struct Crew<'a> {
-    surroundings: &'a Surroundings,
+struct Crew {
+    surroundings: Surroundings,
     desks: Arc<Semaphore>,
     stop: CancellationToken,
     refresh: watch::Sender<()>,
 }
 
-impl<'a> Crew<'a> {
-    fn new(surroundings: &'a Surroundings) -> Self {
+impl Crew {
+    fn new(surroundings: &Surroundings) -> Self {
         Self {
-            surroundings,
+            surroundings: surroundings.clone(),
             desks: Arc::new(Semaphore::new(DESKS)),
             stop: CancellationToken::new(),
             refresh: watch::Sender::new(()),
         }
     }
 
-    fn task(&self, job: Job, store: Arc<dyn Store>) -> Task {
-        let Surroundings { board, key, clock, policy } = self.surroundings;
+    fn task(&self, job: Job, moves: watch::Receiver<Arc<dyn Store>>, stop: CancellationToken) -> Task {
+        let Surroundings { board, key, clock, policy } = &self.surroundings;
         let policy = Policy::new(job.secret.refresh, *policy, SmallRng::from_rng(&mut rand::rng()));
+        let store = Arc::clone(&moves.borrow());
         Task {
             pass: Pass::new(job, store, key.clone(), Arc::clone(&self.desks)),
+            moves,
             policy,
             board: Arc::clone(board),
             clock: clock.clone(),
-            stop: self.stop.clone(),
+            stop,
             refresh: self.refresh.subscribe(),
         }
     }
@@ -167,14 +356,14 @@ pub fn board(jobs: &[Job], clock: Clock) -> Board {
 
 fn facts(job: &Job) -> Facts {
     let secret = &job.secret;
-    let files = secret.files.iter().map(|file| file.target.as_path().to_path_buf());
-    let directory = secret.directory.iter().map(|directory| directory.path.as_path().to_path_buf());
+    let files = secret.files.iter().map(|file| file.target.as_path());
+    let directory = secret.directory.iter().map(|directory| directory.path.as_path());
     Facts {
         store: secret.store.to_string(),
         path: secret.source.path(),
         required: secret.required,
         max_staleness: secret.max_staleness,
-        files: files.chain(directory).collect(),
+        files: files.chain(directory).map(Path::to_path_buf).collect(),
     }
 }
 
@@ -186,4 +375,75 @@ fn too_late(name: &SecretName) -> Fault {
 /// The fault of a secret that a signal kept from being synced.
 pub fn interrupted(name: &SecretName) -> Fault {
     Fault::new(Kind::Interrupted, format!("{name} was interrupted"), "run it again")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::config::env::Env;
+
+    /// One job for each secret of a configuration: its name, and its outputs.
+    fn jobs(secrets: &[(&str, &str)]) -> Vec<Job> {
+        let secrets =
+            secrets.iter().map(|(name, outputs)| format!("  - {{ name: {name}, key: k, {outputs} }}\n"));
+        let text = format!(
+            "secretStore: {{ provider: file, path: /s.yaml }}\nsecrets:\n{}",
+            secrets.collect::<String>()
+        );
+        let loaded = Config::parse(&text, "c.yaml", &Env::default(), Path::new("/")).unwrap();
+        Job::all(loaded.config)
+    }
+
+    fn conflicts(old: (&str, &str), new: (&str, &str)) -> bool {
+        let ending = |job| Ending { job, ended: CancellationToken::new() };
+        let ending: Vec<_> = jobs(&[old, ("bystander", "files: [{ path: /x/y, field: f }]")])
+            .into_iter()
+            .map(ending)
+            .collect();
+        Writers::of(&ending).in_the_way_of(&jobs(&[new])[0]).count() > 0
+    }
+
+    #[test]
+    fn a_task_waits_for_those_that_still_write_its_files_and_for_no_others() {
+        let file = |path: &str| format!("files: [{{ path: {path}, field: f }}]");
+        let directory = |path: &str| format!("directory: {{ path: {path} }}");
+        let (one, other) = (file("/out/a"), file("/out/b"));
+        assert!(conflicts(("s", &one), ("s", &other)), "the same secret");
+        assert!(conflicts(("s", &one), ("t", &one)), "the same file");
+        assert!(!conflicts(("s", &one), ("t", &other)));
+        assert!(conflicts(("s", &one), ("t", &directory("/out"))));
+        assert!(conflicts(("s", &directory("/out")), ("t", &one)));
+        assert!(conflicts(("s", &directory("/out")), ("t", &directory("/out"))));
+        assert!(!conflicts(("s", &directory("/out")), ("t", &directory("/other"))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_successor_begins_when_its_predecessor_has_ended_and_not_before() {
+        let home = tempfile::tempdir().unwrap();
+        let jobs = jobs(&[("s", &format!("files: [{{ path: {}/a, field: f }}]", home.path().display()))]);
+        let clock = Clock::system();
+        let surroundings = Surroundings {
+            board: Arc::new(board(&jobs, clock.clone())),
+            key: FingerprintKey::random().unwrap(),
+            clock,
+            policy: PolicySettings { backoff: crate::backoff::BackoffSettings::default(), jitter: 0.0 },
+        };
+        let store = Arc::new(crate::store::fake::FakeStore::new());
+        store.answer("k", [("f".to_owned(), "v".into())].into_iter().collect());
+        let mut supervisor = Supervisor::start(Vec::new(), &surroundings);
+        // As if a reload had stopped it while a file system hangs.
+        let ended = CancellationToken::new();
+        supervisor.ending.push(Ending { job: jobs[0].clone(), ended: ended.clone() });
+        supervisor.exchange(vec![(jobs[0].clone(), Arc::clone(&store) as Arc<dyn Store>)], |_| None);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(store.calls().is_empty());
+        ended.cancel();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(store.calls().len(), 1);
+        assert!(supervisor.stop(Duration::from_secs(1)).await.is_empty());
+    }
 }

@@ -17,6 +17,7 @@ use crate::fault::{Disposition, Fault, Kind};
 use crate::name::SecretName;
 use crate::sink::Written;
 use crate::status::{Board, Success};
+use crate::store::{Fetched, Store};
 use crate::telemetry::event::{Failed, Synced};
 use crate::telemetry::trace;
 
@@ -26,6 +27,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// One secret's task.
 pub(super) struct Task {
     pub(super) pass: Pass,
+    /// The store to read from; a reload may put another one here.
+    pub(super) moves: watch::Receiver<Arc<dyn Store>>,
     pub(super) policy: Policy,
     pub(super) board: Arc<Board>,
     pub(super) clock: Clock,
@@ -40,14 +43,15 @@ impl Task {
         &self.secret().name
     }
 
-    /// Runs until stopped.
+    /// Runs until stopped; returns when nothing of it writes any more.
     pub(super) async fn run(mut self) {
         while let Some(done) = self.sync().await {
             let wait = self.conclude(&done);
             if !self.wait(wait, done.result.err().as_ref()).await {
-                return;
+                break;
             }
         }
+        self.pass.settle().await;
     }
 
     /// Syncs once. Failures that pass by themselves are tried again as long as the next try begins before
@@ -75,12 +79,8 @@ impl Task {
         let span = trace::sync(secret.name.as_str(), secret.store.as_str(), || secret.source.path());
         // A panic ends the pass, not the task: this secret is tried again, the others never notice.
         let pass = AssertUnwindSafe(async {
-            let fetched = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return None,
-                fetched = self.pass.fetch() => fetched,
-            };
-            Some(self.pass.apply(fetched).await)
+            let fetched = self.fetch().await?;
+            self.pass.apply(fetched, &self.stop).await
         });
         let result = span.around(pass.catch_unwind()).await;
         let result = result.unwrap_or_else(|_| Some(Err(panicked(self.name()))))?;
@@ -91,6 +91,24 @@ impl Task {
             Err(fault) => span.not_synced(fault),
         }
         Some(Done { result, duration: started.elapsed() })
+    }
+
+    /// Reads the secret; when it moves to another store meanwhile, from there. `None` when it was stopped.
+    async fn fetch(&mut self) -> Option<Result<Fetched, Fault>> {
+        loop {
+            if self.moves.has_changed().unwrap_or(false) {
+                let store = Arc::clone(&self.moves.borrow_and_update());
+                self.pass.read_from(store);
+                // What the old store failed by says nothing of the new one.
+                self.policy.forgive();
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                Ok(()) = moved(&self.moves) => {}
+                fetched = self.pass.fetch() => return Some(fetched),
+            }
+        }
     }
 
     /// Notes the result where people and probes look, and says how long to wait.
@@ -106,12 +124,16 @@ impl Task {
         match result {
             Ok(Outcome { version, written }) => {
                 let version = *version;
-                self.board.succeeded(&spec.name, Success { version, next_try });
+                if self.is_current() {
+                    self.board.succeeded(&spec.name, Success { version, next_try });
+                }
                 let (changed, repaired, removed) = (written.changed, written.repaired, written.removed);
                 Synced { secret, store, version, changed, repaired, removed, duration, next_try }.emit();
             }
             Err(fault) => {
-                self.board.failed(&spec.name, fault, next_try);
+                if self.is_current() {
+                    self.board.failed(&spec.name, fault, next_try);
+                }
                 let (attempt, serves_last) = (self.policy.failures(), self.pass.has_published());
                 Failed { secret, store, fault, duration, attempt, next_try, serves_last }.emit();
             }
@@ -133,14 +155,25 @@ impl Task {
             () = self.stop.cancelled() => false,
             // The sender lives as long as the supervisor; without one nobody can ask for a refresh.
             Ok(()) = self.refresh.changed() => true,
+            Ok(()) = moved(&self.moves) => true,
             () = self.pass.put_right(fault) => true,
             () = due => true,
         }
     }
 
+    /// Whether what the board has under this name is this task's: a reload may have put a successor there.
+    fn is_current(&self) -> bool {
+        !self.stop.is_cancelled()
+    }
+
     fn secret(&self) -> &SecretSpec {
         &self.pass.job().secret
     }
+}
+
+/// Returns when there is a store that has not been looked at. It is left for the one who goes there.
+async fn moved(moves: &watch::Receiver<Arc<dyn Store>>) -> Result<(), watch::error::RecvError> {
+    moves.clone().changed().await
 }
 
 /// A pass that has ended.

@@ -1,5 +1,7 @@
 //! The sync with a scripted store, real files and paused time.
 
+mod exchange;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

@@ -15,10 +15,13 @@ use std::time::Duration;
 pub use audit::{
     Fetched, FileChange, FileTouched, NotWritten, Subject, audit_failed, audit_lines_lost, is_audited,
 };
-pub use configuration::{ConfigurationWarning, ReloadFailed, Reloaded, configuration_loaded};
+pub use configuration::{
+    ConfigurationError, ConfigurationWarning, ReloadFailed, Reloaded, configuration_loaded,
+    configuration_watched, credentials_forgotten, secret_forgotten,
+};
 pub use daemon::{
     Started, abandoned, few_files, memory_not_private, no_service_manager, panicked, readiness_changed,
-    refresh_requested, status_file_failed, stopped, stopping, sweep_failed, swept,
+    refresh_requested, resumed, status_file_failed, stopped, stopping, sweep_failed, swept,
 };
 pub use login::{
     LoggedIn, LoginFailed, NewTokenRefused, RenewalFailed, Renewed, TokenEnding, TokenKnown,

@@ -26,6 +26,45 @@ impl ConfigurationWarning<'_> {
     }
 }
 
+/// A mistake of a configuration that was to replace the running one.
+pub struct ConfigurationError<'a> {
+    /// Its stable code.
+    pub code: &'a str,
+    /// YAML path, or the name of a variable.
+    pub path: &'a str,
+    /// Line in the file.
+    pub line: Option<u64>,
+    /// What is wrong.
+    pub message: &'a str,
+    /// What to do about it.
+    pub hint: &'a str,
+}
+
+impl ConfigurationError<'_> {
+    /// Writes the line.
+    pub fn emit(&self) {
+        let Self { code, path, line, message, hint } = *self;
+        tracing::error!(code, path, line, hint, "{message}");
+    }
+}
+
+/// A secret is not configured any more.
+pub fn secret_forgotten(secret: &str) {
+    metrics().forget_secret(secret);
+    tracing::info!(secret, "no longer kept in sync, its files stay");
+}
+
+/// A credential set is not configured any more.
+pub fn credentials_forgotten(store: &str, credentials: &str) {
+    metrics().forget_credentials(store, credentials);
+}
+
+/// How changes of the configuration's file are noticed from now on.
+pub fn configuration_watched(path: &str, by_events: bool) {
+    let by = if by_events { "file system events" } else { "looking every 2 s" };
+    tracing::debug!(path, by, "watching the configuration");
+}
+
 /// The configuration that is running now was loaded at `at`.
 pub fn configuration_loaded(at: SystemTime) {
     metrics().configuration_loaded(at);

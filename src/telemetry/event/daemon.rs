@@ -1,5 +1,7 @@
 //! The daemon's own life: start, readiness, signals, stop, and what the system refuses it.
 
+use std::time::Duration;
+
 use crate::fault::Fault;
 use crate::telemetry::metrics::metrics;
 
@@ -81,6 +83,11 @@ pub fn no_service_manager(cause: &str) {
 /// A signal asked for all secrets at once.
 pub fn refresh_requested() {
     tracing::info!("refreshing all secrets");
+}
+
+/// The machine was suspended; everything is read again.
+pub fn resumed(slept: Duration) {
+    tracing::info!(slept_s = slept.as_secs(), "resumed after {} s, refreshing all secrets", slept.as_secs());
 }
 
 /// The status file could not be written; `isready` will say so after 30 s.

@@ -1,0 +1,195 @@
+//! Reloads and stops, as far as tasks are concerned.
+
+use std::time::SystemTime;
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::sync::pass::Pass;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn free(_: &Job) -> Option<CancellationToken> {
+    None
+}
+
+/// The calls at a store, by key.
+fn keys(store: &FakeStore) -> Vec<String> {
+    store.calls().into_iter().map(|source| source.key).collect()
+}
+
+fn store_of(names: &[&str]) -> Arc<FakeStore> {
+    let store = Arc::new(FakeStore::new());
+    for name in names {
+        store.answer(name, fields("one"));
+    }
+    store
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_new_or_changed_is_synced_and_what_is_gone_stops() {
+    let (home, store) = (TempDir::new().unwrap(), store_of(&["same", "changed", "gone", "new"]));
+    let old = ["same", "changed", "gone"].map(|name| job(&home, name)).to_vec();
+    let (mut supervisor, surroundings) = start(old, &store);
+    sleep(MINUTE / 2).await;
+    assert_eq!(store.calls().len(), 3);
+
+    let changed = change(&job(&home, "changed"), |secret| secret.required = false);
+    let counts =
+        supervisor.exchange(with(vec![job(&home, "same"), changed, job(&home, "new")], &store), free);
+    assert_eq!((counts.added, counts.removed, counts.changed, counts.unchanged), (1, 1, 1, 1));
+    assert_eq!(
+        surroundings.board.snapshot().pending,
+        ["new"],
+        "what is changed and optional is not waited for"
+    );
+    sleep(SECOND).await;
+    assert_eq!(keys(&store)[3..], ["changed", "new"]);
+    let snapshot = surroundings.board.snapshot();
+    assert!(snapshot.ready);
+    assert_eq!(snapshot.secrets.len(), 3);
+
+    sleep(MINUTE / 2).await;
+    assert_eq!(keys(&store)[5..], ["same"], "its timer went on; the one that is gone has none");
+    assert_eq!(content(&home, "gone").as_deref(), Some("one"), "its file stays");
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_whose_store_is_another_one_is_read_there_at_once_and_stays_ready() {
+    let (home, old, new) = (TempDir::new().unwrap(), store_of(&["a"]), store_of(&["a"]));
+    let (mut supervisor, surroundings) = start(vec![job(&home, "a")], &old);
+    sleep(SECOND).await;
+    new.answer("a", fields("two"));
+    let counts = supervisor.exchange(with(vec![job(&home, "a")], &new), free);
+    assert_eq!((counts.changed, counts.unchanged), (1, 0));
+    assert!(surroundings.board.snapshot().ready);
+    sleep(SECOND).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("two"));
+    supervisor.refresh();
+    sleep(SECOND).await;
+    assert_eq!((old.calls().len(), new.calls().len()), (1, 2), "a refresh follows, too");
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_hangs_at_the_old_store_is_left_for_the_new_one() {
+    let (home, old, new) = (TempDir::new().unwrap(), store_of(&["a"]), store_of(&["a"]));
+    old.latency(MINUTE * 60);
+    let (mut supervisor, _) = start(vec![job(&home, "a")], &old);
+    sleep(SECOND).await;
+    supervisor.exchange(with(vec![job(&home, "a")], &new), free);
+    sleep(SECOND).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("one"));
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_wait_after_failures_is_over_when_the_store_is_another_one() {
+    let (home, old, new) = (TempDir::new().unwrap(), store_of(&[]), store_of(&["a"]));
+    old.fail("a", Fault::new(Kind::Denied, "denied", "allow it"));
+    let (mut supervisor, _) = start(vec![job(&home, "a")], &old);
+    sleep(MINUTE * 30).await;
+    supervisor.exchange(with(vec![job(&home, "a")], &new), free);
+    sleep(SECOND).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("one"));
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_secret_is_pending_until_it_has_synced_anew() {
+    let (home, store) = (TempDir::new().unwrap(), store_of(&["a"]));
+    let (mut supervisor, surroundings) = start(vec![job(&home, "a")], &store);
+    sleep(SECOND).await;
+    store.fail("a", outage());
+    let slower = |secret: &mut SecretSpec| secret.refresh = Refresh::Every(MINUTE * 2);
+    supervisor.exchange(with(vec![change(&job(&home, "a"), slower)], &store), free);
+    sleep(SECOND).await;
+    assert_eq!(surroundings.board.snapshot().pending, ["a"]);
+    let larger = Job { max_file_size: 2 << 20, ..change(&job(&home, "a"), slower) };
+    store.answer("a", fields("two"));
+    sleep(MINUTE * 3).await;
+    assert!(surroundings.board.snapshot().ready);
+    supervisor.exchange(with(vec![larger], &store), free);
+    assert!(surroundings.board.snapshot().ready, "a limit is not the secret");
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_begins_before_the_gate_is_open_and_the_others_do_not_wait() {
+    let (home, store) = (TempDir::new().unwrap(), store_of(&["a", "b"]));
+    let (mut supervisor, _) = start(Vec::new(), &store);
+    let gate = CancellationToken::new();
+    let gates = |job: &Job| (job.secret.name.as_str() == "a").then(|| gate.clone());
+    supervisor.exchange(with(vec![job(&home, "a"), job(&home, "b")], &store), gates);
+    sleep(MINUTE / 2).await;
+    assert_eq!(keys(&store), ["b"]);
+    gate.cancel();
+    sleep(SECOND).await;
+    assert_eq!(keys(&store), ["b", "a"]);
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_reloads_in_a_row_leave_one_task_a_secret() {
+    let (home, store) = (TempDir::new().unwrap(), store_of(&["a"]));
+    let (mut supervisor, surroundings) = start(vec![job(&home, "a")], &store);
+    for minutes in 1..=100 {
+        let slower = |secret: &mut SecretSpec| secret.refresh = Refresh::Every(MINUTE * minutes);
+        supervisor.exchange(with(vec![change(&job(&home, "a"), slower)], &store), free);
+        tokio::task::yield_now().await;
+    }
+    sleep(MINUTE).await;
+    let before = store.calls().len();
+    sleep(MINUTE * 100).await;
+    assert_eq!(store.calls().len(), before + 1);
+    assert!(surroundings.board.snapshot().ready);
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_stop_nothing_that_was_fetched_is_published_any_more() {
+    let (home, store) = (TempDir::new().unwrap(), store_of(&["a"]));
+    let (job, stop) = (job(&home, "a"), CancellationToken::new());
+    // No desk is free, as when four file systems hang.
+    let desks = Arc::new(Semaphore::new(0));
+    let key = FingerprintKey::random().unwrap();
+    let shared = Arc::clone(&store) as Arc<dyn Store>;
+    let mut pass = Pass::new(job.clone(), shared, key, Arc::clone(&desks));
+    let fetched = pass.fetch().await;
+    tokio::join!(
+        async {
+            assert!(pass.apply(fetched.clone(), &stop).await.is_none());
+        },
+        async {
+            sleep(SECOND).await;
+            stop.cancel();
+        }
+    );
+    desks.add_permits(1);
+    assert!(pass.apply(fetched, &stop).await.is_none(), "a desk is no reason to begin after a stop");
+    assert_eq!(content(&home, "a"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_jumps_moves_no_schedule() {
+    let (home, store) = (TempDir::new().unwrap(), store_of(&["a"]));
+    let jobs = vec![job(&home, "a")];
+    let hours = Arc::new(AtomicUsize::new(1_000));
+    let clock = {
+        let hours = Arc::clone(&hours);
+        let hour = |hours: usize| MINUTE * 60 * u32::try_from(hours).unwrap();
+        Clock::from_fn(move || SystemTime::UNIX_EPOCH + hour(hours.load(Ordering::Relaxed)))
+    };
+    let board = Arc::new(board(&jobs, clock.clone()));
+    let surroundings = Surroundings { board, clock, ..surroundings(&jobs) };
+    let supervisor = Supervisor::start(with(jobs, &store), &surroundings);
+    for (jump, calls) in [(1_001, 2), (1, 3), (100_000, 4)] {
+        sleep(MINUTE / 2).await;
+        hours.store(jump, Ordering::Relaxed);
+        sleep(MINUTE / 2 + SECOND / 10).await;
+        assert_eq!(store.calls().len(), calls);
+        assert!(surroundings.board.snapshot().ready);
+    }
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
