@@ -87,7 +87,7 @@ pub fn refresh_requested() {
 
 /// The machine was suspended; everything is read again.
 pub fn resumed(slept: Duration) {
-    tracing::info!(slept_s = slept.as_secs(), "resumed after {} s, refreshing all secrets", slept.as_secs());
+    tracing::info!(slept_s = slept.as_secs(), "resumed, refreshing all secrets");
 }
 
 /// The status file could not be written; `isready` will say so after 30 s.
