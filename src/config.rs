@@ -27,6 +27,7 @@ use crate::name::StoreName;
 use diagnostic::Report;
 use env::{Env, Origins};
 use secret::SecretSpec;
+use settings::LogLevel;
 use store::StoreSpec;
 
 /// Everything the configuration file says, checked and resolved.
@@ -36,6 +37,8 @@ pub struct Config {
     pub stores: BTreeMap<StoreName, StoreSpec>,
     /// `limits`.
     pub limits: Limits,
+    /// `logLevel`; comes before `LOG_LEVEL`.
+    pub log_level: Option<LogLevel>,
     /// `secrets`, in the order of the file.
     pub secrets: Vec<SecretSpec>,
 }

@@ -17,6 +17,7 @@ use crate::store::limit::Limit;
 use crate::store::share::Share;
 use crate::store::vault::VaultStore;
 use crate::sync::{Assignment, PolicySettings, Surroundings, board};
+use crate::telemetry::event;
 
 /// One configuration, ready to be synced. Nothing runs yet and nothing has been asked of any server.
 pub struct World {
@@ -38,6 +39,7 @@ impl World {
         let key = FingerprintKey::random().map_err(|_| no_randomness())?;
         let builder = Builder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
         let (stores, jobs) = builder.build(config, &Stores::default())?;
+        stores.come_into_force(&Stores::default());
         let plain: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
         let board = Arc::new(board(&plain, clock.clone()));
         Ok(Self { jobs, surroundings: Surroundings { board, key, clock, policy }, stores })
@@ -59,6 +61,18 @@ impl Stores {
     #[cfg(test)]
     pub(super) fn store(&self, name: &str) -> Option<Arc<dyn Store>> {
         self.0.get(&StoreName::new(name)).map(|built| Arc::clone(&built.store))
+    }
+
+    /// Has the metrics of credential sets begin, of those stores that are not as they were in `old`.
+    pub(super) fn come_into_force(&self, old: &Self) {
+        let is_kept = |name: &StoreName, built: &Built| {
+            old.0.get(name).is_some_and(|before| Arc::ptr_eq(&before.store, &built.store))
+        };
+        for (name, built) in self.0.iter().filter(|(name, built)| !is_kept(name, built)) {
+            for set in credentials(&built.spec) {
+                event::credentials_configured(name.as_str(), set.as_str());
+            }
+        }
     }
 
     /// The credential sets that `next` does not have.

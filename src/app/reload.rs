@@ -11,13 +11,14 @@ use super::build::{Builder, Stores, World};
 use super::daemon::{tell_swept, writer_of};
 use crate::config::Loaded;
 use crate::config::diagnostic::{Diagnostic, Report, Severity};
-use crate::config::settings::Settings;
+use crate::config::settings::{LogLevel, Settings};
 use crate::disk;
 use crate::fault::{Fault, Kind};
 use crate::plan::Job;
 use crate::sync::{Assignment, Supervisor};
 use crate::telemetry::audit::Destination;
 use crate::telemetry::event::{self, ConfigurationError, ConfigurationWarning, ReloadFailed};
+use crate::telemetry::log;
 
 /// Loads the configuration as the command line says. It may block for as long as the file system does.
 pub type Load = Arc<dyn Fn() -> Result<Loaded, Report> + Send + Sync>;
@@ -29,6 +30,8 @@ pub(super) struct Reloader {
     stores: Stores,
     /// What the daemon itself writes; no secret may.
     own_files: Vec<PathBuf>,
+    /// `LOG_LEVEL`, for configurations that say nothing of it.
+    log_level: LogLevel,
     /// Directories that were looked through for left-over temp files in this life.
     swept: BTreeSet<PathBuf>,
     under_way: Option<JoinHandle<Result<Prepared, Refusal>>>,
@@ -39,6 +42,7 @@ pub(super) struct Reloader {
 pub(super) struct Prepared {
     stores: Stores,
     jobs: Vec<Assignment>,
+    log_level: Option<LogLevel>,
     warnings: Report,
 }
 
@@ -55,8 +59,8 @@ impl Reloader {
     pub(super) fn new(load: Load, builder: Builder, world: &World, settings: &Settings) -> Self {
         let swept = world.jobs.iter().flat_map(|(job, _)| directories(job)).map(Path::to_path_buf).collect();
         let stores = world.stores.clone();
-        let own_files = own_files(settings);
-        Self { load, builder, stores, own_files, swept, under_way: None, again: false }
+        let (own_files, log_level) = (own_files(settings), settings.log_level);
+        Self { load, builder, stores, own_files, log_level, swept, under_way: None, again: false }
     }
 
     /// Begins a reload, or has the one under way followed by another.
@@ -99,12 +103,14 @@ impl Reloader {
     }
 
     fn apply(&mut self, prepared: Prepared, supervisor: &mut Supervisor) {
-        let Prepared { stores, jobs, warnings } = prepared;
+        let Prepared { stores, jobs, log_level: level, warnings } = prepared;
         log_warnings(&warnings);
         for (store, credentials) in self.stores.credentials_not_in(&stores) {
             event::credentials_forgotten(store.as_str(), credentials.as_str());
         }
+        stores.come_into_force(&self.stores);
         self.stores = stores;
+        log::set_level(level.unwrap_or(self.log_level).filter());
         let sweep = Sweep::begin(&jobs, &mut self.swept);
         let reloaded = supervisor.exchange(jobs, |job| sweep.as_ref().and_then(|sweep| sweep.gate(job)));
         event::configuration_loaded(self.builder.clock.now());
@@ -128,13 +134,14 @@ fn prepare(
     own_files: &[PathBuf],
 ) -> Result<Prepared, Refusal> {
     let Loaded { config, warnings, origins: _ } = load().map_err(Refusal::Report)?;
+    let log_level = config.log_level;
     let (stores, jobs) = builder.build(config, old).map_err(Refusal::Fault)?;
     let taken = own_files.iter().find_map(|path| Some((path, writer_of(path, &jobs)?)));
     if let Some((path, secret)) = taken {
         let message = format!("the secret {secret} writes to {}, which is the daemon's own", path.display());
         return Err(Refusal::Fault(Fault::new(Kind::Output, message, "give it another path")));
     }
-    Ok(Prepared { stores, jobs, warnings })
+    Ok(Prepared { stores, jobs, log_level, warnings })
 }
 
 impl Refusal {

@@ -16,6 +16,7 @@ use crate::lifecycle::{self, Signals};
 use crate::name::SecretName;
 use crate::telemetry::audit::Open;
 use crate::telemetry::event::{self, Started};
+use crate::telemetry::log;
 
 /// Keeps files in sync until a signal, or syncs once.
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitStatus> {
@@ -99,6 +100,9 @@ fn load(setup: &Setup, common: &Common) -> Result<Start, ExitStatus> {
         output::note(&report.to_string());
         ExitStatus::Configuration
     })?;
+    if let Some(level) = loaded.config.log_level {
+        log::set_level(level.filter());
+    }
     log_warnings(&loaded.warnings);
     Ok(Start { world: setup.world(loaded.config)?, origin, path: absolute })
 }

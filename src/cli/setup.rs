@@ -4,7 +4,6 @@ use std::env;
 use std::path::PathBuf;
 
 use tokio::runtime::{Builder, Runtime};
-use tracing::level_filters::LevelFilter;
 
 use super::args::Common;
 use super::output;
@@ -12,7 +11,7 @@ use crate::app::{self, World};
 use crate::clock::Clock;
 use crate::config::diagnostic::Report;
 use crate::config::env::Env;
-use crate::config::settings::{LogFormat, LogLevel, Settings, config_path};
+use crate::config::settings::{LogFormat, Settings, config_path};
 use crate::config::{Config, Loaded};
 use crate::fault::ExitStatus;
 use crate::lifecycle::{Systemd, Variables};
@@ -103,14 +102,7 @@ impl Setup {
             LogFormat::Auto => output::is_terminal(),
         };
         let style = if as_text { Style::Text { colour } } else { Style::Json };
-        let level = match self.settings.log_level {
-            LogLevel::Trace => LevelFilter::TRACE,
-            LogLevel::Debug => LevelFilter::DEBUG,
-            LogLevel::Info => LevelFilter::INFO,
-            LogLevel::Warn => LevelFilter::WARN,
-            LogLevel::Error => LevelFilter::ERROR,
-        };
-        log::start(level, style, Clock::system(), spans);
+        log::start(self.settings.log_level.filter(), style, Clock::system(), spans);
         Ok(())
     }
 }

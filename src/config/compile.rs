@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 
 use super::diagnostic::{Code, Diagnostic, Place, Position};
 use super::secret::SecretSpec;
+use super::settings::LogLevel;
 use super::store::StoreSpec;
 use super::value::Node;
 use super::{Config, Limits};
@@ -34,6 +35,14 @@ pub(super) use cursor::Pass;
 /// The stores of the file; `None` is one whose description is wrong and has been reported.
 type Stores = BTreeMap<StoreName, Option<StoreSpec>>;
 
+const LOG_LEVELS: [(&str, LogLevel); 5] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
 /// Compiles the whole file; nothing when it is too broken to go on. `pass` has the report.
 pub(super) fn compile(root: &Node, pass: &mut Pass<'_>) -> Option<Config> {
     if root.is_null() {
@@ -43,6 +52,7 @@ pub(super) fn compile(root: &Node, pass: &mut Pass<'_>) -> Option<Config> {
         return None;
     }
     let mut top = Section::open(root, String::new(), pass)?;
+    let log_level = top.choice("logLevel", &LOG_LEVELS, pass);
     let limits = limits::compile(&mut top, pass);
     let items = top.list("secrets", pass);
     let stores = stores(&mut top, uses_main_store(&items), pass);
@@ -50,7 +60,7 @@ pub(super) fn compile(root: &Node, pass: &mut Pass<'_>) -> Option<Config> {
     top.finish(pass);
     filling::warn_of_ignored(root, pass);
     let stores = stores.into_iter().filter_map(|(name, spec)| Some((name, spec?))).collect();
-    Some(Config { stores, limits, secrets })
+    Some(Config { stores, limits, log_level, secrets })
 }
 
 /// What a secret is compiled against.

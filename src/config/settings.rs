@@ -9,6 +9,8 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 use super::diagnostic::{Code, Diagnostic, Place, Report};
 use super::duration;
 use super::env::{Env, parse_bool};
@@ -81,6 +83,19 @@ pub enum LogLevel {
     Warn,
     /// What needs somebody.
     Error,
+}
+
+impl LogLevel {
+    /// The same in the words of the log.
+    pub fn filter(self) -> LevelFilter {
+        match self {
+            Self::Trace => LevelFilter::TRACE,
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Info => LevelFilter::INFO,
+            Self::Warn => LevelFilter::WARN,
+            Self::Error => LevelFilter::ERROR,
+        }
+    }
 }
 
 /// `LOG_FORMAT`.

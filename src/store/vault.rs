@@ -35,7 +35,6 @@ use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
 use crate::net;
 use crate::secret::FingerprintKey;
-use crate::telemetry::event;
 use keeper::Kept;
 use kv::Kv;
 use login::Token;
@@ -80,7 +79,6 @@ impl VaultStore {
             max_connections: limits.max_concurrent_requests,
         })?;
         let kept = |credentials: CredentialsName, label: String, auth: &AuthSpec| {
-            event::credentials_configured(name.as_str(), credentials.as_str());
             let circuit = Circuit::new(name.clone(), credentials.clone(), breaker);
             let server = Server::new(name.clone(), http.clone(), circuit, clock.clone());
             Kept::new(Session::new(credentials, label, auth.clone(), namespace.clone(), key.clone()), server)

@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io;
+use std::sync::OnceLock;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
@@ -17,6 +18,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::{Clock, rfc3339};
@@ -37,22 +39,48 @@ pub enum Style {
 /// Starts logging to stderr for the whole process, and the spans of `spans`. A second call changes nothing.
 pub fn start(level: LevelFilter, style: Style, clock: Clock, spans: Option<SpanLayer>) {
     let traced = if spans.is_some() { LevelFilter::TRACE } else { LevelFilter::OFF };
-    let filter = Targets::new()
-        .with_target(env!("CARGO_CRATE_NAME"), level)
-        .with_target("rustify", LevelFilter::OFF)
-        .with_target("vaultrs", LevelFilter::OFF)
-        .with_target(trace::TARGET, traced)
-        .with_default(level.min(LevelFilter::WARN));
     let lines = Lines { style, clock };
     // A subscriber is there already only in tests that start several daemons in one process.
     drop(match spans {
-        None => tracing_subscriber::registry().with(filter).with(lines.layer()).try_init(),
+        None => {
+            let filter = changeable(level, traced);
+            tracing_subscriber::registry().with(filter).with(lines.layer()).try_init()
+        }
         // Lines do not show spans: their fields are not to be formatted for nothing.
         Some(spans) => {
+            let filter = changeable(level, traced);
             let lines = lines.layer().with_filter(filter_fn(|metadata| !metadata.is_span()));
             tracing_subscriber::registry().with(spans).with(filter).with(lines).try_init()
         }
     });
+}
+
+/// From now on lines below `level` are not written. Spans are as they were.
+pub fn set_level(level: LevelFilter) {
+    if let Some(set) = SET_LEVEL.get() {
+        set(level);
+    }
+}
+
+/// Exchanges the filter of the log that was started.
+static SET_LEVEL: OnceLock<Box<dyn Fn(LevelFilter) + Send + Sync>> = OnceLock::new();
+
+/// The filter of the whole log, which [`set_level`] exchanges.
+fn changeable<S: Subscriber>(level: LevelFilter, traced: LevelFilter) -> reload::Layer<Targets, S> {
+    let (filter, handle) = reload::Layer::new(targets(level, traced));
+    // It cannot fail while there is a log. A second log is that of a test, which does not change levels.
+    let set = move |level| drop(handle.reload(targets(level, traced)));
+    drop(SET_LEVEL.set(Box::new(set)));
+    filter
+}
+
+fn targets(level: LevelFilter, traced: LevelFilter) -> Targets {
+    Targets::new()
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_target("rustify", LevelFilter::OFF)
+        .with_target("vaultrs", LevelFilter::OFF)
+        .with_target(trace::TARGET, traced)
+        .with_default(level.min(LevelFilter::WARN))
 }
 
 struct Lines {

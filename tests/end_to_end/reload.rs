@@ -284,3 +284,22 @@ fn a_daemon_that_was_frozen_goes_on_where_it_was() {
     assert_eq!(sandbox.run(&["isready"]).code, 0);
     assert_eq!(daemon.stop().0.code, 0);
 }
+
+#[test]
+fn the_log_level_of_the_file_comes_before_the_environments_and_a_reload_changes_it() {
+    let sandbox = sandbox(&[secret("one", "one", "a")]);
+    let text = config(&[secret("one", "one", "a")]);
+    sandbox.write("config.yaml", format!("logLevel: error\n{text}"));
+    let daemon = sandbox.ready_daemon();
+    assert_eq!(daemon.stderr(), "", "nothing has gone wrong, and LOG_LEVEL is debug here");
+    sandbox.write("config.yaml", format!("logLevel: debug\n{text}"));
+    reload(&daemon);
+    daemon.signal(Signal::SIGUSR1);
+    wait_until("a refresh that changes nothing is told", || {
+        daemon.stderr().contains("\"msg\":\"unchanged\"")
+    });
+    sandbox.write("config.yaml", format!("logLevel: loud\n{text}"));
+    daemon.signal(Signal::SIGHUP);
+    wait_until("the mistake is told", || daemon.stderr().contains("reload failed"));
+    assert!(daemon.stderr().contains("\"path\":\"logLevel\""), "{}", daemon.stderr());
+}
