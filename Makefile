@@ -2,12 +2,14 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test lint fmt deny doc bench e2e soak fuzz-smoke image tools clean help
+.PHONY: run test lint fmt deny sbom hardening repro dist doc bench e2e soak fuzz-smoke image tools clean help
 
 TARGET := $(shell sed -n 's/^target = "\(.*\)"$$/\1/p' .cargo/config.toml)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)
-DENY := .tools/bin/cargo-deny
 DENY_VERSION := 0.20.2
+CYCLONEDX_VERSION := 0.5.9
+DENY := .tools/bin/cargo-deny --locked --config .cargo/deny.toml
+DIST := $(or $(CARGO_TARGET_DIR),target)/dist
 E2E := $(basename $(notdir $(wildcard tests/e2e*.rs)))
 FUZZ := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
@@ -29,14 +31,28 @@ lint: ## Format, clippy and rustdoc, warnings are errors
 fmt: ## Format the sources
 	cargo fmt
 
-deny: $(DENY) ## Licences, bans and sources of every dependency; advisories where their database can be had
-	$(DENY) --locked --config .cargo/deny.toml check bans licenses sources
-	if timeout 120 $(DENY) --locked --config .cargo/deny.toml fetch db >/dev/null 2>&1; \
-	then $(DENY) --locked --config .cargo/deny.toml check advisories; \
+deny: ## Licences, bans and sources of every dependency; advisories where their database can be had
+	@.ci/cargo-tool cargo-deny $(DENY_VERSION)
+	$(DENY) check bans licenses sources
+	if timeout 120 $(DENY) fetch db >/dev/null 2>&1; then $(DENY) check advisories; \
 	else echo 'advisories: NOT checked, their database cannot be had from here'; fi
 
-$(DENY):
-	cargo install --locked --root .tools --version $(DENY_VERSION) cargo-deny
+sbom: ## CycloneDX bill of materials, checked, in target/dist; `make dist` puts the binary's SHA-256 into it
+	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
+	.ci/sbom $(DIST)/secrets-sync.cdx.json
+
+hardening: ## Build what ships and check it: static-pie, RELRO, no executable stack, stripped, no build paths
+	.ci/hardening "$$(.ci/release)"
+
+repro: ## Build the committed tree twice, in different places: the same bytes or a failure; PROFILE=dev is quicker
+	.ci/repro
+
+dist: ## What is released, in target/dist: the checked binary, its bill of materials, SHA256SUMS
+	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
+	binary=$$(.ci/release); .ci/hardening "$$binary"; \
+	install -D -m 0755 "$$binary" $(DIST)/secrets-sync; \
+	.ci/sbom $(DIST)/secrets-sync.cdx.json "$$binary"; \
+	cd $(DIST); sha256sum secrets-sync secrets-sync.cdx.json | tee SHA256SUMS
 
 doc: ## API documentation, private items included
 	cargo doc --locked --no-deps --document-private-items
@@ -57,9 +73,8 @@ fuzz-smoke: ## Each fuzz target for 20 seconds, on stable
 	@for target in $(FUZZ); do cargo fuzz run -s none "$$target" -- -max_total_time=20; done
 	@[ -n "$(FUZZ)" ] || echo 'fuzz-smoke: no fuzz/fuzz_targets/*.rs yet'
 
-image: ## The container image, from the static binary
-	cargo build --locked --release
-	.ci/image $(TARGET_DIR)/release/secrets-sync
+image: ## The container image, from the static binary, once that is checked
+	binary=$$(.ci/release); .ci/hardening "$$binary"; .ci/image "$$binary"
 
 tools: ## OpenBao and promtool for the tests, in .tools (`.ci/tools chromium`: a browser for `make e2e`)
 	@.ci/tools
