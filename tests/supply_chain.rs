@@ -1,0 +1,170 @@
+//! What docs/supply-chain.md promises and no compiler holds: which crates are built in, where they come from, that
+//! nothing resolves past Cargo.lock, and that the binary keeps its defences.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test fail the test")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_secrets-sync");
+const REGISTRY: &str = r#"source = "registry+https://github.com/rust-lang/crates.io-index""#;
+
+fn repository(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// Name and version of every crate that this build uses, tests and build scripts included.
+fn built() -> BTreeSet<(String, String)> {
+    let tree = [
+        "tree",
+        "--locked",
+        "--offline",
+        "--edges",
+        "normal,build,dev",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ];
+    let output =
+        Command::new(env!("CARGO")).args(tree).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let crates = |line: &str| {
+        let mut words = line.split(' ');
+        Some((words.next()?.to_owned(), words.next()?.to_owned()))
+    };
+    String::from_utf8(output.stdout).unwrap().lines().filter_map(crates).collect()
+}
+
+/// The names of .cargo/deny.toml: those that are refused, and those of which there is one version at most.
+fn rules() -> (Vec<String>, Vec<String>) {
+    let text = repository(".cargo/deny.toml");
+    let entries = text.lines().filter_map(|line| line.trim().strip_prefix("{ crate = \""));
+    let (single, refused): (Vec<_>, Vec<_>) =
+        entries.partition(|entry| entry.contains("deny-multiple-versions = true"));
+    let names =
+        |entries: Vec<&str>| entries.iter().map(|e| e.split('"').next().unwrap().to_owned()).collect();
+    (names(refused), names(single))
+}
+
+#[test]
+fn no_refused_crate_is_built() {
+    let (refused, _) = rules();
+    assert!(refused.len() > 15, "the list of .cargo/deny.toml is not where it was: {refused:?}");
+    let built = built();
+    assert!(built.len() > 150, "`cargo tree` shows {} crates", built.len());
+    let found: Vec<_> = built.iter().filter(|(name, _)| refused.contains(name)).collect();
+    assert!(
+        found.is_empty(),
+        "{found:?}: .cargo/deny.toml tells why not; `cargo tree -i NAME` who brings it"
+    );
+}
+
+#[test]
+fn crates_that_hold_keys_or_talk_to_the_network_have_one_version() {
+    let (_, single) = rules();
+    let built = built();
+    for crate_name in &single {
+        let versions: Vec<_> = built.iter().filter(|(name, _)| name == crate_name).collect();
+        assert_eq!(versions.len(), 1, "{crate_name}: {versions:?}");
+    }
+    assert!(single.contains(&"rustls".to_owned()), "{single:?}");
+}
+
+#[test]
+fn every_crate_comes_from_the_registry_with_a_checksum() {
+    let lock = repository("Cargo.lock");
+    let packages: Vec<&str> = lock.split("[[package]]").skip(1).collect();
+    assert!(packages.len() > 200, "{} packages in Cargo.lock", packages.len());
+    for package in packages {
+        let own = package.contains("name = \"secrets-sync\"");
+        let sourced = package.contains(REGISTRY) && package.contains("\nchecksum = \"");
+        assert!(own || sourced, "not from crates.io with a checksum:{package}");
+    }
+}
+
+#[test]
+fn nothing_resolves_past_the_lock_file() {
+    let verbs = ["build", "test", "nextest run", "clippy", "doc", "bench", "install", "fetch", "tree"];
+    let mut checked = 0;
+    for path in
+        ["Makefile", ".ci/run", ".ci/release", ".ci/repro", ".ci/sbom", ".ci/cargo-tool", ".ci/quickstart"]
+    {
+        let text = repository(path);
+        for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let calls = verbs.iter().map(|verb| format!("cargo {verb} "));
+            for call in calls.filter(|call| line.contains(call.as_str())) {
+                checked += 1;
+                assert!(line.contains("--locked"), "{path}: `{call}` without --locked: {line}");
+            }
+        }
+    }
+    assert!(checked > 8, "{checked} calls found");
+}
+
+#[test]
+fn actions_are_pinned_by_commit_and_may_read_alone() {
+    let workflow = repository(".github/workflows/ci.yml");
+    assert!(workflow.contains("permissions:\n  contents: read\n"));
+    let uses: Vec<&str> = workflow.lines().filter(|line| line.contains("uses: ")).collect();
+    assert!(!uses.is_empty());
+    for line in uses {
+        let reference = line.split_once('@').unwrap().1;
+        let commit = reference.split(' ').next().unwrap();
+        assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
+    }
+}
+
+/// What `.ci/hardening --debug` says of this binary, and whether it lets it pass.
+fn hardening(binary: &Path) -> (bool, String) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/hardening");
+    let output = Command::new(script).arg("--debug").arg(binary).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn the_binary_keeps_the_defences_of_the_loader_and_the_kernel() {
+    let (passes, text) = hardening(Path::new(BINARY));
+    assert!(passes, "{text}");
+}
+
+/// The binary with one field of one program header replaced: `kind` is the header's type, `field` the offset in it.
+fn patched(kind: u32, field: usize, value: u32) -> tempfile::NamedTempFile {
+    let mut bytes = fs::read(BINARY).unwrap();
+    // ELF64: 64 bytes of header, which names the number of program headers at 56; they follow, 56 bytes each.
+    let count = usize::from(u16::from_le_bytes([bytes[56], bytes[57]]));
+    let headers = (0..count).map(|index| 64 + index * 56);
+    let of_kind: Vec<_> = headers.filter(|at| bytes[*at..at + 4] == kind.to_le_bytes()).collect();
+    assert!(!of_kind.is_empty(), "no program header of type {kind:#x}");
+    for at in of_kind {
+        bytes[at + field..at + field + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&bytes).unwrap();
+    file
+}
+
+#[test]
+fn a_binary_without_a_defence_does_not_pass() {
+    const LOAD: u32 = 1;
+    const INTERP: u32 = 3;
+    const NOTE: u32 = 4;
+    const STACK: u32 = 0x6474_e551;
+    const RELRO: u32 = 0x6474_e552;
+    const NULL: u32 = 0;
+    const READ_WRITE_EXECUTE: u32 = 7;
+    for (kind, field, value, finding) in [
+        (STACK, 4, READ_WRITE_EXECUTE, "executable stack"),
+        (STACK, 0, NULL, "executable stack"),
+        (RELRO, 0, NULL, "no RELRO"),
+        (LOAD, 4, READ_WRITE_EXECUTE, "written and run"),
+        (NOTE, 0, INTERP, "dynamic loader"),
+    ] {
+        let (passes, text) = hardening(patched(kind, field, value).path());
+        assert!(!passes && text.contains(finding), "{finding}: {text}");
+    }
+}
