@@ -6,9 +6,11 @@
 //! users is told in `docs/files.md`.
 
 mod access;
+mod beneath;
 mod directory;
 mod error;
 mod existing;
+mod layout;
 mod mode;
 mod mounts;
 mod owner;
@@ -20,6 +22,7 @@ mod sweep;
 mod temporary;
 
 pub use access::{check, check_directory, may_give_to};
+pub use directory::make_directory;
 pub use mode::{FileMode, ModeError};
 pub use owner::{Owner, OwnerError};
 pub use path::{PathError, TargetPath};

@@ -435,3 +435,22 @@ fn the_sweep_takes_left_overs_of_ours_and_nothing_else() {
     );
     assert_eq!(names(&at(".secrets-sync-directory")), [".secrets-sync-deep"]);
 }
+
+#[test]
+fn a_file_with_a_second_name_is_replaced_and_never_dressed_or_rewritten() {
+    let directory = TempDir::new().unwrap();
+    let (file, elsewhere) = (directory.path().join("a"), directory.path().join("elsewhere"));
+    fs::write(&elsewhere, "1").unwrap();
+    fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::hard_link(&elsewhere, &file).unwrap();
+    let (target, before) = (target(&file), fs::metadata(&elsewhere).unwrap().ino());
+    let in_place = Placement { in_place: true, ..place(&target) };
+    for text in ["1", "2"] {
+        let fault = publish(in_place, text).unwrap_err();
+        assert!(fault.message.contains("hard link"), "{fault}");
+    }
+    assert_eq!(publish(place(&target), "1").unwrap().change, Change::Replaced);
+    assert_eq!((mode_of(&elsewhere), fs::metadata(&elsewhere).unwrap().ino()), (0o644, before));
+    assert_eq!(mode_of(&file), 0o600);
+    assert_eq!(fs::metadata(&file).unwrap().nlink(), 1);
+}

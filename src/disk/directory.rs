@@ -11,7 +11,9 @@ use rustix::io::Errno;
 
 use crate::fault::Fault;
 
+use super::beneath;
 use super::error::{SET_MODE, SET_OWNER, failed, refused};
+use super::layout::{self, Opened};
 use super::{FileMode, Owner};
 
 /// A directory that is held open.
@@ -25,10 +27,11 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Opens the directory at `path`; `None` when nothing is there. Symlinks on the way are the operator's layout
-    /// (`/var/run` → `/run`) and are followed, here and only here.
+    /// (`/var/run` → `/run`) and are followed, here and only here, as far as they can be trusted.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, Fault> {
-        match fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(descriptor) => Ok(Some(Self::new(descriptor, path))),
+        match layout::open(path) {
+            Ok(Opened::Directory(descriptor)) => Ok(Some(Self::new(descriptor, path))),
+            Ok(Opened::Foreign(user)) => Err(foreign(path, user)),
             Err(Errno::NOENT) if is_symlink(path) => Err(dangling(path)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(failed("open the directory", path, error)),
@@ -50,9 +53,8 @@ impl Directory {
             Err(Errno::EXIST) => false,
             Err(error) => return Err(failed("make the directory", path, error)),
         };
-        // NOFOLLOW: what mkdirat just made is no symlink, and what somebody put there meanwhile must not be one.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = fs::openat(&above, name, flags, Mode::empty())
+        // Beneath: what mkdirat just made is no symlink, and what somebody put there meanwhile must not be one.
+        let directory = beneath::open(&above, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
             .map(|descriptor| Self::new(descriptor, path))
             .map_err(|error| failed("open the directory", path, error))?;
         if is_new {
@@ -122,6 +124,14 @@ impl AsFd for Directory {
     }
 }
 
+/// Makes the directory at `path`, and its parents, as a file that is published there would.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_directory(path: &Path, mode: FileMode, owner: Owner) -> Result<(), Fault> {
+    Directory::open_or_make(path, mode, owner).map(drop)
+}
+
 /// fchown(2) of the parts of `owner` that are set.
 pub(super) fn change_owner(file: BorrowedFd<'_>, owner: Owner) -> Result<(), Errno> {
     if owner == Owner::default() {
@@ -133,6 +143,14 @@ pub(super) fn change_owner(file: BorrowedFd<'_>, owner: Owner) -> Result<(), Err
 fn is_symlink(path: &Path) -> bool {
     fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
+}
+
+fn foreign(path: &Path, user: u32) -> Fault {
+    refused(
+        path,
+        &format!("leads through a symlink of user {user} to a directory of somebody else"),
+        "give the path of the directory itself, or have root or this process's user make the symlink",
+    )
 }
 
 fn dangling(path: &Path) -> Fault {

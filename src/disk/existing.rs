@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use crate::fault::Fault;
 use crate::secret::SecretBytes;
 
+use super::beneath;
 use super::directory::Directory;
 use super::error::{errno, failed, refused};
 use super::{Drift, Placement, Stamp, TargetPath, mounts};
@@ -118,14 +119,22 @@ impl Existing {
 
 /// Opens a regular file of `directory`, and nothing else: no symlink is followed, no device or FIFO waited for.
 pub(super) fn open_regular(directory: &Directory, name: &OsStr, access: OFlags) -> Result<File, Errno> {
-    let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(fs::openat(directory, name, flags, Mode::empty())?);
+    let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(beneath::open(directory, name, flags, Mode::empty())?);
     match file.metadata() {
         Ok(facts) if facts.is_file() => Ok(file),
         // Swapped since it was looked at.
         Ok(_) => Err(Errno::NOENT),
         Err(error) => Err(errno(&error)),
     }
+}
+
+/// Whether `name` is the only name of `file`. Then it is no file of somewhere else that was linked here: of such a one,
+/// mode, owner and content are not ours to change. One call answers both, so nobody can come in between.
+pub(super) fn is_sole(directory: &Directory, name: &OsStr, file: &File) -> Result<bool, Errno> {
+    let found = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let opened = fs::fstat(file)?;
+    Ok(found.st_nlink == 1 && (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino))
 }
 
 /// Whether there is a regular file called `name`; false for nothing and for everything else.

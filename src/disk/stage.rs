@@ -14,8 +14,8 @@ use crate::fault::Fault;
 use crate::secret::SecretBytes;
 
 use super::directory::{Directory, change_owner};
-use super::error::{SET_MODE, SET_OWNER, errno, failed};
-use super::existing::{Existing, is_regular, open_regular};
+use super::error::{SET_MODE, SET_OWNER, errno, failed, refused};
+use super::existing::{Existing, is_regular, is_sole, open_regular};
 use super::survey::decide;
 use super::temporary::Temporary;
 use super::{Change, Owner, Placement, Stamp, TargetPath};
@@ -72,6 +72,10 @@ impl<'a> Stage<'a> {
         let owner = existing.as_ref().map(Existing::owner);
         // A file that can be compared was opened; one that was not is replaced.
         let opened = existing.and_then(Existing::into_opened);
+        let change = match (change, &opened) {
+            (Change::Repaired(_), Some((file, _))) if !is_ours(&directory, &place, file)? => Change::Replaced,
+            (change, _) => change,
+        };
         let work = match (change, opened) {
             (Change::Unchanged, Some((_, stamp))) => Work::Nothing(stamp),
             (Change::Repaired(_), Some((file, _))) => Work::Dress(file, place),
@@ -188,6 +192,13 @@ fn open_for_rewriting(
 ) -> Result<File, Fault> {
     let fault = |error| failed("rewrite the file in place", place.target.as_path(), error);
     let file = open_regular(directory, place.target.file_name(), OFlags::WRONLY).map_err(fault)?;
+    if !is_ours(directory, place, &file)? {
+        return Err(refused(
+            place.target.as_path(),
+            "has another name elsewhere (a hard link), and would be rewritten there too",
+            "remove the hard link, or leave `inPlace` out",
+        ));
+    }
     if content.is_empty() {
         return Ok(file);
     }
@@ -196,6 +207,11 @@ fn open_for_rewriting(
         // Many file systems cannot reserve; they find out while writing.
         Ok(()) | Err(_) => Ok(file),
     }
+}
+
+fn is_ours(directory: &Directory, place: &Placement<'_>, file: &File) -> Result<bool, Fault> {
+    is_sole(directory, place.target.file_name(), file)
+        .map_err(|error| failed("look at the file", place.target.as_path(), error))
 }
 
 /// Writes over the old content and cuts off what is left of it: a reader may see a mixture, never an empty file.

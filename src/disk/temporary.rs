@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use crate::fault::Fault;
 use crate::secret::SecretBytes;
 
+use super::beneath;
 use super::directory::{Directory, change_owner};
 use super::error::{SET_MODE, SET_OWNER, errno, failed};
 use super::{Owner, Placement, Stamp};
@@ -75,8 +76,8 @@ impl Temporary {
         for _ in 0..ATTEMPTS {
             let number = OsRng.try_next_u64().map_err(|_| Errno::IO)?;
             let name = format!("{PREFIX}{number:016x}");
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = match fs::openat(directory, &name, flags, Mode::RUSR | Mode::WUSR) {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+            let file = match beneath::open(&**directory, OsStr::new(&name), flags, Mode::RUSR | Mode::WUSR) {
                 Ok(descriptor) => File::from(descriptor),
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(error),
