@@ -1,11 +1,14 @@
-//! The process's life: signals as one enum, memory that stays private, limits, words to the service manager.
+//! The process's life: signals as one enum, memory that stays private, limits, the sandbox, words to the service
+//! manager.
 
 mod process;
+mod sandbox;
 mod signal;
 mod sleep;
 mod systemd;
 
-pub use process::{allow_many_files, keep_private};
+pub use process::{allow_many_files, keep_private, lock_memory, refuse_new_privileges};
+pub use sandbox::{Holds, Policy, Rules, SandboxError, resolved};
 pub use signal::{Signal, Signals};
 pub use sleep::time_asleep;
 pub use systemd::{Systemd, Variables};

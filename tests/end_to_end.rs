@@ -45,6 +45,8 @@ mod raft;
 mod relay;
 #[path = "end_to_end/reload.rs"]
 mod reload;
+#[path = "end_to_end/sandbox.rs"]
+mod sandbox;
 #[path = "end_to_end/server.rs"]
 mod server;
 #[path = "end_to_end/status.rs"]

@@ -14,6 +14,7 @@ use super::herald::Herald;
 use super::origin::Origin;
 use super::reload::{Prepared, Refusal, Reloader};
 use super::reporter::Reporter;
+use super::sandbox::Sandbox;
 use super::suspend::Suspend;
 use super::watch::Changes;
 use crate::admin;
@@ -39,6 +40,7 @@ pub struct Bound {
     admin: Option<admin::Server>,
     signals: Signals,
     systemd: Option<Systemd>,
+    sandbox: Arc<Sandbox>,
     settings: Settings,
 }
 
@@ -84,7 +86,23 @@ impl Bound {
             world.surroundings.board.listens_on(server.address());
         }
         let settings = settings.clone();
-        Ok(Self { world, origin, status_file, admin, signals, systemd: None, settings })
+        Ok(Self {
+            world,
+            origin,
+            status_file,
+            admin,
+            signals,
+            systemd: None,
+            sandbox: Arc::default(),
+            settings,
+        })
+    }
+
+    /// Has reloads stay within `sandbox`, and the status say what it restricts.
+    #[must_use]
+    pub fn within(self, sandbox: Sandbox) -> Self {
+        self.world.surroundings.board.sandboxed(sandbox.as_str());
+        Self { sandbox: Arc::new(sandbox), ..self }
     }
 
     /// Has `systemd` told how things are.
@@ -107,7 +125,7 @@ impl Bound {
     /// finished, who is late is named and left, the status file goes. A second signal ends it at once, and nothing
     /// that hangs can hold it up for longer than `SHUTDOWN_TIMEOUT`.
     pub async fn run(self) {
-        let Self { world, origin, status_file, admin, mut signals, systemd, settings } = self;
+        let Self { world, origin, status_file, admin, mut signals, systemd, sandbox, settings } = self;
         let Surroundings { board, key, clock, .. } = &world.surroundings;
         let (board, ended) = (Arc::clone(board), CancellationToken::new());
         event::configuration_loaded(clock.now());
@@ -124,7 +142,7 @@ impl Bound {
             () = signals.stop() => false,
         };
         let builder = Builder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
-        let reloader = Reloader::new(Arc::clone(&origin.load), builder, &world, &settings);
+        let reloader = Reloader::new(Arc::clone(&origin.load), builder, &world, &settings).within(sandbox);
         let World { jobs, surroundings, stores: _ } = world;
         let mut supervisor = Supervisor::start(if swept { jobs } else { Vec::new() }, &surroundings);
         if swept {

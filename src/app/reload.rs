@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::{Builder, Stores, World};
 use super::daemon::{tell_swept, writer_of};
+use super::sandbox::Sandbox;
 use crate::config::Loaded;
 use crate::config::diagnostic::{Diagnostic, Report, Severity};
 use crate::config::settings::{LogLevel, Settings};
@@ -34,6 +35,8 @@ pub(super) struct Reloader {
     log_level: LogLevel,
     /// Directories that were looked through for left-over temp files in this life.
     swept: BTreeSet<PathBuf>,
+    /// What was granted at start and can never be more.
+    sandbox: Arc<Sandbox>,
     under_way: Option<JoinHandle<Result<Prepared, Refusal>>>,
     again: bool,
 }
@@ -60,7 +63,13 @@ impl Reloader {
         let swept = world.jobs.iter().flat_map(|(job, _)| directories(job)).map(Path::to_path_buf).collect();
         let stores = world.stores.clone();
         let (own_files, log_level) = (own_files(settings), settings.log_level);
-        Self { load, builder, stores, own_files, log_level, swept, under_way: None, again: false }
+        let sandbox = Arc::default();
+        Self { load, builder, stores, own_files, log_level, swept, sandbox, under_way: None, again: false }
+    }
+
+    /// Refuses what `sandbox` does not cover.
+    pub(super) fn within(self, sandbox: Arc<Sandbox>) -> Self {
+        Self { sandbox, ..self }
     }
 
     /// Begins a reload, or has the one under way followed by another.
@@ -71,8 +80,10 @@ impl Reloader {
         }
         let (load, builder) = (Arc::clone(&self.load), self.builder.clone());
         let (stores, own_files) = (self.stores.clone(), self.own_files.clone());
+        let sandbox = Arc::clone(&self.sandbox);
         // A thread of its own: the file may be on a mount that hangs.
-        self.under_way = Some(spawn_blocking(move || prepare(&*load, &builder, &stores, &own_files)));
+        self.under_way =
+            Some(spawn_blocking(move || prepare(&*load, &builder, &stores, &own_files, &sandbox)));
     }
 
     /// The outcome of the reload under way; never without one.
@@ -132,9 +143,11 @@ fn prepare(
     builder: &Builder,
     old: &Stores,
     own_files: &[PathBuf],
+    sandbox: &Sandbox,
 ) -> Result<Prepared, Refusal> {
     let Loaded { config, warnings, origins: _ } = load().map_err(Refusal::Report)?;
     let log_level = config.log_level;
+    sandbox.covers(&config).map_err(Refusal::Fault)?;
     let (stores, jobs) = builder.build(config, old).map_err(Refusal::Fault)?;
     let taken = own_files.iter().find_map(|path| Some((path, writer_of(path, &jobs)?)));
     if let Some((path, secret)) = taken {

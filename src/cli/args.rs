@@ -82,6 +82,21 @@ pub(super) struct Common {
     /// Whether traces are sent; where to, the OTEL_* variables say
     #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     enable_tracing: Option<String>,
+    /// Whether the daemon restricts itself to what it needs: off, auto or require
+    #[arg(long, global = true, value_name = "MODE")]
+    sandbox: Option<String>,
+    /// More trees the sandbox lets it read
+    #[arg(long, global = true, value_name = "DIR:DIR")]
+    sandbox_read: Option<String>,
+    /// More trees the sandbox lets it write in
+    #[arg(long, global = true, value_name = "DIR:DIR")]
+    sandbox_write: Option<String>,
+    /// More TCP ports the sandbox lets it connect to
+    #[arg(long, global = true, value_name = "PORT:PORT")]
+    sandbox_connect: Option<String>,
+    /// Keep all memory out of swap
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    lock_memory: Option<String>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -161,6 +176,11 @@ impl Common {
             metrics_addr,
             metrics_port,
             enable_tracing,
+            sandbox,
+            sandbox_read,
+            sandbox_write,
+            sandbox_connect,
+            lock_memory,
         } = self;
         Overrides {
             log_level: log_level.clone(),
@@ -180,6 +200,11 @@ impl Common {
             metrics_addr: metrics_addr.clone(),
             metrics_port: metrics_port.clone(),
             enable_tracing: enable_tracing.clone(),
+            sandbox: sandbox.clone(),
+            sandbox_read: sandbox_read.clone(),
+            sandbox_write: sandbox_write.clone(),
+            sandbox_connect: sandbox_connect.clone(),
+            lock_memory: lock_memory.clone(),
         }
     }
 }

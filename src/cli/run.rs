@@ -1,16 +1,21 @@
 //! `run` and `run --once`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::args::{Common, RunArgs};
 use super::output;
 use super::setup::{Setup, runtime};
-use crate::app::{self, Bound, Load, Origin, World, log_warnings};
+use crate::app::{self, Bound, Load, Origin, PreparedSandbox, Sandbox, World, log_warnings};
 use crate::clock::Clock;
+use crate::config::Loaded;
+use crate::config::settings::Settings;
 use crate::fault::{ExitStatus, Fault};
 use crate::lifecycle::{self, Signals};
 use crate::name::SecretName;
@@ -22,13 +27,8 @@ use crate::telemetry::log;
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
     let runtime = runtime()?;
-    setup.start_log(&runtime)?;
-    if let Err(error) = lifecycle::keep_private() {
-        event::memory_not_private(error.desc());
-    }
-    if let Err(error) = lifecycle::allow_many_files() {
-        event::few_files(error.desc());
-    }
+    // What came of it is told when there is a log, which waits for the sandbox: traces have a thread.
+    let hardening = Hardening::apply(&setup.settings);
     // Before anything that takes time: from here on a signal is obeyed, and as PID 1 too.
     let signals = {
         let _inside = runtime.enter();
@@ -40,7 +40,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitSta
             ExitStatus::Resource
         })?
     };
-    let ended = runtime.block_on(start(&setup, common, args, signals));
+    let ended = runtime.block_on(start(&setup, common, args, signals, hardening));
     // Threads that hang in a file system must not hold up the end.
     runtime.shutdown_background();
     let (status, audit) = ended?;
@@ -55,39 +55,108 @@ async fn start(
     common: &Common,
     args: &RunArgs,
     mut signals: Signals,
+    hardening: Hardening,
 ) -> Result<(ExitStatus, Option<Open>), ExitStatus> {
+    let stopped = if args.once { ExitStatus::Failed } else { ExitStatus::Success };
     let loading = {
         let (setup, common) = (setup.clone(), common.clone());
-        // A thread of its own: the file, or one that it names, may be on a mount that hangs.
-        spawn_blocking(move || load(&setup, &common))
+        aside(move || load(&setup, &common))
     };
     let loaded = tokio::select! {
-        loaded = loading => loaded,
-        () = signals.stop() => {
-            return Ok((if args.once { ExitStatus::Failed } else { ExitStatus::Success }, None));
-        }
+        loaded = loading => loaded??,
+        () = signals.stop() => return Ok((stopped, None)),
     };
-    let Start { world, origin, path } = loaded.map_err(|_| {
-        output::error("loading the configuration panicked", "please report this defect of secrets-sync");
-        ExitStatus::Failed
-    })??;
+    let Start { loaded, sandbox, origin, path } = loaded;
+    // On the main thread and before there is another one that stays: the kernel binds them one by one.
+    let entered = sandbox.enter().map_err(|error| {
+        output::error(&error.to_string(), error.remedy);
+        ExitStatus::Resource
+    })?;
+    setup.start_log(&Handle::current())?;
+    if let Some(level) = loaded.config.log_level {
+        log::set_level(level.filter());
+    }
+    hardening.tell();
+    log_warnings(&loaded.warnings);
+    let sandbox = entered.told();
+    let building = {
+        let setup = setup.clone();
+        aside(move || setup.world(loaded.config))
+    };
+    let world = tokio::select! {
+        world = building => world??,
+        () = signals.stop() => return Ok((stopped, None)),
+    };
     let audit = audit(&world, setup)?;
     let status = if args.once {
         once(world, signals, args.timeout).await
     } else {
-        daemon(world, origin, signals, setup, &path).await
+        daemon(world, origin, signals, setup, (&path, sandbox)).await
     };
     Ok((status, audit))
 }
 
 /// What a run starts with.
 struct Start {
-    world: World,
+    loaded: Loaded,
+    sandbox: PreparedSandbox,
     origin: Origin,
     path: PathBuf,
 }
 
-/// Finds and loads the configuration, and builds what it needs. Blocks.
+/// Runs `work` on a thread of its own, which ends with it: a file that it reads may be on a mount that hangs, and
+/// tokio's own threads would live on outside of the sandbox.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ExitStatus> {
+    let (done, result) = oneshot::channel();
+    let started = thread::Builder::new().name("start".to_owned()).spawn(move || {
+        // Nobody waits any more when a stop came first.
+        drop(done.send(work()));
+    });
+    if let Err(error) = started {
+        output::error(&format!("cannot start a thread: {error}"), "check the limits of this process");
+        return Err(ExitStatus::Resource);
+    }
+    result.await.map_err(|_| {
+        output::error("loading the configuration panicked", "please report this defect of secrets-sync");
+        ExitStatus::Failed
+    })
+}
+
+/// What the kernel was asked for at the very start, and refused.
+struct Hardening {
+    private: nix::Result<()>,
+    files: nix::Result<()>,
+    privileges: nix::Result<()>,
+    locked: io::Result<()>,
+}
+
+impl Hardening {
+    fn apply(settings: &Settings) -> Self {
+        Self {
+            private: lifecycle::keep_private(),
+            files: lifecycle::allow_many_files(),
+            privileges: lifecycle::refuse_new_privileges(),
+            locked: if settings.lock_memory { lifecycle::lock_memory() } else { Ok(()) },
+        }
+    }
+
+    fn tell(self) {
+        if let Err(error) = self.private {
+            event::memory_not_private(error.desc());
+        }
+        if let Err(error) = self.files {
+            event::few_files(error.desc());
+        }
+        if let Err(error) = self.privileges {
+            event::privileges_not_refused(error.desc());
+        }
+        if let Err(error) = self.locked {
+            event::memory_not_locked(&error.to_string());
+        }
+    }
+}
+
+/// Finds and loads the configuration, and collects what it needs. Blocks.
 fn load(setup: &Setup, common: &Common) -> Result<Start, ExitStatus> {
     let path = setup.config_path(common)?;
     let again: Load = {
@@ -100,14 +169,17 @@ fn load(setup: &Setup, common: &Common) -> Result<Start, ExitStatus> {
         output::note(&report.to_string());
         ExitStatus::Configuration
     })?;
-    if let Some(level) = loaded.config.log_level {
-        log::set_level(level.filter());
-    }
-    log_warnings(&loaded.warnings);
-    Ok(Start { world: setup.world(loaded.config)?, origin, path: absolute })
+    let sandbox = PreparedSandbox::new(&loaded.config, &setup.settings, &absolute, setup.system_roots());
+    Ok(Start { loaded, sandbox, origin, path: absolute })
 }
 
-async fn daemon(world: World, origin: Origin, signals: Signals, setup: &Setup, path: &Path) -> ExitStatus {
+async fn daemon(
+    world: World,
+    origin: Origin,
+    signals: Signals,
+    setup: &Setup,
+    (path, sandbox): (&Path, Sandbox),
+) -> ExitStatus {
     let secrets = world.jobs.len();
     world.surroundings.board.configured_by(path.to_path_buf());
     let bound = match Bound::open(world, origin, signals, &setup.settings) {
@@ -121,7 +193,7 @@ async fn daemon(world: World, origin: Origin, signals: Signals, setup: &Setup, p
         (path.display().to_string(), bound.status_file(), bound.listen());
     Started { config_file: &config_file, secrets, status_file: &status_file, listen: listen.as_deref() }
         .emit();
-    bound.with_systemd(setup.systemd()).run().await;
+    bound.within(sandbox).with_systemd(setup.systemd()).run().await;
     ExitStatus::Success
 }
 

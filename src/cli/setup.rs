@@ -3,11 +3,11 @@
 use std::env;
 use std::path::PathBuf;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::args::Common;
 use super::output;
-use crate::app::{self, World};
+use crate::app::{self, SystemRoots, World};
 use crate::clock::Clock;
 use crate::config::diagnostic::Report;
 use crate::config::env::Env;
@@ -87,10 +87,15 @@ impl Setup {
         })
     }
 
+    /// Where the environment says that the system's roots are.
+    pub(super) fn system_roots(&self) -> SystemRoots<'_> {
+        SystemRoots { file: self.env.value("SSL_CERT_FILE"), directories: self.env.value("SSL_CERT_DIR") }
+    }
+
     /// Starts the log of this process, and its traces where they are asked for; they are sent on `runtime`.
-    pub(super) fn start_log(&self, runtime: &Runtime) -> Result<(), ExitStatus> {
+    pub(super) fn start_log(&self, runtime: &Handle) -> Result<(), ExitStatus> {
         let tracing = self.settings.tracing.as_ref();
-        let spans = tracing.map(|tracing| app::start_tracing(tracing, runtime.handle().clone()));
+        let spans = tracing.map(|tracing| app::start_tracing(tracing, runtime.clone()));
         let spans = spans.transpose().map_err(|fault| {
             output::error(&fault.message, &fault.remedy);
             ExitStatus::Configuration

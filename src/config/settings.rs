@@ -1,10 +1,12 @@
 //! Process settings: how the program runs, apart from what it keeps in sync. A flag comes before the environment, the
 //! environment before the default; a variable that is set to nothing counts as not set.
 
+mod listen;
 mod place;
+mod sandbox;
 mod trace;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,13 +20,13 @@ use crate::backoff::BackoffSettings;
 use crate::telemetry::audit::Destination;
 
 pub use place::config_path;
+pub use sandbox::{SandboxMode, SandboxSettings};
 pub use trace::TraceSettings;
 
 const STATUS_IN_RUNTIME_DIRECTORY: &str = "secrets-sync/status.json";
 const STATUS_FILE: &str = "/run/secrets-sync/status.json";
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 const REFRESH_JITTER: f64 = 0.1;
-const METRICS_PORT: u16 = 8080;
 
 /// Everything the environment and the flags say about the process.
 #[derive(Clone, PartialEq, Debug)]
@@ -51,6 +53,10 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// `ENABLE_TRACING` and `OTEL_*`; `None` where no traces are sent.
     pub tracing: Option<TraceSettings>,
+    /// `SANDBOX`, `SANDBOX_READ`, `SANDBOX_WRITE`, `SANDBOX_CONNECT`.
+    pub sandbox: SandboxSettings,
+    /// `LOCK_MEMORY`: keep memory out of swap.
+    pub lock_memory: bool,
 }
 
 /// What a circuit breaker is told.
@@ -146,6 +152,16 @@ pub struct Overrides {
     pub metrics_port: Option<String>,
     /// `--enable-tracing`.
     pub enable_tracing: Option<String>,
+    /// `--sandbox`.
+    pub sandbox: Option<String>,
+    /// `--sandbox-read`.
+    pub sandbox_read: Option<String>,
+    /// `--sandbox-write`.
+    pub sandbox_write: Option<String>,
+    /// `--sandbox-connect`.
+    pub sandbox_connect: Option<String>,
+    /// `--lock-memory`.
+    pub lock_memory: Option<String>,
 }
 
 impl Settings {
@@ -182,6 +198,10 @@ impl Settings {
                 .unwrap_or(false),
             listen: source.listen(overrides),
             tracing: source.tracing(overrides, working_directory),
+            sandbox: source.sandbox(overrides),
+            lock_memory: source
+                .value("LOCK_MEMORY", overrides.lock_memory.as_ref(), A_BOOLEAN, parse_bool)
+                .unwrap_or(false),
         };
         if source.report.is_empty() { Ok(settings) } else { Err(source.report) }
     }
@@ -246,17 +266,6 @@ impl Source<'_> {
         }
     }
 
-    fn listen(&mut self, overrides: &Overrides) -> Option<SocketAddr> {
-        let Overrides { enable_metrics, metrics_addr, metrics_port, .. } = overrides;
-        let takes = "an IP address such as 127.0.0.1, 0.0.0.0 or ::1";
-        let address = self.value("METRICS_ADDR", metrics_addr.as_ref(), takes, ip);
-        let takes = "a port from 0 to 65535";
-        let port = self.value("METRICS_PORT", metrics_port.as_ref(), takes, |text| text.parse().ok());
-        let enabled = self.value("ENABLE_METRICS", enable_metrics.as_ref(), A_BOOLEAN, parse_bool);
-        let address = address.unwrap_or(Ipv4Addr::LOCALHOST.into());
-        enabled.unwrap_or(true).then_some(SocketAddr::new(address, port.unwrap_or(METRICS_PORT)))
-    }
-
     fn status_file(&mut self, flag: Option<&String>, working_directory: &Path) -> PathBuf {
         let parse =
             |text: &str| (!text.contains('\0') && !text.is_empty()).then(|| working_directory.join(text));
@@ -317,14 +326,6 @@ fn destination(text: &str, working_directory: &Path) -> Option<Destination> {
         _ if text.is_empty() || text.ends_with('/') || text.contains('\0') => None,
         path => Some(Destination::File(working_directory.join(path))),
     }
-}
-
-/// An address; with brackets too, as people write IPv6.
-fn ip(text: &str) -> Option<IpAddr> {
-    if text == "localhost" {
-        return Some(Ipv4Addr::LOCALHOST.into());
-    }
-    text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse().ok()
 }
 
 fn any_duration(text: &str) -> Option<Duration> {

@@ -1,7 +1,11 @@
 //! What the kernel may do with this process, whose memory holds secrets, and how much it allows it.
 
+use std::io;
+
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::thread::{CapabilitySet, capabilities};
 
 /// Turns core dumps off and keeps other processes of the same user from reading this one's memory.
 ///
@@ -20,6 +24,33 @@ pub fn keep_private() -> nix::Result<()> {
 pub fn allow_many_files() -> nix::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+}
+
+/// Keeps all memory of this process, that of later too, out of swap. Pages that are never touched cost nothing.
+///
+/// # Errors
+/// The limit of locked memory is below what a process may come to need. A finite one is not used up to its end: the
+/// allocation after the last one that fits would end the daemon.
+pub fn lock_memory() -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
+    let is_privileged = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+    if !is_privileged && hard != RLIM_INFINITY {
+        return Err(io::Error::other(format!("only {hard} bytes may be locked (RLIMIT_MEMLOCK)")));
+    }
+    if !is_privileged {
+        setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard)?;
+    }
+    let all = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE;
+    // Kernels before 4.4 have no ONFAULT: everything is read into memory at once there.
+    Ok(mlockall(all | MlockAllFlags::ONFAULT).or_else(|_| mlockall(all))?)
+}
+
+/// Nothing this thread starts, itself included, ever gets more rights than it has: no setuid, no file capabilities.
+///
+/// # Errors
+/// The kernel refused.
+pub fn refuse_new_privileges() -> nix::Result<()> {
+    prctl::set_no_new_privs()
 }
 
 #[cfg(test)]

@@ -142,6 +142,11 @@ impl Board {
         self.daemon.lock().unwrap_or_else(PoisonError::into_inner).listen = Some(address);
     }
 
+    /// Notes what the sandbox restricts.
+    pub fn sandboxed(&self, words: &str) {
+        words.clone_into(&mut self.daemon.lock().unwrap_or_else(PoisonError::into_inner).sandbox);
+    }
+
     /// Notes that the loop that watches over the daemon has come round.
     pub fn beat(&self) {
         let age = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -48,6 +48,9 @@ pub struct Daemon {
     pub config_file: Option<PathBuf>,
     /// Where its HTTP endpoints are; `None` without them.
     pub listen: Option<SocketAddr>,
+    /// What the sandbox restricts: `off`, `file system`, `file system and network`.
+    #[serde(default)]
+    pub sandbox: String,
 }
 
 /// Why the daemon is not ready, as far as one secret is to blame.
@@ -123,7 +126,7 @@ pub struct LastError {
 impl Daemon {
     pub(super) fn new(started_at: SystemTime) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { version, started_at, config_file: None, listen: None }
+        Self { version, started_at, config_file: None, listen: None, sandbox: "off".to_owned() }
     }
 }
 

@@ -20,7 +20,8 @@ pub use configuration::{
     configuration_watched, credentials_forgotten, secret_forgotten,
 };
 pub use daemon::{
-    Started, abandoned, few_files, memory_not_private, no_service_manager, panicked, readiness_changed,
+    Sandboxed, Started, abandoned, few_files, left_out_of_sandbox, memory_not_locked, memory_not_private,
+    no_service_manager, not_sandboxed, panicked, privileges_not_refused, readiness_changed,
     refresh_requested, resumed, status_file_failed, stopped, stopping, sweep_failed, swept,
 };
 pub use login::{

@@ -26,7 +26,7 @@ const FLOORS: [&[&str]; 10] = [
 const BLIND: [(&str, &[&str]); 1] = [("admin", &["store", "sink", "template", "plan"])];
 
 /// Crates with few doors each: what they return must not travel further.
-const DOORS: [(&str, &[&str]); 18] = [
+const DOORS: [(&str, &[&str]); 19] = [
     ("vaultrs", &["store/vault"]),
     ("rustify", &["store/vault"]),
     ("reqwest", &["net"]),
@@ -40,6 +40,7 @@ const DOORS: [(&str, &[&str]); 18] = [
     ("prometheus", &["telemetry/metrics"]),
     ("failsafe", &["store/breaker"]),
     ("notify", &["app/watch"]),
+    ("landlock", &["lifecycle/sandbox"]),
     ("opentelemetry", &["telemetry/trace"]),
     ("opentelemetry_sdk", &["telemetry/trace"]),
     ("opentelemetry_otlp", &["telemetry/trace"]),

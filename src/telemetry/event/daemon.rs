@@ -75,6 +75,50 @@ pub fn few_files(cause: &str) {
     );
 }
 
+/// The process has restricted itself.
+pub struct Sandboxed<'a> {
+    /// The kernel's version of Landlock.
+    pub abi: u8,
+    /// What is restricted, in the words of the status.
+    pub holds: &'a str,
+    /// Whether signals and abstract unix sockets are confined too.
+    pub scope: bool,
+    /// Trees that may be written in.
+    pub write: &'a [String],
+}
+
+impl Sandboxed<'_> {
+    /// Writes the line.
+    pub fn emit(&self) {
+        let Self { abi, holds, scope, write } = self;
+        tracing::info!(abi, holds, scope, write = ?write, "sandboxed");
+    }
+}
+
+/// The process could not restrict itself.
+pub fn not_sandboxed(cause: &str) {
+    let hint = "use Linux 5.13 or newer with Landlock, or say SANDBOX=off";
+    tracing::warn!(error = cause, hint, "not sandboxed");
+}
+
+/// A tree is not there and cannot be made, so no rule allows it.
+pub fn left_out_of_sandbox(path: &str) {
+    let hint = "make it and restart";
+    tracing::warn!(path, hint, "a directory is missing and will be out of reach when it appears");
+}
+
+/// The kernel refused to keep memory out of swap.
+pub fn memory_not_locked(cause: &str) {
+    let hint = "raise LimitMEMLOCK (ulimit -l) to unlimited, or grant CAP_IPC_LOCK";
+    tracing::warn!(error = cause, hint, "memory is not locked and may reach swap");
+}
+
+/// The kernel refused to rule out new privileges.
+pub fn privileges_not_refused(cause: &str) {
+    let hint = "set no-new-privileges for this container";
+    tracing::warn!(error = cause, hint, "new privileges are not ruled out");
+}
+
 /// `NOTIFY_SOCKET` leads nowhere.
 pub fn no_service_manager(cause: &str) {
     tracing::debug!(error = cause, "the service manager cannot be told anything: NOTIFY_SOCKET");

@@ -1,0 +1,234 @@
+//! Landlock: what this process may still open, connect to and bind once it knows its configuration.
+//!
+//! The kernel binds the calling thread and the threads it starts from then on, for ever. So this is called on the main
+//! thread before any other thread exists.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd,
+    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus,
+    Scope, make_bitflags,
+};
+
+/// The version whose restrictions are asked for. Newer ones are left to a release that was tested with them.
+const TESTED: ABI = ABI::V6;
+
+/// What stays allowed; everything else that Landlock knows is refused.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// Files and trees that may be read.
+    pub read: BTreeSet<PathBuf>,
+    /// Trees in which files and directories may also be made, written and removed. Never symlinks, devices, sockets.
+    pub write: BTreeSet<PathBuf>,
+    /// TCP ports that may be connected to.
+    pub connect: BTreeSet<u16>,
+    /// TCP ports that may be bound; 0 is a port of the system's choice.
+    pub bind: BTreeSet<u16>,
+}
+
+/// What the kernel enforces now.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Holds {
+    /// The kernel's version of Landlock; 0 is none.
+    pub abi: u8,
+    /// Paths are restricted.
+    pub file_system: bool,
+    /// TCP ports are restricted.
+    pub network: bool,
+    /// Signals and abstract unix sockets end at this process.
+    pub scope: bool,
+}
+
+/// Why nothing is enforced.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// Linux before 5.13, or built without.
+    #[error("this kernel has no Landlock")]
+    NotImplemented,
+    /// There, but not among the active security modules.
+    #[error("Landlock is not switched on in this kernel")]
+    NotEnabled,
+    /// A rule that allows writing there would allow everything.
+    #[error("{} lies in the root directory", .0.display())]
+    InRoot(PathBuf),
+    /// The kernel, or a filter before it, refused.
+    #[error("the kernel refused the rules: {0}")]
+    Refused(String),
+}
+
+impl Holds {
+    /// In the words of the status.
+    pub fn as_str(self) -> &'static str {
+        match (self.file_system, self.network) {
+            (false, _) => "off",
+            (true, false) => "file system",
+            (true, true) => "file system and network",
+        }
+    }
+}
+
+/// Rules that are complete and do not hold yet.
+#[derive(Debug)]
+pub struct Rules(RulesetCreated);
+
+impl Rules {
+    /// Opens everything `policy` names; that may take for as long as a file system hangs.
+    ///
+    /// # Errors
+    /// The kernel refuses a rule.
+    pub fn prepare(policy: &Policy) -> Result<Self, SandboxError> {
+        ruleset().and_then(|rules| filled(rules, policy)).map(Self).map_err(|error| refused(&error))
+    }
+
+    /// Restricts this thread and all that it starts, as far as the kernel can. New privileges are refused in any case.
+    ///
+    /// # Errors
+    /// The kernel cannot restrict paths; then nothing is restricted.
+    pub fn enter(self) -> Result<Holds, SandboxError> {
+        let RestrictionStatus { ruleset, landlock, .. } =
+            self.0.restrict_self().map_err(|error| refused(&error))?;
+        holds(&ruleset, landlock)
+    }
+}
+
+fn refused(error: &RulesetError) -> SandboxError {
+    SandboxError::Refused(cause(error))
+}
+
+fn ruleset() -> Result<RulesetCreated, RulesetError> {
+    Ruleset::default()
+        .handle_access(AccessFs::from_all(TESTED))?
+        .handle_access(AccessNet::from_all(TESTED))?
+        .scope(Scope::from_all(TESTED))?
+        .create()
+}
+
+fn filled(rules: RulesetCreated, policy: &Policy) -> Result<RulesetCreated, RulesetError> {
+    let mut rules = rules;
+    for (paths, tree) in [(&policy.read, readable()), (&policy.write, writable())] {
+        // What is not there any more needs no rule.
+        for (path, file) in paths.iter().filter_map(|path| Some((path, PathFd::new(path).ok()?))) {
+            let access = if path.is_dir() { tree } else { tree & AccessFs::from_file(TESTED) };
+            rules = rules.add_rule(PathBeneath::new(file, access))?;
+        }
+    }
+    for port in &policy.connect {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+    }
+    for port in &policy.bind {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;
+    }
+    Ok(rules)
+}
+
+fn readable() -> BitFlags<AccessFs> {
+    make_bitflags!(AccessFs::{ReadFile | ReadDir})
+}
+
+fn writable() -> BitFlags<AccessFs> {
+    let write = make_bitflags!(AccessFs::{WriteFile | Truncate | MakeReg | MakeDir | RemoveFile | RemoveDir});
+    readable() | write
+}
+
+fn holds(ruleset: &RulesetStatus, kernel: LandlockStatus) -> Result<Holds, SandboxError> {
+    let abi = match kernel {
+        LandlockStatus::NotImplemented => return Err(SandboxError::NotImplemented),
+        LandlockStatus::NotEnabled => return Err(SandboxError::NotEnabled),
+        LandlockStatus::Available { effective_abi, .. } => effective_abi,
+    };
+    if *ruleset == RulesetStatus::NotEnforced {
+        return Err(SandboxError::Refused("nothing is enforced".to_owned()));
+    }
+    Ok(Holds { abi: abi as u8, file_system: true, network: abi >= ABI::V4, scope: abi >= ABI::V6 })
+}
+
+/// The system's own words, which stand at the end of the chain.
+fn cause(error: &RulesetError) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+/// Where `path` is when symlinks are followed, as far as it exists; the rest is taken as it is.
+pub fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let Some((above, real)) = existing else { return path };
+    match path.strip_prefix(above) {
+        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+        _ => real,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::net::TcpListener;
+    use std::os::unix::fs::symlink;
+    use std::thread;
+
+    use super::*;
+
+    fn of(abi: ABI) -> Holds {
+        let kernel = LandlockStatus::Available { effective_abi: abi, kernel_abi: None };
+        holds(&RulesetStatus::PartiallyEnforced, kernel).unwrap()
+    }
+
+    #[test]
+    fn each_kernel_says_what_it_restricts() {
+        let words = [ABI::V1, ABI::V3, ABI::V4, ABI::V6].map(|abi| of(abi).as_str());
+        assert_eq!(
+            words,
+            ["file system", "file system", "file system and network", "file system and network"]
+        );
+        assert!(!of(ABI::V5).scope && of(ABI::V6).scope);
+        assert_eq!(Holds::default().as_str(), "off");
+    }
+
+    #[test]
+    fn a_kernel_without_it_is_an_error_and_not_a_sandbox() {
+        let outcome = |kernel| holds(&RulesetStatus::NotEnforced, kernel);
+        assert!(matches!(outcome(LandlockStatus::NotImplemented), Err(SandboxError::NotImplemented)));
+        assert!(matches!(outcome(LandlockStatus::NotEnabled), Err(SandboxError::NotEnabled)));
+        let available = LandlockStatus::Available { effective_abi: ABI::V6, kernel_abi: None };
+        assert!(matches!(outcome(available), Err(SandboxError::Refused(_))));
+    }
+
+    #[test]
+    fn what_is_allowed_works_and_everything_else_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let [read, write] = ["read", "write"].map(|name| home.path().join(name));
+        for directory in [&read, &write] {
+            std::fs::create_dir(directory).unwrap();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let policy = Policy {
+            read: [read.clone(), PathBuf::from("/no/such/path")].into(),
+            write: [write.clone()].into(),
+            connect: [address.port()].into(),
+            bind: BTreeSet::new(),
+        };
+        // The thread's own end: the kernel binds threads, and this test's process goes on.
+        let restricted = move || {
+            let holds = Rules::prepare(&policy).unwrap().enter().unwrap();
+            assert!(holds.file_system && holds.abi >= 1);
+            assert!(std::fs::read_dir(&read).is_ok() && std::fs::create_dir(read.join("new")).is_err());
+            std::fs::create_dir(write.join("new")).unwrap();
+            std::fs::remove_dir(write.join("new")).unwrap();
+            assert!(symlink("anywhere", write.join("link")).is_err());
+            assert!(std::fs::read_dir("/").is_err() && File::open("/etc/passwd").is_err());
+            if holds.network {
+                assert!(std::net::TcpStream::connect(address).is_ok());
+                assert!(TcpListener::bind("127.0.0.1:0").is_err());
+            }
+            thread::spawn(|| assert!(std::fs::read_dir("/").is_err())).join().unwrap();
+        };
+        thread::spawn(restricted).join().unwrap();
+        assert!(std::fs::read_dir("/").is_ok());
+    }
+}
