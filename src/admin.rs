@@ -23,6 +23,9 @@ use connections::Connections;
 /// A thousand clients that connect in the same moment wait here and not a second for their next attempt.
 const BACKLOG: u32 = 1024;
 
+/// After so many accepts the connections have their turn; fewer than there are places.
+const BREATH: u8 = 16;
+
 /// After an accept that failed because the process or the system has no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -56,11 +59,18 @@ impl Server {
     /// Serves until it is dropped, and all connections with it.
     pub async fn serve(self, board: Arc<Board>) {
         let (connections, router) = (Connections::default(), routes::router(board));
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut accepted_in_a_row) = (JoinSet::new(), 0_u8);
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => drop(tasks.spawn(connections.serve(prompt(stream), router.clone()))),
+                    Ok((stream, _)) => {
+                        tasks.spawn(connections.serve(prompt(stream), router.clone()));
+                        accepted_in_a_row = (accepted_in_a_row + 1) % BREATH;
+                        if accepted_in_a_row == 0 {
+                            // Requests that are here already are read before a crowd can take their places.
+                            tokio::task::yield_now().await;
+                        }
+                    }
                     Err(error) if is_of_one_client(&error) => {}
                     Err(_) => tokio::time::sleep(PAUSE).await,
                 },

@@ -20,7 +20,7 @@ pub mod value;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::name::StoreName;
@@ -52,6 +52,8 @@ pub struct Loaded {
     pub warnings: Report,
     /// What came from the environment.
     pub origins: Origins,
+    /// What the program reads, by what it is: the configuration, credentials, TLS files, documents of file stores.
+    pub inputs: Vec<(String, PathBuf)>,
 }
 
 impl Config {
@@ -78,10 +80,11 @@ impl Config {
             compile::Pass { env, working_directory, report, origins: Origins::default(), inputs: Vec::new() };
         pass.reads("the configuration itself", Path::new(file_name));
         let config = root.and_then(|root| compile::compile(&root, &mut pass));
-        let compile::Pass { mut report, origins, .. } = pass;
+        let compile::Pass { mut report, origins, inputs, .. } = pass;
+        let inputs = inputs.into_iter().map(|(name, path)| (name, path.as_path().to_path_buf())).collect();
         report.sort();
         match config {
-            Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report, origins }),
+            Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report, origins, inputs }),
             _ => Err(report),
         }
     }

@@ -57,7 +57,7 @@ fn feed() {
     Reloaded { added: 1, removed: 0, changed: 0, unchanged: 0 }.emit();
     ReloadFailed { error: "error", hint: "hint" }.emit();
     event::configuration_loaded(SystemTime::UNIX_EPOCH);
-    event::readiness_changed(true);
+    event::readiness_changed(None);
 }
 
 #[test]

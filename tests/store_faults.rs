@@ -358,3 +358,15 @@ async fn tls_redirector(
     let tls = TlsSettings { ca_cert: Some(authority.certificate), ..TlsSettings::default() };
     (address, tls, group)
 }
+
+#[tokio::test]
+async fn an_answer_without_data_is_never_taken_for_an_absent_secret() {
+    // Who believes that a secret is absent may remove its files.
+    for body in ["{}", r#"{"errors":[]}"#, r#"{"status":"ok"}"#, r#"{"data":null}"#] {
+        for version in [KvVersion::V1, KvVersion::V2] {
+            let fake = Fake::start(move |_, _| Reply::json(200, body));
+            let odd = fault(&store(&fake.address(), "t"), &source_of(version, "secret", "app")).await;
+            assert_eq!(odd.kind, Kind::BadAnswer, "{body}: {odd}");
+        }
+    }
+}

@@ -206,6 +206,8 @@ impl Drop for Answering {
 async fn connection(stream: TcpStream, router: Router, held: &Held) {
     let service = service_fn(|request| respond(request, router.clone(), held.connections.begin(held.id)));
     let mut http = http1::Builder::new();
+    // A client that sends its request and closes its side at once (`nc -N`) is owed the answer all the same.
+    http.half_close(true);
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
     // Half-written requests, timeouts and clients that are gone: nothing an operator could do about.
     drop(http.serve_connection(TokioIo::new(stream), service).await);

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::build::World;
-use super::daemon::{OpenError, writer_of};
+use super::daemon::{OpenError, taken};
 use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::telemetry::audit::{self, Destination, Open};
@@ -24,7 +24,7 @@ pub fn open_audit(world: &World, settings: &Settings, clock: Clock) -> Result<Op
         Destination::Stdout => "stdout".to_owned(),
     };
     opened.and_then(|()| audit::start(destination, clock)).map(Some).map_err(|cause| {
-        let remedy = "make its directory and let this process write to it, or set AUDIT_LOG to another path";
+        let remedy = "set AUDIT_LOG to a path of its own, in a directory that this process may write to";
         OpenError::new(format!("write the audit stream {name}"), cause, remedy)
     })
 }
@@ -33,8 +33,8 @@ fn not_ours(path: &Path, world: &World, settings: &Settings) -> io::Result<()> {
     if path == settings.status_file {
         return Err(io::Error::other("the status file is at that path"));
     }
-    match writer_of(path, &world.jobs) {
-        Some(secret) => Err(io::Error::other(format!("the secret {secret} writes to that path"))),
+    match taken(path, &world.jobs, &world.inputs) {
+        Some(cause) => Err(io::Error::other(cause)),
         None => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! Configuration → what runs: stores with their layers, one job per secret, the board.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -27,6 +28,8 @@ pub struct World {
     pub surroundings: Surroundings,
     /// The stores behind the jobs.
     pub(super) stores: Stores,
+    /// What the program reads, by what it is; nothing of its own is written there.
+    pub inputs: Vec<(String, PathBuf)>,
 }
 
 impl World {
@@ -42,7 +45,8 @@ impl World {
         stores.come_into_force(&Stores::default());
         let plain: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
         let board = Arc::new(board(&plain, clock.clone()));
-        Ok(Self { jobs, surroundings: Surroundings { board, key, clock, policy }, stores })
+        let surroundings = Surroundings { board, key, clock, policy };
+        Ok(Self { jobs, surroundings, stores, inputs: Vec::new() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,8 +72,8 @@ impl Bound {
         settings: &Settings,
     ) -> Result<Self, OpenError> {
         let path = settings.status_file.clone();
-        let claimed = match writer_of(&path, &world.jobs) {
-            Some(secret) => Err(io::Error::other(format!("the secret {secret} writes to that path"))),
+        let claimed = match taken(&path, &world.jobs, &world.inputs) {
+            Some(cause) => Err(io::Error::other(cause)),
             None => StatusFile::claim(path.clone()),
         };
         let status_file = claimed.map_err(|cause| OpenError {
@@ -143,7 +143,7 @@ impl Bound {
         };
         let builder = Builder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
         let reloader = Reloader::new(Arc::clone(&origin.load), builder, &world, &settings).within(sandbox);
-        let World { jobs, surroundings, stores: _ } = world;
+        let World { jobs, surroundings, stores: _, inputs: _ } = world;
         let mut supervisor = Supervisor::start(if swept { jobs } else { Vec::new() }, &surroundings);
         if swept {
             let changes = settings.watch_config.then(|| origin.watch());
@@ -181,12 +181,19 @@ fn listen(address: SocketAddr) -> Result<admin::Server, OpenError> {
 }
 
 /// The secret whose file, or whose directory's entry, `path` is: the two would replace each other for ever.
-pub(super) fn writer_of<'j>(path: &Path, jobs: &'j [Assignment]) -> Option<&'j SecretName> {
+fn writer_of<'j>(path: &Path, jobs: &'j [Assignment]) -> Option<&'j SecretName> {
     let writes = |secret: &SecretSpec| {
         let is_file = secret.files.iter().any(|file| file.target.as_path() == path);
         is_file || secret.directory.iter().any(|output| path.parent() == Some(output.path.as_path()))
     };
     jobs.iter().map(|(job, _)| &job.secret).find(|secret| writes(secret)).map(|secret| &secret.name)
+}
+
+/// Why the daemon itself must not write to `path`: somebody else does, or it is read.
+pub(super) fn taken(path: &Path, jobs: &[Assignment], inputs: &[(String, PathBuf)]) -> Option<String> {
+    let secret = writer_of(path, jobs).map(|secret| format!("the secret {secret} writes to that path"));
+    let read = || inputs.iter().find(|(_, input)| input == path);
+    secret.or_else(|| read().map(|(name, _)| format!("that path is {name}")))
 }
 
 /// What the daemon listens to.

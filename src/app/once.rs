@@ -19,7 +19,7 @@ const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 /// Syncs everything once; returns the faults by secret. With a `timeout`, failures that pass by themselves are tried
 /// again until then. SIGTERM and SIGINT end it early, after the files that are being written; a second one at once.
 pub async fn once(world: World, mut signals: Signals, timeout: Option<Duration>) -> Vec<(SecretName, Fault)> {
-    let World { jobs, surroundings, stores: _ } = world;
+    let World { jobs, surroundings, stores: _, inputs: _ } = world;
     let names: Vec<SecretName> = jobs.iter().map(|(job, _)| job.secret.name.clone()).collect();
     let stop = CancellationToken::new();
     let syncing = async {

@@ -8,7 +8,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::build::{Builder, Stores, World};
-use super::daemon::{tell_swept, writer_of};
+use super::daemon::{taken, tell_swept};
 use super::sandbox::Sandbox;
 use crate::config::Loaded;
 use crate::config::diagnostic::{Diagnostic, Report, Severity};
@@ -145,14 +145,15 @@ fn prepare(
     own_files: &[PathBuf],
     sandbox: &Sandbox,
 ) -> Result<Prepared, Refusal> {
-    let Loaded { config, warnings, origins: _ } = load().map_err(Refusal::Report)?;
+    let Loaded { config, warnings, origins: _, inputs } = load().map_err(Refusal::Report)?;
     let log_level = config.log_level;
     sandbox.covers(&config).map_err(Refusal::Fault)?;
     let (stores, jobs) = builder.build(config, old).map_err(Refusal::Fault)?;
-    let taken = own_files.iter().find_map(|path| Some((path, writer_of(path, &jobs)?)));
-    if let Some((path, secret)) = taken {
-        let message = format!("the secret {secret} writes to {}, which is the daemon's own", path.display());
-        return Err(Refusal::Fault(Fault::new(Kind::Output, message, "give it another path")));
+    for path in own_files {
+        if let Some(cause) = taken(path, &jobs, &inputs) {
+            let message = format!("the daemon itself writes to {}, and {cause}", path.display());
+            return Err(Refusal::Fault(Fault::new(Kind::Output, message, "give it another path")));
+        }
     }
     Ok(Prepared { stores, jobs, log_level, warnings })
 }
@@ -285,7 +286,7 @@ mod tests {
             let Surroundings { key, clock, .. } = &world.surroundings;
             let builder = Builder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
             let reloader = Reloader::new(load, builder, &world, &settings);
-            let World { jobs, surroundings, stores: _ } = world;
+            let World { jobs, surroundings, stores: _, inputs: _ } = world;
             let supervisor = Supervisor::start(jobs, &surroundings);
             Self { home, text, loads, permit, reloader, supervisor, surroundings }
         }

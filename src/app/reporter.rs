@@ -53,7 +53,7 @@ impl Reporter {
         let snapshot = self.board.snapshot();
         if snapshot.ready != self.ready && !snapshot.stopping {
             self.ready = snapshot.ready;
-            event::readiness_changed(snapshot.ready);
+            event::readiness_changed(snapshot.unready_reason(snapshot.heartbeat).as_deref());
         }
         let file = Arc::clone(&self.file);
         // On a thread of its own: a file system that hangs must stop the heartbeat, and nothing else.

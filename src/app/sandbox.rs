@@ -190,7 +190,7 @@ impl Sandbox {
             }
         }
         match needs.connect.difference(&self.granted.connect).next() {
-            Some(port) if self.holds.network => {
+            Some(port) if self.holds.network && !self.granted.connect.is_empty() => {
                 Err(beyond("connect to port", &port.to_string(), "SANDBOX_CONNECT", &port.to_string()))
             }
             _ => Ok(()),
@@ -300,9 +300,14 @@ impl Grant {
             let identity =
                 tracing.client_certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
             tracing.ca_certificate.iter().chain(identity).for_each(|path| self.read(path));
-            self.policy.connect.extend(tracing.endpoint.port_or_known_default());
+            if !settings.sandbox.connect.is_empty() {
+                self.policy.connect.extend(tracing.endpoint.port_or_known_default());
+            }
         }
-        self.policy.connect.extend(PORTS.iter().chain(&settings.sandbox.connect));
+        if !settings.sandbox.connect.is_empty() {
+            // Only where ports are named: a store that moves to another one is an ordinary reload.
+            self.policy.connect.extend(PORTS.iter().chain(&settings.sandbox.connect));
+        }
         self.policy.bind.extend(settings.listen.map(|address| address.port()));
         self.policy.read.extend(settings.sandbox.read.iter().map(|path| resolved(path)));
         settings.sandbox.write.iter().for_each(|path| self.write_tree(&resolved(path)));
@@ -332,7 +337,9 @@ impl Grant {
             }
             self.write_tree(&tree);
         }
-        self.policy.connect.extend(&needs.connect);
+        if !self.policy.connect.is_empty() {
+            self.policy.connect.extend(&needs.connect);
+        }
     }
 
     fn read(&mut self, path: &Path) {

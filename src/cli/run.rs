@@ -1,7 +1,7 @@
 //! `run` and `run --once`.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::config::settings::Settings;
 use crate::fault::{ExitStatus, Fault};
-use crate::lifecycle::{self, Signals};
+use crate::lifecycle::{self, Signals, Systemd};
 use crate::name::SecretName;
 use crate::telemetry::audit::Open;
 use crate::telemetry::event::{self, Started};
@@ -67,6 +67,8 @@ async fn start(
         () = signals.stop() => return Ok((stopped, None)),
     };
     let Start { loaded, sandbox, origin, path } = loaded;
+    // The sandbox lets nobody connect to an abstract socket of another process; one that is connected stays so.
+    let systemd = if args.once { Ok(None) } else { setup.systemd() };
     // On the main thread and before there is another one that stays: the kernel binds them one by one.
     let entered = sandbox.enter().map_err(|error| {
         output::error(&error.to_string(), error.remedy);
@@ -79,19 +81,25 @@ async fn start(
     hardening.tell();
     log_warnings(&loaded.warnings);
     let sandbox = entered.told();
+    let systemd = systemd.unwrap_or_else(|error| {
+        event::no_service_manager(&error.to_string());
+        None
+    });
     let building = {
         let setup = setup.clone();
         aside(move || setup.world(loaded.config))
     };
-    let world = tokio::select! {
+    let mut world = tokio::select! {
         world = building => world??,
         () = signals.stop() => return Ok((stopped, None)),
     };
+    world.inputs = loaded.inputs;
     let audit = audit(&world, setup)?;
     let status = if args.once {
         once(world, signals, args.timeout).await
     } else {
-        daemon(world, origin, signals, setup, (&path, sandbox)).await
+        let place = Place { path, sandbox, systemd };
+        daemon(world, origin, signals, setup, place).await
     };
     Ok((status, audit))
 }
@@ -173,15 +181,23 @@ fn load(setup: &Setup, common: &Common) -> Result<Start, ExitStatus> {
     Ok(Start { loaded, sandbox, origin, path: absolute })
 }
 
+/// Where a daemon runs.
+struct Place {
+    /// Absolute path of the configuration.
+    path: PathBuf,
+    sandbox: Sandbox,
+    systemd: Option<Systemd>,
+}
+
 async fn daemon(
     world: World,
     origin: Origin,
     signals: Signals,
     setup: &Setup,
-    (path, sandbox): (&Path, Sandbox),
+    Place { path, sandbox, systemd }: Place,
 ) -> ExitStatus {
     let secrets = world.jobs.len();
-    world.surroundings.board.configured_by(path.to_path_buf());
+    world.surroundings.board.configured_by(path.clone());
     let bound = match Bound::open(world, origin, signals, &setup.settings) {
         Ok(bound) => bound,
         Err(error) => {
@@ -193,7 +209,7 @@ async fn daemon(
         (path.display().to_string(), bound.status_file(), bound.listen());
     Started { config_file: &config_file, secrets, status_file: &status_file, listen: listen.as_deref() }
         .emit();
-    bound.within(sandbox).with_systemd(setup.systemd()).run().await;
+    bound.within(sandbox).with_systemd(systemd).run().await;
     ExitStatus::Success
 }
 

@@ -1,6 +1,7 @@
 //! What commands have in common: settings and configuration from flags, environment and file, a runtime, a log.
 
 use std::env;
+use std::io;
 use std::path::PathBuf;
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -15,7 +16,6 @@ use crate::config::settings::{LogFormat, Settings, config_path};
 use crate::config::{Config, Loaded};
 use crate::fault::ExitStatus;
 use crate::lifecycle::{Systemd, Variables};
-use crate::telemetry::event;
 use crate::telemetry::log::{self, Style};
 
 /// Flags, environment and working directory of this process.
@@ -75,21 +75,25 @@ impl Setup {
     }
 
     /// The service manager, if it wants to hear from this process.
-    pub(super) fn systemd(&self) -> Option<Systemd> {
-        let connected = Systemd::connect(Variables {
+    ///
+    /// # Errors
+    /// `NOTIFY_SOCKET` leads nowhere.
+    pub(super) fn systemd(&self) -> io::Result<Option<Systemd>> {
+        Systemd::connect(Variables {
             notify_socket: self.env.value("NOTIFY_SOCKET"),
             watchdog_usec: self.env.value("WATCHDOG_USEC"),
             watchdog_pid: self.env.value("WATCHDOG_PID"),
-        });
-        connected.unwrap_or_else(|error| {
-            event::no_service_manager(&error.to_string());
-            None
         })
     }
 
     /// Where the environment says that the system's roots are.
     pub(super) fn system_roots(&self) -> SystemRoots<'_> {
         SystemRoots { file: self.env.value("SSL_CERT_FILE"), directories: self.env.value("SSL_CERT_DIR") }
+    }
+
+    /// Whether `NO_COLOR` is set, and not to nothing: no-color.org.
+    pub(super) fn is_colourless(&self) -> bool {
+        self.env.is_set("NO_COLOR") && self.env.value("NO_COLOR") != Some("")
     }
 
     /// Starts the log of this process, and its traces where they are asked for; they are sent on `runtime`.
@@ -100,7 +104,7 @@ impl Setup {
             output::error(&fault.message, &fault.remedy);
             ExitStatus::Configuration
         })?;
-        let colour = output::is_terminal() && !self.env.is_set("NO_COLOR");
+        let colour = output::is_terminal() && !self.is_colourless();
         let as_text = match self.settings.log_format {
             LogFormat::Json => false,
             LogFormat::Text => true,

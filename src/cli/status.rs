@@ -24,7 +24,7 @@ const REDRAW: (&str, &str, &str) = ("\x1b[H", "\x1b[K\n", "\x1b[J");
 /// Prints the table or the JSON; exit 1 where no daemon lives.
 pub(super) fn status(common: &Common, args: &StatusArgs) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
-    let look = Look { colour: output::stdout_is_terminal() && !setup.env.is_set("NO_COLOR"), width: width() };
+    let look = Look { colour: output::stdout_is_terminal() && !setup.is_colourless(), width: width() };
     let path = &setup.settings.status_file;
     if args.watch {
         return watch(path, args, look);

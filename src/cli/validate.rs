@@ -25,7 +25,7 @@ pub(super) fn validate(common: &Common, args: &ValidateArgs) -> Result<ExitStatu
     let setup = Setup::read(common)?;
     let path = setup.config_path(common)?;
     let verdict = match setup.load(&path) {
-        Ok(Loaded { config, warnings, origins }) => {
+        Ok(Loaded { config, warnings, origins, inputs: _ }) => {
             let secrets = config.secrets.len();
             let findings = if args.online { Some(look(&setup, config)?) } else { None };
             Verdict { report: warnings, origins: words(&origins), secrets, findings }

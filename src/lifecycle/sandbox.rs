@@ -22,7 +22,7 @@ pub struct Policy {
     pub read: BTreeSet<PathBuf>,
     /// Trees in which files and directories may also be made, written and removed. Never symlinks, devices, sockets.
     pub write: BTreeSet<PathBuf>,
-    /// TCP ports that may be connected to.
+    /// TCP ports that may be connected to; empty: any.
     pub connect: BTreeSet<u16>,
     /// TCP ports that may be bound; 0 is a port of the system's choice.
     pub bind: BTreeSet<u16>,
@@ -79,7 +79,7 @@ impl Rules {
     /// # Errors
     /// The kernel refuses a rule.
     pub fn prepare(policy: &Policy) -> Result<Self, SandboxError> {
-        ruleset().and_then(|rules| filled(rules, policy)).map(Self).map_err(|error| refused(&error))
+        ruleset(policy).and_then(|rules| filled(rules, policy)).map(Self).map_err(|error| refused(&error))
     }
 
     /// Restricts this thread and all that it starts, as far as the kernel can. New privileges are refused in any case.
@@ -97,10 +97,11 @@ fn refused(error: &RulesetError) -> SandboxError {
     SandboxError::Refused(cause(error))
 }
 
-fn ruleset() -> Result<RulesetCreated, RulesetError> {
+fn ruleset(policy: &Policy) -> Result<RulesetCreated, RulesetError> {
+    let connect = if policy.connect.is_empty() { BitFlags::EMPTY } else { AccessNet::ConnectTcp.into() };
     Ruleset::default()
         .handle_access(AccessFs::from_all(TESTED))?
-        .handle_access(AccessNet::from_all(TESTED))?
+        .handle_access(BitFlags::from(AccessNet::BindTcp) | connect)?
         .scope(Scope::from_all(TESTED))?
         .create()
 }

@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+/// So many characters of reasons fit one line; container engines keep its first few kilobytes.
+const REASONS: usize = 1500;
+
 /// How old a heartbeat may be before nobody believes the file any more.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(30);
 
@@ -233,7 +236,7 @@ impl Snapshot {
         }
         let mut reasons: Vec<String> = self.pending.iter().map(|name| self.pending_reason(name)).collect();
         reasons.extend(self.stale.iter().map(|name| format!("{name} is older than its maxStaleness")));
-        Some(reasons.join("; "))
+        Some(few(reasons))
     }
 
     fn pending_reason(&self, name: &str) -> String {
@@ -243,6 +246,22 @@ impl Snapshot {
             None => format!("{name} has not synced yet"),
         }
     }
+}
+
+/// The first reasons, as far as they fit, and at least one.
+fn few(mut reasons: Vec<String>) -> String {
+    let mut length = 0;
+    let fits = |reason: &&String| {
+        length += reason.len();
+        length <= REASONS
+    };
+    let shown = reasons.iter().take_while(fits).count().max(1);
+    let more = reasons.len().saturating_sub(shown);
+    reasons.truncate(shown);
+    if more > 0 {
+        reasons.push(format!("and {more} more"));
+    }
+    reasons.join("; ")
 }
 
 mod rfc3339 {
@@ -326,6 +345,20 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let reason = snapshot(now).unready_reason(now).unwrap();
         assert_eq!(reason, "a has not synced: nothing at secret/a");
+    }
+
+    #[test]
+    fn one_line_names_a_few_and_counts_the_rest() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let mut all = snapshot(now);
+        all.pending = (0..100).map(|n| format!("s{n}")).collect();
+        let reason = all.unready_reason(now).unwrap();
+        assert!(
+            reason.starts_with("s0 has not synced yet; s1")
+                && reason.ends_with(" more")
+                && reason.len() < 2 * REASONS,
+            "{reason}"
+        );
     }
 
     #[test]

@@ -14,6 +14,8 @@ fn config(text: &str, home: &Path) -> Config {
 /// A sandbox with the rules for `text`, held by nobody.
 fn granted(text: &str, home: &Path) -> Sandbox {
     let mut grant = Grant::default();
+    // As with SANDBOX_CONNECT=53.
+    grant.policy.connect.insert(53);
     grant.configuration(&Needs::of(&config(text, home)));
     assert!(grant.in_root.is_none() && grant.left_out.is_empty());
     let holds = Holds { abi: 6, file_system: true, network: true, scope: true };
@@ -111,6 +113,8 @@ fn a_port_beyond_is_refused_and_a_default_port_counts() {
     sandbox.covers(&config(&store("https://other:443"), home.path())).unwrap();
     let fault = sandbox.covers(&config(&store("https://vault:8300"), home.path())).unwrap_err();
     assert!(fault.remedy.contains("SANDBOX_CONNECT=8300 "), "{fault:?}");
+    let unnamed = Sandbox { granted: Policy { connect: BTreeSet::new(), ..sandbox.granted }, ..sandbox };
+    unnamed.covers(&config(&store("https://vault:8300"), home.path())).unwrap();
 }
 
 #[test]

@@ -8,9 +8,9 @@ use super::{Overrides, Source};
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum SandboxMode {
     /// No restriction.
+    #[default]
     Off,
     /// What the kernel has.
-    #[default]
     Auto,
     /// No start where the kernel cannot restrict paths.
     Require,
@@ -25,7 +25,7 @@ pub struct SandboxSettings {
     pub read: Vec<PathBuf>,
     /// `SANDBOX_WRITE`: more trees to write in.
     pub write: Vec<PathBuf>,
-    /// `SANDBOX_CONNECT`: more TCP ports to connect to.
+    /// `SANDBOX_CONNECT`: the TCP ports to connect to besides those of the configuration; empty: any.
     pub connect: Vec<u16>,
 }
 
@@ -80,10 +80,10 @@ mod tests {
     }
 
     #[test]
-    fn the_sandbox_is_on_where_nobody_says_otherwise() {
+    fn the_sandbox_is_off_where_nobody_asks_for_it() {
         assert_eq!(sandbox(&[]).unwrap(), SandboxSettings::default());
-        assert_eq!(SandboxSettings::default().mode, SandboxMode::Auto);
-        assert_eq!(sandbox(&[("SANDBOX", "off")]).unwrap().mode, SandboxMode::Off);
+        assert_eq!(SandboxSettings::default().mode, SandboxMode::Off);
+        assert_eq!(sandbox(&[("SANDBOX", "auto")]).unwrap().mode, SandboxMode::Auto);
         assert_eq!(sandbox(&[("SANDBOX", "require")]).unwrap().mode, SandboxMode::Require);
     }
 

@@ -15,7 +15,7 @@ use super::{answer, json};
 use crate::clock::Clock;
 use crate::config::secret::Source;
 use crate::fault::{Fault, Kind};
-use crate::secret::{FingerprintKey, SecretBytes};
+use crate::secret::{Fields, FingerprintKey, SecretBytes};
 use crate::store::{Fetched, RequestId, Revision};
 
 /// The version of a KV mount.
@@ -110,19 +110,26 @@ fn pinned_on_v1(source: &Source) -> Fault {
     Fault::new(Kind::WrongKvVersion, message, "remove `version`, or upgrade the mount to KV v2")
 }
 
-/// The secret in a 200.
+/// The secret in a 200. One without `data` is no answer of a KV mount, whoever gave it: on an absent secret files may
+/// be removed.
 fn found(kv: Kv, answered: &Answered, clock: &Clock, key: &FingerprintKey) -> Result<Fetched, Fault> {
     let envelope = envelope(answered)?;
-    let Some(data) = envelope.data else { return Err(empty(answered)) };
+    let Some(data) = envelope.data else { return Err(answer::bad(answered, "the answer holds no `data`")) };
     let (data, version) = match kv {
-        Kv::V1 => (data, None),
+        Kv::V1 => (Some(data), None),
         Kv::V2 => {
             let Some(versioned) = versioned(data) else { return Err(not_v2(answered)) };
-            let Some(data) = versioned.data else { return Err(gone(answered, &versioned.metadata, clock)) };
-            (data, Some(versioned.metadata.version))
+            if versioned.data.is_none()
+                && let Some(fault) = gone(answered, &versioned.metadata, clock)
+            {
+                return Err(fault);
+            }
+            (versioned.data, Some(versioned.metadata.version))
         }
     };
-    let fields = json::fields(data).map_err(|not| answer::bad(answered, not.cause()))?;
+    // A version that was written with null is there, and has no field.
+    let fields = data.map_or_else(|| Ok(Fields::default()), json::fields);
+    let fields = fields.map_err(|not| answer::bad(answered, not.cause()))?;
     let print = key.of_fields(&fields);
     let revision = version.map_or(Revision::Content(print), |version| Revision::Version(version, print));
     let request_id = envelope.request_id.and_then(request_id);
@@ -179,21 +186,13 @@ fn destroyed(answered: &Answered, metadata: &Metadata) -> Fault {
     Fault::new(Kind::Destroyed, message, "write a new version, or pin another one")
 }
 
-/// A 200 whose data is null: deleted, or written that way. A deletion in the future has not happened.
-fn gone(answered: &Answered, metadata: &Metadata, clock: &Clock) -> Fault {
+/// A 200 whose data is null: deleted, unless it was written that way. A deletion in the future has not happened.
+fn gone(answered: &Answered, metadata: &Metadata, clock: &Clock) -> Option<Fault> {
     if metadata.destroyed {
-        return destroyed(answered, metadata);
+        return Some(destroyed(answered, metadata));
     }
     let deletion: Option<SystemTime> = humantime::parse_rfc3339_weak(&metadata.deletion_time).ok();
-    if deletion.is_some_and(|time| time <= clock.now()) {
-        return deleted(answered, metadata);
-    }
-    empty(answered)
-}
-
-fn empty(answered: &Answered) -> Fault {
-    let message = format!("{}: the secret holds no data", answered.place);
-    Fault::new(Kind::Absent, message, "write fields to it")
+    deletion.is_some_and(|time| time <= clock.now()).then(|| deleted(answered, metadata))
 }
 
 fn not_v2(answered: &Answered) -> Fault {

@@ -31,13 +31,12 @@ impl Started<'_> {
     }
 }
 
-/// Every required secret has synced, or that is over.
-pub fn readiness_changed(ready: bool) {
-    metrics().ready(ready);
-    if ready {
-        tracing::info!("ready");
-    } else {
-        tracing::warn!("not ready");
+/// Every required secret has synced, or that is over for the `reason`, which names the secrets.
+pub fn readiness_changed(reason: Option<&str>) {
+    metrics().ready(reason.is_none());
+    match reason {
+        None => tracing::info!("ready"),
+        Some(reason) => tracing::warn!(reason, "not ready"),
     }
 }
 
