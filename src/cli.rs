@@ -14,7 +14,7 @@ mod version;
 use std::panic::{self, PanicHookInfo};
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::fault::ExitStatus;
 use crate::telemetry::event;
@@ -38,7 +38,7 @@ fn place(panic: &PanicHookInfo<'_>) -> String {
 fn dispatch() -> Result<ExitStatus, ExitStatus> {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&discreet(error)),
     };
     let Args { common, command } = args;
     match command.unwrap_or(Command::Run(RunArgs::default())) {
@@ -52,6 +52,27 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
     }
 }
 
+/// Most bytes of a mistyped name.
+const NAME: usize = 24;
+
+/// So short a text is no secret.
+const SHORT: usize = 8;
+
+/// What was typed is repeated where it can be a mistyped name, and not where it can be a token or a password: stderr
+/// outlives a command line.
+fn discreet(mut error: clap::Error) -> clap::Error {
+    let is_name = |text: &str| {
+        let is_word = text.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(&byte));
+        text.len() < SHORT || is_word && text.len() <= NAME
+    };
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
+        if matches!(error.get(kind), Some(ContextValue::String(text)) if !is_name(text)) {
+            error.insert(kind, ContextValue::String("(not shown)".to_owned()));
+        }
+    }
+    error
+}
+
 /// Help and version are results and go to stdout; anything else is wrong usage.
 fn usage(error: &clap::Error) -> Result<ExitStatus, ExitStatus> {
     match error.kind() {
@@ -62,6 +83,49 @@ fn usage(error: &clap::Error) -> Result<ExitStatus, ExitStatus> {
         _ => {
             output::note(&error.render().to_string());
             Ok(ExitStatus::Usage)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_panic_is_told_and_its_payload_is_not() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let (before, sink) = (panic::take_hook(), Arc::clone(&told));
+        panic::set_hook(Box::new(move |panic| sink.lock().unwrap().push(place(panic))));
+        let payloads: [fn(); 3] = [
+            || panic!("Zq7marker"),
+            || panic::panic_any("Zq7marker".to_owned()),
+            || assert_eq!("Zq7marker", ""),
+        ];
+        for payload in payloads {
+            thread::spawn(payload).join().unwrap_err();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { tokio::spawn(async { panic!("Zq7marker") }).await }).unwrap_err();
+        panic::set_hook(before);
+        let told = told.lock().unwrap();
+        let ours: Vec<_> = told.iter().filter(|place| place.starts_with("src/cli.rs:")).collect();
+        assert!(ours.len() == 4 && !told.concat().contains("marker"), "{told:?}");
+    }
+
+    #[test]
+    fn a_mistyped_name_is_repeated_and_a_token_is_not() {
+        let message = |line: &[&str]| discreet(Args::try_parse_from(line).unwrap_err()).render().to_string();
+        assert!(message(&["secrets-sync", "validat"]).contains("'validat'"));
+        assert!(message(&["secrets-sync", "run", "--once", "--timeout", "5"]).contains("'5'"));
+        for line in [
+            &["secrets-sync", "hvs.hunter2hunter2"] as &[&str],
+            &["secrets-sync", "run", "--once=hunter2-hunter2"],
+        ] {
+            let message = message(line);
+            assert!(message.contains("(not shown)") && !message.contains("hunter2"), "{message}");
         }
     }
 }

@@ -7,7 +7,7 @@ mod signal;
 mod sleep;
 mod systemd;
 
-pub use process::{allow_many_files, keep_private, lock_memory, refuse_new_privileges};
+pub use process::{allow_many_files, create_privately, keep_private, lock_memory, refuse_new_privileges};
 pub use sandbox::{Holds, Policy, Rules, SandboxError, resolved};
 pub use signal::{Signal, Signals};
 pub use sleep::time_asleep;

@@ -4,8 +4,10 @@
 
 mod fields;
 mod fingerprint;
+mod stack;
 mod text;
 
 pub use fields::{FieldValue, Fields};
 pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use stack::{RENDERING, wipe_stack};
 pub use text::{SecretBytes, SecretText};

@@ -63,15 +63,17 @@ pub struct Fetched {
     pub request_id: Option<RequestId>,
 }
 
-/// What a server calls one of its answers: short, and nothing that could be mistaken for something else.
+/// What a server calls one of its answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// A UUID or the like; anything longer or of other characters is none.
+    /// A UUID; anything else is none. The audit stream shows it, and a token or a value must not pass for one.
     pub fn parse(text: &str) -> Option<Self> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let is_one = (1..=64).contains(&text.len()) && text.bytes().all(is_plain);
+        let is_hyphen = |at: usize| matches!(at, 8 | 13 | 18 | 23);
+        let fits =
+            |(at, byte): (usize, u8)| if is_hyphen(at) { byte == b'-' } else { byte.is_ascii_hexdigit() };
+        let is_one = text.len() == 36 && text.bytes().enumerate().all(fits);
         is_one.then(|| Self(Arc::from(text)))
     }
 
@@ -109,7 +111,9 @@ mod tests {
     fn a_request_id_is_short_and_plain() {
         let id = "3a6e4ba1-6f1c-7b5e-2d5b-0e3f0f9a2c11";
         assert_eq!(RequestId::parse(id).map(|id| id.as_str().to_owned()).as_deref(), Some(id));
-        for text in ["", "a b", "a\nb", "\"", "ü", &"a".repeat(65)] {
+        let token = "hvs.CAESIJ0123456789abcdefABCDEF01234567";
+        let shifted = "3a6e4ba16-f1c-7b5e-2d5b-0e3f0f9a2c11";
+        for text in ["", "a b", "a\nb", "\"", "ü", &"a".repeat(65), &"a".repeat(36), token, shifted] {
             assert_eq!(RequestId::parse(text), None, "{text:?}");
         }
     }

@@ -27,6 +27,7 @@ use crate::telemetry::log;
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
     let runtime = runtime()?;
+    lifecycle::create_privately();
     // What came of it is told when there is a log, which waits for the sandbox: traces have a thread.
     let hardening = Hardening::apply(&setup.settings);
     // Before anything that takes time: from here on a signal is obeyed, and as PID 1 too.

@@ -4,6 +4,7 @@ use std::io;
 
 use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -14,6 +15,12 @@ use rustix::thread::{CapabilitySet, capabilities};
 pub fn keep_private() -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     prctl::set_dumpable(false)
+}
+
+/// What this process makes is its user's alone until its mode is set: files get theirs through their descriptors, and
+/// between the two nobody else can open them.
+pub fn create_privately() {
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
 }
 
 /// Raises the limit of open files as far as this process may: a secret's files are all open while they are staged,

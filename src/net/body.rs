@@ -25,6 +25,10 @@ where
         return Err(NetError::too_large(host, limit));
     }
     let mut content = Zeroizing::new(Vec::with_capacity(announced.unwrap_or_default()));
+    // While this is held, hyper cannot read into the buffer that it is part of: it takes another, and this one is
+    // freed, and with that wiped, as soon as the next part or the end has come. Otherwise an idle connection would keep
+    // the last answers.
+    let mut last = Bytes::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| NetError::lost(host, &error))?;
         let Ok(data) = frame.into_data() else { continue };
@@ -33,7 +37,9 @@ where
         }
         make_room(&mut content, data.len());
         content.extend_from_slice(&data);
+        last = data;
     }
+    drop(last);
     Ok(SecretBytes::new(std::mem::take(&mut *content)))
 }
 

@@ -20,8 +20,16 @@ use super::tls::Fresh;
 /// An idle connection is closed after this time.
 const MAX_IDLE: Duration = Duration::from_secs(90);
 
+/// The same with TLS: rustls decrypts in a buffer that lives and dies with the connection, and the last answers stay in
+/// it. Requests that follow each other closely still share a handshake, and later ones resume the session.
+const MAX_IDLE_TLS: Duration = Duration::from_secs(1);
+
 /// A connection takes no new request after this time, so that a name that moved to another node is followed.
 const MAX_AGE: Duration = Duration::from_secs(300);
+
+/// How much of an answer is read at once, and the longest head of one. The size is fixed so that hyper takes a new
+/// buffer for each read while somebody has a part of the last one: see `body::read`.
+const READ_BUFFER: usize = 16 * 1024;
 
 /// The connections of one client.
 pub(super) struct Pool {
@@ -80,7 +88,9 @@ impl Pool {
         self.make_room();
         let stream = if origin.uses_tls() { self.dial_tls(origin).await? } else { origin.dial(None).await? };
         let broken = |error: hyper::Error| NetError::lost(&origin.to_string(), &error);
-        let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let mut builder = http1::Builder::new();
+        builder.read_buf_exact_size(Some(READ_BUFFER));
+        let (mut sender, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // The driver ends when the sender is dropped or the server closes; its errors reach the request as well.
         tokio::spawn(driver);
         sender.ready().await.map_err(broken)?;
@@ -164,7 +174,8 @@ impl Connection {
     /// When it must not be used any more.
     fn due(&self) -> Instant {
         let oldest = self.opened + MAX_AGE;
-        self.returned.map_or(oldest, |returned| oldest.min(returned + MAX_IDLE))
+        let idle = if self.origin.uses_tls() { MAX_IDLE_TLS } else { MAX_IDLE };
+        self.returned.map_or(oldest, |returned| oldest.min(returned + idle))
     }
 }
 

@@ -7,10 +7,13 @@ use rand::rngs::OsRng;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{FieldValue, Fields};
+use super::{FieldValue, Fields, wipe_stack};
 
 /// Block length of SHA-256 in bytes (RFC 2104 calls it B).
 const BLOCK: usize = 64;
+
+/// How deep hashing goes, nested values included.
+const HASHING: usize = 16 * 1024;
 
 /// A random key of this process. Fingerprints of two keys cannot be compared, so one that is printed tells nothing
 /// about a value to anybody who tries guesses elsewhere.
@@ -33,13 +36,26 @@ impl FingerprintKey {
 
     /// HMAC-SHA-256 of `content`, cut to 128 bits (RFC 2104; the key is exactly one block long).
     pub fn of(&self, content: &[u8]) -> Fingerprint {
-        self.finish(self.inner.clone().chain_update(content))
+        self.print(|inner| inner.update(content))
     }
 
     /// The fingerprint of all fields, the same for equal fields however their store wrote them.
     pub fn of_fields(&self, fields: &Fields) -> Fingerprint {
+        self.print(|inner| feed_fields(fields, inner))
+    }
+
+    /// The hash keeps up to a block of what it was fed, and its copies lie on the stack.
+    fn print(&self, feed: impl FnOnce(&mut Sha256)) -> Fingerprint {
+        let print = self.computed(feed);
+        wipe_stack::<HASHING>();
+        print
+    }
+
+    /// Not inlined, so that its variables lie where `wipe_stack` reaches.
+    #[inline(never)]
+    fn computed(&self, feed: impl FnOnce(&mut Sha256)) -> Fingerprint {
         let mut inner = self.inner.clone();
-        feed_fields(fields, &mut inner);
+        feed(&mut inner);
         self.finish(inner)
     }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::secret::DeletionPolicy;
 use crate::fault::{Fault, Kind};
 use crate::plan::{Job, render};
-use crate::secret::FingerprintKey;
+use crate::secret::{FingerprintKey, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::{Fetched, Revision, Store};
 use crate::sync::witness::{self, Origin};
@@ -195,6 +195,7 @@ impl Pass {
         let mut thread = spawn_blocking(move || {
             let result = span.within(|| work(&mut sink));
             drop(span);
+            wipe_stack::<RENDERING>();
             (sink, result)
         });
         let soon = tokio::time::timeout(DESK_LIMIT, &mut thread).await;
