@@ -23,6 +23,8 @@ mod collector;
 
 #[path = "leaks/answers.rs"]
 mod answers;
+#[path = "leaks/documentation.rs"]
+mod documentation;
 #[path = "leaks/marker.rs"]
 mod marker;
 #[path = "leaks/memory.rs"]

@@ -1,5 +1,6 @@
 //! The client: one request, its one redirect, its one time limit.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +60,6 @@ pub struct Request {
 }
 
 /// One answer, complete.
-#[derive(Debug)]
 pub struct Response {
     /// Any status: an error status is an answer too.
     pub status: StatusCode,
@@ -67,6 +67,13 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The body.
     pub body: SecretBytes,
+}
+
+/// Headers of an answer are the server's words, cookies among them.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Response({}, {} bytes)", self.status, self.body.len())
+    }
 }
 
 impl Client {
@@ -196,4 +203,18 @@ fn assemble(
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(assembled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_an_answer_shows_neither_headers_nor_body() {
+        let mut headers = HeaderMap::new();
+        headers.insert("set-cookie", HeaderValue::from_static("hunter2"));
+        let body = SecretBytes::new(b"hunter2".to_vec());
+        let shown = format!("{:?}", Response { status: StatusCode::OK, headers, body });
+        assert_eq!(shown, "Response(200 OK, 7 bytes)");
+    }
 }
