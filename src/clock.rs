@@ -3,7 +3,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// The last second of the year 9999: RFC 3339 has no later years, and a server may grant a lease beyond it.
+const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 /// Where the current wall time comes from.
 #[derive(Clone)]
@@ -33,13 +36,36 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// `time` as RFC 3339 in UTC with milliseconds, as logs and the status file show it.
+/// `time` as RFC 3339 in UTC with milliseconds, as logs and the status file show it; what lies outside of the years 1970
+/// to 9999 is shown as the nearest moment in them.
 pub fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
+    humantime::format_rfc3339_millis(within_bounds(time)).to_string()
 }
 
-/// `time` as people read it: to the second, in UTC.
+/// `time` as people read it: to the second, in UTC, within the same bounds.
 pub fn for_people(time: SystemTime) -> String {
-    let text = humantime::format_rfc3339_seconds(time).to_string();
+    let text = humantime::format_rfc3339_seconds(within_bounds(time)).to_string();
     text.replace('T', " ").replace('Z', " UTC")
+}
+
+/// humantime panics outside of these bounds.
+fn within_bounds(time: SystemTime) -> SystemTime {
+    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + since_1970.min(LAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_rfc_3339_does_not_have_are_shown_as_the_nearest_it_has() {
+        let (early, late) = (Duration::from_secs(1), Duration::from_secs(u64::MAX / 4));
+        let (early, late) = (SystemTime::UNIX_EPOCH - early, SystemTime::UNIX_EPOCH + late);
+        assert_eq!(rfc3339(early), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(late), "9999-12-31T23:59:59.000Z");
+        assert_eq!(for_people(early), "1970-01-01 00:00:00 UTC");
+        assert_eq!(for_people(late), "9999-12-31 23:59:59 UTC");
+        assert_eq!(rfc3339(SystemTime::UNIX_EPOCH + Duration::from_millis(1500)), "1970-01-01T00:00:01.500Z");
+    }
 }
