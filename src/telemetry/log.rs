@@ -3,6 +3,7 @@
 //! Lines are ours alone at every level: other crates are heard from `warn` on, and those that trace requests
 //! (`rustify`, `vaultrs`) not at all, because what they say cannot be promised to hold no value.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::sync::OnceLock;
@@ -139,7 +140,7 @@ impl Line {
             format!("{ts} {level:5} {message}")
         };
         for (name, value) in fields {
-            write!(line, " {name}={value}")?;
+            write!(line, " {name}={}", printable(&value.to_string()))?;
         }
         Ok(line)
     }
@@ -163,6 +164,24 @@ impl Serialize for Line {
         }
         map.end()
     }
+}
+
+/// A value's JSON without the control characters that JSON leaves as they are (DEL, and U+0080 to U+009F): a terminal
+/// obeys U+009B as it does ESC `[`.
+fn printable(json: &str) -> Cow<'_, str> {
+    if !json.contains(char::is_control) {
+        return Cow::Borrowed(json);
+    }
+    let mut printable = String::with_capacity(json.len() + 16);
+    for letter in json.chars() {
+        if letter.is_control() {
+            // Writing to a string does not fail.
+            write!(printable, "\\u{:04x}", u32::from(letter)).ok();
+        } else {
+            printable.push(letter);
+        }
+    }
+    Cow::Owned(printable)
 }
 
 /// ANSI colour number of a level: red, yellow, green, blue.
@@ -219,6 +238,14 @@ mod tests {
         let expected =
             r#"{"ts":"2026-01-01T00:00:00.000Z","level":"warn","msg":"synced","secret":"tls","attempt":3}"#;
         assert_eq!(line().json().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_text_line_gives_no_orders_to_a_terminal() {
+        let mut line = line();
+        line.fields.push(("error", Value::from("\u{9b}31m \u{7f}\u{85}\x1b[2J é")));
+        let text = line.text(false).unwrap();
+        assert!(text.ends_with(r#" error="\u009b31m \u007f\u0085\u001b[2J é""#), "{text}");
     }
 
     #[test]
