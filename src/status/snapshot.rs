@@ -236,7 +236,10 @@ impl Snapshot {
         }
         let mut reasons: Vec<String> = self.pending.iter().map(|name| self.pending_reason(name)).collect();
         reasons.extend(self.stale.iter().map(|name| format!("{name} is older than its maxStaleness")));
-        Some(few(reasons))
+        if reasons.is_empty() {
+            return Some("the daemon does not say why".to_owned());
+        }
+        Some(on_one_line(&few(reasons)))
     }
 
     fn pending_reason(&self, name: &str) -> String {
@@ -262,6 +265,11 @@ fn few(mut reasons: Vec<String>) -> String {
         reasons.push(format!("and {more} more"));
     }
     reasons.join("; ")
+}
+
+/// What a store or a file system said must not break the line, nor give orders to a terminal.
+fn on_one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 mod rfc3339 {
@@ -359,6 +367,16 @@ mod tests {
                 && reason.len() < 2 * REASONS,
             "{reason}"
         );
+    }
+
+    #[test]
+    fn a_reason_is_one_line_and_never_empty() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let mut odd = snapshot(now);
+        odd.secrets[0].last_error.as_mut().unwrap().message = "no\nsuch \x1b[31mkey".to_owned();
+        assert_eq!(odd.unready_reason(now).unwrap(), "a has not synced: no such  [31mkey");
+        odd.pending.clear();
+        assert_eq!(odd.unready_reason(now).unwrap(), "the daemon does not say why");
     }
 
     #[test]
