@@ -10,6 +10,10 @@ use crate::secret::SecretBytes;
 /// First buffer of a body whose length is not announced.
 const FIRST: usize = 4096;
 
+/// Most of an announced length that is believed before a byte of it has come: the limit may be set so high that one
+/// lying header would take all memory, or more than there is, which ends the process.
+const BELIEVED: usize = 16 << 20;
+
 /// Reads `body` to its end.
 ///
 /// # Errors
@@ -24,7 +28,7 @@ where
     if announced.is_some_and(|length| length > limit) {
         return Err(NetError::too_large(host, limit));
     }
-    let mut content = Zeroizing::new(Vec::with_capacity(announced.unwrap_or_default()));
+    let mut content = Zeroizing::new(Vec::with_capacity(announced.unwrap_or_default().min(BELIEVED)));
     // While this is held, hyper cannot read into the buffer that it is part of: it takes another, and this one is
     // freed, and with that wiped, as soon as the next part or the end has come. Otherwise an idle connection would keep
     // the last answers.
@@ -63,7 +67,7 @@ mod tests {
     use std::task::{Context, Poll};
 
     use http_body_util::Full;
-    use hyper::body::Frame;
+    use hyper::body::{Frame, SizeHint};
 
     use super::*;
     use crate::net::Trouble;
@@ -81,6 +85,31 @@ mod tests {
         ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
             Poll::Ready(self.0.pop_front().map(|chunk| Ok(Frame::data(Bytes::from_static(chunk)))))
         }
+    }
+
+    /// A body that announces more than it brings.
+    struct Boast(Option<Bytes>);
+
+    impl Body for Boast {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(u64::MAX / 2)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_announced_length_takes_no_memory_by_itself() {
+        let body = Boast(Some(Bytes::from_static(b"abc")));
+        assert_eq!(read(body, usize::MAX, "h").await.unwrap().expose(), b"abc");
     }
 
     #[tokio::test]
