@@ -54,6 +54,11 @@ pub(super) fn said(response: &Response, sent: &[&SecretText]) -> Option<String> 
     Some(line.chars().take(SHOWN).collect())
 }
 
+/// What a server calls something, in quotes: one line, and not all of it when it is long.
+pub(super) fn quoted(name: &str) -> String {
+    format!("{:?}", name.chars().take(SHOWN).collect::<String>())
+}
+
 /// A body that was not what the protocol says. Where in the body is known, what stood there is not shown.
 pub(super) fn unreadable(answered: &Answered, error: &serde_json::Error) -> Fault {
     let (line, column) = (error.line(), error.column());
@@ -144,6 +149,12 @@ mod tests {
 
     fn fault(status: u16, body: &str) -> Fault {
         refused(&answered(status, body), &[], &clock())
+    }
+
+    #[test]
+    fn names_of_a_server_are_one_line_of_bounded_length() {
+        assert_eq!(quoted("pki\n"), r#""pki\n""#);
+        assert_eq!(quoted(&"é".repeat(1 << 20)).chars().count(), SHOWN + 2);
     }
 
     #[test]

@@ -134,16 +134,18 @@ async fn ask(server: &Server, source: &Source, token: &Token) -> Result<Kv, Fail
     }
 }
 
-fn version_in(answered: &Answered, source: &Source) -> Result<Kv, Fault> {
+pub(super) fn version_in(answered: &Answered, source: &Source) -> Result<Kv, Fault> {
     // EXPOSE: a mount's description; it holds no value.
     let Envelope { data: mount } = serde_json::from_slice(answered.response.body.expose())
         .map_err(|error| answer::unreadable(answered, &error))?;
     if !matches!(mount.engine.as_str(), "kv" | "generic") {
-        let message = format!("{}: {} is a mount of type {:?}", answered.place, source.mount, mount.engine);
+        let engine = answer::quoted(&mount.engine);
+        let message = format!("{}: {} is a mount of type {engine}", answered.place, source.mount);
         return Err(Fault::new(Kind::BadRequest, message, "give a KV mount as mountPath"));
     }
     if !is_mount(&mount.path, source) {
-        let message = format!("{}: the mount is {:?}, mountPath says otherwise", answered.place, mount.path);
+        let path = answer::quoted(&mount.path);
+        let message = format!("{}: the mount is {path}, mountPath says otherwise", answered.place);
         return Err(Fault::new(Kind::BadRequest, message, "set mountPath to the whole path of the mount"));
     }
     match mount.options.and_then(|options| options.version).as_deref() {

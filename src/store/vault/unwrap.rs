@@ -73,7 +73,11 @@ fn failed(server: &Server, answered: &Answered, wrapping: &SecretText) -> LoginF
 }
 
 /// A token that wraps something else was put there by somebody who wants it opened, or by mistake: it stays closed.
-fn check_path(answered: &Answered, namespace: Option<&str>, mount: &str) -> Result<(), LoginFailure> {
+pub(super) fn check_path(
+    answered: &Answered,
+    namespace: Option<&str>,
+    mount: &str,
+) -> Result<(), LoginFailure> {
     #[derive(Deserialize)]
     struct Envelope {
         data: Data,
@@ -89,8 +93,9 @@ fn check_path(answered: &Answered, namespace: Option<&str>, mount: &str) -> Resu
     if is_of_role(&path, namespace, mount) {
         return Ok(());
     }
+    let path = answer::quoted(&path);
     let message = format!(
-        "the wrapping token was made by {path:?} and not by a secret-id of auth/{mount}: it is not opened"
+        "the wrapping token was made by {path} and not by a secret-id of auth/{mount}: it is not opened"
     );
     let remedy =
         "find out who put it there; provide a secret id wrapped by the role's own secret-id endpoint";
@@ -106,7 +111,7 @@ fn is_of_role(path: &str, namespace: Option<&str>, mount: &str) -> bool {
         .is_some_and(|(role, end)| !role.is_empty() && matches!(end, "secret-id" | "custom-secret-id"))
 }
 
-fn secret_id(answered: &Answered) -> Result<SecretText, LoginFailure> {
+pub(super) fn secret_id(answered: &Answered) -> Result<SecretText, LoginFailure> {
     #[derive(Deserialize)]
     struct Envelope {
         data: Option<Data>,
