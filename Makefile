@@ -2,16 +2,16 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test lint fmt deny sbom hardening repro dist doc bench e2e soak fuzz-smoke image tools clean help
+.PHONY: run test lint fmt deny sbom hardening repro dist doc bench e2e soak fuzz fuzz-smoke image tools clean help
 
-TARGET := $(shell sed -n 's/^target = "\(.*\)"$$/\1/p' .cargo/config.toml)
-TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)
+TRIPLE := $(shell sed -n 's/^target = "\(.*\)"$$/\1/p' .cargo/config.toml)
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)
 DENY_VERSION := 0.20.2
 CYCLONEDX_VERSION := 0.5.9
 DENY := .tools/bin/cargo-deny --locked --config .cargo/deny.toml
 DIST := $(or $(CARGO_TARGET_DIR),target)/dist
 E2E := $(basename $(notdir $(wildcard tests/e2e*.rs)))
-FUZZ := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ_VERSION := 0.13.2
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
@@ -25,11 +25,13 @@ test: tools ## All tests, documentation tests included; some talk to a real Open
 
 lint: ## Format, clippy and rustdoc, warnings are errors
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
 fmt: ## Format the sources
 	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 deny: ## Licences, bans and sources of every dependency; advisories where their database can be had
 	@.ci/cargo-tool cargo-deny $(DENY_VERSION)
@@ -69,9 +71,13 @@ e2e: tools ## End-to-end suites: tests/e2e*.rs, declared `test = false` so that 
 soak: tools ## A server that fails in every way, 200 secrets, readers that look all the time: make soak MINUTES=5
 	cargo test --locked --test soak -- $(or $(MINUTES),2)
 
-fuzz-smoke: ## Each fuzz target for 20 seconds, on stable
-	@for target in $(FUZZ); do cargo fuzz run -s none "$$target" -- -max_total_time=20; done
-	@[ -n "$(FUZZ)" ] || echo 'fuzz-smoke: no fuzz/fuzz_targets/*.rs yet'
+fuzz: ## Fuzz targets in turn: make fuzz SECONDS=60 TARGET=config (docs/fuzzing.md)
+	@.ci/cargo-tool cargo-fuzz $(FUZZ_VERSION)
+	.ci/fuzz $(or $(SECONDS),60) $(TARGET)
+
+fuzz-smoke: ## Each fuzz target for a few seconds, on stable
+	@.ci/cargo-tool cargo-fuzz $(FUZZ_VERSION)
+	.ci/fuzz 8
 
 image: ## The container image, from the static binary, once that is checked
 	binary=$$(.ci/release); .ci/hardening "$$binary"; .ci/image "$$binary"

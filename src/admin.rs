@@ -5,6 +5,9 @@
 
 mod answer;
 mod connections;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod page;
 mod probes;
 mod routes;

@@ -8,6 +8,9 @@ mod compile;
 pub mod diagnostic;
 pub mod duration;
 pub mod env;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod interpolate;
 pub mod secret;
 pub mod settings;

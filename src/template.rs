@@ -10,6 +10,9 @@ mod engine;
 mod error;
 mod filters;
 mod format;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod lexer;
 mod limits;

@@ -21,7 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -80,7 +80,10 @@ struct Answering {
 impl Connections {
     /// Serves one connection to its end. Takes its place at once, not when it is first polled: a crowd that knocks
     /// in one moment must not be let in together.
-    pub(super) fn serve(&self, stream: TcpStream, router: Router) -> impl Future<Output = ()> + Send + use<> {
+    pub(super) fn serve<S>(&self, stream: S, router: Router) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
         let (held, close) = self.take_place();
         async move {
             let mut deadline = pin!(tokio::time::sleep(ANSWER_TIMEOUT));
@@ -203,7 +206,7 @@ impl Drop for Answering {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, held: &Held) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, held: &Held) {
     let service = service_fn(|request| respond(request, router.clone(), held.connections.begin(held.id)));
     let mut http = http1::Builder::new();
     // A client that sends its request and closes its side at once (`nc -N`) is owed the answer all the same.

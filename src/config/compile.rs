@@ -3,7 +3,7 @@
 //! Each part asks a [`cursor::Section`] for its keys and gets `None` both for what is absent and for what was wrong and
 //! is reported already; so one mistake is told once, and whatever was reported makes the whole configuration fail.
 
-mod address;
+pub(super) mod address;
 mod auth;
 mod cursor;
 mod filling;

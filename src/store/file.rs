@@ -8,6 +8,9 @@ mod directory;
 mod document;
 mod dotenv;
 mod fault;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod read;
 
 use std::path::{Path, PathBuf};

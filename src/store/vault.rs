@@ -4,6 +4,9 @@
 //! the token, reads bodies without a bound, and its errors print bodies. Requests travel through [`crate::net`].
 
 mod answer;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod keeper;
 mod kv;

@@ -4,6 +4,9 @@
 //! A line is handed to a thread of its own through a bounded queue, so that a full disk or a reader that does not read
 //! costs lines, which are counted, and never a sync. Where the stream is off, nothing is even put together.
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod output;
 mod record;
 mod writer;

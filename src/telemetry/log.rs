@@ -3,6 +3,10 @@
 //! Lines are ours alone at every level: other crates are heard from `warn` on, and those that trace requests
 //! (`rustify`, `vaultrs`) not at all, because what they say cannot be promised to hold no value.
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io;

@@ -8,7 +8,7 @@ use crate::net::Address;
 
 /// Why an address is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub(super) enum AddressError {
+pub(in crate::config) enum AddressError {
     #[error("the address is empty")]
     Empty,
     #[error("the address has no scheme")]
@@ -27,7 +27,7 @@ pub(super) enum AddressError {
 
 impl AddressError {
     /// What to write instead.
-    pub(super) fn hint(self) -> &'static str {
+    pub(in crate::config) fn hint(self) -> &'static str {
         match self {
             Self::Userinfo => "credentials go into token, or roleId and secretId",
             Self::RelativeSocket => "with three slashes: unix:///run/bao.sock",
@@ -37,7 +37,7 @@ impl AddressError {
     }
 }
 
-pub(super) fn parse(text: &str) -> Result<Address, AddressError> {
+pub(in crate::config) fn parse(text: &str) -> Result<Address, AddressError> {
     if text.is_empty() {
         return Err(AddressError::Empty);
     }
@@ -51,7 +51,7 @@ pub(super) fn parse(text: &str) -> Result<Address, AddressError> {
 }
 
 /// Whether secrets would cross a network in the clear.
-pub(super) fn is_exposed(address: &Address) -> bool {
+pub(in crate::config) fn is_exposed(address: &Address) -> bool {
     let Address::Http(url) = address else { return false };
     let is_loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

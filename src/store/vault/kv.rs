@@ -15,7 +15,7 @@ use super::{answer, json};
 use crate::clock::Clock;
 use crate::config::secret::Source;
 use crate::fault::{Fault, Kind};
-use crate::secret::{Fields, FingerprintKey, SecretBytes};
+use crate::secret::{Fields, FingerprintKey, SecretBytes, SecretText};
 use crate::store::{Fetched, RequestId, Revision};
 
 /// The version of a KV mount.
@@ -78,14 +78,26 @@ pub(super) async fn read(
             server.call(&request, caller, nothing).await?
         }
     };
+    judge(kv, source, &answered, &token.text, &server.clock, key)
+}
+
+/// What an answer to a read with `token` means.
+pub(super) fn judge(
+    kv: Kv,
+    source: &Source,
+    answered: &Answered,
+    token: &SecretText,
+    clock: &Clock,
+    key: &FingerprintKey,
+) -> Result<Fetched, Failure> {
     match answered.response.status {
-        StatusCode::OK => Ok(found(kv, &answered, &server.clock, key)?),
-        StatusCode::NOT_FOUND => Err(missing(kv, source, &answered)?.into()),
+        StatusCode::OK => Ok(found(kv, answered, clock, key)?),
+        StatusCode::NOT_FOUND => Err(missing(kv, source, answered)?.into()),
         StatusCode::FORBIDDEN => {
-            let fault = answer::refused(&answered, &[&token.text], &server.clock);
+            let fault = answer::refused(answered, &[token], clock);
             Err(Failure::Forbidden(Fault { remedy: policy_remedy(kv, source), ..fault }))
         }
-        _ => Err(answer::refused(&answered, &[&token.text], &server.clock).into()),
+        _ => Err(answer::refused(answered, &[token], clock).into()),
     }
 }
 

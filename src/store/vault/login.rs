@@ -197,7 +197,7 @@ fn wiped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<String>
     Option::<String>::deserialize(deserializer).map(|text| Zeroizing::new(text.unwrap_or_default()))
 }
 
-fn token_in(answered: &Answered) -> Result<Token, LoginFailure> {
+pub(super) fn token_in(answered: &Answered) -> Result<Token, LoginFailure> {
     // EXPOSE: parsed in place; the token is moved into its carrier.
     let envelope: Envelope<'_> = serde_json::from_slice(answered.response.body.expose())
         .map_err(|error| answer::unreadable(answered, &error))?;

@@ -1,0 +1,108 @@
+//! What the fuzz targets reach of the adapter: what is made of a server's answers, without a server. Exists under
+//! `cfg(fuzzing)` alone.
+
+use http::{HeaderMap, StatusCode};
+
+use super::kv::{self, Kv};
+use super::server::Answered;
+use super::{answer, login, mounts, unwrap};
+use crate::clock::{Clock, rfc3339};
+use crate::config::secret::{KvVersion, Source};
+use crate::fault::Fault;
+use crate::net::Response;
+use crate::secret::{FingerprintKey, SecretBytes, SecretText};
+use crate::store::Fetched;
+
+/// An answer as the network brought it.
+pub struct Raw<'a> {
+    /// The status; what is no status is taken for 200.
+    pub status: u16,
+    /// The value of `Retry-After`, if there is one.
+    pub retry_after: Option<&'a str>,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl Raw<'_> {
+    fn answered(&self) -> Answered {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = self.retry_after.and_then(|value| value.parse().ok()) {
+            headers.insert(http::header::RETRY_AFTER, value);
+        }
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let response = Response { status, headers, body: SecretBytes::new(self.body.to_vec()) };
+        Answered { place: "vault.example: GET /v1/secret/data/app".to_owned(), response }
+    }
+}
+
+/// What the read of a secret with `token` comes to.
+///
+/// # Errors
+/// The fault of the read.
+pub fn read(
+    raw: &Raw<'_>,
+    is_v2: bool,
+    token: &SecretText,
+    clock: &Clock,
+    key: &FingerprintKey,
+) -> Result<Fetched, Fault> {
+    let kv = if is_v2 { Kv::V2 } else { Kv::V1 };
+    kv::judge(kv, &source(), &raw.answered(), token, clock, key).map_err(Fault::from)
+}
+
+/// The token of a login, and when it ends as the log shows it.
+///
+/// # Errors
+/// The fault of the login.
+pub fn login(raw: &Raw<'_>, sent: &SecretText, clock: &Clock) -> Result<(SecretText, Option<String>), Fault> {
+    let answered = raw.answered();
+    if answered.response.status != StatusCode::OK {
+        return Err(answer::refused(&answered, &[sent], clock));
+    }
+    let token = login::token_in(&answered).map_err(fault)?;
+    let left = token.lease.end().map(|end| end.saturating_duration_since(tokio::time::Instant::now()));
+    let ends = left.and_then(|left| clock.now().checked_add(left));
+    Ok((token.text, ends.map(rfc3339)))
+}
+
+/// The secret id in the answer of an unwrapping, after the lookup of its wrapping.
+///
+/// # Errors
+/// The fault of the login.
+pub fn unwrap(lookup: &Raw<'_>, opened: &Raw<'_>) -> Result<SecretText, Fault> {
+    unwrap::check_path(&lookup.answered(), Some("team-a"), "approle").map_err(fault)?;
+    unwrap::secret_id(&opened.answered()).map_err(fault)
+}
+
+/// The version of a mount: 1 or 2.
+///
+/// # Errors
+/// The fault of the read that needed it.
+pub fn mount(raw: &Raw<'_>) -> Result<u8, Fault> {
+    let version = mounts::version_in(&raw.answered(), &source())?;
+    Ok(if version == Kv::V1 { 1 } else { 2 })
+}
+
+/// A credential as its file or its key holds it, without one newline at the end.
+///
+/// # Errors
+/// It is empty or holds a control character.
+pub fn credential(text: &str) -> Result<SecretText, Fault> {
+    login::clean(text.to_owned(), "token")
+}
+
+fn source() -> Source {
+    Source {
+        credentials: None,
+        namespace: Some("team-a".to_owned()),
+        mount: "secret".to_owned(),
+        key: "app".to_owned(),
+        kv_version: KvVersion::Auto,
+        version: None,
+    }
+}
+
+fn fault(failure: login::LoginFailure) -> Fault {
+    let (login::LoginFailure::Refused(fault) | login::LoginFailure::Other(fault)) = failure;
+    fault
+}
