@@ -10,6 +10,7 @@ use crate::config::store::StoreSpec;
 use crate::config::{Config, Limits};
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
+use crate::net::Address;
 use crate::plan::Job;
 use crate::secret::FingerprintKey;
 use crate::store::Store;
@@ -59,6 +60,8 @@ struct Built {
     spec: StoreSpec,
     limits: Limits,
     store: Arc<dyn Store>,
+    /// The adapter below `store`, where it logs in.
+    vault: Option<Arc<VaultStore>>,
 }
 
 impl Stores {
@@ -125,11 +128,7 @@ impl Builder {
             let same = old.0.get(name).filter(|built| built.spec == *spec && built.limits == limits);
             let built = match same {
                 Some(built) => built.clone(),
-                None => Built {
-                    spec: spec.clone(),
-                    limits: limits.clone(),
-                    store: self.store(name, spec, &limits)?,
-                },
+                None => self.store(name, spec, &limits, old.0.get(name))?,
             };
             stores.insert(name.clone(), built);
         }
@@ -138,18 +137,40 @@ impl Builder {
         Ok((stores, jobs))
     }
 
-    fn store(&self, name: &StoreName, spec: &StoreSpec, limits: &Limits) -> Result<Arc<dyn Store>, Fault> {
+    fn store(
+        &self,
+        name: &StoreName,
+        spec: &StoreSpec,
+        limits: &Limits,
+        before: Option<&Built>,
+    ) -> Result<Built, Fault> {
         let Self { breaker, key, clock } = self;
-        Ok(match spec {
-            StoreSpec::Vault(spec) => {
-                let vault = VaultStore::build(name, spec, limits, *breaker, key.clone(), clock)?;
-                Arc::new(Share::new(Limit::new(vault, limits.max_concurrent_requests)))
+        let most = limits.max_concurrent_requests;
+        let (store, vault): (Arc<dyn Store>, _) = match spec {
+            StoreSpec::Vault(vault) => {
+                let mut store = VaultStore::build(name, vault, limits, *breaker, key.clone(), clock)?;
+                if let Some(before) = before.and_then(|built| built.at(&vault.address)) {
+                    store.take_over(before);
+                }
+                let store = Arc::new(store);
+                (Arc::new(Share::new(Limit::new(Arc::clone(&store), most))), Some(store))
             }
-            StoreSpec::File(spec) => {
-                let file = FileStore::build(spec, limits, key.clone())?;
-                Arc::new(Share::new(Limit::new(file, limits.max_concurrent_requests)))
+            StoreSpec::File(file) => {
+                let store = FileStore::build(file, limits, key.clone())?;
+                (Arc::new(Share::new(Limit::new(store, most))), None)
             }
-        })
+        };
+        Ok(Built { spec: spec.clone(), limits: limits.clone(), store, vault })
+    }
+}
+
+impl Built {
+    /// The adapter, if its server is at `address`: a token goes nowhere else.
+    fn at(&self, address: &Address) -> Option<&VaultStore> {
+        match &self.spec {
+            StoreSpec::Vault(spec) if spec.address == *address => self.vault.as_deref(),
+            StoreSpec::Vault(_) | StoreSpec::File(_) => None,
+        }
     }
 }
 

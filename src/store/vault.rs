@@ -21,6 +21,7 @@ mod unwrap;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -94,6 +95,18 @@ impl VaultStore {
             .as_ref()
             .map(|auth| kept(CredentialsName::main(), "the store's credentials".to_owned(), auth));
         Ok(Self { main, named, mounts: Mounts::default(), key })
+    }
+
+    /// Goes on with the logins of `before`, a store at the same address, as far as its credentials are those of this one.
+    pub fn take_over(&mut self, before: &Self) {
+        for (kept, before) in self.main.iter_mut().zip(&before.main) {
+            kept.take_over(before);
+        }
+        for (name, kept) in &mut self.named {
+            if let Some(before) = before.named.get(name) {
+                kept.take_over(before);
+            }
+        }
     }
 
     fn kept(&self, source: &Source) -> Result<&Kept, Fault> {
@@ -194,6 +207,26 @@ impl VaultStore {
         token: &Token,
     ) -> Result<Fetched, Failure> {
         kv::read(server, kv, source, token, &self.key).await
+    }
+}
+
+/// Shared, because the store that comes after it at a reload takes over its logins.
+#[async_trait]
+impl Store for Arc<VaultStore> {
+    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
+        self.as_ref().fetch(source).await
+    }
+
+    async fn prepare(&self, source: &Source) -> Result<(), Fault> {
+        self.as_ref().prepare(source).await
+    }
+
+    async fn put_right(&self, source: &Source, kind: Kind) {
+        self.as_ref().put_right(source, kind).await;
+    }
+
+    fn forget(&self) {
+        self.as_ref().forget();
     }
 }
 

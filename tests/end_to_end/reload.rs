@@ -305,3 +305,28 @@ fn the_log_level_of_the_file_comes_before_the_environments_and_a_reload_changes_
     wait_until("the mistake is told", || daemon.stderr().contains("reload failed"));
     assert!(daemon.stderr().contains("\"path\":\"logLevel\""), "{}", daemon.stderr());
 }
+
+#[test]
+fn a_store_that_is_described_otherwise_goes_on_with_the_login_of_the_same_credentials() {
+    let bao = server();
+    bao.put("reload/login", &json!({ "value": "1" }));
+    let (role_id, wrapped) = bao.wrapped_login("reload-login");
+    let config = |more: &str| {
+        format!(
+            "secretStore: {{ address: 'http://{}', mountPath: secret, kvVersion: v2, authMethod: approle, authMount: \
+             reload-login, roleId: {role_id}, secretId: {wrapped}, secretIdWrapped: true{more} }}
+limits: {{ minRefreshInterval: 100ms }}
+secrets: [{{ name: one, key: reload/login, refreshInterval: 200ms, files: [{{ path: one, field: value }}] }}]",
+            bao.address()
+        )
+    };
+    let sandbox = Sandbox::new(&config(""));
+    let daemon = sandbox.ready_daemon();
+    sandbox.write("config.yaml", config(", timeout: 9s"));
+    assert_eq!(counts(&reload(&daemon)), [0, 0, 1, 0]);
+    bao.put("reload/login", &json!({ "value": "2" }));
+    wait_until("it is read with the new settings", || sandbox.read("one") == "2");
+    let log = daemon.stderr();
+    // The wrapping token is used up: a new login would have failed, and been an alert.
+    assert!(log.matches("logged in").count() == 1 && !log.contains("unwrap_failed"), "{log}");
+}

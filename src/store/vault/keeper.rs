@@ -39,6 +39,14 @@ impl Kept {
         Self { session: Arc::new(session), server: Arc::new(server), tasks: OnceLock::new() }
     }
 
+    /// Goes on with the session of `before`, if it is of the same credentials: its token, a secret id that can be opened
+    /// only once, and the rest of what was refused.
+    pub(super) fn take_over(&mut self, before: &Self) {
+        if self.session.is_of_the_credentials_of(&before.session) {
+            self.session = Arc::clone(&before.session);
+        }
+    }
+
     /// Session and server; the token is kept from now on.
     pub(super) fn at_work(&self) -> (&Session, &Server) {
         self.tasks.get_or_init(|| {

@@ -79,6 +79,11 @@ pub(super) enum TakenUp {
 }
 
 impl Session {
+    /// Whether both log in with the same credentials in the same namespace.
+    pub(super) fn is_of_the_credentials_of(&self, other: &Self) -> bool {
+        self.auth == other.auth && self.namespace == other.namespace
+    }
+
     pub(super) fn new(
         name: CredentialsName,
         label: String,
