@@ -197,6 +197,24 @@ async fn a_given_token_that_may_not_look_itself_up_serves_on() {
     }
 }
 
+#[tokio::test]
+async fn a_given_token_whose_renewal_is_refused_is_not_looked_at_over_and_over() {
+    // The last tenth of its life: whatever is counted from the start of its lease lies in the past.
+    let fake = Fake::start(|_, seen| match seen.target.as_str() {
+        "/v1/auth/token/lookup-self" => {
+            Reply::json(200, r#"{"data":{"ttl":60,"creation_ttl":600,"renewable":true}}"#)
+        }
+        "/v1/auth/token/renew-self" => Reply::json(403, FORBIDDEN),
+        _ => Reply::secret("x", 1),
+    });
+    let store = store(&fake.address(), "s.t");
+    read(&store, &app(), "password").await;
+    until("its renewal is refused", || count(&fake, "renew-self") == 1).await;
+    // Long enough for a hundred looks without a pause between them.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!((count(&fake, "lookup-self"), count(&fake, "renew-self")), (1, 1));
+}
+
 // Token files
 
 /// Answers reads with the token they came with; `good` ones are known to `lookup-self`.

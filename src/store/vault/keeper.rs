@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use tokio::time::{Duration, Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::lease::{Lease, Origin, Plan, Prospect, Schedule, Step};
+use super::lease::{Lease, Origin, Plan, Prospect, SPACING, Schedule, Step};
 use super::login::Token;
 use super::renew::{self, Denial};
 use super::server::Server;
@@ -129,18 +129,23 @@ impl Keeper {
     /// Does for one token what is due until there is nothing left to do. Dropping it in the middle of a request loses
     /// that request's answer, which is about a token that has been replaced.
     async fn keep(&mut self, mut ward: Ward) {
+        let mut not_before = Instant::now();
         loop {
             self.announce(&mut ward);
-            let Some(schedule) = Schedule::of(&ward.lease, ward.origin, &mut self.rng) else { return };
+            let now = Instant::now();
+            let Some(schedule) = Schedule::of(&ward.lease, ward.origin, now, &mut self.rng) else { return };
             let mut failures = 0;
-            let mut not_before = Instant::now();
             loop {
                 let Some(Plan { step, at }) = schedule.next(failures, Instant::now(), &mut self.rng) else {
                     return;
                 };
-                sleep_until(at.max(not_before)).await;
+                // A login is no request for this token, and may be what its last moment is for.
+                sleep_until(if step == Step::LogIn && failures == 0 { at } else { at.max(not_before) }).await;
                 match self.take(step, &mut ward).await {
-                    Done::Learnt => break,
+                    Done::Learnt => {
+                        not_before = Instant::now() + SPACING;
+                        break;
+                    }
                     Done::Over => return,
                     Done::Failed(wait) => {
                         failures += 1;

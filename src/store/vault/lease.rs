@@ -105,8 +105,8 @@ impl Lease {
 }
 
 impl Schedule {
-    /// The steps for `lease`; `None` when there is nothing to do.
-    pub(super) fn of(lease: &Lease, origin: Origin, rng: &mut impl Rng) -> Option<Self> {
+    /// The steps for `lease` from `now` on; `None` when there is nothing to do.
+    pub(super) fn of(lease: &Lease, origin: Origin, now: Instant, rng: &mut impl Rng) -> Option<Self> {
         match *lease {
             Lease::Endless => None,
             Lease::Unknown { since } => {
@@ -115,6 +115,10 @@ impl Schedule {
                 Some(Self { first: Plan { step: Step::LookUp, at }, late: None, end: None })
             }
             Lease::Until { from, end, prospect } => {
+                // A look at a given token brings no new lease. Counted from the start of an old one, the next look
+                // would always be due already: what is left is what matters.
+                let is_watched = origin == Origin::Given && prospect != Prospect::Full;
+                let from = if is_watched { from.max(now) } else { from };
                 let whole = end.saturating_duration_since(from);
                 let early = from + whole.mul_f64(rng.random_range(0.60..0.70)).max(SPACING);
                 let late = whole.mul_f64(rng.random_range(0.80..0.90));
@@ -185,7 +189,7 @@ mod tests {
     fn failing(lease: &Lease, origin: Origin, seed: u64) -> Vec<(Step, f64)> {
         let mut rng = SmallRng::seed_from_u64(seed);
         let Lease::Until { from, .. } = *lease else { panic!("a lease that ends") };
-        let schedule = Schedule::of(lease, origin, &mut rng).unwrap();
+        let schedule = Schedule::of(lease, origin, from, &mut rng).unwrap();
         let (mut now, mut steps) = (from, Vec::new());
         for failures in 0..10_000 {
             let Some(plan) = schedule.next(failures, now, &mut rng) else { return steps };
@@ -201,7 +205,7 @@ mod tests {
             let (from, ttl) = (Instant::now(), Duration::from_secs(seconds));
             let mut rng = SmallRng::seed_from_u64(seed);
             let origin = if given { Origin::Given } else { Origin::Login };
-            let schedule = Schedule::of(&until(from, ttl, Prospect::Full), origin, &mut rng).unwrap();
+            let schedule = Schedule::of(&until(from, ttl, Prospect::Full), origin, from, &mut rng).unwrap();
             let plan = schedule.next(0, from, &mut rng).unwrap();
             let share = (plan.at - from).as_secs_f64() / ttl.as_secs_f64();
             prop_assert_eq!(plan.step, Step::Renew);
@@ -213,7 +217,7 @@ mod tests {
             let (from, ttl) = (Instant::now(), Duration::from_secs(seconds));
             let mut rng = SmallRng::seed_from_u64(seed);
             let prospect = if capped { Prospect::Capped } else { Prospect::Nothing };
-            let schedule = Schedule::of(&until(from, ttl, prospect), Origin::Login, &mut rng).unwrap();
+            let schedule = Schedule::of(&until(from, ttl, prospect), Origin::Login, from, &mut rng).unwrap();
             let plan = schedule.next(0, from, &mut rng).unwrap();
             let share = (plan.at - from).as_secs_f64() / ttl.as_secs_f64();
             prop_assert_eq!(plan.step, Step::LogIn);
@@ -248,10 +252,33 @@ mod tests {
         }
 
         #[test]
+        fn looks_that_bring_the_same_old_lease_again_and_again_are_few(
+            seed: u64,
+            age in 0_u64..10_000_000,
+            left in 1_u64..10_000_000,
+            capped: bool,
+        ) {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            let prospect = if capped { Prospect::Capped } else { Prospect::Nothing };
+            let from = Instant::now();
+            let begun = from + Duration::from_secs(age);
+            let lease = until(from, Duration::from_secs(age + left), prospect);
+            let (mut now, mut looks) = (begun, Vec::new());
+            while let Some(schedule) = Schedule::of(&lease, Origin::Given, now, &mut rng)
+                && let Some(plan) = schedule.next(0, now, &mut rng)
+            {
+                prop_assert!(plan.at >= now + PATIENCE, "{:?}", looks);
+                now = plan.at;
+                looks.push((now - begun).as_secs_f64());
+                prop_assert!(looks.len() <= 10, "{:?}", looks);
+            }
+        }
+
+        #[test]
         fn a_lookup_that_fails_for_a_day_is_asked_for_ever_slower(seed: u64) {
             let mut rng = SmallRng::seed_from_u64(seed);
             let begun = Instant::now();
-            let schedule = Schedule::of(&Lease::Unknown { since: begun }, Origin::Given, &mut rng).unwrap();
+            let schedule = Schedule::of(&Lease::Unknown { since: begun }, Origin::Given, begun, &mut rng).unwrap();
             let (mut now, mut failures) = (begun, 0);
             while now - begun < DAY {
                 let plan = schedule.next(failures, now, &mut rng).unwrap();
@@ -280,7 +307,8 @@ mod tests {
         let now = Instant::now() + DAY;
         let lease =
             Lease::Until { from: now, end: now + DAY / 4, prospect: Prospect::Full }.begun_earlier(DAY);
-        let plan = Schedule::of(&lease, Origin::Given, &mut rng).unwrap().next(0, now, &mut rng).unwrap();
+        let plan =
+            Schedule::of(&lease, Origin::Given, now, &mut rng).unwrap().next(0, now, &mut rng).unwrap();
         assert!(plan.step == Step::Renew && plan.at < now, "{plan:?}");
         let later = Lease::Until { from: now, end: now + DAY, prospect: Prospect::Full };
         assert_eq!(later.begun_earlier(DAY / 4), later);
@@ -291,7 +319,10 @@ mod tests {
         let mut rng = SmallRng::seed_from_u64(1);
         for left in [Duration::ZERO, Duration::MAX] {
             let lease = Lease::lasting(left, Prospect::Full);
-            assert!(lease == Lease::Endless && Schedule::of(&lease, Origin::Login, &mut rng).is_none());
+            assert!(
+                lease == Lease::Endless
+                    && Schedule::of(&lease, Origin::Login, Instant::now(), &mut rng).is_none()
+            );
         }
     }
 }
