@@ -17,8 +17,10 @@ use futures_util::future::join_all;
 use secrets_sync::config::secret::Source;
 use secrets_sync::config::store::{AuthSpec, Credential};
 use secrets_sync::fault::Kind;
+use secrets_sync::name::CredentialsName;
 use secrets_sync::store::Store;
 use secrets_sync::store::vault::VaultStore;
+use secrets_sync::telemetry::metrics::metrics;
 use vault::{approle, build, fault, read, source, spec, store, value};
 
 const FORBIDDEN: &str = r#"{"errors":["permission denied"]}"#;
@@ -215,6 +217,107 @@ async fn a_given_token_whose_renewal_is_refused_is_not_looked_at_over_and_over()
     assert_eq!((count(&fake, "lookup-self"), count(&fake, "renew-self")), (1, 1));
 }
 
+// Logins that bring nothing
+
+/// An `AppRole` login whose secret id is in `file`.
+fn with_secret_id(fake: &Fake, file: &Path) -> VaultStore {
+    let auth = AuthSpec::AppRole {
+        mount: "approle".into(),
+        role_id: value("role"),
+        secret_id: Some(Credential::File(file.to_owned())),
+        is_wrapped: false,
+    };
+    build(&spec(&fake.address(), auth)).unwrap()
+}
+
+#[tokio::test]
+async fn a_login_that_is_answered_with_nonsense_is_not_repeated_for_each_secret() {
+    let nonsense = [
+        (200, "<html>", Kind::BadAnswer),
+        (200, r#"{"auth":{"#, Kind::BadAnswer),
+        (204, "", Kind::BadAnswer),
+        (412, r#"{"errors":[]}"#, Kind::ServerError),
+    ];
+    for (status, body, kind) in nonsense {
+        let fake = Fake::always(status, body);
+        let store = with_role(&fake);
+        for number in 0..50 {
+            let fault = fault(&store, &source("secret", &format!("app/{number}"))).await;
+            // That of a `ServerError` would keep other credentials from the store.
+            let may_tell = kind != Kind::ServerError;
+            assert_eq!((fault.kind, fault.retry_after.is_some()), (kind, may_tell), "{status}: {fault:?}");
+        }
+        assert_eq!(fake.targets(), ["/v1/auth/approle/login"], "{status}");
+        // The wait is short at first.
+        let begun = Instant::now();
+        while count(&fake, "login") < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{status}: it is not tried again");
+            fault(&store, &app()).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn changed_credentials_do_not_wait_for_a_login_that_was_answered_with_nonsense() {
+    let fake = Fake::start(|_, seen| match seen.target.as_str() {
+        "/v1/auth/approle/login" if seen.body.contains("right") => login("s.t", 3600, true),
+        "/v1/auth/approle/login" => Reply::json(200, "<html>"),
+        _ => Reply::secret("x", 1),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret-id");
+    write(&file, "wrong");
+    let store = with_secret_id(&fake, &file);
+    for _ in 0..10 {
+        assert_eq!(fault(&store, &app()).await.kind, Kind::BadAnswer);
+    }
+    write(&file, "right");
+    assert_eq!(read(&store, &app(), "password").await, "x");
+    assert_eq!(count(&fake, "login"), 2);
+}
+
+#[tokio::test]
+async fn logins_whose_tokens_are_refused_at_once_are_refused_logins() {
+    let fake = Fake::start(|number, seen| match seen.target.as_str() {
+        "/v1/auth/approle/login" => login(&format!("s.{number}"), 3600, true),
+        // Its tokens may not look themselves up, and may read only this.
+        "/v1/secret/data/allowed" => Reply::secret("x", 1),
+        _ => Reply::json(403, FORBIDDEN),
+    });
+    let store = with_role(&fake);
+    // One fresh token may have been revoked by somebody: there is another login for it.
+    assert_eq!(fault(&store, &app()).await.kind, Kind::Denied);
+    for number in 0..10 {
+        let fault = fault(&store, &source("secret", &format!("app/{number}"))).await;
+        assert_eq!(fault.kind, Kind::Login, "{fault:?}");
+        assert!(fault.message.contains("refused at once") && fault.remedy.contains("token_bound_cidrs"));
+        assert!(fault.retry_after.is_some_and(|left| left <= Duration::from_secs(10)), "{fault:?}");
+    }
+    assert_eq!((count(&fake, "login"), count(&fake, "lookup-self")), (2, 2), "{:?}", fake.targets());
+    assert_eq!(read(&store, &source("secret", "allowed"), "password").await, "x", "it serves who may read");
+    assert_eq!(count(&fake, "login"), 2);
+}
+
+#[tokio::test]
+async fn a_login_that_is_never_sent_is_not_counted() {
+    let fake = Fake::always(500, "{}");
+    let set = CredentialsName::new("never-sent");
+    let mut spec = spec(&fake.address(), approle("approle", "role", "id"));
+    spec.credentials.extend(spec.auth.take().map(|auth| (set.clone(), auth)));
+    let store = build(&spec).unwrap();
+    let this = Source { credentials: Some(set), ..app() };
+    while fault(&store, &this).await.kind != Kind::CircuitOpen {}
+    for _ in 0..20 {
+        assert_eq!(fault(&store, &this).await.kind, Kind::CircuitOpen);
+    }
+    let text = metrics().text([]);
+    let is_it = |line: &&str| line.contains("logins_total{") && line.contains("never-sent");
+    let failed: Vec<_> = text.lines().filter(is_it).filter(|line| line.contains("error")).collect();
+    assert_eq!(count(&fake, "login"), 3);
+    assert!(failed.len() == 1 && failed.iter().all(|line| line.ends_with(" 3")), "{failed:?}");
+}
+
 // Token files
 
 /// Answers reads with the token they came with; `good` ones are known to `lookup-self`.
@@ -316,13 +419,7 @@ async fn a_changed_secret_id_lifts_the_rest_and_wakes_who_waits() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret-id");
     write(&file, "wrong");
-    let auth = AuthSpec::AppRole {
-        mount: "approle".into(),
-        role_id: value("role"),
-        secret_id: Some(Credential::File(file.clone())),
-        is_wrapped: false,
-    };
-    let store = build(&spec(&fake.address(), auth)).unwrap();
+    let store = with_secret_id(&fake, &file);
     assert_eq!(fault(&store, &app()).await.kind, Kind::Login);
 
     let (this, begun) = (app(), Instant::now());

@@ -53,13 +53,31 @@ pub(super) enum Credentials {
 pub(super) enum LoginFailure {
     /// The server looked at the credentials and said no: the same ones must not be tried again soon.
     Refused(Fault),
-    /// Anything else.
+    /// An answer that is neither a token nor a refusal, which no circuit breaker counts.
+    Odd(Fault),
+    /// No answer, or one that speaks of a server in trouble.
     Other(Fault),
 }
 
 impl From<Fault> for LoginFailure {
     fn from(fault: Fault) -> Self {
-        Self::Other(fault)
+        match fault.kind {
+            Kind::Unreachable
+            | Kind::Timeout
+            | Kind::CircuitOpen
+            | Kind::Sealed
+            | Kind::RateLimited
+            | Kind::ServerError => Self::Other(fault),
+            _ => Self::Odd(fault),
+        }
+    }
+}
+
+impl LoginFailure {
+    /// Of an answer with `status` that is no refusal.
+    pub(super) fn of(status: StatusCode, fault: Fault) -> Self {
+        let is_counted = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        if is_counted { Self::Other(fault) } else { Self::Odd(fault) }
     }
 }
 
@@ -151,7 +169,7 @@ async fn approle(
             let remedy = "check authMount and namespace: there is no such auth method";
             LoginFailure::Refused(Fault { kind: Kind::Login, remedy: remedy.to_owned(), ..fault })
         }
-        _ => LoginFailure::Other(fault),
+        status => LoginFailure::of(status, fault),
     })
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Duration, Instant};
 use super::lease::{Lease, Origin};
 use super::login::{Credentials, LoginFailure, Token};
 use super::renew::{self, Denial};
-use super::rests::Rests;
+use super::rests::{FRESH, Rests};
 use super::server::Server;
 use super::unwrap::{self, Opened};
 use crate::config::store::{AuthSpec, Credential};
@@ -51,6 +51,9 @@ struct State {
     end: Option<Instant>,
     /// When the server last said that the token is good.
     good_at: Option<Instant>,
+    /// The server has refused this token right after its login. It is kept until there may be another one: where
+    /// tokens may not look themselves up, it is good for all that its policy allows.
+    is_doubtful: bool,
     /// Why the last attempt failed, if it did.
     failure: Option<Fault>,
     /// The credentials that were tried last; `None` where they could not be read.
@@ -122,20 +125,28 @@ impl Session {
     pub(super) async fn recheck(&self, server: &Server, used: &Arc<Token>) -> Result<Verdict, Fault> {
         let seen = self.attempts.load(Ordering::Relaxed);
         let _flight = self.flight.lock().await;
-        let (current, is_good) = {
+        let (current, is_good, is_doubtful) = {
             let state = self.state();
-            (state.token.clone(), state.good_at.is_some_and(|at| at.elapsed() < VERDICT_HOLDS))
+            let is_good = state.good_at.is_some_and(|at| at.elapsed() < VERDICT_HOLDS);
+            (state.token.clone(), is_good, state.is_doubtful)
         };
         match current {
             Some(current) if !Arc::ptr_eq(&current, used) => return Ok(Verdict::Replaced(current)),
             Some(_) if is_good => return Ok(Verdict::TokenIsGood),
+            Some(_) if is_doubtful => match self.resting() {
+                Some(fault) => return Err(self.unhurried(fault)),
+                None => self.discard(used),
+            },
             Some(_) if self.is_good(server, used).await? => {
                 let mut state = self.state();
                 state.good_at = Some(Instant::now());
                 state.rests.forgive();
                 return Ok(Verdict::TokenIsGood);
             }
-            Some(_) => self.discard(used),
+            Some(_) => match self.spoil(server, used) {
+                Some(fault) => return Err(self.unhurried(fault)),
+                None => self.discard(used),
+            },
             None => {}
         }
         self.replace(server, seen).await.map(Verdict::Replaced)
@@ -258,6 +269,30 @@ impl Session {
         }
     }
 
+    /// The fault of the credentials of the token, if they rest.
+    fn resting(&self) -> Option<Fault> {
+        let mut state = self.state();
+        let print = state.tried?;
+        state.still_held(print)
+    }
+
+    /// Notes that `token` is bad. One that was so right after its login counts as refused credentials, so that logins
+    /// whose tokens are good for nothing do not follow each other; gives the fault where these must rest.
+    fn spoil(&self, server: &Server, token: &Token) -> Option<Fault> {
+        token.logged_in.filter(|at| at.elapsed() < FRESH)?;
+        let message = format!("{}: the login succeeds, but its tokens are refused at once", self.label);
+        let remedy = "check the role's token_bound_cidrs and its `default` policy (tokens must look themselves up), \
+                      and whether standby nodes lag";
+        let mut state = self.state();
+        let print = state.tried?;
+        let fault = state.rests.spoil(Fault::new(Kind::Login, message, remedy), print)?;
+        state.is_doubtful = true;
+        drop(state);
+        let (store, credentials) = (server.store.as_str(), self.name.as_str());
+        LoginFailed { store, credentials, fault: &fault, serves: false }.emit();
+        Some(fault)
+    }
+
     /// Throws a bad token away. One that was given counts as refused credentials: nobody can make a new one of it.
     fn discard(&self, token: &Arc<Token>) {
         let mut state = self.state();
@@ -343,7 +378,13 @@ impl Session {
                 state.fail(fault)
             }
             Err(LoginFailure::Refused(fault)) => self.state().refuse(self.named(fault), print),
-            Err(LoginFailure::Other(fault)) => self.state().fail(self.named(fault)),
+            // Nothing was sent.
+            Err(LoginFailure::Other(fault)) if fault.kind == Kind::CircuitOpen => {
+                let fault = self.state().fail(self.named(fault));
+                return Err(self.unhurried(fault));
+            }
+            Err(LoginFailure::Odd(fault)) => self.state().fall_short(self.named(fault), print, false),
+            Err(LoginFailure::Other(fault)) => self.state().fall_short(self.named(fault), print, true),
         };
         self.report_failure(server, &fault);
         Err(self.unhurried(fault))
@@ -364,7 +405,7 @@ impl Session {
             None => match unwrap::open(server, self.namespace.as_deref(), &mount, &wrapping).await {
                 Ok(secret_id) => Ok(secret_id),
                 Err(LoginFailure::Refused(fault)) => Err(fault),
-                Err(failure @ LoginFailure::Other(_)) => return Err(failure),
+                Err(failure) => return Err(failure),
             },
         };
         self.state().opened = Some(Opened { wrapping: print, outcome: outcome.clone() });
@@ -376,10 +417,10 @@ impl Session {
         let token = Arc::new(token);
         let mut state = self.state();
         (state.token, state.end) = (Some(Arc::clone(&token)), token.lease.end());
-        (state.failure, state.good_at) = (None, None);
-        // A token that was given has proved nothing yet.
+        (state.failure, state.good_at, state.is_doubtful) = (None, None, false);
+        // A token that was given has proved nothing yet, nor that there is a login.
         if self.origin() == Origin::Login {
-            state.rests.forgive();
+            state.rests.accept();
         }
         drop(state);
         self.moved.send_replace(());
@@ -413,6 +454,12 @@ impl State {
     fn fail(&mut self, fault: Fault) -> Fault {
         self.failure = Some(fault.clone());
         fault
+    }
+
+    /// Neither a token nor a refusal.
+    fn fall_short(&mut self, fault: Fault, print: Fingerprint, is_counted: bool) -> Fault {
+        let fault = self.rests.fail(fault, print, is_counted);
+        self.fail(fault)
     }
 
     /// The fault of credentials that must not be tried (again yet).

@@ -23,7 +23,7 @@ const SOMEBODY: &str =
 /// Opens `wrapping`, which must have been made by the role's `secret-id` of the auth method at `mount`.
 ///
 /// # Errors
-/// `Refused`: the wrapping token is of no use, for good. `Other`: the server did not say.
+/// `Refused`: the wrapping token is of no use, for good. Anything else: the server did not say.
 pub(super) async fn open(
     server: &Server,
     namespace: Option<&str>,
@@ -64,7 +64,7 @@ fn body(wrapping: &SecretText) -> Result<SecretBytes, Fault> {
 fn failed(server: &Server, answered: &Answered, wrapping: &SecretText) -> LoginFailure {
     let fault = answer::refused(answered, &[wrapping], &server.clock);
     match fault.kind.disposition() {
-        Disposition::Transient => LoginFailure::Other(fault),
+        Disposition::Transient => LoginFailure::of(answered.response.status, fault),
         Disposition::Standing | Disposition::Refused => {
             let message = format!("the wrapped secret id does not open: {}", fault.message);
             LoginFailure::Refused(Fault::new(Kind::Unwrap, message, SOMEBODY))
