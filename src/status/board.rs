@@ -175,6 +175,11 @@ impl Board {
         });
     }
 
+    /// Notes that a secret's files were removed: no version is on disk.
+    pub fn emptied(&self, name: &SecretName) {
+        self.update(name, |entry, _| entry.version = None);
+    }
+
     /// Notes that a secret could not be synced; what it had stays.
     pub fn failed(&self, name: &SecretName, fault: &Fault, next_try: Option<SystemTime>) {
         self.update(name, |entry, now| {

@@ -36,6 +36,8 @@ pub(super) struct Pass {
     published: Option<Revision>,
     /// Good files of this process's own making are on disk, whatever has failed since.
     serves: bool,
+    /// The files were removed because the source is gone.
+    removed: bool,
 }
 
 /// What a pass did.
@@ -55,11 +57,16 @@ enum Held {
 impl Pass {
     pub(super) fn new(job: Job, store: Arc<dyn Store>, key: FingerprintKey, desks: Arc<Semaphore>) -> Self {
         let sink = Held::Here(Box::new(Sink::new(&job, key.clone())));
-        Self { job, store, key, desks, sink, published: None, serves: false }
+        Self { job, store, key, desks, sink, published: None, serves: false, removed: false }
     }
 
     pub(super) fn job(&self) -> &Job {
         &self.job
+    }
+
+    /// Whether `deletionPolicy` has removed the files since they were written last.
+    pub(super) fn has_removed(&self) -> bool {
+        self.removed
     }
 
     /// Whether good files of this process's own making are on disk.
@@ -136,7 +143,7 @@ impl Pass {
         // Until the work is done nobody knows what is on disk.
         self.published = None;
         Some(self.at_a_desk(work, &origin, stop).await?.map(|written| {
-            (self.published, self.serves) = (Some(revision), true);
+            (self.published, self.serves, self.removed) = (Some(revision), true, false);
             Outcome { version: revision.version(), written }
         }))
     }
@@ -145,6 +152,7 @@ impl Pass {
         (self.published, self.serves) = (None, false);
         let work = |sink: &mut Sink| Ok(Written { removed: sink.remove()?, ..Written::default() });
         Some(self.at_a_desk(work, &Origin::default(), stop).await?.and_then(|Written { removed, .. }| {
+            self.removed = true;
             if removed > 0 {
                 fault.message =
                     format!("{}; {removed} files removed (deletionPolicy: delete)", fault.message);

@@ -198,7 +198,7 @@ async fn a_source_that_is_gone_takes_its_files_along_only_if_the_policy_says_so(
     store.answer("deleted", fields("one"));
     let delete = |secret: &mut SecretSpec| secret.deletion_policy = DeletionPolicy::Delete;
     let jobs = vec![job(&home, "kept"), change(&job(&home, "deleted"), delete)];
-    let (supervisor, _) = start(jobs, &store);
+    let (supervisor, surroundings) = start(jobs, &store);
     sleep(MINUTE / 2).await;
     for name in ["kept", "deleted"] {
         store.fail(name, Fault::new(Kind::Deleted, "deleted", "undelete it"));
@@ -206,6 +206,9 @@ async fn a_source_that_is_gone_takes_its_files_along_only_if_the_policy_says_so(
     sleep(MINUTE).await;
     assert_eq!(content(&home, "kept").as_deref(), Some("one"));
     assert_eq!(content(&home, "deleted"), None);
+    let snapshot = surroundings.board.snapshot();
+    let versions: Vec<_> = snapshot.secrets.into_iter().map(|one| (one.name, one.version)).collect();
+    assert_eq!(versions, [("deleted".to_owned(), None), ("kept".to_owned(), Some(1))], "what is on disk");
     store.answer("deleted", fields("two"));
     sleep(MINUTE).await;
     assert_eq!(content(&home, "deleted").as_deref(), Some("two"));
