@@ -103,6 +103,9 @@ fn source() -> Source {
 }
 
 fn fault(failure: login::LoginFailure) -> Fault {
-    let (login::LoginFailure::Refused(fault) | login::LoginFailure::Other(fault)) = failure;
-    fault
+    match failure {
+        login::LoginFailure::Refused(fault)
+        | login::LoginFailure::Odd(fault)
+        | login::LoginFailure::Other(fault) => fault,
+    }
 }
