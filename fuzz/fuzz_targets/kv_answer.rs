@@ -30,6 +30,9 @@ fuzz_target!(|input: &str| {
             // This reader has no number beyond an f64; ours keeps its digits.
             if let Ok(whole) = serde_json::from_str::<Value>(body) {
                 let data = if is_v2 { &whole["data"]["data"] } else { &whole["data"] };
+                // A version that was written with null has no field.
+                let none = Value::Object(serde_json::Map::new());
+                let data = if is_v2 && data.is_null() { &none } else { data };
                 assert_eq!(&json_object(&fetched.fields), data);
             }
             fetched.fields.iter().for_each(|(_, field)| assert_digits(field, body));
