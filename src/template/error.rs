@@ -12,6 +12,8 @@ use crate::fault::Kind;
 
 /// How many names of fields an error lists.
 const NAMES_SHOWN: usize = 20;
+/// Of each of them.
+const CHARACTERS_SHOWN: usize = 200;
 /// How many characters of a template an error shows.
 const EXPRESSION_SHOWN: usize = 80;
 
@@ -88,7 +90,7 @@ pub enum RenderError {
         cause: String,
     },
     /// A field does not fit the document.
-    #[error("field `{}` {cause}", name.escape_debug())]
+    #[error("field `{}` {cause}", shown(name))]
     Field {
         /// Its name.
         name: String,
@@ -143,13 +145,18 @@ impl RenderError {
 /// or escape sequence in one reaches a terminal.
 pub fn field_list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let mut names = names.into_iter();
-    let shown: Vec<_> =
-        names.by_ref().take(NAMES_SHOWN).map(|name| name.escape_debug().to_string()).collect();
+    let shown: Vec<_> = names.by_ref().take(NAMES_SHOWN).map(shown).collect();
     match (shown.as_slice(), names.count()) {
         ([], _) => "the secret has no fields".to_owned(),
         (shown, 0) => format!("the secret has {}", shown.join(", ")),
         (shown, more) => format!("the secret has {} and {more} more", shown.join(", ")),
     }
+}
+
+/// A field's name on one line, and not all of it when it is long.
+fn shown(name: &str) -> String {
+    let start: String = name.chars().take(CHARACTERS_SHOWN).collect();
+    start.escape_debug().to_string()
 }
 
 /// Turns what the engine says about a rendering into our own words.
@@ -258,4 +265,18 @@ fn shorten(expression: &str) -> String {
 fn lower_first(message: &str) -> String {
     let mut chars = message.chars();
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_s_name_is_shown_on_one_line_of_bounded_length() {
+        let name = "é\n".repeat(1 << 16);
+        let shown = "é\\n".repeat(CHARACTERS_SHOWN / 2);
+        assert_eq!(field_list([&*name]), format!("the secret has {shown}"));
+        let error = RenderError::Field { name, cause: "is null" };
+        assert_eq!(error.to_string(), format!("field `{shown}` is null"));
+    }
 }

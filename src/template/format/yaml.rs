@@ -10,7 +10,16 @@ use crate::template::limits::Output;
 /// Plain words that some parser takes for a boolean or `null`.
 const RESERVED: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none"];
 
+/// Characters of a key, with its quotes: YAML 1.1 and 1.2 (§7.4, implicit keys) let no parser look further for the colon.
+const LONGEST_KEY: usize = 1024;
+
 pub(super) fn write(output: &mut Output, fields: &Fields) -> Result<(), Unwritable> {
+    if let Some(name) = too_long(fields) {
+        return Err(Unwritable::field(
+            name,
+            "has a longer name than a YAML key may have; use `format: json`",
+        ));
+    }
     if fields.is_empty() {
         return Ok(output.push("{}\n")?);
     }
@@ -34,6 +43,21 @@ fn mapping(output: &mut Output, fields: &Fields, depth: usize) -> Result<(), Unw
         }
     }
     Ok(())
+}
+
+/// A name whose end no parser would look for, at any depth.
+fn too_long(fields: &Fields) -> Option<&str> {
+    fields.iter().find_map(|(name, value)| {
+        if quoted(name).chars().count() > LONGEST_KEY { Some(name.as_str()) } else { too_long_within(value) }
+    })
+}
+
+fn too_long_within(value: &FieldValue) -> Option<&str> {
+    match value {
+        FieldValue::Map(fields) => too_long(fields),
+        FieldValue::List(values) => values.iter().find_map(too_long_within),
+        _ => None,
+    }
 }
 
 fn is_plain(name: &str) -> bool {
@@ -120,6 +144,27 @@ mod tests {
             let read: BTreeMap<String, String> = serde_yaml::from_str(&document).unwrap();
             assert_eq!(read["a"], text, "{document}");
             assert_eq!(read[text], "b", "{document}");
+        }
+    }
+
+    #[test]
+    fn the_longest_name_reads_back_and_a_longer_one_is_refused() {
+        for (name, one_more) in [("k".repeat(1022), "k"), ("\u{7f}".repeat(170), "\u{7f}")] {
+            for (lowest, long) in [(true, &name), (false, &(name.clone() + one_more))] {
+                let inner = fields([(long, "v".into())]);
+                let list = FieldValue::List(vec![FieldValue::Map(inner.clone())]);
+                for nested in [inner.clone(), fields([("a", FieldValue::Map(inner))]), fields([("a", list)])]
+                {
+                    let rendered = Format::Yaml.render(&nested, 1 << 20);
+                    assert_eq!(rendered.is_ok(), lowest, "{} characters", long.len());
+                    if let Ok(text) = rendered {
+                        let text = std::str::from_utf8(text.expose()).unwrap(); // EXPOSE: test
+                        let read: serde_json::Value = serde_yaml::from_str(text).unwrap();
+                        let json = Format::Json.render(&nested, 1 << 20).unwrap();
+                        assert_eq!(read, serde_json::from_slice::<serde_json::Value>(json.expose()).unwrap()); // EXPOSE: test
+                    }
+                }
+            }
         }
     }
 
