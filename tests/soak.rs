@@ -57,9 +57,14 @@ fn main() -> ExitCode {
     soak.settle("the first sync");
     let memory_at_start = memory(daemon.pid());
 
-    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    let start = Instant::now();
+    let end = start + Duration::from_secs_f64(minutes * 60.0);
+    let mut memory_by_minute = Vec::new();
     while Instant::now() < end && daemon.is_running() {
         soak.round(&daemon);
+        if daemon.is_running() && start.elapsed().as_secs() / 60 > memory_by_minute.len() as u64 {
+            memory_by_minute.push(memory(daemon.pid()));
+        }
     }
     let memory_at_end = if daemon.is_running() { memory(daemon.pid()) } else { 0 };
     let survived = daemon.is_running();
@@ -67,6 +72,7 @@ fn main() -> ExitCode {
     let looks = readers.stop();
     soak.report(&looks);
     println!("memory            {memory_at_start} kB at start, {memory_at_end} kB at end");
+    println!("  by the minute, kB {memory_by_minute:?}");
     println!("end               exit {} after {} ms", finished.code, stopping.as_millis());
     let is_bounded = memory_at_end <= memory_at_start + 8 * 1024;
     let is_good = survived && finished.code == 0 && is_bounded && looks.is_clean() && soak.missed.is_empty();
