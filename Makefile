@@ -62,7 +62,7 @@ doc: ## API documentation, private items included
 	@echo "$(TARGET_DIR)/doc/secrets_sync/index.html"
 
 bench: tools ## The binary that ships and bao agent in turn: time, requests, memory, idle time, size
-	cargo bench --locked --bench sync
+	binary=$$(.ci/release); cargo bench --locked --profile dev --bench sync -- "$$binary"
 
 e2e: tools ## End-to-end suites: tests/e2e*.rs, declared `test = false` so that `make test` leaves them alone
 	@.ci/tools chromium

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::secret::DeletionPolicy;
 use crate::fault::{Fault, Kind};
 use crate::plan::{Job, render};
-use crate::secret::{FingerprintKey, RENDERING, wipe_stack};
+use crate::secret::{Fields, FingerprintKey, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::{Fetched, Revision, Store};
 use crate::sync::witness::{self, Origin};
@@ -132,13 +132,9 @@ impl Pass {
             if known && sink.intact() {
                 return Ok(Written::default());
             }
-            let span = trace::render();
-            let rendered = span.checked(span.within(|| render(&job, &fields)));
-            drop(span);
-            let (rendered, span) = (rendered?, trace::write());
-            let written = span.checked(span.within(|| sink.publish(&rendered)))?;
-            span.wrote(written.changed + written.repaired + written.removed);
-            Ok(written)
+            let written = render_and_publish(&job, &fields, sink);
+            wipe_stack::<RENDERING>();
+            written
         };
         // Until the work is done nobody knows what is on disk.
         self.published = None;
@@ -203,7 +199,6 @@ impl Pass {
         let mut thread = spawn_blocking(move || {
             let result = span.within(|| work(&mut sink));
             drop(span);
-            wipe_stack::<RENDERING>();
             (sink, result)
         });
         let soon = tokio::time::timeout(DESK_LIMIT, &mut thread).await;
@@ -250,4 +245,16 @@ impl Pass {
         let message = format!("writing {} takes longer than {limit} s", self.job.secret.name);
         Fault::new(Kind::Write, message, "look for a file system that hangs")
     }
+}
+
+/// Not inlined, so that its variables lie where `wipe_stack` reaches.
+#[inline(never)]
+fn render_and_publish(job: &Job, fields: &Fields, sink: &mut Sink) -> Result<Written, Fault> {
+    let span = trace::render();
+    let rendered = span.checked(span.within(|| render(job, fields)));
+    drop(span);
+    let (rendered, span) = (rendered?, trace::write());
+    let written = span.checked(span.within(|| sink.publish(&rendered)))?;
+    span.wrote(written.changed + written.repaired + written.removed);
+    Ok(written)
 }

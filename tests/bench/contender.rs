@@ -7,13 +7,15 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::server::{self, TOKEN};
-use crate::{BINARY, Result, collector};
+use crate::{Result, collector};
 
 /// Where secrets-sync shows its state, below the workload's home.
 pub(crate) const STATUS_FILE: &str = "status.json";
 
 /// What both have to do.
 pub(crate) struct Workload<'a> {
+    /// The secrets-sync that is measured.
+    pub(crate) binary: &'a Path,
     /// Scratch space in memory.
     pub(crate) home: &'a Path,
     /// Where the server, or the proxy before it, listens: `host:port`.
@@ -57,7 +59,7 @@ pub(crate) fn files(work: &Workload, output: &Path) -> Vec<PathBuf> {
 }
 
 fn secrets_sync(work: &Workload, output: &Path) -> Result<Command> {
-    let Workload { home, address, secrets: _, interval } = work;
+    let Workload { binary, home, address, secrets: _, interval } = work;
     let mut text = format!(
         "secretStore: {{ address: 'http://{address}', authMethod: token, token: {TOKEN}, mountPath: secret }}\n\
          limits: {{ minRefreshInterval: 1s }}\nsecrets:\n"
@@ -70,15 +72,17 @@ fn secrets_sync(work: &Workload, output: &Path) -> Result<Command> {
              value }}] }}"
         )?;
     }
-    let path = home.join("config.yaml");
+    // Apart from the files of the process: its directory may be watched.
+    let path = home.join("etc/config.yaml");
+    fs::create_dir_all(home.join("etc"))?;
     fs::write(&path, text)?;
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(binary);
     command.arg("--config").arg(path);
     Ok(command)
 }
 
 fn bao_agent(work: &Workload, output: &Path) -> Result<Command> {
-    let Workload { home, address, secrets: _, interval } = work;
+    let Workload { binary: _, home, address, secrets: _, interval } = work;
     let token_file = home.join("token");
     fs::write(&token_file, TOKEN)?;
     let mut text = format!(
