@@ -35,6 +35,8 @@ secrets:
       { path: out/tls.key, field: key }] }
   - { name: mail, key: app/mail, refreshInterval: 200ms, files: [{ path: out/mail.env, format: dotenv }] }
   - { name: cache, key: app/cache, refreshInterval: 200ms, maxStaleness: 1s, files: [{ path: out/cache, field: pass }] }
+  - { name: old-licence, key: app/licence, refreshInterval: 200ms, deletionPolicy: delete,
+      files: [{ path: out/licence, field: text }] }
   - { name: payments-api, key: 'app/<script>alert(1)</script>', required: false, refreshInterval: 30s,
       files: [{ path: out/payments, field: token }] }
   - { name: vpn-profile, store: silent, key: vpn/profile, files: [{ path: out/vpn, field: profile }] }
@@ -44,6 +46,7 @@ app/database: { username: app, password: Zq7marker }
 app/tls: { crt: Zq7marker, key: Zq7marker }
 app/mail: { user: Zq7marker }
 app/cache: { pass: Zq7marker }
+app/licence: { text: Zq7marker }
 ";
 const LATER: &str = "
 app/database: { username: app, password: Zq7marker }
@@ -97,9 +100,10 @@ fn every_state() -> Setting {
     let mut command = sandbox.command(&["run"]);
     command.env("LOG_LEVEL", "info").env("SHUTDOWN_TIMEOUT", "1s");
     let daemon = Process::start(command);
-    wait_until("four have synced", || sandbox.read("status.json").contains("\"synced_count\":4"));
+    wait_until("five have synced", || sandbox.read("status.json").contains("\"synced_count\":5"));
     sandbox.write("secrets.yaml", LATER);
-    let states = ["pending", "degraded", "stale", "failing"].map(|state| format!("\"state\":\"{state}\""));
+    let states =
+        ["pending", "degraded", "deleted", "stale", "failing"].map(|state| format!("\"state\":\"{state}\""));
     wait_until("every state is there", || {
         let status = sandbox.read("status.json");
         states.iter().all(|state| status.contains(state))
@@ -117,6 +121,7 @@ fn a_person_sees_every_state_without_scripts_and_nothing_from_elsewhere() {
     let expected = json!([
         "✕ failing payments-api",
         "▲ stale cache",
+        "∅ deleted old-licence",
         "! degraded mail",
         "… pending vpn-profile",
         "✓ synced database",
@@ -126,7 +131,7 @@ fn a_person_sees_every_state_without_scripts_and_nothing_from_elsewhere() {
     assert_eq!(browser.evaluate("document.title"), "Not ready · secrets-sync");
     let text = browser.evaluate("document.body.innerText");
     let text = text.as_str().unwrap();
-    for words in ["Not ready", "4 of 6 secrets synced", "app/<script>alert(1)</script>", "What to do: "] {
+    for words in ["Not ready", "5 of 7 secrets synced", "app/<script>alert(1)</script>", "What to do: "] {
         assert!(text.contains(words), "{words} is not in\n{text}");
     }
     assert!(!text.contains("Zq7marker"));
@@ -135,7 +140,7 @@ fn a_person_sees_every_state_without_scripts_and_nothing_from_elsewhere() {
         0
     );
     assert_eq!(browser.evaluate("document.querySelectorAll('th[scope=col]').length"), 6);
-    assert_eq!(browser.evaluate("document.querySelectorAll('tbody th[scope=row]').length"), 6);
+    assert_eq!(browser.evaluate("document.querySelectorAll('tbody th[scope=row]').length"), 7);
     // The security policy names the style by its hash: a wrong one leaves the page naked.
     assert_eq!(browser.evaluate("getComputedStyle(document.querySelector('.chip')).borderRadius"), "999px");
     let elsewhere: Vec<_> = browser
@@ -160,11 +165,12 @@ fn it_loads_itself_anew_and_then_shows_what_has_changed() {
     assert_eq!(browser.evaluate("document.querySelectorAll('.chip.synced').length"), 2);
     let loads = browser.loads();
     setting.sandbox.write("secrets.yaml", ALL);
-    wait_until("the two are back", || {
-        !setting.sandbox.read("status.json").contains("\"state\":\"degraded\"")
+    wait_until("the three are back", || {
+        let status = setting.sandbox.read("status.json");
+        ["degraded", "deleted"].iter().all(|state| !status.contains(&format!("\"state\":\"{state}\"")))
     });
     browser.wait_for_load(loads);
-    assert_eq!(browser.evaluate("document.querySelectorAll('.chip.synced').length"), 4);
+    assert_eq!(browser.evaluate("document.querySelectorAll('.chip.synced').length"), 5);
     assert!(browser.complaints().is_empty(), "{:?}", browser.complaints());
 }
 

@@ -14,7 +14,8 @@ use html::Html;
 pub(super) const STYLE: &str = include_str!("page/style.css");
 
 /// What the row of numbers counts, in the order of the table.
-const STATES: [State; 5] = [State::Failing, State::Stale, State::Degraded, State::Pending, State::Synced];
+const STATES: [State; 6] =
+    [State::Failing, State::Stale, State::Deleted, State::Degraded, State::Pending, State::Synced];
 
 /// The whole document.
 pub(super) fn render(snapshot: &Snapshot) -> String {

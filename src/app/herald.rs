@@ -111,7 +111,7 @@ fn tell(systemd: &Systemd, snapshot: &Snapshot, is_ready: &mut bool, status: &mu
 /// "3 of 4 secrets synced; 1 failing: tls".
 fn status_line(snapshot: &Snapshot) -> String {
     let (synced, count) = (snapshot.synced_count, snapshot.secret_count);
-    let in_trouble = |state| matches!(state, State::Failing | State::Stale | State::Degraded);
+    let in_trouble = |state| !matches!(state, State::Pending | State::Synced);
     let failing = snapshot.secrets.iter().filter(|secret| in_trouble(secret.state));
     let failing: Vec<&str> = failing.map(|secret| secret.name.as_str()).collect();
     if failing.is_empty() {

@@ -47,6 +47,8 @@ pub struct Entry {
     next_try: Option<SystemTime>,
     failures: u32,
     last_error: Option<LastError>,
+    /// Its files were removed because the source is gone.
+    removed: bool,
 }
 
 /// What the configuration says of a secret, as far as the board shows it.
@@ -84,6 +86,7 @@ impl Entry {
             next_try: None,
             failures: 0,
             last_error: None,
+            removed: false,
         }
     }
 
@@ -91,7 +94,9 @@ impl Entry {
         match (self.last_success, &self.last_error) {
             (None, None) => State::Pending,
             (None, Some(_)) => State::Failing,
+            // Too old comes first: it is what readiness goes by.
             (Some(_), _) if self.is_stale() => State::Stale,
+            (Some(_), _) if self.removed => State::Deleted,
             (Some(_), Some(_)) => State::Degraded,
             (Some(_), None) => State::Synced,
         }
@@ -172,12 +177,13 @@ impl Board {
             entry.next_try = success.next_try;
             entry.failures = 0;
             entry.last_error = None;
+            entry.removed = false;
         });
     }
 
-    /// Notes that a secret's files were removed: no version is on disk.
+    /// Notes that a secret's files were removed: until it succeeds again no version is on disk.
     pub fn emptied(&self, name: &SecretName) {
-        self.update(name, |entry, _| entry.version = None);
+        self.update(name, |entry, _| (entry.version, entry.removed) = (None, true));
     }
 
     /// Notes that a secret could not be synced; what it had stays.
@@ -292,6 +298,30 @@ mod tests {
         assert!(snapshot.ready);
         assert_eq!(snapshot.secrets[0].state, State::Degraded);
         assert_eq!(snapshot.secrets[0].failures, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn removed_files_are_told_as_deleted_until_they_are_back_and_too_old_all_the_same() {
+        let board = board(&[("a", true, Some(60))]);
+        let a = SecretName::new("a");
+        let state = || board.snapshot().secrets[0].state;
+        let fail = || {
+            board.emptied(&a);
+            board.failed(&a, &fault(), None);
+        };
+        fail();
+        assert_eq!(state(), State::Failing, "it has not synced since start");
+        board.succeeded(&a, OK);
+        assert_eq!(state(), State::Synced);
+        fail();
+        let snapshot = board.snapshot();
+        assert_eq!((snapshot.secrets[0].state, snapshot.secrets[0].version), (State::Deleted, None));
+        assert!(snapshot.ready && snapshot.synced_count == 1, "it has synced since start");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!((state(), board.snapshot().ready), (State::Stale, false));
+        board.succeeded(&a, OK);
+        board.failed(&a, &fault(), None);
+        assert_eq!(state(), State::Degraded, "the files are there again");
     }
 
     #[tokio::test(start_paused = true)]

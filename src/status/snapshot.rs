@@ -106,6 +106,8 @@ pub enum State {
     Synced,
     /// The last try failed; the last good files are there.
     Degraded,
+    /// The source is gone, and `deletionPolicy: delete` has removed the files.
+    Deleted,
     /// Older than `maxStaleness`.
     Stale,
     /// Never synced since start, and the last try failed.
@@ -140,6 +142,7 @@ impl State {
             Self::Pending => "pending",
             Self::Synced => "synced",
             Self::Degraded => "degraded",
+            Self::Deleted => "deleted",
             Self::Stale => "stale",
             Self::Failing => "failing",
         }
@@ -150,9 +153,10 @@ impl State {
         match self {
             Self::Failing => 0,
             Self::Stale => 1,
-            Self::Degraded => 2,
-            Self::Pending => 3,
-            Self::Synced => 4,
+            Self::Deleted => 2,
+            Self::Degraded => 3,
+            Self::Pending => 4,
+            Self::Synced => 5,
         }
     }
 }
@@ -164,7 +168,7 @@ impl fmt::Display for State {
 }
 
 impl SecretStatus {
-    /// Its files are as the store had them, and not older than they may be.
+    /// It has synced since start and is not older than it may be: what readiness asks of it.
     pub fn is_ready(&self) -> bool {
         self.last_success.is_some() && self.state != State::Stale
     }

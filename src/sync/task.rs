@@ -132,10 +132,10 @@ impl Task {
             }
             Err(fault) => {
                 if self.is_current() {
-                    self.board.failed(&spec.name, fault, next_try);
                     if self.pass.has_removed() {
                         self.board.emptied(&spec.name);
                     }
+                    self.board.failed(&spec.name, fault, next_try);
                 }
                 let (attempt, serves_last) = (self.policy.failures(), self.pass.has_published());
                 Failed { secret, store, fault, duration, attempt, next_try, serves_last }.emit();

@@ -207,8 +207,10 @@ async fn a_source_that_is_gone_takes_its_files_along_only_if_the_policy_says_so(
     assert_eq!(content(&home, "kept").as_deref(), Some("one"));
     assert_eq!(content(&home, "deleted"), None);
     let snapshot = surroundings.board.snapshot();
-    let versions: Vec<_> = snapshot.secrets.into_iter().map(|one| (one.name, one.version)).collect();
-    assert_eq!(versions, [("deleted".to_owned(), None), ("kept".to_owned(), Some(1))], "what is on disk");
+    let shown: Vec<_> = snapshot.secrets.into_iter().map(|one| (one.name, one.version, one.state)).collect();
+    let expected =
+        [("deleted".to_owned(), None, State::Deleted), ("kept".to_owned(), Some(1), State::Degraded)];
+    assert_eq!(shown, expected, "what is on disk");
     store.answer("deleted", fields("two"));
     sleep(MINUTE).await;
     assert_eq!(content(&home, "deleted").as_deref(), Some("two"));

@@ -169,6 +169,9 @@ secrets:
     let _daemon = sandbox.ready_daemon();
     bao.delete("policy/secret");
     wait_until("the file is gone", || !sandbox.path("out/value").exists());
+    wait_until("it is told so", || sandbox.run(&["status"]).stdout.contains("deleted  going"));
+    // It has synced since start, and that is what readiness asks.
+    assert_eq!(sandbox.run(&["isready"]).code, 0);
     bao.put("policy/secret", &json!({ "value": "back" }));
     wait_until("the file is back", || sandbox.read("out/value") == "back");
 }

@@ -10,6 +10,7 @@ fn sign(state: State) -> &'static str {
     match state {
         State::Failing => "✕",
         State::Stale => "▲",
+        State::Deleted => "∅",
         State::Degraded => "!",
         State::Pending => "…",
         State::Synced => "✓",

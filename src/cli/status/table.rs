@@ -111,7 +111,7 @@ fn coloured(text: &str, state: Option<State>, look: Look) -> String {
         None => "1",
         Some(State::Synced) => "32",
         Some(State::Pending) => "36",
-        Some(State::Degraded) => "33",
+        Some(State::Degraded | State::Deleted) => "33",
         Some(State::Stale) => "35",
         Some(State::Failing) => "31",
     };
