@@ -46,7 +46,8 @@ impl Task {
     /// Runs until stopped; returns when nothing of it writes any more.
     pub(super) async fn run(mut self) {
         while let Some(done) = self.sync().await {
-            let wait = self.conclude(&done);
+            let wait = self.due_in(&done);
+            self.conclude(&done, wait);
             if !self.wait(wait, done.result.err().as_ref()).await {
                 break;
             }
@@ -59,12 +60,13 @@ impl Task {
     pub(super) async fn once(mut self, retry_until: Option<Instant>) -> Option<Result<(), Fault>> {
         let mut last = None;
         while let Some(done) = self.sync().await {
-            let wait = self.conclude(&done).unwrap_or(LONGEST_WAIT);
-            let Err(fault) = done.result else { return Some(Ok(())) };
             let left = retry_until.map(|until| until.saturating_duration_since(Instant::now()));
-            let again =
-                left.is_some_and(|left| wait < left) && fault.kind.disposition() == Disposition::Transient;
-            if !again || !self.wait(Some(wait), Some(&fault)).await {
+            let passes =
+                done.result.as_ref().is_err_and(|fault| fault.kind.disposition() == Disposition::Transient);
+            let wait = self.due_in(&done).filter(|wait| passes && left.is_some_and(|left| *wait < left));
+            self.conclude(&done, wait);
+            let Err(fault) = done.result else { return Some(Ok(())) };
+            if wait.is_none() || !self.wait(wait, Some(&fault)).await {
                 return Some(Err(fault));
             }
             last = Some(Err(fault));
@@ -111,13 +113,17 @@ impl Task {
         }
     }
 
-    /// Notes the result where people and probes look, and says how long to wait.
-    fn conclude(&mut self, Done { result, duration }: &Done) -> Option<Duration> {
-        let duration = *duration;
-        let wait = match result {
+    /// How long to wait for the next pass; `None` when the secret is read once.
+    fn due_in(&mut self, Done { result, duration: _ }: &Done) -> Option<Duration> {
+        match result {
             Ok(_) => self.policy.after_success(),
             Err(fault) => Some(self.policy.after_failure(fault)),
-        };
+        }
+    }
+
+    /// Notes the result where people and probes look, and when the next pass is if there is one.
+    fn conclude(&self, Done { result, duration }: &Done, wait: Option<Duration>) {
+        let duration = *duration;
         let next_try = wait.map(|wait| self.clock.now() + wait.min(LONGEST_WAIT));
         let spec = self.secret();
         let (secret, store) = (spec.name.as_str(), spec.store.as_str());
@@ -141,7 +147,6 @@ impl Task {
                 Failed { secret, store, fault, duration, attempt, next_try, serves_last }.emit();
             }
         }
-        wait
     }
 
     /// Waits until the secret is due, or until what it failed by may have been put right; false when it is time to

@@ -281,6 +281,28 @@ async fn once_tries_again_only_when_it_was_given_the_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_names_no_next_try_unless_there_is_one() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("a", fields("one"));
+    store.fail("b", outage());
+    store.fail("c", Fault::new(Kind::Absent, "nothing there", "write it"));
+    for retry in [false, true] {
+        let jobs = ["a", "b", "c"].map(|name| job(&home, name)).to_vec();
+        let surroundings = surroundings(&jobs);
+        let board = Arc::clone(&surroundings.board);
+        let (jobs, end) = (with(jobs, &store), Instant::now() + MINUTE);
+        let all = tokio::spawn(async move {
+            once(jobs, &surroundings, end, retry, CancellationToken::new()).await.len()
+        });
+        let next = || board.snapshot().secrets.iter().map(|one| one.next_try.is_some()).collect::<Vec<_>>();
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(next(), [false, retry, false]);
+        assert_eq!(all.await.unwrap(), 2);
+        assert_eq!(next(), [false; 3], "its end is the end");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn once_does_not_wait_for_what_only_people_can_mend() {
     let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
     store.fail("a", Fault::new(Kind::Absent, "nothing there", "write it"));

@@ -23,6 +23,7 @@ fn once(store: &str, key: &str, files: &str) -> Finished {
 fn fails(code: i32, finished: &Finished, cause: &str) {
     assert_eq!(finished.code, code, "{}", finished.stderr);
     assert_eq!(finished.stdout, "");
+    assert!(!finished.stderr.contains("next_try"), "nothing comes next: {}", finished.stderr);
     let stderr = finished.stderr.to_lowercase();
     assert!(stderr.contains("subject") && stderr.contains(cause), "{cause:?} is not in {stderr}");
     let last = finished.stderr.lines().last().unwrap_or_default();
