@@ -13,7 +13,8 @@ mod trace;
 use std::time::Duration;
 
 pub use audit::{
-    Fetched, FileChange, FileTouched, NotWritten, Subject, audit_failed, audit_lines_lost, is_audited,
+    Fetched, FileChange, FileTouched, NotWritten, Subject, audit_failed, audit_file_astray, audit_file_back,
+    audit_lines_lost, is_audited,
 };
 pub use configuration::{
     ConfigurationError, ConfigurationWarning, ReloadFailed, Reloaded, configuration_loaded,

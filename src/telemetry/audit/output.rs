@@ -29,6 +29,11 @@ impl Output {
         Ok(Self { file, path, torn: false })
     }
 
+    /// Where the file is; nothing for standard output.
+    pub(super) fn place(&self) -> String {
+        self.path.as_deref().unwrap_or(Path::new("")).display().to_string()
+    }
+
     /// Opens the file anew if it is not at its path any more. Where that fails the old one is written on.
     pub(super) fn follow(&mut self) -> io::Result<()> {
         match &self.path {

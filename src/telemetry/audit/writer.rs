@@ -31,8 +31,10 @@ pub(super) struct Writer {
     clock: Clock,
     /// Lines that were lost and that no line tells of yet.
     lost: Arc<AtomicU64>,
-    /// Whether that has been said: an outage is two log lines, however long it is.
+    /// Whether it has been said that lines are being lost: an outage is two log lines, however long it is.
     failing: bool,
+    /// Whether it has been said that the file is not at its path any more.
+    astray: bool,
 }
 
 impl Writer {
@@ -42,7 +44,7 @@ impl Writer {
         clock: Clock,
         lost: Arc<AtomicU64>,
     ) -> Self {
-        Self { output, messages, clock, lost, failing: false }
+        Self { output, messages, clock, lost, failing: false, astray: false }
     }
 
     /// Writes until nobody can send any more, which in a process is never.
@@ -69,7 +71,7 @@ impl Writer {
             match then {
                 Some(Message::Reopen) => {
                     let reopened = self.output.reopen();
-                    self.note(reopened);
+                    self.follows(reopened);
                 }
                 // Who asked may have stopped waiting.
                 Some(Message::Flush(done)) => drop(done.try_send(())),
@@ -80,8 +82,7 @@ impl Writer {
 
     fn write(&mut self, batch: &str, lines: u64) {
         let followed = self.output.follow();
-        let follows = followed.is_ok();
-        self.note(followed);
+        self.follows(followed);
         let lost = self.lost.swap(0, Ordering::Relaxed);
         let written = if lost == 0 {
             self.output.write(batch.as_bytes())
@@ -91,7 +92,7 @@ impl Writer {
         };
         match written {
             Ok(()) => {
-                self.failing &= !follows;
+                self.failing = false;
                 if lost > 0 {
                     event::audit_lines_lost(lost);
                 }
@@ -99,16 +100,20 @@ impl Writer {
             Err(error) => {
                 self.lost.fetch_add(lost + lines, Ordering::Relaxed);
                 metrics().audit_lines_lost(lines);
-                self.note(Err(error));
+                if !std::mem::replace(&mut self.failing, true) {
+                    event::audit_failed(&error.to_string());
+                }
             }
         }
     }
 
-    fn note(&mut self, result: io::Result<()>) {
-        if let Err(error) = result
-            && !std::mem::replace(&mut self.failing, true)
-        {
-            event::audit_failed(&error.to_string());
+    /// Notes whether the file that is written is the one at its path.
+    fn follows(&mut self, followed: io::Result<()>) {
+        let was_astray = std::mem::replace(&mut self.astray, followed.is_err());
+        match followed {
+            Err(error) if !was_astray => event::audit_file_astray(&self.output.place(), &error),
+            Ok(()) if was_astray => event::audit_file_back(&self.output.place()),
+            Err(_) | Ok(()) => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the audit stream tells and the log does not, and what becomes of the stream itself.
 
+use std::io;
+
 use crate::fault::Kind;
 use crate::telemetry::audit::{self, Record};
 
@@ -106,6 +108,26 @@ pub(super) fn reload(result: &str) {
 pub fn audit_failed(cause: &str) {
     let hint = "make room or look at who reads it; lines that are lost meanwhile are counted";
     tracing::error!(error = cause, hint, "could not write the audit stream");
+}
+
+/// The audit file is not at its path any more, and there is none to be had there: whoever moved it away finds the lines
+/// in it. Told once until there is.
+pub fn audit_file_astray(path: &str, cause: &io::Error) {
+    let hint = match cause.kind() {
+        io::ErrorKind::NotFound => "make the directory that it was in",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "let this process write in the directory of that path"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room",
+        _ => "remove what is at that path, or put a regular file there",
+    };
+    let error = cause.to_string();
+    tracing::error!(path, error, hint, "could not open the audit file anew, the earlier one is written on");
+}
+
+/// There is an audit file at its path again, and it is written.
+pub fn audit_file_back(path: &str) {
+    tracing::info!(path, "the audit file is at its path again");
 }
 
 /// The audit stream is written again.
