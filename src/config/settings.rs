@@ -182,7 +182,7 @@ impl Settings {
             audit_log: source.value(
                 "AUDIT_LOG",
                 audit_log.as_ref(),
-                "stdout or the path of a file",
+                "stdout, or the path of a file (an absolute one if its name is that of a stream)",
                 |text| destination(text, working_directory),
             ),
             backoff: source.backoff(overrides),
@@ -323,6 +323,9 @@ fn format(text: &str) -> Option<LogFormat> {
 fn destination(text: &str, working_directory: &Path) -> Option<Destination> {
     match text {
         "stdout" => Some(Destination::Stdout),
+        // A file of that name in the working directory is hardly what is meant.
+        "-" => None,
+        _ if ["stdin", "stdout", "stderr"].iter().any(|stream| text.eq_ignore_ascii_case(stream)) => None,
         _ if text.is_empty() || text.ends_with('/') || text.contains('\0') => None,
         path => Some(Destination::File(working_directory.join(path))),
     }
@@ -404,7 +407,10 @@ mod tests {
         ] {
             assert_eq!(settings(&[("AUDIT_LOG", text)]).unwrap().audit_log, Some(destination));
         }
-        assert!(settings(&[("AUDIT_LOG", "logs/")]).is_err());
+        for text in ["logs/", "-", "STDOUT", "Stdout", "stderr", "stdin"] {
+            let refused = settings(&[("AUDIT_LOG", text)]).unwrap_err().to_string();
+            assert!(refused.contains("takes stdout, or the path of a file (an absolute one"), "{refused}");
+        }
     }
 
     #[test]
