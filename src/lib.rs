@@ -12,7 +12,7 @@
 //! 3  plan                       what will be done
 //! 2  config                     file and environment → typed, with diagnostics
 //! 1  template │ disk │ net │ lifecycle │ telemetry
-//! 0  secret │ name │ clock │ backoff │ fault
+//! 0  secret │ name │ clock │ backoff │ fault │ printable
 //! ```
 //!
 //! Data flow, invariants and decisions are told in `docs/architecture.md`.
@@ -29,6 +29,7 @@ pub mod lifecycle;
 pub mod name;
 pub mod net;
 pub mod plan;
+pub mod printable;
 pub mod secret;
 pub mod sink;
 pub mod status;

@@ -179,14 +179,14 @@ mod tests {
     #[test]
     fn nothing_that_comes_from_outside_is_markup() {
         let board = board(&["<script>alert(1)</script>", "\"onmouseover='x'"]);
-        let fault = Fault::new(Kind::Write, "<img src=x onerror=\"x\">\u{7}", "<i>&</i>");
+        let fault = Fault::new(Kind::Write, "<img src=x onerror=\"x\">\u{7}\u{202e}", "<i>&</i>");
         board.failed(&SecretName::new("<script>alert(1)</script>"), &fault, None);
         let page = render(&board.snapshot());
-        for markup in ["<script", "<img", "<i>", "\"onmouse", "'x'", "/<secrets>", "\u{7}"] {
+        for markup in ["<script", "<img", "<i>", "\"onmouse", "'x'", "/<secrets>", "\u{7}", "\u{202e}"] {
             assert!(!page.contains(markup), "{markup} in {page}");
         }
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
-        assert!(page.contains("&lt;img src=x onerror=&quot;x&quot;&gt;\u{fffd}"));
+        assert!(page.contains("&lt;img src=x onerror=&quot;x&quot;&gt;\\u{7}\\u{202e}"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::lifecycle::Systemd;
+use crate::printable::one_line;
 use crate::status::{Board, Sheet, Snapshot, State};
 
 /// Most names in the line of status.
@@ -122,7 +123,8 @@ fn status_line(snapshot: &Snapshot) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("{synced} of {count} secrets synced; {} failing: {}{more}", failing.len(), named.join(", "))
+    let named = one_line(&named.join(", "));
+    format!("{synced} of {count} secrets synced; {} failing: {named}{more}", failing.len())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(super) fn isready(common: &Common, args: &IsreadyArgs) -> Result<ExitStatus,
     let setup = Setup::read(common)?;
     let verdict = judge(&setup.settings.status_file);
     if args.json {
-        output::result(&json(&verdict).to_string())?;
+        output::json(&json(&verdict))?;
     }
     let Some(reason) = verdict.reason else { return Ok(ExitStatus::Success) };
     output::note(&format!("not ready: {reason}"));

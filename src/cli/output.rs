@@ -2,7 +2,10 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use serde_json::Value;
+
 use crate::fault::{ExitStatus, Fault};
+use crate::printable::{self, Printable};
 
 /// Whether somebody looks at stderr.
 pub(super) fn is_terminal() -> bool {
@@ -53,6 +56,14 @@ pub(super) fn part(text: &str) -> Result<Reader, ExitStatus> {
     }
 }
 
+/// Prints a result for programs: JSON on one line that gives no orders to a terminal.
+///
+/// # Errors
+/// As of [`result`].
+pub(super) fn json(document: &Value) -> Result<(), ExitStatus> {
+    result(&printable::json(&document.to_string()))
+}
+
 /// Prints a word to the person at the terminal, with a final newline.
 pub(super) fn note(text: &str) {
     // If stderr cannot be written, there is nobody left to tell.
@@ -61,7 +72,7 @@ pub(super) fn note(text: &str) {
 
 /// Prints an error and, on the last line, what to do about it.
 pub(super) fn error(message: &str, remedy: &str) {
-    note(&format!("error: {message}\n  hint: {remedy}"));
+    note(&format!("error: {}\n  hint: {}", Printable(message), Printable(remedy)));
 }
 
 /// Prints the fault of one secret.

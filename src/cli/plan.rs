@@ -5,6 +5,7 @@ use super::output;
 use super::setup::{Setup, runtime};
 use crate::app::survey;
 use crate::fault::ExitStatus;
+use crate::printable::Printable;
 use crate::sink::{Action, Preview};
 
 /// One line a file on stdout; what cannot be planned on stderr.
@@ -43,7 +44,8 @@ fn line(secret: &str, preview: &Preview) -> String {
         Action::Unchanged => "unchanged",
         Action::Refused(_) => "refused",
     };
-    let mut line = format!("{action:<9} {}  secret={secret}", preview.path.as_path().display());
+    let path = preview.path.as_path().display().to_string();
+    let mut line = format!("{action:<9} {}  secret={}", Printable(&path), Printable(secret));
     let mut add = |text: std::fmt::Arguments<'_>| line.push_str(&text.to_string());
     match preview.old_size {
         Some(old) => add(format_args!("  size={old}→{}", preview.new_size)),

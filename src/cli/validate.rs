@@ -10,6 +10,7 @@ use crate::config::diagnostic::{Report, Severity};
 use crate::config::env::Origins;
 use crate::config::{Config, Loaded};
 use crate::fault::{ExitStatus, Fault};
+use crate::printable::Printable;
 
 /// What was found out.
 struct Verdict {
@@ -33,7 +34,7 @@ pub(super) fn validate(common: &Common, args: &ValidateArgs) -> Result<ExitStatu
         Err(report) => Verdict { report, origins: Vec::new(), secrets: 0, findings: None },
     };
     if args.json {
-        output::result(&verdict.json().to_string())?;
+        output::json(&verdict.json())?;
     } else {
         verdict.print(&path.display().to_string())?;
     }
@@ -73,11 +74,14 @@ impl Verdict {
             output::note(&self.report.to_string());
         }
         for origin in &self.origins {
-            output::result(&format!("from the environment: {origin}"))?;
+            output::result(&format!("from the environment: {}", Printable(origin)))?;
         }
         for Finding { secret, faults, previews: _ } in self.findings.iter().flatten() {
             if faults.is_empty() {
-                output::result(&format!("{secret}: readable, and its files can be written"))?;
+                output::result(&format!(
+                    "{}: readable, and its files can be written",
+                    Printable(secret.as_str())
+                ))?;
             }
             for fault in faults {
                 output::fault(secret.as_str(), fault);
@@ -85,7 +89,7 @@ impl Verdict {
         }
         if self.is_valid() && self.faults().next().is_none() {
             let secrets = if self.secrets == 1 { "secret" } else { "secrets" };
-            output::result(&format!("{path}: valid, {} {secrets}", self.secrets))?;
+            output::result(&format!("{}: valid, {} {secrets}", Printable(path), self.secrets))?;
         }
         Ok(())
     }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::json;
 
+use crate::printable::Printable;
+
 /// A place in a text; both numbers start at 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Position {
@@ -275,17 +277,6 @@ fn write_one(file: &str, diagnostic: &Diagnostic, f: &mut fmt::Formatter<'_>) ->
     }
     writeln!(f, "{}", Printable(message))?;
     writeln!(f, "  hint: {}", Printable(hint))
-}
-
-/// Text with its control characters escaped: a key of the file must not give orders to the terminal.
-struct Printable<'t>(&'t str);
-
-impl fmt::Display for Printable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|letter| {
-            if letter.is_control() { write!(f, "{}", letter.escape_default()) } else { write!(f, "{letter}") }
-        })
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable::one_line;
+
 /// So many characters of reasons fit one line; container engines keep its first few kilobytes.
 const REASONS: usize = 1500;
 
@@ -243,7 +245,7 @@ impl Snapshot {
         if reasons.is_empty() {
             return Some("the daemon does not say why".to_owned());
         }
-        Some(on_one_line(&few(reasons)))
+        Some(one_line(&few(reasons)))
     }
 
     fn pending_reason(&self, name: &str) -> String {
@@ -269,11 +271,6 @@ fn few(mut reasons: Vec<String>) -> String {
         reasons.push(format!("and {more} more"));
     }
     reasons.join("; ")
-}
-
-/// What a store or a file system said must not break the line, nor give orders to a terminal.
-fn on_one_line(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 mod rfc3339 {
@@ -377,8 +374,8 @@ mod tests {
     fn a_reason_is_one_line_and_never_empty() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let mut odd = snapshot(now);
-        odd.secrets[0].last_error.as_mut().unwrap().message = "no\nsuch \x1b[31mkey".to_owned();
-        assert_eq!(odd.unready_reason(now).unwrap(), "a has not synced: no such  [31mkey");
+        odd.secrets[0].last_error.as_mut().unwrap().message = "no\nsuch \x1b[31mk\u{202e}ey".to_owned();
+        assert_eq!(odd.unready_reason(now).unwrap(), r"a has not synced: no such \u{1b}[31mk\u{202e}ey");
         odd.pending.clear();
         assert_eq!(odd.unready_reason(now).unwrap(), "the daemon does not say why");
     }

@@ -7,7 +7,6 @@
 #[doc(hidden)]
 pub mod fuzzing;
 
-use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::sync::OnceLock;
@@ -27,6 +26,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::{Clock, rfc3339};
+use crate::printable::{self, Printable};
 use crate::telemetry::trace::{self, SpanLayer};
 
 /// How a line looks.
@@ -133,18 +133,20 @@ impl Line {
     }
 
     fn json(&self) -> serde_json::Result<String> {
-        serde_json::to_string(self)
+        // Logs of containers are read on terminals too.
+        serde_json::to_string(self).map(|line| printable::json(&line).into_owned())
     }
 
     fn text(&self, colour: bool) -> Result<String, fmt::Error> {
         let Self { ts, level, message, fields } = self;
+        let message = Printable(message);
         let mut line = if colour {
             format!("{ts} \x1b[{}m{level:5}\x1b[0m {message}", ansi(*level))
         } else {
             format!("{ts} {level:5} {message}")
         };
         for (name, value) in fields {
-            write!(line, " {name}={}", printable(&value.to_string()))?;
+            write!(line, " {name}={}", printable::json(&value.to_string()))?;
         }
         Ok(line)
     }
@@ -168,24 +170,6 @@ impl Serialize for Line {
         }
         map.end()
     }
-}
-
-/// A value's JSON without the control characters that JSON leaves as they are (DEL, and U+0080 to U+009F): a terminal
-/// obeys U+009B as it does ESC `[`.
-fn printable(json: &str) -> Cow<'_, str> {
-    if !json.contains(char::is_control) {
-        return Cow::Borrowed(json);
-    }
-    let mut printable = String::with_capacity(json.len() + 16);
-    for letter in json.chars() {
-        if letter.is_control() {
-            // Writing to a string does not fail.
-            write!(printable, "\\u{:04x}", u32::from(letter)).ok();
-        } else {
-            printable.push(letter);
-        }
-    }
-    Cow::Owned(printable)
 }
 
 /// ANSI colour number of a level: red, yellow, green, blue.
@@ -250,6 +234,21 @@ mod tests {
         line.fields.push(("error", Value::from("\u{9b}31m \u{7f}\u{85}\x1b[2J é")));
         let text = line.text(false).unwrap();
         assert!(text.ends_with(r#" error="\u009b31m \u007f\u0085\u001b[2J é""#), "{text}");
+    }
+
+    #[test]
+    fn no_line_is_turned_around_by_what_it_tells() {
+        let mut line = line();
+        line.message = "unknown key a\u{202e}b".to_owned();
+        line.fields = vec![("secret", Value::from("tls\u{202e}gpj.\u{2069}\u{feff}\u{2028}"))];
+        let text = line.text(false).unwrap();
+        assert!(
+            text.ends_with(r#"unknown key a\u{202e}b secret="tls\u202egpj.\u2069\ufeff\u2028""#),
+            "{text}"
+        );
+        let json = line.json().unwrap();
+        assert!(json.contains(r#""secret":"tls\u202egpj.\u2069\ufeff\u2028""#), "{json}");
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["secret"], line.fields[0].1);
     }
 
     #[test]

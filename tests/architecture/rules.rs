@@ -10,7 +10,7 @@ const FUNCTION_LINES: usize = 80;
 
 /// The floors, lowest first; the rooms on one floor are strangers to each other.
 const FLOORS: [&[&str]; 10] = [
-    &["secret", "name", "clock", "backoff", "fault"],
+    &["secret", "name", "clock", "backoff", "fault", "printable"],
     &["template", "disk", "net", "lifecycle", "telemetry"],
     &["config"],
     &["plan", "convert"],

@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use crate::clock;
+use crate::printable::one_line;
 
 /// A document.
 pub(super) struct Html(String);
@@ -18,18 +19,16 @@ impl Html {
         self.0.push_str(markup);
     }
 
-    /// Text or the value of an attribute in double quotes. What a terminal or a browser would not show becomes a
-    /// replacement character.
+    /// Text or the value of an attribute in double quotes. What a browser would not show, or would turn the
+    /// rest of the text around by, is escaped.
     pub(super) fn text(&mut self, text: &str) {
-        for character in text.chars() {
+        for character in one_line(text).chars() {
             match character {
                 '&' => self.0.push_str("&amp;"),
                 '<' => self.0.push_str("&lt;"),
                 '>' => self.0.push_str("&gt;"),
                 '"' => self.0.push_str("&quot;"),
                 '\'' => self.0.push_str("&#39;"),
-                '\n' | '\t' => self.0.push(' '),
-                _ if character.is_control() => self.0.push(char::REPLACEMENT_CHARACTER),
                 _ => self.0.push(character),
             }
         }
