@@ -35,6 +35,8 @@ mod leaks;
 mod life;
 #[path = "end_to_end/local.rs"]
 mod local;
+#[path = "end_to_end/odd_names.rs"]
+mod odd_names;
 #[path = "end_to_end/once.rs"]
 mod once;
 #[path = "end_to_end/outages.rs"]

@@ -12,22 +12,29 @@ use super::setup::{Setup, runtime};
 use crate::clock::Clock;
 use crate::fault::ExitStatus;
 use crate::lifecycle::{Signal, Signals};
+use crate::printable::{self, Printable};
 use crate::status::{self, Snapshot};
 use table::Look;
 
 /// Between two looks of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// Home, and everything below it cleared. Clearing first would flicker.
-const REDRAW: (&str, &str, &str) = ("\x1b[H", "\x1b[K\n", "\x1b[J");
+/// Where the text of `--watch` begins.
+const HOME: &str = "\x1b[H";
+
+/// Clears what the line before left right of the cursor.
+const CLEAR_LINE: &str = "\x1b[K";
+
+/// Clears everything from the cursor on.
+const CLEAR_REST: &str = "\x1b[J";
 
 /// Prints the table or the JSON; exit 1 where no daemon lives.
 pub(super) fn status(common: &Common, args: &StatusArgs) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
-    let look = Look { colour: output::stdout_is_terminal() && !setup.is_colourless(), width: width() };
+    let look = Look { colour: output::stdout_is_terminal() && !setup.is_colourless(), width: width(&setup) };
     let path = &setup.settings.status_file;
     if args.watch {
-        return watch(path, args, look);
+        return watch(&setup, args, look);
     }
     match believed(path) {
         Ok(snapshot) => {
@@ -76,14 +83,15 @@ fn believed(path: &Path) -> Result<Snapshot, Absent> {
 fn shown(snapshot: &Snapshot, args: &StatusArgs, look: Look) -> String {
     if args.json {
         // Names, numbers and times: nothing in them can fail to be JSON.
-        serde_json::to_string(snapshot).unwrap_or_default()
+        printable::json(&serde_json::to_string(snapshot).unwrap_or_default()).into_owned()
     } else {
         table::table(snapshot, Clock::system().now(), look)
     }
 }
 
 /// Shows it again and again until a signal comes or nobody reads any more. A daemon that is gone may come back.
-fn watch(path: &Path, args: &StatusArgs, mut look: Look) -> Result<ExitStatus, ExitStatus> {
+fn watch(setup: &Setup, args: &StatusArgs, mut look: Look) -> Result<ExitStatus, ExitStatus> {
+    let path = &setup.settings.status_file;
     runtime()?.block_on(async {
         let mut signals = Signals::install().map_err(|error| {
             output::error(
@@ -93,16 +101,17 @@ fn watch(path: &Path, args: &StatusArgs, mut look: Look) -> Result<ExitStatus, E
             ExitStatus::Resource
         })?;
         loop {
-            look.width = width();
+            let size = size(setup);
+            look.width = size.map(|(columns, _)| columns);
             let text = match believed(path) {
                 Ok(snapshot) => shown(&snapshot, args, look),
                 Err(absent) if args.json => {
-                    output::note(&absent.reason);
+                    output::note(&Printable(&absent.reason).to_string());
                     String::new()
                 }
-                Err(Absent { reason, remedy }) => format!("{reason}\n  hint: {remedy}\n"),
+                Err(Absent { reason, remedy }) => format!("{}\n  hint: {remedy}\n", Printable(&reason)),
             };
-            if !text.is_empty() && output::part(&framed(text))? == Reader::Gone {
+            if !text.is_empty() && output::part(&framed(text, size))? == Reader::Gone {
                 return Ok(ExitStatus::Success);
             }
             if stopped_within(&mut signals, PERIOD).await {
@@ -112,18 +121,42 @@ fn watch(path: &Path, args: &StatusArgs, mut look: Look) -> Result<ExitStatus, E
     })
 }
 
-fn width() -> Option<usize> {
-    output::stdout_size().map(|(columns, _)| columns)
+fn width(setup: &Setup) -> Option<usize> {
+    size(setup).map(|(columns, _)| columns)
+}
+
+/// Columns and rows of the terminal; `None` where stdout is none, or nobody knows. A console that does not know its
+/// size leaves it to the environment.
+fn size(setup: &Setup) -> Option<(usize, usize)> {
+    let variable = |name| setup.env.value(name)?.parse().ok().filter(|&number: &usize| number > 0);
+    let told = || Some((variable("COLUMNS")?, variable("LINES").unwrap_or(24)));
+    output::stdout_size().or_else(|| told().filter(|_| output::stdout_is_terminal()))
 }
 
 /// On a terminal the text takes the place of the one before.
-fn framed(text: String) -> String {
-    if !output::stdout_is_terminal() {
-        return text;
+fn framed(text: String, size: Option<(usize, usize)>) -> String {
+    match size {
+        _ if !output::stdout_is_terminal() => text,
+        Some(size) => redrawn(&top(&text, size), size.0),
+        None => redrawn(&text, usize::MAX),
     }
-    let text = output::stdout_size().map_or_else(|| text.clone(), |size| top(&text, size));
-    let (home, end_of_line, rest) = REDRAW;
-    format!("{home}{}{rest}", text.trim_end().replace('\n', end_of_line))
+}
+
+/// `text` over what was there before. Clearing all of it first would flicker, so each line is cleared behind its text.
+/// Not behind a text that ends in the last column: the cursor still stands there, and the last character would go.
+fn redrawn(text: &str, columns: usize) -> String {
+    let mut drawn = HOME.to_owned();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let taken = table::columns(line);
+        let ends_in_last_column = taken > 0 && taken.is_multiple_of(columns);
+        let clear = if ends_in_last_column { "" } else { CLEAR_LINE };
+        if lines.peek().is_none() {
+            drawn.push_str(CLEAR_REST);
+        }
+        drawn.extend([line, clear, "\n"]);
+    }
+    drawn
 }
 
 /// As much from the top as a screen of this size holds: what scrolls away cannot be replaced, and the beginning is
@@ -132,7 +165,7 @@ fn top(text: &str, (columns, rows): (usize, usize)) -> String {
     let mut left = rows.saturating_sub(1);
     let mut shown = String::new();
     for line in text.lines() {
-        let needed = visible(line).div_ceil(columns).max(1);
+        let needed = table::columns(line).div_ceil(columns).max(1);
         if needed > left {
             break;
         }
@@ -140,14 +173,6 @@ fn top(text: &str, (columns, rows): (usize, usize)) -> String {
         shown.extend([line, "\n"]);
     }
     shown
-}
-
-/// Characters of a line without those that only colour it.
-fn visible(line: &str) -> usize {
-    let mut parts = line.split("\x1b[");
-    let first = parts.next().map_or(0, |part| part.chars().count());
-    let after = |part: &str| part.chars().skip_while(|one| *one != 'm').skip(1).count();
-    first + parts.map(after).sum::<usize>()
 }
 
 async fn stopped_within(signals: &mut Signals, period: Duration) -> bool {
@@ -166,5 +191,11 @@ mod tests {
         assert_eq!(top(text, (5, 5)), "12345\n\x1b[31m12345\x1b[0m\n123456\n");
         assert_eq!(top(text, (5, 4)), "12345\n\x1b[31m12345\x1b[0m\n", "the third line needs two rows");
         assert_eq!(top(text, (5, 1)), "");
+    }
+
+    #[test]
+    fn each_line_is_cleared_behind_its_text_unless_that_fills_the_row() {
+        let drawn = redrawn("12\n\n\x1b[31m12345\x1b[0m\n1234567890\n123\n", 5);
+        assert_eq!(drawn, "\x1b[H12\x1b[K\n\x1b[K\n\x1b[31m12345\x1b[0m\n1234567890\n\x1b[J123\x1b[K\n");
     }
 }

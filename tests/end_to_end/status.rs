@@ -101,6 +101,32 @@ fn watching_shows_it_again_and_ends_quietly_on_signals_and_closed_pipes() {
     assert_eq!((left.status.code(), left.stderr.len()), (Some(0), 0), "a closed pipe is no error");
 }
 
+/// What `arguments` print on a terminal of this size, which they are told by the terminal or by the environment.
+fn on_terminal(sandbox: &Sandbox, size: &str, columns: Option<&str>, arguments: &str) -> String {
+    let mut command = sandbox.program("script");
+    let line = format!("stty {size}; exec {} {arguments}", crate::daemon::BINARY);
+    command.args(["-qec", &line, "/dev/null"]);
+    command.envs(columns.map(|columns| ("COLUMNS", columns)));
+    let finished = Process::start(command).finish();
+    assert_eq!(finished.code, 0, "{finished:?}");
+    finished.stdout.replace("\r\n", "\n")
+}
+
+#[test]
+fn on_a_narrow_terminal_no_row_of_the_table_wraps() {
+    let sandbox = sandbox();
+    let _daemon = daemon(&sandbox);
+    for (size, columns) in [("cols 60 rows 20", None), ("cols 0 rows 0", Some("60"))] {
+        let text = on_terminal(&sandbox, size, columns, "status");
+        let rows: Vec<_> = text.lines().skip(2).take(3).collect();
+        assert!(rows[1].contains("failing") && rows[1].ends_with('…'), "{text}");
+        let plain = |row: &&str| row.replace("\x1b[1m", "").replace("\x1b[31m", "").replace("\x1b[0m", "");
+        assert_eq!(plain(&rows[1]).chars().count(), 60, "{text}");
+        assert!(rows.iter().all(|row| plain(row).chars().count() <= 60 + "\x1b[32m".len()), "{text}");
+    }
+    assert!(!on_terminal(&sandbox, "cols 0 rows 0", None, "status").contains('…'), "nobody knows the width");
+}
+
 #[test]
 fn watching_outlives_the_daemon_and_says_so() {
     let sandbox = sandbox();

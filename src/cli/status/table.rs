@@ -2,13 +2,11 @@
 
 use std::time::SystemTime;
 
+use crate::printable::one_line;
 use crate::status::{LastError, SecretStatus, Snapshot, State, words};
 
 /// Secrets that are told with their remedy below the table.
 const TOLD: usize = 5;
-
-/// Narrower than this an error says nothing: the line may wrap then.
-const LEAST_ERROR: usize = 20;
 
 const HEADINGS: [&str; 6] = ["STATE", "SECRET", "AGE", "NEXT", "VERSION", "LAST ERROR"];
 
@@ -54,7 +52,7 @@ fn summary(snapshot: &Snapshot, now: SystemTime) -> String {
     let listen = daemon.listen.map(|address| format!(", http://{address}/")).unwrap_or_default();
     format!(
         "{word}: {synced_count} of {secret_count} {noun} synced, as of {as_of} (secrets-sync {}, up {up}{listen})",
-        printable(&daemon.version)
+        one_line(&daemon.version)
     )
 }
 
@@ -62,7 +60,7 @@ fn row(secret: &SecretStatus, now: SystemTime) -> [String; 6] {
     let error = secret.last_error.as_ref();
     [
         secret.state.to_string(),
-        printable(&secret.name),
+        one_line(&secret.name),
         words::age(now, secret.last_success),
         words::until(now, secret.next_try),
         secret.version.map_or_else(|| words::NOTHING.to_owned(), |version| version.to_string()),
@@ -71,12 +69,7 @@ fn row(secret: &SecretStatus, now: SystemTime) -> [String; 6] {
 }
 
 fn said(error: &LastError) -> String {
-    printable(&format!("{}: {}", error.kind, error.message))
-}
-
-/// What a store or a file system says must not move the cursor.
-fn printable(text: &str) -> String {
-    text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
+    one_line(&format!("{}: {}", error.kind, error.message))
 }
 
 fn length(row: &[String; 6], column: usize) -> usize {
@@ -90,19 +83,34 @@ fn line(cells: &[String; 6], widths: &[usize; 6], look: Look, state: Option<Stat
     for (cell, width) in middle.iter().zip(middle_widths) {
         text.extend([&format!("{cell:<width$}"), "  "]);
     }
-    let used = widths.iter().take(5).sum::<usize>() + 5 * 2;
-    let left = look.width.map_or(usize::MAX, |width| width.saturating_sub(used).max(LEAST_ERROR));
-    text.push_str(&cut(last, left));
-    text.push('\n');
-    text
+    text.push_str(last);
+    let text = look.width.map_or_else(|| text.clone(), |width| cut(text.trim_end(), width));
+    text + "\n"
 }
 
-/// At most `limit` characters; the last of them says that there is more.
-fn cut(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
+/// At most `width` columns, and those that only colour; the last of them says that there is more.
+fn cut(text: &str, width: usize) -> String {
+    if columns(text) <= width {
         return text.to_owned();
     }
-    text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
+    let (mut left, mut is_colour) = (width.saturating_sub(1), false);
+    let fits = |letter: &char| {
+        is_colour |= *letter == '\x1b';
+        let fits = is_colour || left > 0;
+        left -= usize::from(!is_colour && left > 0);
+        is_colour &= *letter != 'm';
+        fits
+    };
+    let shown: String = text.chars().filter(fits).collect();
+    shown + "…"
+}
+
+/// Columns that a line takes on a terminal: its characters without those that only colour it.
+pub(super) fn columns(line: &str) -> usize {
+    let mut parts = line.split("\x1b[");
+    let first = parts.next().map_or(0, |part| part.chars().count());
+    let after = |part: &str| part.chars().skip_while(|one| *one != 'm').skip(1).count();
+    first + parts.map(after).sum::<usize>()
 }
 
 fn coloured(text: &str, state: Option<State>, look: Look) -> String {
@@ -123,7 +131,7 @@ fn remedies(secrets: &[&SecretStatus]) -> String {
     let mut failed = secrets.iter().filter_map(|secret| Some((secret, secret.last_error.as_ref()?)));
     let mut text = String::new();
     for (secret, error) in failed.by_ref().take(TOLD) {
-        let (name, remedy) = (printable(&secret.name), printable(&error.remedy));
+        let (name, remedy) = (one_line(&secret.name), one_line(&error.remedy));
         text.extend(["\n", &name, ": ", &said(error), "\n  hint: ", &remedy, "\n"]);
     }
     match failed.count() {
@@ -200,10 +208,26 @@ bad: absent: nothing at secret/bad
     }
 
     #[test]
+    fn no_row_is_wider_than_a_narrow_terminal() {
+        let snapshot = snapshot(&"long ".repeat(50));
+        for (colour, width) in [(false, 60), (true, 60), (false, 30), (true, 5), (true, 1)] {
+            let text = table(&snapshot, at(1012), Look { colour, width: Some(width) });
+            let rows: Vec<_> = text.lines().skip(2).take(3).map(columns).collect();
+            assert_eq!(rows, [width.min(51), width, width.min(42)], "{text}");
+            assert_eq!(text.matches("\x1b[").count(), if colour { 6 } else { 0 }, "{text}");
+        }
+        let text = table(&snapshot, at(1012), Look { colour: true, width: Some(60) });
+        let row = "\x1b[31mfailing\x1b[0m  bad     –     –        –        absent: long long …\n";
+        assert!(text.contains(row), "{text:?}");
+    }
+
+    #[test]
     fn no_message_moves_the_cursor_and_colour_is_not_the_only_meaning() {
         let coloured = Look { colour: true, width: None };
         let text = table(&snapshot("\x1b[2J\nfoo"), at(1012), coloured);
-        assert!(!text.contains("\x1b[2J") && text.contains("absent:  [2J foo"), "{text:?}");
+        assert!(!text.contains("\x1b[2J") && text.contains(r"absent: \u{1b}[2J foo"), "{text:?}");
+        let turned = table(&snapshot("a\u{202e}b\u{200b}"), at(1012), PLAIN);
+        assert!(turned.contains(r"absent: a\u{202e}b\u{200b}"), "{turned}");
         assert!(text.contains("\x1b[31mfailing\x1b[0m"), "{text:?}");
         assert!(!table(&snapshot("x"), at(1012), PLAIN).contains('\x1b'));
     }
