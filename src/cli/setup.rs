@@ -26,29 +26,54 @@ pub(super) struct Setup {
     working_directory: PathBuf,
 }
 
+/// Why a command cannot begin.
+pub(super) enum Obstacle {
+    /// What is wrong with settings or configuration; nobody has been told.
+    Refused(Report),
+    /// Anything else; it has been printed.
+    Told(ExitStatus),
+}
+
+impl Obstacle {
+    /// Prints what has not been.
+    pub(super) fn tell(self) -> ExitStatus {
+        match self {
+            Self::Refused(report) => {
+                output::note(&report.to_string());
+                ExitStatus::Configuration
+            }
+            Self::Told(status) => status,
+        }
+    }
+}
+
 impl Setup {
     /// Reads the process settings; what is wrong with them is printed.
     pub(super) fn read(common: &Common) -> Result<Self, ExitStatus> {
+        Self::try_read(common).map_err(Obstacle::tell)
+    }
+
+    /// Reads the process settings.
+    pub(super) fn try_read(common: &Common) -> Result<Self, Obstacle> {
         let env = Env::process();
         let working_directory = env::current_dir().map_err(|error| {
             let message = format!("cannot tell the working directory: {error}");
             output::error(&message, "start it in a directory that exists");
-            ExitStatus::Resource
+            Obstacle::Told(ExitStatus::Resource)
         })?;
         let settings = Settings::from_env(&common.overrides(), &env, &working_directory);
-        let settings = settings.map_err(|report| {
-            output::note(&report.to_string());
-            ExitStatus::Configuration
-        })?;
+        let settings = settings.map_err(Obstacle::Refused)?;
         Ok(Self { env, settings, working_directory })
     }
 
-    /// Finds the configuration file: flag, `CONFIG_FILE`, and the two usual places.
+    /// Finds the configuration file: flag, `CONFIG_FILE`, and the two usual places; what is wrong is printed.
     pub(super) fn config_path(&self, common: &Common) -> Result<PathBuf, ExitStatus> {
-        config_path(common.config.as_deref(), &self.env, &self.working_directory).map_err(|report| {
-            output::note(&report.to_string());
-            ExitStatus::Configuration
-        })
+        self.try_config_path(common).map_err(Obstacle::tell)
+    }
+
+    /// Finds the configuration file.
+    pub(super) fn try_config_path(&self, common: &Common) -> Result<PathBuf, Obstacle> {
+        config_path(common.config.as_deref(), &self.env, &self.working_directory).map_err(Obstacle::Refused)
     }
 
     /// Loads the configuration.

@@ -1,10 +1,12 @@
 //! `validate`: every error and warning of the configuration, and with `--online` of what it needs.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use super::args::{Common, ValidateArgs};
 use super::output;
-use super::setup::{Setup, runtime};
+use super::setup::{Obstacle, Setup, runtime};
 use crate::app::{Finding, survey};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::env::Origins;
@@ -23,22 +25,38 @@ struct Verdict {
 
 /// Reports on stderr (with `--json` on stdout); a configuration without a fault is summed up on stdout.
 pub(super) fn validate(common: &Common, args: &ValidateArgs) -> Result<ExitStatus, ExitStatus> {
-    let setup = Setup::read(common)?;
-    let path = setup.config_path(common)?;
-    let verdict = match setup.load(&path) {
-        Ok(Loaded { config, warnings, origins, inputs: _ }) => {
-            let secrets = config.secrets.len();
-            let findings = if args.online { Some(look(&setup, config)?) } else { None };
-            Verdict { report: warnings, origins: words(&origins), secrets, findings }
+    let (path, verdict) = match begin(common) {
+        Ok((setup, path)) => {
+            let verdict = judge(&setup, &path, args)?;
+            (path.display().to_string(), verdict)
         }
-        Err(report) => Verdict { report, origins: Vec::new(), secrets: 0, findings: None },
+        // Nothing was found that could be judged; whoever reads JSON is to get JSON all the same.
+        Err(Obstacle::Refused(report)) => (String::new(), Verdict::invalid(report)),
+        Err(told) => return Err(told.tell()),
     };
     if args.json {
         output::json(&verdict.json())?;
     } else {
-        verdict.print(&path.display().to_string())?;
+        verdict.print(&path)?;
     }
     Ok(verdict.exit_status())
+}
+
+fn begin(common: &Common) -> Result<(Setup, PathBuf), Obstacle> {
+    let setup = Setup::try_read(common)?;
+    let path = setup.try_config_path(common)?;
+    Ok((setup, path))
+}
+
+fn judge(setup: &Setup, path: &Path, args: &ValidateArgs) -> Result<Verdict, ExitStatus> {
+    Ok(match setup.load(path) {
+        Ok(Loaded { config, warnings, origins, inputs: _ }) => {
+            let secrets = config.secrets.len();
+            let findings = if args.online { Some(look(setup, config)?) } else { None };
+            Verdict { report: warnings, origins: words(&origins), secrets, findings }
+        }
+        Err(report) => Verdict::invalid(report),
+    })
 }
 
 fn look(setup: &Setup, config: Config) -> Result<Vec<Finding>, ExitStatus> {
@@ -54,6 +72,10 @@ fn words(origins: &Origins) -> Vec<String> {
 }
 
 impl Verdict {
+    fn invalid(report: Report) -> Self {
+        Self { report, origins: Vec::new(), secrets: 0, findings: None }
+    }
+
     fn is_valid(&self) -> bool {
         !self.report.has_errors()
     }

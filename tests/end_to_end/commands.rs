@@ -91,6 +91,34 @@ fn validate_reports_every_error_of_a_file_in_one_run() {
 }
 
 #[test]
+fn validate_json_is_json_without_a_configuration_and_with_a_wrong_setting_too() {
+    let nothing = Sandbox::new("");
+    fs::remove_file(nothing.path("config.yaml")).unwrap();
+    let wrong = local("  - { name: app, key: app, files: [{ path: user, field: user }] }");
+    for (sandbox, variable, code) in
+        [(nothing, "LOG_LEVEL", "no-configuration"), (wrong, "MAX_BACKOFF", "bad-variable")]
+    {
+        let finish = |arguments: &[&str]| {
+            let mut command = sandbox.command(arguments);
+            command.env(variable, if code == "bad-variable" { "soon" } else { "info" });
+            Process::start(command).finish()
+        };
+        let text = finish(&["validate"]);
+        assert_eq!((text.code, text.stdout.as_str()), (3, ""), "{text:?}");
+        let shown = finish(&["validate", "--json"]);
+        assert_eq!((shown.code, shown.stderr.as_str()), (3, ""), "{shown:?}");
+        let report = parse(&shown.stdout);
+        assert_eq!((&report["valid"], &report["errors"]), (&json!(false), &json!(1)), "{report:#}");
+        let one = &report["diagnostics"][0];
+        assert_eq!((&one["code"], &one["severity"]), (&json!(code), &json!("error")), "{report:#}");
+        assert!(text.stderr.contains(one["message"].as_str().unwrap()), "{text:?}");
+        let keys = |report: &Value| report.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let valid = local("  - { name: app, key: app, files: [{ path: user, field: user }] }");
+        assert_eq!(keys(&report), keys(&parse(&valid.run(&["validate", "--json"]).stdout)), "the same shape");
+    }
+}
+
+#[test]
 fn every_error_has_place_code_and_hint() {
     let sandbox = Sandbox::new(
         "secretStore: { provider: file, path: x.yaml, address: 'http://a' }
