@@ -28,7 +28,7 @@ pub use owner::{Owner, OwnerError};
 pub use path::{PathError, TargetPath};
 pub use stage::{Published, Stage};
 pub use stamp::Stamp;
-pub use survey::{Change, Drift, Survey, survey};
+pub use survey::{Change, Drift, Survey, survey, survey_removal};
 pub use sweep::{Swept, sweep};
 
 /// Where a file goes and what it looks like there; everything but its content.

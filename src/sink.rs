@@ -12,7 +12,7 @@ use crate::fault::{Fault, Kind};
 use crate::plan::{Job, Rendered, RenderedFile};
 use crate::secret::{Fingerprint, FingerprintKey};
 
-pub use preview::{Action, Preview};
+pub use preview::{Action, Preview, Removal};
 
 /// The files of one secret.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl Sink {
     /// A file could not be removed; those before it are gone.
     pub fn remove(&mut self) -> Result<usize, Fault> {
         self.complete = false;
-        let targets: BTreeSet<TargetPath> = self.left.keys().chain(&self.configured).cloned().collect();
+        let targets = self.removable();
         let mut stage = Stage::new();
         let mut removals = Vec::new();
         for target in &targets {
@@ -151,6 +151,24 @@ impl Sink {
     /// What [`Sink::publish`] would do to each file, without doing it.
     pub fn preview(&self, rendered: &Rendered) -> Vec<Preview> {
         rendered.files.iter().map(|file| Preview::of(file, &self.key, self.max_file_size)).collect()
+    }
+
+    /// What [`Sink::remove`] would remove, without doing it: files that this process has published, and those that the
+    /// configuration names.
+    ///
+    /// # Errors
+    /// A directory cannot be looked into.
+    pub fn preview_removal(&self) -> Result<Vec<Removal>, Fault> {
+        let found = self.removable().into_iter().map(|target| {
+            let size = disk::survey_removal(&target)?;
+            Ok(size.map(|size| Removal { path: target, size }))
+        });
+        found.filter_map(Result::transpose).collect()
+    }
+
+    /// The targets that are this secret's own.
+    fn removable(&self) -> BTreeSet<TargetPath> {
+        self.left.keys().chain(&self.configured).cloned().collect()
     }
 
     /// Published files that are not rendered any more, in a stable order: only a `directory` has such.

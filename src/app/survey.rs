@@ -7,7 +7,7 @@ use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
 use crate::plan::{Job, Rendered, render};
 use crate::secret::FingerprintKey;
-use crate::sink::{self, Action, Preview, Sink};
+use crate::sink::{self, Action, Preview, Removal, Sink};
 
 /// What was found out about one secret.
 pub struct Finding {
@@ -15,6 +15,8 @@ pub struct Finding {
     pub secret: SecretName,
     /// What a sync would do to each file, if the secret can be read and rendered.
     pub previews: Vec<Preview>,
+    /// What a sync would remove, because the source is gone and `deletionPolicy` says so.
+    pub removals: Vec<Removal>,
     /// Why it cannot be read or rendered, and which of its files cannot be written.
     pub faults: Vec<Fault>,
 }
@@ -29,10 +31,16 @@ pub async fn survey(world: World) -> Vec<Finding> {
             let secret = job.secret.name.clone();
             let fetched = store.fetch(&job.secret.source).await;
             let look = spawn_blocking(move || match fetched {
-                Ok(fetched) => {
-                    (sink::check(&job), render(&job, &fetched.fields).map(|r| preview(&job, key, &r)))
-                }
-                Err(fault) => (sink::check(&job), Err(fault)),
+                Ok(fetched) => Look {
+                    faults: sink::check(&job),
+                    previews: render(&job, &fetched.fields).map(|rendered| preview(&job, key, &rendered)),
+                    removals: Ok(Vec::new()),
+                },
+                Err(fault) => Look {
+                    faults: sink::check(&job),
+                    removals: gone(&job, key, &fault),
+                    previews: Err(fault),
+                },
             });
             (index, finding(secret, look.await.ok()))
         });
@@ -42,25 +50,35 @@ pub async fn survey(world: World) -> Vec<Finding> {
     findings.into_iter().map(|(_, finding)| finding).collect()
 }
 
-type Look = (Vec<Fault>, Result<Vec<Preview>, Fault>);
+/// What was seen of one secret.
+struct Look {
+    /// Of the files.
+    faults: Vec<Fault>,
+    previews: Result<Vec<Preview>, Fault>,
+    removals: Result<Vec<Removal>, Fault>,
+}
 
 /// `look` is `None` when the thread panicked.
 fn finding(secret: SecretName, look: Option<Look>) -> Finding {
-    let Some((mut faults, previews)) = look else {
+    let Some(Look { mut faults, previews, removals }) = look else {
         let remedy = "this is a defect of secrets-sync: please report it";
         let fault = Fault::new(Kind::Internal, format!("looking at {secret} panicked"), remedy);
-        return Finding { secret, previews: Vec::new(), faults: vec![fault] };
+        return Finding { secret, previews: Vec::new(), removals: Vec::new(), faults: vec![fault] };
     };
     let previews = previews.unwrap_or_else(|fault| {
         faults.insert(0, fault);
         Vec::new()
     });
-    for fault in refusals(&previews) {
+    let (removals, unseen) = match removals {
+        Ok(removals) => (removals, None),
+        Err(fault) => (Vec::new(), Some(fault)),
+    };
+    for fault in refusals(&previews).chain(unseen) {
         if !faults.contains(&fault) {
             faults.push(fault);
         }
     }
-    Finding { secret, previews, faults }
+    Finding { secret, previews, removals, faults }
 }
 
 /// What `sink::check` cannot see: it looks at a directory, the previews at each of its entries.
@@ -69,6 +87,11 @@ fn refusals(previews: &[Preview]) -> impl Iterator<Item = Fault> {
         Action::Refused(fault) => Some(fault.clone()),
         _ => None,
     })
+}
+
+/// What a sync would remove after it could not read the secret because of `fault`.
+fn gone(job: &Job, key: FingerprintKey, fault: &Fault) -> Result<Vec<Removal>, Fault> {
+    if job.secret.is_removed_on(fault.kind) { Sink::new(job, key).preview_removal() } else { Ok(Vec::new()) }
 }
 
 fn preview(job: &Job, key: FingerprintKey, rendered: &Rendered) -> Vec<Preview> {

@@ -98,7 +98,7 @@ impl Verdict {
         for origin in &self.origins {
             output::result(&format!("from the environment: {}", Printable(origin)))?;
         }
-        for Finding { secret, faults, previews: _ } in self.findings.iter().flatten() {
+        for Finding { secret, faults, previews: _, removals: _ } in self.findings.iter().flatten() {
             if faults.is_empty() {
                 output::result(&format!(
                     "{}: readable, and its files can be written",
@@ -130,7 +130,7 @@ impl Verdict {
 }
 
 fn finding_json(finding: &Finding) -> Value {
-    let Finding { secret, faults, previews: _ } = finding;
+    let Finding { secret, faults, previews: _, removals: _ } = finding;
     let fault = |fault: &Fault| {
         let Fault { kind, message, remedy, retry_after: _ } = fault;
         json!({ "kind": kind.as_str(), "message": message, "hint": remedy })

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::disk::{FileMode, Owner, TargetPath};
+use crate::fault::Kind;
 use crate::name::{CredentialsName, SecretName, StoreName};
 use crate::template::{Format, Template};
 
@@ -27,6 +28,14 @@ pub struct SecretSpec {
     pub files: Vec<FileSpec>,
     /// `directory`.
     pub directory: Option<DirectorySpec>,
+}
+
+impl SecretSpec {
+    /// Whether a read that failed so means that the files are to be removed.
+    pub fn is_removed_on(&self, kind: Kind) -> bool {
+        let is_gone = matches!(kind, Kind::Absent | Kind::Deleted | Kind::Destroyed);
+        is_gone && self.deletion_policy == DeletionPolicy::Delete
+    }
 }
 
 /// What a secret reads; two secrets of one store with equal sources share a request.

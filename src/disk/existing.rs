@@ -139,9 +139,16 @@ pub(super) fn is_sole(directory: &Directory, name: &OsStr, file: &File) -> Resul
 
 /// Whether there is a regular file called `name`; false for nothing and for everything else.
 pub(super) fn is_regular(directory: &Directory, name: &OsStr) -> Result<bool, Errno> {
+    regular_size(directory, name).map(|size| size.is_some())
+}
+
+/// The size in bytes of the regular file called `name`; `None` for nothing and for everything else.
+pub(super) fn regular_size(directory: &Directory, name: &OsStr) -> Result<Option<u64>, Errno> {
     match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(found) => Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile),
-        Err(Errno::NOENT) => Ok(false),
+        Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {
+            Ok(Some(u64::try_from(found.st_size).unwrap_or(0)))
+        }
+        Ok(_) | Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use crate::fault::Fault;
 use crate::secret::SecretBytes;
 
-use super::Placement;
 use super::directory::Directory;
-use super::existing::Existing;
+use super::error::failed;
+use super::existing::{Existing, regular_size};
+use super::{Placement, TargetPath};
 
 /// What happens to one file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +59,8 @@ impl fmt::Display for Drift {
 pub struct Survey {
     /// What publishing would do.
     pub change: Change,
+    /// How mode and owner of what is there differ from what they shall be.
+    pub drift: Drift,
     /// Size in bytes of what is there.
     pub size: Option<u64>,
     /// Content of what is there, where it is readable and not over the limit asked for.
@@ -75,9 +78,20 @@ pub fn survey(place: &Placement<'_>, content: &SecretBytes, limit: usize) -> Res
     };
     Ok(Survey {
         change: decide(existing.as_ref(), place, content),
+        drift: existing.as_ref().map(|existing| existing.drift(place)).unwrap_or_default(),
         size: existing.as_ref().map(Existing::size),
         content: existing.and_then(|existing| existing.content(limit)),
     })
+}
+
+/// The size in bytes of what a removal would take away; `None` where it would do nothing.
+///
+/// # Errors
+/// The directory cannot be opened or read.
+pub fn survey_removal(target: &TargetPath) -> Result<Option<u64>, Fault> {
+    let Some(directory) = Directory::open(target.directory())? else { return Ok(None) };
+    regular_size(&directory, target.file_name())
+        .map_err(|error| failed("look at the file", target.as_path(), error))
 }
 
 /// What the file needs so that it holds `content` and looks like `place`.

@@ -20,10 +20,21 @@ pub struct Preview {
     pub old_fingerprint: Option<Fingerprint>,
     /// Fingerprint of what would be there.
     pub new_fingerprint: Fingerprint,
+    /// What mode and owner of what is there are where they would change.
+    pub drift: Drift,
     /// The mode it would have.
     pub mode: FileMode,
     /// Whose it would be.
     pub owner: Owner,
+}
+
+/// A file that would be removed because its source is gone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Removal {
+    /// The file.
+    pub path: TargetPath,
+    /// Size in bytes of what is there.
+    pub size: u64,
 }
 
 /// What would happen to a file.
@@ -45,13 +56,13 @@ impl Preview {
     /// Looks at what is at the target of `file`, reading at most `limit` bytes.
     pub(super) fn of(file: &RenderedFile, key: &FingerprintKey, limit: usize) -> Self {
         let place = super::placement(file);
-        let (action, old_size, old) = match disk::survey(&place, &file.content, limit) {
+        let (action, drift, old_size, old) = match disk::survey(&place, &file.content, limit) {
             Ok(found) => {
                 let wanted = action(found.change);
                 let refused = (wanted != Action::Unchanged).then(|| disk::check(&place).err()).flatten();
-                (refused.map_or(wanted, Action::Refused), found.size, found.content)
+                (refused.map_or(wanted, Action::Refused), found.drift, found.size, found.content)
             }
-            Err(fault) => (Action::Refused(fault), None, None),
+            Err(fault) => (Action::Refused(fault), Drift::default(), None, None),
         };
         // EXPOSE: only its keyed fingerprint is shown.
         let fingerprint = |content: &SecretBytes| key.of(content.expose());
@@ -62,6 +73,7 @@ impl Preview {
             new_size: file.content.len() as u64,
             old_fingerprint: old.as_ref().map(fingerprint),
             new_fingerprint: fingerprint(&file.content),
+            drift,
             mode: file.mode,
             owner: file.owner,
         }

@@ -8,7 +8,6 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::secret::DeletionPolicy;
 use crate::fault::{Fault, Kind};
 use crate::plan::{Job, render};
 use crate::secret::{Fields, FingerprintKey, RENDERING, wipe_stack};
@@ -115,7 +114,7 @@ impl Pass {
     ) -> Option<Result<Outcome, Fault>> {
         match fetched {
             Ok(fetched) => self.publish(fetched, stop).await,
-            Err(fault) if self.deletes_on(&fault) => self.delete(fault, stop).await,
+            Err(fault) if self.job.secret.is_removed_on(fault.kind) => self.delete(fault, stop).await,
             Err(fault) => Some(Err(fault)),
         }
     }
@@ -155,11 +154,6 @@ impl Pass {
             }
             Err(fault)
         }))
-    }
-
-    fn deletes_on(&self, fault: &Fault) -> bool {
-        let gone = matches!(fault.kind, Kind::Absent | Kind::Deleted | Kind::Destroyed);
-        gone && self.job.secret.deletion_policy == DeletionPolicy::Delete
     }
 
     /// Does `work` and tells the audit stream what became of it, and of work before it that had been late. `None`

@@ -234,6 +234,29 @@ fn plan_prints_what_it_can_and_the_faults_on_stderr() {
 }
 
 #[test]
+fn plan_tells_owners_modes_and_removals() {
+    let us = nix::unistd::getuid();
+    let sandbox = local(&format!(
+        "  - {{ name: app, key: app, files: [{{ path: user, field: user, owner: '{us}', mode: '0640' }}] }}
+  - {{ name: gone, key: gone, deletionPolicy: delete, files: [{{ path: a, field: user }}, {{ path: b, field: user }}] }}
+  - {{ name: kept, key: gone, files: [{{ path: c, field: user }}] }}
+"
+    ));
+    sandbox.write("user", "something else");
+    fs::set_permissions(sandbox.path("user"), std::os::unix::fs::PermissionsExt::from_mode(0o604)).unwrap();
+    sandbox.write("a", "x");
+    sandbox.write("c", "x");
+    let finished = sandbox.run(&["plan"]);
+    assert_eq!(finished.code, 6, "{finished:?}");
+    let lines: Vec<_> = finished.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", finished.stdout);
+    assert!(lines[0].starts_with("change ") && lines[0].contains("mode=0604→0640"), "{}", lines[0]);
+    assert!(lines[0].ends_with(&format!("  owner={us}")), "{}", lines[0]);
+    assert!(lines[1].starts_with(&format!("remove    {}  ", sandbox.path("a").display())), "{}", lines[1]);
+    assert!(sandbox.path("a").exists(), "plan has removed something");
+}
+
+#[test]
 fn init_prints_a_configuration_that_is_valid() {
     let sandbox = Sandbox::new("");
     let starter = sandbox.run(&["init"]);
