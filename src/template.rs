@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod json;
 mod lexer;
 mod limits;
+mod members;
 mod paths;
 mod strict;
 

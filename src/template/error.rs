@@ -7,6 +7,7 @@ use tera::ErrorKind;
 
 use super::context::Context;
 use super::limits::{ITEM_LIMIT, RENDER_TIME_LIMIT, Refusal};
+use super::members::{Holder, holder};
 use super::strict::Strict;
 use crate::fault::Kind;
 
@@ -64,13 +65,15 @@ impl fmt::Display for Place {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RenderError {
     /// A template uses what is not there.
-    #[error("{place}: `{expression}` is not defined; {}", field_list(fields.iter().map(String::as_str)))]
+    #[error("{place}: `{expression}` is not defined; {}", there_is(object.as_deref(), fields))]
     Undefined {
         /// Where.
         place: Place,
         /// What the template says there.
         expression: String,
-        /// The fields there are.
+        /// The object that was asked for it; `None` is the secret.
+        object: Option<String>,
+        /// The fields that this has.
         fields: Vec<String>,
     },
     /// A template prints a `null`.
@@ -144,12 +147,28 @@ impl RenderError {
 /// "the secret has a, b and 3 more": what an error may tell of a secret. Names come from outside, so that no line break
 /// or escape sequence in one reaches a terminal.
 pub fn field_list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let names = listed(names);
+    format!("the secret has {}", names.as_deref().unwrap_or("no fields"))
+}
+
+/// The same of an object in the secret: "fields of `user`: a, b and 3 more".
+fn there_is(object: Option<&str>, fields: &[String]) -> String {
+    let names = fields.iter().map(String::as_str);
+    let Some(object) = object.map(str::escape_debug) else { return field_list(names) };
+    match listed(names) {
+        Some(names) => format!("fields of `{object}`: {names}"),
+        None => format!("`{object}` has no fields"),
+    }
+}
+
+/// "a, b and 3 more".
+fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<String> {
     let mut names = names.into_iter();
     let shown: Vec<_> = names.by_ref().take(NAMES_SHOWN).map(shown).collect();
     match (shown.as_slice(), names.count()) {
-        ([], _) => "the secret has no fields".to_owned(),
-        (shown, 0) => format!("the secret has {}", shown.join(", ")),
-        (shown, more) => format!("the secret has {} and {more} more", shown.join(", ")),
+        ([], _) => None,
+        (shown, 0) => Some(shown.join(", ")),
+        (shown, more) => Some(format!("{} and {more} more", shown.join(", "))),
     }
 }
 
@@ -181,7 +200,7 @@ impl Translator<'_> {
         let expression = self.strict.wrapped(at.start).or_else(|| self.strict.expression(start.start));
         let expression = expression.and_then(|range| self.source.get(range)).unwrap_or(text);
         match refusal {
-            Some(Refusal::Undefined) => self.undefined(place, expression),
+            Some(Refusal::Undefined) => self.undefined(place, start.start, expression),
             Some(Refusal::Null) => RenderError::Null { place, expression: shorten(expression) },
             Some(Refusal::Cause(cause)) => RenderError::Failed { place, cause },
             // What is written in the template word for word is no value; anything else could hold one.
@@ -192,18 +211,18 @@ impl Translator<'_> {
                 RenderError::Failed { place, cause: "the template says so".to_owned() }
             }
             Some(refusal) => too_much(&refusal),
-            None => self.engine(place, message, text, expression),
+            None => self.engine(place, start.start, message, text, expression),
         }
     }
 
-    fn engine(&self, place: Place, message: &str, text: &str, expression: &str) -> RenderError {
+    fn engine(&self, place: Place, at: usize, message: &str, text: &str, expression: &str) -> RenderError {
         let quoted = |start: &str| message.strip_prefix(start)?.split('`').next();
         if let Some(name) = quoted("Variable `").or_else(|| quoted("Field `")) {
-            return self.undefined(place, name);
+            return self.undefined(place, at, name);
         }
         let undefined = ["`undefined`", "undefined value", "type undefined", "is undefined"];
         if undefined.iter().any(|word| message.contains(word)) {
-            return self.undefined(place, expression);
+            return self.undefined(place, at, expression);
         }
         if message.ends_with("but got `none`") || message.ends_with("found `none`") {
             return RenderError::Null { place, expression: shorten(expression) };
@@ -218,12 +237,13 @@ impl Translator<'_> {
         RenderError::Failed { place, cause }
     }
 
-    fn undefined(&self, place: Place, expression: &str) -> RenderError {
-        RenderError::Undefined {
-            place,
-            expression: shorten(expression),
-            fields: self.context.names().to_vec(),
-        }
+    fn undefined(&self, place: Place, at: usize, expression: &str) -> RenderError {
+        let expression = shorten(expression);
+        let (object, fields) = match holder(self.source, at, self.context) {
+            Some(Holder { name, members }) => (Some(name), members),
+            None => (None, self.context.names().to_vec()),
+        };
+        RenderError::Undefined { place, expression, object, fields }
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn paths(kind: Kind, code: &[Token<'_>]) -> Option<Vec<Range<usize>>>
         let (end, may_be_absent) = members(code, &closing, base);
         let is_path = token.kind == Kind::Word || end > base;
         let last = end.checked_sub(1).and_then(|last| code.get(last)).filter(|_| is_path);
-        if let Some(last) = last.filter(|_| !may_be_absent && !is_asked_for(code, index, end)) {
+        if let Some(last) = last.filter(|_| !may_be_absent && !is_asked_for(code, &closing, index, end)) {
             paths.push(token.at..last.end());
         }
     }
@@ -72,8 +72,15 @@ fn members(code: &[Token<'_>], closing: &[usize], mut index: usize) -> (usize, b
     (index, may_be_absent)
 }
 
-/// The author asks whether what is from `start` to `end` is there.
-fn is_asked_for(code: &[Token<'_>], start: usize, end: usize) -> bool {
+/// The author asks whether what is from `start` to `end` is there. Parentheses around it change nothing.
+fn is_asked_for(code: &[Token<'_>], closing: &[usize], mut start: usize, mut end: usize) -> bool {
+    while let Some(before) = start.checked_sub(1)
+        && closing.get(before) == Some(&end)
+        && code.get(before).is_some_and(|token| token.text == "(")
+        && base(code, closing, before).is_some()
+    {
+        (start, end) = (before, end + 1);
+    }
     let word = |index: usize| code.get(index).map_or("", |token| token.text);
     let tested = if word(end + 1) == "not" { end + 2 } else { end + 1 };
     // `a == b is defined` asks for the result of the comparison.
@@ -231,12 +238,17 @@ mod tests {
             "{% if a is defined and not b['c'] is not defined %}",
             "{% if a is undefined %}",
             "{{ a?.b or c.d?['e'] or (1)?['f'] }}",
+            "{{ (a) | default(value=1) ~ ((b.c)) | default(value=2) }}",
+            "{% if (a) is defined and not ((b)) is not defined and (c['d']) is undefined %}",
         ] {
             assert_eq!(found(source), Vec::<&str>::new(), "{source}");
         }
         assert_eq!(found("{{ a?[b] | default(value=c) }}"), ["b", "c"]);
         assert_eq!(found("{{ a == b is defined }}"), ["a", "b"]);
         assert_eq!(found("{{ a | b | default }}"), ["a"]);
+        assert_eq!(found("{{ (a | b) | default ~ (a).b | default ~ (a) }}"), ["a", "a", "a"]);
+        assert_eq!(found("{{ range(end=a) | default ~ f(a) | default ~ [a] | default }}"), ["a", "a", "a"]);
+        assert_eq!(found("{% if a == (b) is defined %}"), ["a", "b"]);
     }
 
     #[test]

@@ -107,10 +107,29 @@ fn a_missing_field_is_an_error_that_names_it_and_the_fields_there_are() {
         ("{% for x in usrname %}{% endfor %}", "line 1, column 13", "usrname"),
         ("{{ usrname + 1 }}", "line 1, column 4", "usrname"),
         ("{{ usrname.inner }}", "line 1, column 4", "usrname"),
-        ("{{ db.inner.port }}", "line 1, column 7", "inner"),
     ] {
         assert_eq!(failure(source), format!("{place}: `{name}` is not defined{all}"), "{source}");
     }
+}
+
+#[test]
+fn a_missing_member_of_an_object_is_an_error_that_names_what_the_object_has() {
+    for (source, expected) in [
+        ("{{ db.inner.port }}", "line 1, column 7: `inner` is not defined; fields of `db`: host, port"),
+        ("{{ data.db.hsot }}", "line 1, column 4: `data.db.hsot` is not defined; fields of `db`: host, port"),
+        (
+            "{% if db['hsot'] %}{% endif %}",
+            "line 1, column 7: `db['hsot']` is not defined; fields of `db`: host, port",
+        ),
+        ("{{ db.hsot | upper }}", "line 1, column 4: `db.hsot` is not defined; fields of `db`: host, port"),
+    ] {
+        assert_eq!(failure(source), expected, "{source}");
+    }
+    let empty = FieldValue::Map(Fields::default());
+    let fields: Fields =
+        [("none".to_owned(), FieldValue::Null), ("e\u{1b}".to_owned(), empty)].into_iter().collect();
+    let error = try_render("{{ data['e\u{1b}'].x }}", &fields).unwrap_err().to_string();
+    assert!(error.ends_with("is not defined; `e\\u{1b}` has no fields"), "{error}");
 }
 
 #[test]
@@ -140,6 +159,10 @@ fn a_missing_field_may_be_asked_for() {
         "{% if x is defined %}no{% else %}d{% endif %}",
         "{% if x is not defined and data.x is undefined %}d{% endif %}",
         "{% if username and not x is defined %}d{% endif %}",
+        "{{ (x) | default(value='d') }}",
+        "{{ ((data.x)) | default(value='d') }}",
+        "{% if (x) is defined %}no{% else %}d{% endif %}",
+        "{% if not (data.x) is not undefined %}d{% endif %}",
         "{{ x ~ '' if x is defined else 'd' }}",
         "{{ 'no' if x is defined and x == 'y' else 'd' }}",
         "{{ [y for y in ['d', 'e'] if y == 'd' and x is undefined] | join }}",
@@ -202,7 +225,9 @@ fn a_missing_field_is_an_error_wherever_it_is_used_and_not_asked_for() {
         for name in ["nope", "data.nope", "data['nope']", "db.nope", "hosts[9]", "(data)['nope']"] {
             let source = format!("{before}{name}{after}");
             let place = before.len() + 1;
-            let expected = format!("line 1, column {place}: `{name}` is not defined; the secret has db, ");
+            let there_is =
+                if name == "db.nope" { "fields of `db`: host, port" } else { "the secret has db, " };
+            let expected = format!("line 1, column {place}: `{name}` is not defined; {there_is}");
             let error = failure(&source);
             assert!(error.starts_with(&expected), "{source}: {error}");
         }
