@@ -12,7 +12,7 @@ use std::hash::RandomState;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
@@ -139,9 +139,13 @@ type Places = BTreeMap<PathBuf, Place>;
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 struct Place {
     names: BTreeSet<OsString>,
-    /// Device and inode: a directory that was replaced is not the one that is watched.
-    identity: Option<(u64, u64)>,
+    /// A directory that was replaced is not the one that is watched.
+    identity: Option<Identity>,
 }
+
+/// Device, inode, and birth where the file system knows it: the number of a directory that was removed is often that of
+/// the next one.
+type Identity = (u64, u64, Option<SystemTime>);
 
 impl Eye {
     /// Watches the directories that the way to the file leads through now.
@@ -221,9 +225,14 @@ fn places(path: &Path) -> Places {
         }
     }
     for (directory, place) in &mut places {
-        place.identity = fs::metadata(directory).ok().map(|found| (found.dev(), found.ino()));
+        place.identity = identity(directory);
     }
     places
+}
+
+fn identity(directory: &Path) -> Option<Identity> {
+    let found = fs::metadata(directory).ok()?;
+    Some((found.dev(), found.ino(), found.created().ok()))
 }
 
 /// The parts of a path that lead somewhere.
@@ -334,5 +343,18 @@ mod tests {
         assert!(timeout(DEBOUNCE * 4, changes.next()).await.is_err());
         write(&path, "a: 3");
         timeout(Duration::from_secs(20), changes.next()).await.unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_is_removed_and_made_again_is_another_one() {
+        let (_home, home) = home();
+        let file = home.join("etc/config.yaml");
+        fs::create_dir(home.join("etc")).unwrap();
+        let before = places(&file);
+        assert_eq!(places(&file), before);
+        // ext4 gives the new one the number of the old one.
+        fs::remove_dir(home.join("etc")).unwrap();
+        fs::create_dir(home.join("etc")).unwrap();
+        assert_ne!(places(&file), before);
     }
 }
