@@ -49,7 +49,14 @@ impl StatusFile {
     /// # Errors
     /// The file cannot be written; the old one stays.
     pub fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
-        let mut next = tempfile::Builder::new().prefix(".status-").tempfile_in(directory(&self.path))?;
+        let mut next = match self.temporary() {
+            // Somebody removed the directory; it is as much ours to make as at the start.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(directory(&self.path))?;
+                self.temporary()?
+            }
+            next => next?,
+        };
         let mut buffer = BufWriter::new(next.as_file_mut());
         serde_json::to_writer(&mut buffer, snapshot)?;
         buffer.write_all(b"\n")?;
@@ -57,6 +64,10 @@ impl StatusFile {
         next.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
         next.persist(&self.path).map_err(|error| error.error)?;
         Ok(())
+    }
+
+    fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
+        tempfile::Builder::new().prefix(".status-").tempfile_in(directory(&self.path))
     }
 }
 
@@ -121,6 +132,16 @@ mod tests {
         let left: Vec<_> =
             fs::read_dir(home.path().join("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, [".status.json.lock"]);
+    }
+
+    #[test]
+    fn a_directory_that_somebody_removed_is_made_again() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("run/status.json");
+        let file = StatusFile::claim(path.clone()).unwrap();
+        fs::remove_dir_all(home.path().join("run")).unwrap();
+        file.write(&snapshot()).unwrap();
+        assert_eq!(read(&path).unwrap(), snapshot());
     }
 
     #[test]
