@@ -24,5 +24,5 @@ pub use daemon::{Bound, OpenError};
 pub use once::once;
 pub use origin::Origin;
 pub use reload::{Load, log_warnings};
-pub use sandbox::{Prepared as PreparedSandbox, Sandbox, SystemRoots};
+pub use sandbox::{EnvironmentFiles, Prepared as PreparedSandbox, Sandbox};
 pub use survey::{Finding, survey};

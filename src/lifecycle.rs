@@ -8,7 +8,7 @@ mod sleep;
 mod systemd;
 
 pub use process::{allow_many_files, create_privately, keep_private, lock_memory, refuse_new_privileges};
-pub use sandbox::{Holds, Policy, Rules, SandboxError, resolved};
+pub use sandbox::{Holds, Policy, Rules, SandboxError, alone};
 pub use signal::{Signal, Signals};
 pub use sleep::time_asleep;
 pub use systemd::{Systemd, Variables};

@@ -49,6 +49,10 @@ mod relay;
 mod reload;
 #[path = "end_to_end/sandbox.rs"]
 mod sandbox;
+#[path = "end_to_end/sandbox_kernels.rs"]
+mod sandbox_kernels;
+#[path = "end_to_end/sandbox_trees.rs"]
+mod sandbox_trees;
 #[path = "end_to_end/server.rs"]
 mod server;
 #[path = "end_to_end/status.rs"]

@@ -121,11 +121,14 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         // Nobody waits any more when a stop came first.
         drop(done.send(work()));
     });
-    if let Err(error) = started {
+    let thread = started.map_err(|error| {
         output::error(&format!("cannot start a thread: {error}"), "check the limits of this process");
-        return Err(ExitStatus::Resource);
-    }
-    result.await.map_err(|_| {
+        ExitStatus::Resource
+    })?;
+    let result = result.await;
+    // It has said everything and ends: the sandbox wants to be entered alone.
+    drop(thread.join());
+    result.map_err(|_| {
         output::error("loading the configuration panicked", "please report this defect of secrets-sync");
         ExitStatus::Failed
     })
@@ -178,7 +181,7 @@ fn load(setup: &Setup, common: &Common) -> Result<Start, ExitStatus> {
         output::note(&report.to_string());
         ExitStatus::Configuration
     })?;
-    let sandbox = PreparedSandbox::new(&loaded.config, &setup.settings, &absolute, setup.system_roots());
+    let sandbox = PreparedSandbox::new(&loaded, &setup.settings, &absolute, &setup.environment_files());
     Ok(Start { loaded, sandbox, origin, path: absolute })
 }
 

@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::args::Common;
 use super::output;
-use crate::app::{self, SystemRoots, World};
+use crate::app::{self, EnvironmentFiles, World};
 use crate::clock::Clock;
 use crate::config::diagnostic::Report;
 use crate::config::env::Env;
@@ -111,9 +111,13 @@ impl Setup {
         })
     }
 
-    /// Where the environment says that the system's roots are.
-    pub(super) fn system_roots(&self) -> SystemRoots<'_> {
-        SystemRoots { file: self.env.value("SSL_CERT_FILE"), directories: self.env.value("SSL_CERT_DIR") }
+    /// The files that the environment names, whether they are read now or only after a reload.
+    pub(super) fn environment_files(&self) -> EnvironmentFiles<'_> {
+        EnvironmentFiles {
+            roots_file: self.env.value("SSL_CERT_FILE"),
+            roots_directories: self.env.value("SSL_CERT_DIR"),
+            of_stores: self.env.files_of_stores(),
+        }
     }
 
     /// Whether `NO_COLOR` is set, and not to nothing: no-color.org.

@@ -36,6 +36,11 @@ impl Env {
         self.variables.get(name)?.as_deref()
     }
 
+    /// The paths of files from which a store's settings may come, whether a configuration asks for them or not.
+    pub fn files_of_stores(&self) -> Vec<&str> {
+        StoreVariables(self).files()
+    }
+
     /// Whether `name` is set to something that is not UTF-8.
     pub fn is_not_text(&self, name: &str) -> bool {
         self.variables.get(name).is_some_and(Option::is_none)

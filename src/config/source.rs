@@ -9,6 +9,8 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
+use crate::disk::{self, Access};
+
 use super::diagnostic::{Code, Diagnostic, Place, Position};
 use super::size;
 
@@ -31,7 +33,7 @@ fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
     let file = open(path)?;
     let mut bytes = Zeroizing::new(Vec::new());
     let limit = MAX_FILE_SIZE as u64 + 1;
-    file.take(limit).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
     if bytes.len() > MAX_FILE_SIZE { Err(too_large()) } else { Ok(bytes) }
 }
 
@@ -60,8 +62,8 @@ pub fn look(path: &Path, hasher: &RandomState) -> Look {
 fn open(path: &Path) -> Result<File, Diagnostic> {
     // Opening a pipe without a writer would wait for one.
     let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
-    let file = opened.map_err(|error| unreadable(&error))?;
-    let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+    let file = opened.map_err(|error| unreadable(path, &error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
     if metadata.is_dir() {
         return Err(whole(Code::UnreadableFile, "this is a directory").hint("name the file in it"));
     }
@@ -75,12 +77,15 @@ fn open(path: &Path) -> Result<File, Diagnostic> {
     Ok(file)
 }
 
-fn unreadable(error: &io::Error) -> Diagnostic {
+fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
     let diagnostic = whole(Code::UnreadableFile, format!("cannot be read: {error}"));
     match error.kind() {
         io::ErrorKind::NotFound => diagnostic.hint("\"secrets-sync init > config.yaml\" writes a first one"),
-        io::ErrorKind::PermissionDenied => diagnostic
-            .hint("the user that runs secrets-sync needs to read the file and to enter its directories"),
+        io::ErrorKind::PermissionDenied => match disk::advice(path, Access::Read) {
+            Some(beyond) => diagnostic.hint(beyond),
+            None => diagnostic
+                .hint("the user that runs secrets-sync needs to read the file and to enter its directories"),
+        },
         _ => diagnostic,
     }
 }

@@ -7,10 +7,14 @@ use rustix::io::Errno;
 
 use crate::fault::{Fault, Kind};
 
+use super::reach::{Access, advice};
+
 /// A fault of `path`: `doing` is the step as an infinitive (`open the directory`).
 pub(super) fn failed(doing: &str, path: &Path, error: Errno) -> Fault {
     let cause = io::Error::from(error);
-    refused(path, &format!("cannot {doing}: {cause}"), remedy(doing, error))
+    let beyond = if error == Errno::ACCESS { advice(path, Access::Write) } else { None };
+    let remedy = beyond.as_deref().unwrap_or(remedy(doing, error));
+    refused(path, &format!("cannot {doing}: {cause}"), remedy)
 }
 
 /// A fault of `path` that no system call reported.

@@ -1,11 +1,26 @@
-//! Mount points by `/proc/thread-self/mountinfo` (`proc_pid_mountinfo(5)`), for kernels before 5.8 and sandboxes whose
-//! `statx` does not tell them.
+//! Mount points: by `statx`, and by `/proc/thread-self/mountinfo` (`proc_pid_mountinfo(5)`) for kernels before 5.8 and
+//! sandboxes whose `statx` does not tell them.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, CWD, StatxAttributes, StatxFlags};
 
 use super::directory::Directory;
+
+/// Whether something is mounted at `path`, which leads through no symlink. As long as that is so in this mount namespace,
+/// nobody in it can remove what is there, nor a directory above.
+pub fn is_mounted(path: &Path) -> bool {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match fs::statx(CWD, path, flags, StatxFlags::empty()) {
+        Ok(found) if found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
+            found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+        }
+        _ => is_in_table(path),
+    }
+}
 
 /// Whether the entry `name` of `directory` is a mount point. Without `/proc` it is taken for none; renaming over it
 /// then fails with `EBUSY`.
@@ -13,7 +28,10 @@ pub(super) fn is_mount_point(directory: &Directory, name: &OsStr) -> bool {
     // The kernel's own name of the directory: mountinfo knows no symlinks.
     let link = format!("/proc/thread-self/fd/{}", directory.as_fd().as_raw_fd());
     let Ok(path) = std::fs::read_link(link) else { return false };
-    let path = path.join(name);
+    is_in_table(&path.join(name))
+}
+
+fn is_in_table(path: &Path) -> bool {
     std::fs::read("/proc/thread-self/mountinfo").is_ok_and(|table| holds(&table, path.as_os_str()))
 }
 
@@ -66,6 +84,18 @@ mod tests {
     fn a_backslash_without_three_digits_is_itself() {
         assert_eq!(unescape(b"a\\9\\04"), OsStr::new("a\\9\\04"));
         assert_eq!(unescape(b"\\012"), OsStr::new("\n"));
+    }
+
+    #[test]
+    fn both_sources_know_what_is_mounted() {
+        for (path, expected) in [("/proc", true), ("/proc/self", false), ("/etc", false), ("/no/such", false)]
+        {
+            assert_eq!(
+                (is_mounted(path.as_ref()), is_in_table(path.as_ref())),
+                (expected, expected),
+                "{path}"
+            );
+        }
     }
 
     #[test]

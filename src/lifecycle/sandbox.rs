@@ -4,7 +4,9 @@
 //! thread before any other thread exists.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd,
@@ -14,6 +16,9 @@ use landlock::{
 
 /// The version whose restrictions are asked for. Newer ones are left to a release that was tested with them.
 const TESTED: ABI = ABI::V6;
+
+/// How long a thread that is ending may take. It has nothing to do any more: only a machine that hangs takes long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What stays allowed; everything else that Landlock knows is refused.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -44,8 +49,8 @@ pub struct Holds {
 /// Why nothing is enforced.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// Linux before 5.13, or built without.
-    #[error("this kernel has no Landlock")]
+    /// Linux before 5.13, or built without; a container engine's filter that does not know the calls looks the same.
+    #[error("this kernel has no Landlock, or a filter before it refuses the call")]
     NotImplemented,
     /// There, but not among the active security modules.
     #[error("Landlock is not switched on in this kernel")]
@@ -53,9 +58,29 @@ pub enum SandboxError {
     /// A rule that allows writing there would allow everything.
     #[error("{} lies in the root directory", .0.display())]
     InRoot(PathBuf),
+    /// A rule is for what is there.
+    #[error("{} is missing, and no rule could allow it once it is there", .0.display())]
+    Missing(PathBuf),
+    /// They would never be restricted.
+    #[error("{0} threads run already")]
+    Threads(usize),
     /// The kernel, or a filter before it, refused.
     #[error("the kernel refused the rules: {0}")]
     Refused(String),
+}
+
+impl SandboxError {
+    /// What to do about it where the process runs on.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NotImplemented | Self::NotEnabled | Self::Refused(_) => {
+                "use Linux 5.13 or newer with Landlock, or say SANDBOX=off"
+            }
+            Self::InRoot(_) => "give these files a directory of their own, or say SANDBOX=off",
+            Self::Missing(_) => "have it there before the start, or say SANDBOX=off",
+            Self::Threads(_) => "this is a defect of secrets-sync: please report it",
+        }
+    }
 }
 
 impl Holds {
@@ -90,6 +115,30 @@ impl Rules {
         let RestrictionStatus { ruleset, landlock, .. } =
             self.0.restrict_self().map_err(|error| refused(&error))?;
         holds(&ruleset, landlock)
+    }
+}
+
+/// Waits until this thread is the only one of the process: rules bind the thread that enters them and those it starts.
+/// A thread that has been joined may need a moment to go.
+///
+/// # Errors
+/// Others run, and go on.
+pub fn alone() -> Result<(), SandboxError> {
+    alone_within(PATIENCE)
+}
+
+fn alone_within(patience: Duration) -> Result<(), SandboxError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        // Where /proc cannot be read, nobody can tell.
+        let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+        if threads <= 1 {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(SandboxError::Threads(threads));
+        }
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -154,23 +203,13 @@ fn cause(error: &RulesetError) -> String {
     last.to_string()
 }
 
-/// Where `path` is when symlinks are followed, as far as it exists; the rest is taken as it is.
-pub fn resolved(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-    let Some((above, real)) = existing else { return path };
-    match path.strip_prefix(above) {
-        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
-        _ => real,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
     use std::net::TcpListener;
+    use std::os::linux::net::SocketAddrExt;
     use std::os::unix::fs::symlink;
-    use std::thread;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
 
     use super::*;
 
@@ -191,6 +230,15 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_runs_already_is_an_error() {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let other = thread::spawn(move || wait.recv().is_err());
+        assert!(matches!(alone_within(Duration::from_millis(50)), Err(SandboxError::Threads(2..))));
+        drop(go);
+        other.join().unwrap();
+    }
+
+    #[test]
     fn a_kernel_without_it_is_an_error_and_not_a_sandbox() {
         let outcome = |kernel| holds(&RulesetStatus::NotEnforced, kernel);
         assert!(matches!(outcome(LandlockStatus::NotImplemented), Err(SandboxError::NotImplemented)));
@@ -208,6 +256,11 @@ mod tests {
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let name = format!("secrets-sync-test-{}", std::process::id());
+        let manager_address = SocketAddr::from_abstract_name(name).unwrap();
+        let _manager = UnixDatagram::bind_addr(&manager_address).unwrap();
+        let early = UnixDatagram::unbound().unwrap();
+        early.connect_addr(&manager_address).unwrap();
         let policy = Policy {
             read: [read.clone(), PathBuf::from("/no/such/path")].into(),
             write: [write.clone()].into(),
@@ -226,6 +279,10 @@ mod tests {
             if holds.network {
                 assert!(std::net::TcpStream::connect(address).is_ok());
                 assert!(TcpListener::bind("127.0.0.1:0").is_err());
+            }
+            if holds.scope {
+                assert!(early.send(b"connected before").is_ok());
+                assert!(UnixDatagram::unbound().unwrap().connect_addr(&manager_address).is_err());
             }
             thread::spawn(|| assert!(std::fs::read_dir("/").is_err())).join().unwrap();
         };

@@ -52,7 +52,12 @@ impl NetError {
     }
 
     pub(super) fn connect(host: &str, error: &io::Error) -> Self {
-        let remedy = "check the store's address, and that the server runs and can be reached from here";
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "a firewall forbids it, or the sandbox: ports that servers redirect to belong into SANDBOX_CONNECT"
+            }
+            _ => "check the store's address, and that the server runs and can be reached from here",
+        };
         Self::new(Trouble::Connect, host, format!("cannot connect: {error}"), remedy)
     }
 

@@ -1,15 +1,21 @@
 //! The daemon restricts itself, on the real kernel: what it may still do, what it may not, and what it says of that.
 
 use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::Command;
+use std::time::Duration;
 
 use landlock::{AccessNet, Ruleset, RulesetAttr};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::daemon::{BINARY, Process, Sandbox, wait_until};
-use crate::server::{server, store};
+use crate::server::{server, store, store_at};
 
 fn config(key: &str, path: &str) -> String {
     server().put(key, &json!({ "value": "1" }));
@@ -31,6 +37,11 @@ fn status(sandbox: &Sandbox) -> Value {
     serde_json::from_str(&sandbox.read("status.json")).unwrap()
 }
 
+/// A directory that no rule for the tests' own one covers, which is in `/tmp`.
+fn elsewhere() -> TempDir {
+    tempfile::tempdir_in("/var/tmp").unwrap()
+}
+
 #[test]
 fn every_thread_is_restricted_and_the_status_says_so() {
     let sandbox = Sandbox::new(&config("sandbox/threads", "out/one"));
@@ -48,12 +59,60 @@ fn every_thread_is_restricted_and_the_status_says_so() {
     assert!(threads >= 3, "main, traces and audit: {threads}");
     let told = line(&daemon.stderr(), "sandboxed").unwrap();
     assert_eq!((&told["holds"], &told["scope"]), (&json!("file system and network"), &json!(true)), "{told}");
-    assert!(
-        told["write"].to_string().contains(sandbox.path("").to_str().unwrap().trim_end_matches('/')),
-        "{told}"
-    );
+    // Where the test's own directory came from, and will be gone.
+    assert_eq!(told["write"], format!("{:?}", [sandbox.path("").parent().unwrap()]), "{told}");
     assert_eq!(status(&sandbox)["daemon"]["sandbox"], "file system and network");
     assert!(sandbox.read("audit.log").contains("\"event\":\"write\""));
+}
+
+/// Files are written by threads that may block, connections made by the one that never does.
+#[test]
+fn the_thread_that_connects_is_restricted_as_those_that_write_are() {
+    let [first, second] = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let next = second.local_addr().unwrap().port();
+    let address = first.local_addr().unwrap().to_string();
+    // A standby that sends everybody to a port which nothing announced.
+    std::thread::spawn(move || {
+        for mut client in first.incoming().flatten() {
+            let mut request = [0; 4096];
+            assert_ne!(client.read(&mut request).unwrap(), 0);
+            let head = format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:{next}/\r\n");
+            client
+                .write_all(format!("{head}Content-Length: 0\r\nConnection: close\r\n\r\n").as_bytes())
+                .unwrap();
+        }
+    });
+    let sandbox = Sandbox::new(&format!(
+        "{}\nsecrets: [{{ name: one, key: any, files: [{{ path: out/one, field: value }}] }}]",
+        store_at(&address)
+    ));
+    let mut command = sandbox.command(&["run"]);
+    command.env("SANDBOX", "require").env("SANDBOX_CONNECT", "1");
+    let daemon = Process::start(command);
+    wait_until("the refusal is told", || daemon.stderr().contains("Permission denied"));
+    assert!(daemon.stderr().contains("SANDBOX_CONNECT"), "{}", daemon.stderr());
+    second.set_nonblocking(true).unwrap();
+    assert_eq!(second.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody came");
+}
+
+#[test]
+fn a_manager_behind_an_abstract_socket_hears_everything_although_others_are_out_of_reach() {
+    let sandbox = Sandbox::new(&config("sandbox/notify", "out/one"));
+    let name = format!("secrets-sync-test-{}", std::process::id());
+    let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut command = sandbox.command(&["run"]);
+    command.env("SANDBOX", "require").env("NOTIFY_SOCKET", format!("@{name}")).env("WATCHDOG_USEC", "100000");
+    let daemon = Process::start(command);
+    let hear = |expected: &str| {
+        let mut buffer = [0; 1024];
+        while manager.recv(&mut buffer).map(|length| &buffer[..length] != expected.as_bytes()).unwrap() {}
+    };
+    ["READY=1", "WATCHDOG=1", "WATCHDOG=1"].into_iter().for_each(hear);
+    assert_eq!(line(&daemon.stderr(), "sandboxed").unwrap()["scope"], true);
+    daemon.signal(Signal::SIGTERM);
+    hear("STOPPING=1");
+    assert_eq!(daemon.finish().code, 0);
 }
 
 #[test]
@@ -73,7 +132,7 @@ fn it_can_be_switched_off_and_new_privileges_are_refused_all_the_same() {
 
 #[test]
 fn an_output_directory_that_becomes_a_symlink_to_elsewhere_is_not_written_through() {
-    let victim = tempfile::tempdir().unwrap();
+    let victim = elsewhere();
     let sandbox = Sandbox::new(&config("sandbox/symlink", "out/one"));
     let daemon = sandbox.ready_daemon();
     fs::rename(sandbox.path("out"), sandbox.path("moved")).unwrap();
@@ -87,7 +146,7 @@ fn an_output_directory_that_becomes_a_symlink_to_elsewhere_is_not_written_throug
 
 #[test]
 fn a_reload_beyond_the_sandbox_is_refused_with_the_remedy_and_a_restart_helps() {
-    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = elsewhere();
     let beyond = elsewhere.path().join("deep/one");
     let sandbox = Sandbox::new(&config("sandbox/reload", "out/one"));
     let daemon = sandbox.ready_daemon();

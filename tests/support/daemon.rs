@@ -93,8 +93,6 @@ impl Sandbox {
         command.env("METRICS_PORT", "0");
         command.env("INITIAL_BACKOFF", "100ms").env("MAX_BACKOFF", "500ms");
         command.env("CIRCUIT_BREAKER_TIMEOUT", "300ms");
-        // Whatever is tested has to work inside of it.
-        command.env("SANDBOX", "auto");
         command
     }
 

@@ -1,4 +1,4 @@
-//! Which trees a path belongs to, and what a configuration is refused after start.
+//! What a configuration is granted at start, and what another one is refused afterwards.
 
 use std::os::unix::fs::symlink;
 
@@ -19,7 +19,7 @@ fn granted(text: &str, home: &Path) -> Sandbox {
     grant.configuration(&Needs::of(&config(text, home)));
     assert!(grant.in_root.is_none() && grant.left_out.is_empty());
     let holds = Holds { abi: 6, file_system: true, network: true, scope: true };
-    Sandbox { holds, granted: grant.policy }
+    Sandbox { holds, granted: grant.policy, left_out: BTreeSet::new() }
 }
 
 fn with_output(path: &str) -> String {
@@ -36,33 +36,44 @@ fn server(settings: &str) -> String {
     )
 }
 
-#[test]
-fn a_tree_is_the_shortest_path_that_others_do_not_share() {
-    for (directory, expected) in [
-        ("/secrets", "/secrets"),
-        ("/secrets/db/tls", "/secrets"),
-        ("/run/app/tls", "/run/app"),
-        ("/run/secrets", "/run/secrets"),
-        ("/etc/nginx/tls", "/etc/nginx"),
-        ("/etc/ssl/private", "/etc/ssl/private"),
-        ("/var/lib/app", "/var/lib/app"),
-        ("/home/alice/app/x", "/home/alice/app"),
-        ("/home/alice", "/home/alice"),
-        ("/run/user/7/app", "/run/user/7/app"),
-        ("/run", "/run"),
-    ] {
-        assert_eq!(tree(Path::new(directory)).as_deref(), Some(Path::new(expected)), "{directory}");
-    }
-    assert_eq!(tree(Path::new("/")), None);
+/// A directory that no rule for the usual temporary ones covers.
+fn elsewhere() -> TempDir {
+    tempfile::tempdir_in("/var/tmp").unwrap()
 }
 
 #[test]
-fn a_missing_tree_is_made_and_granted_and_nothing_above_it() {
+fn a_tree_that_comes_and_goes_is_not_made_and_the_directory_above_is_granted() {
+    let above = resolved(Path::new("/var/tmp"));
+    let missing = above.join(format!("secrets-sync-test-{}", std::process::id()));
+    let output = missing.join("deep/file");
+    let sandbox = granted(&with_output(output.to_str().unwrap()), Path::new("/tmp"));
+    assert!(!missing.exists());
+    assert_eq!(sandbox.granted.write, BTreeSet::from([above]));
+}
+
+#[test]
+fn a_credential_whose_directory_is_missing_is_granted_where_it_will_come_to_be() {
+    let home = elsewhere();
+    let path = home.path().join("not/yet/token");
+    let text = server(&format!(
+        "address: 'http://127.0.0.1:8200', authMethod: token, tokenFile: '{}'",
+        path.display()
+    ));
+    let sandbox = granted(&text, Path::new("/tmp"));
+    assert!(is_within(&sandbox.granted.read, &path), "{:?}", sandbox.granted);
+    let mut grant = Grant::default();
+    grant.read(Path::new("/no-such-directory/token"));
+    assert_eq!(grant.left_out, BTreeSet::from([PathBuf::from("/no-such-directory")]));
+}
+
+#[test]
+fn what_could_not_be_granted_at_start_does_not_keep_other_changes_out() {
     let home = TempDir::new().unwrap();
-    let sandbox = granted(&with_output("new/deep/file"), home.path());
-    let own = tree(&resolved(home.path())).unwrap();
-    assert!(own.is_dir());
-    assert_eq!(sandbox.granted.write, BTreeSet::from([own]));
+    let mut sandbox = granted(&with_output("out/a"), home.path());
+    let both = with_output("out/a").replace("data/all.yaml", "/no-such-directory/all.yaml");
+    assert!(sandbox.covers(&config(&both, home.path())).is_err());
+    sandbox.left_out.insert(PathBuf::from("/no-such-directory"));
+    sandbox.covers(&config(&both.replace("out/a", "out/b"), home.path())).unwrap();
 }
 
 #[test]
@@ -98,7 +109,7 @@ fn a_path_beyond_is_refused_with_the_setting_that_allows_it() {
 
 #[test]
 fn a_symlink_counts_as_where_it_leads() {
-    let (home, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (home, elsewhere) = (TempDir::new().unwrap(), elsewhere());
     let sandbox = granted(&with_output("out/a"), home.path());
     symlink(elsewhere.path(), home.path().join("link")).unwrap();
     let fault = sandbox.covers(&config(&with_output("link/b"), home.path())).unwrap_err();
@@ -121,18 +132,4 @@ fn a_port_beyond_is_refused_and_a_default_port_counts() {
 fn where_nothing_holds_everything_is_covered() {
     let home = TempDir::new().unwrap();
     Sandbox::default().covers(&config(&with_output("/secrets/a"), home.path())).unwrap();
-}
-
-#[test]
-#[expect(clippy::disallowed_methods, reason = "a fixture, not a secret")]
-fn a_file_is_called_in_one_directory_and_kept_in_another() {
-    let home = TempDir::new().unwrap();
-    let home = home.path().canonicalize().unwrap();
-    fs::create_dir_all(home.join("kept")).unwrap();
-    fs::create_dir_all(home.join("called")).unwrap();
-    fs::File::create(home.join("kept/token")).unwrap();
-    symlink(home.join("kept/token"), home.join("called/token")).unwrap();
-    let expected = ["called", "kept"].map(|name| home.join(name));
-    assert_eq!(places(&home.join("called/token")), BTreeSet::from(expected));
-    assert_eq!(places(Path::new("/no-such-token")), BTreeSet::from([PathBuf::from("/no-such-token")]));
 }

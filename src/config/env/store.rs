@@ -42,6 +42,9 @@ const UNUSED: [(&str, &str); 14] = [
     ("TOKEN_PATH", "set secretStore.tokenFile"),
 ];
 
+/// Those of [`FILLED`] whose value is a path.
+const PATHS: [&str; 4] = ["CACERT", "CAPATH", "CLIENT_CERT", "CLIENT_KEY"];
+
 const PREFIXES: [&str; 2] = ["BAO_", "VAULT_"];
 const FILE_SUFFIX: &str = "_FILE";
 
@@ -140,6 +143,13 @@ impl<'e> StoreVariables<'e> {
         ignored
     }
 
+    /// The paths in the variables that fill a store: of files that hold a value, and of TLS files.
+    pub(in crate::config) fn files(self) -> Vec<&'e str> {
+        let of = |name| candidates(name).filter(move |variable| names_a_file(name, variable));
+        let variables = FILLED.iter().flat_map(|(_, name)| of(*name));
+        variables.filter_map(|variable| self.0.value(&variable)).collect()
+    }
+
     /// The first variable for `key` that is set.
     fn first(self, key: &str) -> Option<String> {
         let (_, name) = FILLED.iter().find(|(known, _)| *known == key)?;
@@ -149,6 +159,10 @@ impl<'e> StoreVariables<'e> {
     fn has_something(self, variable: &str) -> bool {
         self.0.is_not_text(variable) || self.0.value(variable).is_some_and(|value| !value.is_empty())
     }
+}
+
+fn names_a_file(name: &str, variable: &str) -> bool {
+    variable.ends_with(FILE_SUFFIX) || PATHS.contains(&name)
 }
 
 /// The content of the file that a `…_FILE` variable names, without one newline at its end.
@@ -225,5 +239,21 @@ mod tests {
                 "VAULT_AGENT_ADDR: this program does not read it: set secretStore.address to the agent's address",
             ]
         );
+    }
+
+    #[test]
+    fn every_file_that_a_variable_names_is_known_whoever_comes_first() {
+        let pairs = [
+            ("BAO_ADDR", "https://vault"),
+            ("VAULT_ADDR_FILE", "/addr"),
+            ("BAO_TOKEN_FILE", "/token"),
+            ("VAULT_CACERT", "/ca.pem"),
+            ("BAO_NAMESPACE", "team"),
+            ("BAO_TOKEN", "t"),
+        ];
+        let env = Env::from_pairs(pairs);
+        let mut files = StoreVariables(&env).files();
+        files.sort_unstable();
+        assert_eq!(files, ["/addr", "/ca.pem", "/token"]);
     }
 }

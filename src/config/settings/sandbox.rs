@@ -8,9 +8,9 @@ use super::{Overrides, Source};
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum SandboxMode {
     /// No restriction.
-    #[default]
     Off,
     /// What the kernel has.
+    #[default]
     Auto,
     /// No start where the kernel cannot restrict paths.
     Require,
@@ -80,10 +80,11 @@ mod tests {
     }
 
     #[test]
-    fn the_sandbox_is_off_where_nobody_asks_for_it() {
+    fn the_sandbox_is_what_the_kernel_has_unless_it_is_told_otherwise() {
         assert_eq!(sandbox(&[]).unwrap(), SandboxSettings::default());
-        assert_eq!(SandboxSettings::default().mode, SandboxMode::Off);
+        assert_eq!(SandboxSettings::default().mode, SandboxMode::Auto);
         assert_eq!(sandbox(&[("SANDBOX", "auto")]).unwrap().mode, SandboxMode::Auto);
+        assert_eq!(sandbox(&[("SANDBOX", "off")]).unwrap().mode, SandboxMode::Off);
         assert_eq!(sandbox(&[("SANDBOX", "require")]).unwrap().mode, SandboxMode::Require);
     }
 

@@ -3,16 +3,20 @@
 use std::io;
 use std::path::Path;
 
+use crate::disk::{self, Access};
 use crate::fault::{Fault, Kind};
 
 /// Most names a message lists.
 const NAMES: usize = 5;
 
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Fault {
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+    let beyond = if denied { disk::advice(path, Access::Read) } else { None };
     let path = path.display();
-    let remedy = match error.kind() {
-        io::ErrorKind::NotFound => format!("create {path}, or correct the store's `path`"),
-        io::ErrorKind::PermissionDenied => {
+    let remedy = match (error.kind(), beyond) {
+        (_, Some(beyond)) => beyond,
+        (io::ErrorKind::NotFound, None) => format!("create {path}, or correct the store's `path`"),
+        (io::ErrorKind::PermissionDenied, None) => {
             let user = nix::unistd::geteuid();
             format!("let user {user}, which secrets-sync runs as, read {path} and search its directories")
         }

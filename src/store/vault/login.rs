@@ -15,6 +15,7 @@ use super::lease::{Lease, Prospect};
 use super::server::{Answered, Caller, Server, check_path};
 use super::{answer, renew};
 use crate::config::store::{AuthSpec, Credential};
+use crate::disk::{self, Access};
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fingerprint, FingerprintKey, SecretBytes, SecretText};
 
@@ -258,15 +259,21 @@ async fn load(credential: &Credential, name: &str) -> Result<SecretText, Fault> 
 async fn load_file(path: PathBuf, name: &str) -> Result<SecretText, Fault> {
     let shown = format!("{name}File {}", path.display());
     // A file on a dead network mount must stop neither the clock nor those who wait for the login.
-    let reading = tokio::task::spawn_blocking(move || read_file(&path));
+    let reading = tokio::task::spawn_blocking(move || {
+        read_file(&path).map_err(|error| {
+            let denied = error.kind() == io::ErrorKind::PermissionDenied;
+            let beyond = if denied { disk::advice(&path, Access::Read) } else { None };
+            (error, beyond)
+        })
+    });
     let content = match timeout(READ_LIMIT, reading).await {
         Ok(Ok(content)) => content,
-        Ok(Err(_)) => Err(io::Error::other("the reader died")),
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        Ok(Err(_)) => Err((io::Error::other("the reader died"), None)),
+        Err(_) => Err((io::ErrorKind::TimedOut.into(), None)),
     };
-    let content = content.map_err(|error| {
-        let message = format!("cannot read {shown}: {error}");
-        Fault::new(Kind::NoCredentials, message, format!("make {shown} readable for this process"))
+    let content = content.map_err(|(error, beyond)| {
+        let remedy = beyond.unwrap_or_else(|| format!("make {shown} readable for this process"));
+        Fault::new(Kind::NoCredentials, format!("cannot read {shown}: {error}"), remedy)
     })?;
     clean(content, &shown)
 }

@@ -95,8 +95,7 @@ impl Sandboxed<'_> {
 }
 
 /// The process could not restrict itself.
-pub fn not_sandboxed(cause: &str) {
-    let hint = "use Linux 5.13 or newer with Landlock, or say SANDBOX=off";
+pub fn not_sandboxed(cause: &str, hint: &str) {
     tracing::warn!(error = cause, hint, "not sandboxed");
 }
 
