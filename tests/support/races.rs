@@ -100,7 +100,8 @@ fn untouched(victim: &Path) -> Untouched {
 
 /// Takes away what the hostile user left, so that the daemon can write again.
 fn clean(area: &Path) {
-    fs::remove_dir_all(area).unwrap();
+    // The daemon is at work, and may put a file into a directory that is just being removed.
+    wait_until("what he left is gone", || fs::remove_dir_all(area).is_ok());
     fs::create_dir_all(area.join("out")).unwrap();
 }
 
