@@ -1,7 +1,8 @@
 //! Directories that are removed and made again while the daemon runs: with the sandbox, as it is by default, it heals as
 //! it would without; and where a rule cannot follow, it says so and what helps.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::bao::ROOT;
-use crate::daemon::{Process, Sandbox, wait_until};
+use crate::daemon::{BINARY, Process, Sandbox, wait_until};
 use crate::server::{server, store_with};
 
 /// Trees of their own, each directly in a directory where trees come and go.
@@ -103,6 +104,29 @@ fn an_output_directory_that_is_removed_or_made_again_is_filled_again() {
         }
         assert_eq!(daemon.stop().0.code, 0);
     }
+}
+
+#[test]
+fn a_user_without_any_right_of_roots_heals_what_root_made_again() {
+    const USER: u32 = 54_321;
+    let trees = Trees::within("/run");
+    let hand_over = |path: &Path| {
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        chown(path, Some(USER), Some(USER)).unwrap();
+    };
+    let output = trees.path().join("one");
+    let sandbox = sandbox(&local(&output));
+    hand_over(&sandbox.path(""));
+    hand_over(trees.path());
+    let mut command = sandbox.program("setpriv");
+    let user = [format!("--reuid={USER}"), format!("--regid={USER}")];
+    command.args(user).args(["--clear-groups", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]);
+    command.args([BINARY, "run"]).env("SANDBOX", "require");
+    let daemon = Process::start(command);
+    sandbox.wait_until_ready(&daemon);
+    trees.replace();
+    hand_over(trees.path());
+    heals(&daemon, &output);
 }
 
 #[test]
@@ -232,10 +256,7 @@ fn a_mount_is_granted_and_nothing_around_it() {
     let sandbox = sandbox(&local(&volume.join("one")));
     let script = "mount -t tmpfs tmpfs \"$1\" && exec \"$0\" run";
     let mut command = sandbox.program("unshare");
-    command
-        .args(["--mount", "sh", "-ec", script, crate::daemon::BINARY])
-        .arg(&volume)
-        .env("SANDBOX", "require");
+    command.args(["--mount", "sh", "-ec", script, BINARY]).arg(&volume).env("SANDBOX", "require");
     let daemon = Process::start(command);
     sandbox.wait_until_ready(&daemon);
     let log = daemon.stderr();
