@@ -48,6 +48,7 @@ fn main() -> ExitCode {
     let world = Arc::new(World::new(SECRETS));
     let server = world.serve();
     let sandbox = Sandbox::new(&world::configuration(SECRETS, &server.address()));
+    sandbox.write(world::SECRET_ID, "soak-secret");
     let mut command = sandbox.command(&["run"]);
     command.env("LOG_LEVEL", "error").env("MAX_BACKOFF", "1s").env("CIRCUIT_BREAKER_TIMEOUT", "1s");
     let mut daemon = Process::start(command);

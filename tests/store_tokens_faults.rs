@@ -9,6 +9,7 @@ mod vault;
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -296,6 +297,29 @@ async fn logins_whose_tokens_are_refused_at_once_are_refused_logins() {
     }
     assert_eq!((count(&fake, "login"), count(&fake, "lookup-self")), (2, 2), "{:?}", fake.targets());
     assert_eq!(read(&store, &source("secret", "allowed"), "password").await, "x", "it serves who may read");
+    assert_eq!(count(&fake, "login"), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_served_and_is_revoked_again_and_again_is_no_refusal() {
+    let good = Arc::new(AtomicUsize::new(0));
+    let known = Arc::clone(&good);
+    let fake = Fake::start(move |number, seen| match seen.target.as_str() {
+        "/v1/auth/approle/login" => {
+            known.store(number, Ordering::SeqCst);
+            login(&format!("s.{number}"), 3600, true)
+        }
+        _ if token_of(seen) != format!("s.{}", known.load(Ordering::SeqCst)) => Reply::json(403, FORBIDDEN),
+        _ => Reply::secret("x", 1),
+    });
+    let store = with_role(&fake);
+    for _ in 0..2 {
+        assert_eq!(read(&store, &app(), "password").await, "x");
+        good.store(usize::MAX, Ordering::SeqCst);
+    }
+    let fault = fault(&store, &app()).await;
+    assert!(fault.kind == Kind::Login && fault.message.contains("end soon after their login"), "{fault:?}");
+    assert_eq!(fault.retry_after, Some(Duration::from_secs(1)), "not the rest of refused credentials");
     assert_eq!(count(&fake, "login"), 2);
 }
 

@@ -140,11 +140,16 @@ impl VaultStore {
         };
         let wait = Duration::from_millis(rand::rng().random_range(250..500));
         let is_fresh = token.logged_in.is_some_and(|at| Instant::now() + wait < at + STANDBY_LAG);
-        if !(may_lag && is_doubtful && is_fresh) {
-            return (outcome, may_lag);
+        let (outcome, may_lag) = if may_lag && is_doubtful && is_fresh {
+            tokio::time::sleep(wait).await;
+            (self.read(server, source, token).await, false)
+        } else {
+            (outcome, may_lag)
+        };
+        if outcome.is_ok() {
+            token.note_served();
         }
-        tokio::time::sleep(wait).await;
-        (self.read(server, source, token).await, false)
+        (outcome, may_lag)
     }
 
     async fn read(&self, server: &Server, source: &Source, token: &Token) -> Result<Fetched, Failure> {

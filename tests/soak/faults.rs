@@ -7,7 +7,7 @@ use rand::Rng;
 
 use crate::daemon::{Process, Sandbox};
 use crate::fake::{Reply, Seen};
-use crate::world::World;
+use crate::world::{SECRET_ID, World};
 
 /// How a request is answered while a fault lasts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,13 @@ impl Fault {
 
     pub(crate) fn end(self, world: &World, sandbox: &Sandbox, daemon: &Process) {
         match self {
-            Self::Server(..) => world.set(Answer::Right, 0.0),
+            Self::Server(..) => {
+                world.set(Answer::Right, 0.0);
+                // What an operator does: credentials that were refused rest until there are others.
+                if world.has_refused() {
+                    sandbox.write(SECRET_ID, format!("soak-secret-{}", world.requests()));
+                }
+            }
             Self::TargetIsDirectory => {
                 for secret in 0..crate::SECRETS {
                     // Only directories that are still in the way go.

@@ -13,6 +13,13 @@ use crate::faults::Answer;
 /// How long a token lives unless it is renewed.
 const LEASE: Duration = Duration::from_secs(4);
 
+const LOGIN: &str = "/v1/auth/approle/login";
+
+const LOOK_UP: &str = "/v1/auth/token/lookup-self";
+
+/// The file of the secret id, beside the configuration.
+pub(crate) const SECRET_ID: &str = "secret-id";
+
 /// The server's side of the run.
 pub(crate) struct World {
     versions: Vec<AtomicU64>,
@@ -22,6 +29,8 @@ pub(crate) struct World {
     mode: Mutex<(Answer, f64)>,
     token: Mutex<Option<(String, Instant)>>,
     logins: AtomicUsize,
+    /// A login, or its token, was called bad, so that the credentials may rest: for longer than a recovery may take.
+    refused: AtomicBool,
     requests: AtomicUsize,
 }
 
@@ -33,6 +42,7 @@ impl World {
             mode: Mutex::new((Answer::Right, 0.0)),
             token: Mutex::default(),
             logins: AtomicUsize::new(0),
+            refused: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
         }
     }
@@ -49,6 +59,11 @@ impl World {
 
     pub(crate) fn revoke(&self) {
         *self.token.lock().unwrap() = None;
+    }
+
+    /// Whether credentials have been called bad since this was asked last.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.refused.swap(false, Ordering::SeqCst)
     }
 
     pub(crate) fn change_some(&self) {
@@ -88,15 +103,18 @@ impl World {
         if rand::rng().random_bool(share)
             && let Some(reply) = answer.reply(seen)
         {
+            if answer == Answer::Status(403) && [LOGIN, LOOK_UP].contains(&&*seen.target) {
+                self.refused.store(true, Ordering::SeqCst);
+            }
             return reply;
         }
         match seen.target.as_str() {
-            "/v1/auth/approle/login" => self.log_in(),
+            LOGIN => self.log_in(),
             _ if !self.knows(seen.headers.get("x-vault-token")) => {
                 Reply::json(403, r#"{"errors":["permission denied"]}"#)
             }
             "/v1/auth/token/renew-self" => self.renew(),
-            "/v1/auth/token/lookup-self" => Reply::json(200, r#"{"data":{"ttl":4,"renewable":true}}"#),
+            LOOK_UP => Reply::json(200, r#"{"data":{"ttl":4,"renewable":true}}"#),
             target => self.read(target),
         }
     }
@@ -158,7 +176,7 @@ pub(crate) fn parse(text: &str, secret: usize) -> Option<u64> {
 
 pub(crate) fn configuration(secrets: usize, address: &str) -> String {
     let mut text = format!(
-        "secretStore:\n  address: {address}\n  authMethod: approle\n  roleId: soak-role\n  secretId: soak-secret\n  \
+        "secretStore:\n  address: {address}\n  authMethod: approle\n  roleId: soak-role\n  secretIdFile: {SECRET_ID}\n  \
          mountPath: secret\n  kvVersion: v2\n  timeout: 1s\nlimits: {{ minRefreshInterval: 100ms, maxResponseSize: 256KiB }}\nsecrets:\n"
     );
     for n in 0..secrets {

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::StatusCode;
 use nix::fcntl::OFlag;
@@ -34,6 +35,8 @@ pub(super) struct Token {
     pub(super) granted: Duration,
     /// When the login brought it; `None` for a token that was given.
     pub(super) logged_in: Option<Instant>,
+    /// Whether the server has accepted it for anything yet.
+    served: AtomicBool,
 }
 
 /// What a login needs, read just now.
@@ -86,7 +89,16 @@ impl Token {
     /// A token of which nothing is known yet.
     pub(super) fn given(text: SecretText) -> Self {
         let lease = Lease::Unknown { since: Instant::now() };
-        Self { text, lease, granted: Duration::ZERO, logged_in: None }
+        Self { text, lease, granted: Duration::ZERO, logged_in: None, served: AtomicBool::new(false) }
+    }
+
+    /// The server has accepted it.
+    pub(super) fn note_served(&self) {
+        self.served.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_served(&self) -> bool {
+        self.served.load(Ordering::Relaxed)
     }
 }
 
@@ -243,7 +255,7 @@ pub(super) fn token_in(answered: &Answered) -> Result<Token, LoginFailure> {
     let prospect = if renewable && !renew::is_batch(&text) { Prospect::Full } else { Prospect::Nothing };
     let granted = Duration::from_secs(lease_duration);
     let lease = Lease::lasting(granted, prospect);
-    Ok(Token { text, lease, granted, logged_in: Some(Instant::now()) })
+    Ok(Token { text, lease, granted, logged_in: Some(Instant::now()), served: AtomicBool::new(false) })
 }
 
 async fn load(credential: &Credential, name: &str) -> Result<SecretText, Fault> {

@@ -1,7 +1,7 @@
 //! Credentials that brought no token rest. Refused ones: never more than five refusals in a quarter of an hour, at which
 //! Vault and `OpenBao` lock a role out. A token that is refused right after its login is such a refusal, too. After an
-//! answer that is neither token nor refusal the next login waits a growing time, whoever asks for it. Other credentials
-//! may be tried at once.
+//! answer that is neither token nor refusal, and after a token that was good and soon is not, the next login waits a
+//! growing time, whoever asks for it. Other credentials may be tried at once.
 
 use rand::Rng;
 use tokio::time::{Duration, Instant};
@@ -42,6 +42,8 @@ pub(super) struct Rests {
     times: Vec<Instant>,
     /// Attempts in a row that brought neither a token nor a refusal.
     faults: u32,
+    /// Tokens in a row that were good, and were not any more soon after their login.
+    worn: u32,
     /// When the last login brought a token, unless that has turned out to be bad.
     accepted: Option<Instant>,
     /// A fresh token has been refused since one proved good.
@@ -73,6 +75,15 @@ impl Rests {
         }
         let crowded = self.count();
         (!crowded.is_zero()).then(|| self.hold(fault, print, crowded))
+    }
+
+    /// Notes that a fresh token of the credentials `print`, which had been good, was refused. Somebody may have revoked
+    /// it, and another login is free to follow; gives `fault` where they must rest.
+    pub(super) fn wear(&mut self, fault: Fault, print: Fingerprint) -> Option<Fault> {
+        self.accepted = None;
+        let earlier = self.worn;
+        self.worn = earlier.saturating_add(1);
+        (earlier > 0).then(|| self.hold(fault, print, pause(earlier, &mut rand::rng())))
     }
 
     /// Notes an attempt with the credentials `print` that brought neither token nor refusal; gives `fault` with the
@@ -117,6 +128,7 @@ impl Rests {
     fn settle(&mut self) {
         if self.accepted.take().is_some_and(|at| at.elapsed() >= FRESH) {
             self.forgive();
+            self.worn = 0;
         }
     }
 
@@ -249,6 +261,26 @@ mod tests {
         let first: Vec<_> = tries.iter().take(5).map(|at| (*at - tries[0]).as_secs()).collect();
         assert_eq!(first, [0, 1, 11, 51, 211]);
         assert!(tries.windows(6).all(|six| six[5] - six[0] > Duration::from_secs(900)), "{tries:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_that_end_soon_are_replaced_ever_slower_and_the_first_at_once() {
+        let wear = |rests: &mut Rests, print| {
+            rests.accept();
+            drop(rests.wear(refused(), print));
+        };
+        let tries = tries(Duration::from_secs(3600), wear).await;
+        assert_eq!((tries[1] - tries[0]).as_secs(), 1, "one alone is free");
+        assert!((60..=130).contains(&tries.len()), "{}", tries.len());
+
+        let print = FingerprintKey::random().unwrap().of(b"id");
+        let mut rests = Rests::default();
+        (0..20).for_each(|_| wear(&mut rests, print));
+        tokio::time::advance(LONGEST_PAUSE).await;
+        rests.accept();
+        tokio::time::advance(FRESH).await;
+        rests.accept();
+        assert_eq!(rests.wear(refused(), print), None, "a token that lasted ends it");
     }
 
     #[tokio::test(start_paused = true)]

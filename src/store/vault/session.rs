@@ -173,6 +173,7 @@ impl Session {
         let is_current = state.token.as_ref().is_some_and(|current| Arc::ptr_eq(current, token));
         if is_current {
             state.end = lease.end();
+            token.note_served();
         }
         is_current
     }
@@ -276,16 +277,24 @@ impl Session {
         state.still_held(print)
     }
 
-    /// Notes that `token` is bad. One that was so right after its login counts as refused credentials, so that logins
-    /// whose tokens are good for nothing do not follow each other; gives the fault where these must rest.
+    /// Notes that `token` is bad. One that was so right after its login, and was never good for anything, counts as
+    /// refused credentials; one that somebody ends again and again only paces the logins, so that neither follow each
+    /// other without end. Gives the fault where the credentials must rest.
     fn spoil(&self, server: &Server, token: &Token) -> Option<Fault> {
         token.logged_in.filter(|at| at.elapsed() < FRESH)?;
-        let message = format!("{}: the login succeeds, but its tokens are refused at once", self.label);
-        let remedy = "check the role's token_bound_cidrs and its `default` policy (tokens must look themselves up), \
-                      and whether standby nodes lag";
         let mut state = self.state();
         let print = state.tried?;
-        let fault = state.rests.spoil(Fault::new(Kind::Login, message, remedy), print)?;
+        let fault = if token.has_served() {
+            let message = format!("{}: tokens end soon after their login", self.label);
+            let remedy =
+                "look in the server's audit log for who revokes them, and whether their uses are limited";
+            state.rests.wear(Fault::new(Kind::Login, message, remedy), print)?
+        } else {
+            let message = format!("{}: the login succeeds, but its tokens are refused at once", self.label);
+            let remedy = "check the role's token_bound_cidrs and its `default` policy (tokens must look themselves \
+                          up), and whether standby nodes lag";
+            state.rests.spoil(Fault::new(Kind::Login, message, remedy), print)?
+        };
         state.is_doubtful = true;
         drop(state);
         let (store, credentials) = (server.store.as_str(), self.name.as_str());
