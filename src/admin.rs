@@ -26,9 +26,6 @@ use connections::Connections;
 /// A thousand clients that connect in the same moment wait here and not a second for their next attempt.
 const BACKLOG: u32 = 1024;
 
-/// After so many accepts the connections have their turn; fewer than there are places.
-const BREATH: u8 = 16;
-
 /// After an accept that failed because the process or the system has no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,18 +58,17 @@ impl Server {
 
     /// Serves until it is dropped, and all connections with it.
     pub async fn serve(self, board: Arc<Board>) {
-        let (connections, router) = (Connections::default(), routes::router(board));
-        let (mut tasks, mut accepted_in_a_row) = (JoinSet::new(), 0_u8);
+        self.serve_on(Connections::default(), board).await;
+    }
+
+    async fn serve_on(self, connections: Connections, board: Arc<Board>) {
+        let (mut tasks, router) = (JoinSet::new(), routes::router(board));
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
+                        connections.room().await;
                         tasks.spawn(connections.serve(prompt(stream), router.clone()));
-                        accepted_in_a_row = (accepted_in_a_row + 1) % BREATH;
-                        if accepted_in_a_row == 0 {
-                            // Requests that are here already are read before a crowd can take their places.
-                            tokio::task::yield_now().await;
-                        }
                     }
                     Err(error) if is_of_one_client(&error) => {}
                     Err(_) => tokio::time::sleep(PAUSE).await,
@@ -94,4 +90,80 @@ fn prompt(stream: TcpStream) -> TcpStream {
 fn is_of_one_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::{Shutdown, TcpStream as Client};
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    /// More than there are places.
+    const CROWD: usize = 200;
+
+    /// A client, connected to a server that accepts nobody yet.
+    fn connect(server: &Server) -> Client {
+        Client::connect(server.address()).unwrap()
+    }
+
+    fn ask(client: &mut Client) {
+        client.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    }
+
+    fn start(server: Server, connections: Connections) -> JoinSet<()> {
+        let mut serving = JoinSet::new();
+        serving.spawn(server.serve_on(connections, Arc::new(Board::new([], Clock::system()))));
+        serving
+    }
+
+    /// What is left of the answer; empty where the connection was reset.
+    async fn answer(client: Client) -> String {
+        client.set_nonblocking(true).unwrap();
+        let mut text = String::new();
+        drop(TcpStream::from_std(client).unwrap().read_to_string(&mut text).await);
+        text
+    }
+
+    #[track_caller]
+    fn assert_healthy(answer: &str) {
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""status":"healthy""#), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_closed_its_side_gets_the_whole_answer() {
+        let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let mut client = connect(&server);
+        ask(&mut client);
+        client.shutdown(Shutdown::Write).unwrap();
+        let _serving = start(server, Connections::default());
+        assert_healthy(&answer(client).await);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_there_is_answered_before_a_crowd_can_take_its_place() {
+        let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let mut probe = connect(&server);
+        ask(&mut probe);
+        let _crowd: Vec<_> = (0..CROWD).map(|_| connect(&server)).collect();
+        let _serving = start(server, Connections::patient(Duration::ZERO));
+        assert_healthy(&answer(probe).await);
+    }
+
+    #[tokio::test]
+    async fn a_probe_has_time_to_ask_although_a_crowd_waits_for_its_place() {
+        let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let mut probe = connect(&server);
+        let _crowd: Vec<_> = (0..CROWD).map(|_| connect(&server)).collect();
+        let connections = Connections::patient(Duration::from_secs(3600));
+        let _serving = start(server, connections.clone());
+        while !connections.is_full() {
+            tokio::task::yield_now().await;
+        }
+        ask(&mut probe);
+        assert_healthy(&answer(probe).await);
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! A connection is idle until the head of a request is complete, and again when the last byte of the answer is with
 //! the kernel. When all places are taken, the one that has been idle longest is closed: clients that send nothing, or
-//! a byte now and then, cannot keep a probe out. Answers that wait for a slow reader have a budget of memory; beyond
+//! a byte now and then, cannot keep a probe out. But nobody is closed before there was time to ask: a crowd that comes
+//! back whenever it is dropped waits in the kernel's queue, and a probe that comes among it is served. Answers that wait for a slow reader have a budget of memory; beyond
 //! it the slowest reader is dropped.
 
 use std::collections::BTreeMap;
@@ -30,6 +31,10 @@ use super::answer;
 /// Connections that are served at once.
 const PLACES: usize = 64;
 
+/// What a connection has for its request before it can be closed for another one: more than a request needs that is on
+/// its way, and so little that a queue of a thousand is through in a third of a second.
+const GRACE: Duration = Duration::from_millis(20);
+
 /// From the accept, or from the end of an answer, to the last byte of the next request's head. It is the limit of an
 /// idle connection, too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,21 +49,37 @@ const HEAD_LIMIT: usize = 16 * 1024;
 const BUDGET: usize = 8 << 20;
 
 /// The places. Clones share them.
-#[derive(Clone, Default)]
-pub(super) struct Connections(Arc<Mutex<Places>>);
+#[derive(Clone)]
+pub(super) struct Connections {
+    places: Arc<Mutex<Places>>,
+    grace: Duration,
+}
 
 #[derive(Default)]
 struct Places {
     last: u64,
+    /// How often the newcomer has waited until whatever had arrived was read.
+    turns: u64,
     taken: BTreeMap<u64, Place>,
 }
 
 struct Place {
+    accepted: Instant,
+    /// The [`Places::turns`] of that moment.
+    turns: u64,
     /// Since when it is idle, or answers.
     since: Instant,
     /// The bytes of the answer under way; `None` while it is idle.
     answering: Option<usize>,
     close: CancellationToken,
+}
+
+/// What a newcomer waits for.
+enum Wait {
+    Not,
+    /// What has arrived is read first: after a long computation even the newest connection looks old.
+    Turn,
+    Until(Instant),
 }
 
 /// A connection's hold on its place; dropping it gives the place back.
@@ -77,7 +98,25 @@ struct Answering {
     id: u64,
 }
 
+impl Default for Connections {
+    fn default() -> Self {
+        Self { places: Arc::default(), grace: GRACE }
+    }
+}
+
 impl Connections {
+    /// Returns when there is a place, or a connection that has had its time and makes room.
+    pub(super) async fn room(&self) {
+        loop {
+            let wait = self.places().wait_for_room(self.grace);
+            match wait {
+                Wait::Not => return,
+                Wait::Turn => tokio::task::yield_now().await,
+                Wait::Until(at) => tokio::time::sleep_until(at).await,
+            }
+        }
+    }
+
     /// Serves one connection to its end. Takes its place at once, not when it is first polled: a crowd that knocks
     /// in one moment must not be let in together.
     pub(super) fn serve<S>(&self, stream: S, router: Router) -> impl Future<Output = ()> + Send + use<S>
@@ -105,11 +144,13 @@ impl Connections {
     fn take_place(&self) -> (Held, CancellationToken) {
         let mut places = self.places();
         while places.taken.len() >= PLACES {
-            places.close_one();
+            places.close_one(self.grace);
         }
         places.last += 1;
-        let (id, close) = (places.last, CancellationToken::new());
-        places.taken.insert(id, Place { since: Instant::now(), answering: None, close: close.clone() });
+        let (id, turns, close) = (places.last, places.turns, CancellationToken::new());
+        let now = Instant::now();
+        let place = Place { accepted: now, turns, since: now, answering: None, close: close.clone() };
+        places.taken.insert(id, place);
         (Held { connections: self.clone(), id }, close)
     }
 
@@ -119,7 +160,7 @@ impl Connections {
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,12 +171,32 @@ impl Places {
         }
     }
 
-    /// Closes the connection that has been idle longest; where none is idle, the one that answers longest.
-    fn close_one(&mut self) {
-        let longest = self.taken.iter().min_by_key(|(_, place)| (place.answering.is_some(), place.since));
-        if let Some(id) = longest.map(|(id, _)| *id) {
+    /// What there is to wait for until a newcomer has a place, or may take somebody's.
+    fn wait_for_room(&mut self, grace: Duration) -> Wait {
+        let Some((_, next)) = self.next_to_close(grace).filter(|_| self.taken.len() >= PLACES) else {
+            return Wait::Not;
+        };
+        if !next.has_had(grace) {
+            return Wait::Until(next.accepted + grace);
+        }
+        if next.turns < self.turns {
+            return Wait::Not;
+        }
+        self.turns += 1;
+        Wait::Turn
+    }
+
+    fn close_one(&mut self, grace: Duration) {
+        if let Some(id) = self.next_to_close(grace).map(|(id, _)| id) {
             self.close(id);
         }
+    }
+
+    /// Of the connections that have had `grace` the one that has been idle longest; where none of them is idle, the
+    /// one that answers longest.
+    fn next_to_close(&self, grace: Duration) -> Option<(u64, &Place)> {
+        let places = self.taken.iter().map(|(id, place)| (*id, place));
+        places.min_by_key(|(_, place)| (!place.has_had(grace), place.answering.is_some(), place.since))
     }
 
     /// Closes the slowest readers until the answers but that of `newest` are within the budget.
@@ -156,6 +217,12 @@ impl Places {
         if let Some(place) = self.taken.remove(&id) {
             place.close.cancel();
         }
+    }
+}
+
+impl Place {
+    fn has_had(&self, grace: Duration) -> bool {
+        self.accepted.elapsed() >= grace
     }
 }
 
@@ -235,6 +302,18 @@ async fn respond(
 }
 
 #[cfg(test)]
+impl Connections {
+    /// Closes nobody for another one before `grace` has passed.
+    pub(super) fn patient(grace: Duration) -> Self {
+        Self { grace, ..Self::default() }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.places().taken.len() >= PLACES
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -263,6 +342,25 @@ mod tests {
         assert_eq!(taken(&connections).len(), PLACES);
         drop(held);
         assert_eq!(taken(&connections), [newcomer.0.id]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_closed_for_another_before_there_was_time_to_ask() {
+        let (connections, begun) = (Connections::default(), Instant::now());
+        let mut held: Vec<_> = (1..PLACES).map(|_| connections.take_place()).collect();
+        connections.room().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "there is a place left");
+        held.push(connections.take_place());
+        connections.room().await;
+        assert_eq!(begun.elapsed(), GRACE);
+
+        drop(held.remove(0));
+        let _turns: Vec<_> = held.iter().map(|(held, _)| connections.begin(held.id)).collect();
+        let probe = connections.take_place();
+        connections.room().await;
+        assert_eq!(begun.elapsed(), GRACE, "who has had the time can be closed even while answering");
+        held.push(connections.take_place());
+        assert!(held[0].1.is_cancelled() && !probe.1.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]

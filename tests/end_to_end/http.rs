@@ -1,7 +1,10 @@
 //! The HTTP endpoints over plain sockets: what they answer, what they refuse, and who cannot keep them busy.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -65,14 +68,18 @@ fn connect(address: &str) -> TcpStream {
 }
 
 /// Sends these bytes and reads to the end of the connection.
-#[track_caller]
-fn send(address: &str, request: &[u8]) -> Answer {
+fn ask(address: &str, request: &[u8]) -> String {
     let mut stream = connect(address);
     // A server that refuses early may have closed it already.
     drop(stream.write_all(request));
     let mut bytes = Vec::new();
     drop(stream.read_to_end(&mut bytes));
-    let text = String::from_utf8(bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[track_caller]
+fn send(address: &str, request: &[u8]) -> Answer {
+    let text = ask(address, request);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Answer { status, head: head.to_owned(), body: body.to_owned() }
@@ -299,4 +306,38 @@ fn a_thousand_idle_clients_slow_writers_and_slow_readers_starve_nobody() {
     assert!(after < before + 6 * 1024, "{before} KiB grew to {after} KiB");
     drop((idle, slow_writers, slow_readers));
     assert_eq!(get(&address, "/ready").status, 200);
+}
+
+/// Connects and says nothing, over and over, with so many connections at once; gives how many there were.
+fn crowd(address: &str, at_once: usize, stop: &AtomicBool) -> usize {
+    let (mut idle, mut connected) = (VecDeque::new(), 0);
+    while !stop.load(Ordering::Relaxed) {
+        if let Ok(stream) = TcpStream::connect(address) {
+            idle.push_back(stream);
+            connected += 1;
+        }
+        if idle.len() > at_once {
+            idle.pop_front();
+        }
+    }
+    connected
+}
+
+#[test]
+fn a_crowd_that_comes_back_whenever_it_is_dropped_costs_no_probe() {
+    let sandbox = sandbox(BOTH);
+    let daemon = sandbox.ready_daemon();
+    let address = address(&daemon);
+    let request = b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let is_answered = || ask(&address, request).starts_with("HTTP/1.1 200");
+    let (stop, probes) = (AtomicBool::new(false), 100);
+    let (answered, connected) = thread::scope(|scope| {
+        let crowds: Vec<_> = (0..2).map(|_| scope.spawn(|| crowd(&address, 200, &stop))).collect();
+        // Once more, as every prober does: on a busy machine a request may come late even here.
+        let answered = (0..probes).filter(|_| is_answered() || is_answered()).count();
+        stop.store(true, Ordering::Relaxed);
+        (answered, crowds.into_iter().map(|crowd| crowd.join().unwrap()).sum::<usize>())
+    });
+    assert_eq!(answered, probes, "among {connected} connections");
+    assert!(connected > 200, "{connected} are no crowd");
 }
