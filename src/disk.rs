@@ -11,6 +11,7 @@ mod directory;
 mod error;
 mod existing;
 mod layout;
+mod location;
 mod mode;
 mod mounts;
 mod owner;
@@ -24,6 +25,7 @@ mod temporary;
 
 pub use access::{check, check_directory, may_give_to};
 pub use directory::make_directory;
+pub use location::Location;
 pub use mode::{FileMode, ModeError};
 pub use mounts::is_mounted;
 pub use owner::{Owner, OwnerError};

@@ -7,6 +7,7 @@ use super::build::World;
 use super::daemon::{OpenError, taken};
 use crate::clock::Clock;
 use crate::config::settings::Settings;
+use crate::disk::Location;
 use crate::telemetry::audit::{self, Destination, Open};
 
 /// Opens the audit stream if the settings ask for one; it is written until what comes back is dropped.
@@ -30,7 +31,7 @@ pub fn open_audit(world: &World, settings: &Settings, clock: Clock) -> Result<Op
 }
 
 fn not_ours(path: &Path, world: &World, settings: &Settings) -> io::Result<()> {
-    if path == settings.status_file {
+    if Location::of(path).is(&Location::of(&settings.status_file)) {
         return Err(io::Error::other("the status file is at that path"));
     }
     match taken(path, &world.jobs, &world.inputs) {

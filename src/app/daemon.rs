@@ -20,7 +20,7 @@ use super::watch::Changes;
 use crate::admin;
 use crate::config::secret::SecretSpec;
 use crate::config::settings::Settings;
-use crate::disk::Swept;
+use crate::disk::{Location, Swept};
 use crate::lifecycle::{self, Signal, Signals, Systemd};
 use crate::name::SecretName;
 use crate::plan::Job;
@@ -180,19 +180,20 @@ fn listen(address: SocketAddr) -> Result<admin::Server, OpenError> {
     })
 }
 
-/// The secret whose file, or whose directory's entry, `path` is: the two would replace each other for ever.
-fn writer_of<'j>(path: &Path, jobs: &'j [Assignment]) -> Option<&'j SecretName> {
+/// The secret whose file, or whose directory's entry, is at `place`: the two would replace each other for ever.
+fn writer_of<'j>(place: &Location, jobs: &'j [Assignment]) -> Option<&'j SecretName> {
     let writes = |secret: &SecretSpec| {
-        let is_file = secret.files.iter().any(|file| file.target.as_path() == path);
-        is_file || secret.directory.iter().any(|output| path.parent() == Some(output.path.as_path()))
+        let is_file = secret.files.iter().any(|file| place.is_replaced_at(file.target.as_path()));
+        is_file || secret.directory.iter().any(|output| place.is_in(&Location::of(output.path.as_path())))
     };
     jobs.iter().map(|(job, _)| &job.secret).find(|secret| writes(secret)).map(|secret| &secret.name)
 }
 
-/// Why the daemon itself must not write to `path`: somebody else does, or it is read.
+/// Why the daemon itself must not write to `path`: somebody else does, or it is read. Links do not hide that.
 pub(super) fn taken(path: &Path, jobs: &[Assignment], inputs: &[(String, PathBuf)]) -> Option<String> {
-    let secret = writer_of(path, jobs).map(|secret| format!("the secret {secret} writes to that path"));
-    let read = || inputs.iter().find(|(_, input)| input == path);
+    let place = Location::of(path);
+    let secret = writer_of(&place, jobs).map(|secret| format!("the secret {secret} writes to that path"));
+    let read = || inputs.iter().find(|(_, input)| Location::of(input).is(&place));
     secret.or_else(|| read().map(|(name, _)| format!("that path is {name}")))
 }
 

@@ -340,7 +340,8 @@ mod tests {
     async fn a_configuration_that_is_wrong_changes_nothing_and_the_next_one_counts() {
         let mut setting = Setting::new(&stores(&secret("one", "a")));
         let status = secret("two", "a").replace("path: two", "path: status.json");
-        for wrong in ["", "secrets: [", &stores(&secret("two", "none")), &stores(&status)] {
+        let read = stores(&secret("two", "a")).replace("path: a", "path: status.json");
+        for wrong in ["", "secrets: [", &stores(&secret("two", "none")), &stores(&status), &read] {
             setting.reload(wrong).await;
             assert_eq!(setting.names(), ["one"], "{wrong}");
         }

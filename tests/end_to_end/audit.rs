@@ -1,7 +1,7 @@
 //! The audit stream of the built binary: who got what from a real `OpenBao`, and never a value.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
@@ -181,6 +181,44 @@ fn a_stream_that_cannot_be_opened_is_exit_9_before_anything_happens() {
         assert!(finished.stderr.contains("AUDIT_LOG") && finished.stderr.contains(path), "{finished:?}");
     }
     assert!(!sandbox.path("out").exists());
+}
+
+#[test]
+fn a_stream_in_a_file_that_the_program_reads_is_refused_whatever_it_is_called() {
+    let sandbox = Sandbox::new(
+        "secretStore: { address: 'http://127.0.0.1:1', mountPath: secret, kvVersion: v2, tokenFile: real/token }
+secrets: [{ name: a, key: a, files: [{ path: out/a, field: a }] }]",
+    );
+    sandbox.write("real/token", "hunter2");
+    symlink("real", sandbox.path("link")).unwrap();
+    fs::hard_link(sandbox.path("config.yaml"), sandbox.path("hard")).unwrap();
+    let before = ["config.yaml", "real/token"].map(|name| sandbox.read(name));
+    for (path, what) in [
+        ("config.yaml", "the configuration itself"),
+        ("real/../config.yaml", "the configuration itself"),
+        ("hard", "the configuration itself"),
+        ("real/token", "secretStore.tokenFile"),
+        ("link/token", "secretStore.tokenFile"),
+    ] {
+        let finished = once(&sandbox, path);
+        assert_eq!(finished.code, 9, "{path}: {finished:?}");
+        assert!(finished.stderr.contains(&format!("that path is {what}")), "{path}: {finished:?}");
+        let mut command = sandbox.command(&["run"]);
+        command.env("STATUS_FILE", path);
+        let finished = Process::start(command).finish();
+        assert_eq!(finished.code, 9, "{path}: {finished:?}");
+        assert!(finished.stderr.contains(&format!("that path is {what}")), "{path}: {finished:?}");
+    }
+    assert_eq!(["config.yaml", "real/token"].map(|name| sandbox.read(name)), before);
+
+    let mut command = sandbox.command(&["run", "--once"]);
+    let status = sandbox.path("link/status.json");
+    command.env("STATUS_FILE", status).env("AUDIT_LOG", sandbox.path("real/status.json"));
+    let finished = Process::start(command).finish();
+    assert!(
+        finished.code == 9 && finished.stderr.contains("the status file is at that path"),
+        "{finished:?}"
+    );
 }
 
 #[test]

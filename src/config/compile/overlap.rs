@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::cursor::Pass;
 use crate::config::diagnostic::{Code, Diagnostic, Place};
-use crate::disk::TargetPath;
+use crate::disk::{Location, TargetPath};
 
 /// Every path that any secret writes, in the order of the file.
 #[derive(Default)]
@@ -54,20 +54,23 @@ impl Outputs {
         }
     }
 
-    /// The names in a `directory` come from the store: none of them may be that of a file the program reads.
+    /// Neither an output nor a file in a `directory`, whose names come from the store, may replace what is read, whatever
+    /// it is called here: a configuration is often reached through symlinks.
     fn check_inputs(&self, pass: &mut Pass<'_>) {
-        for output in self.outputs.iter().filter(|output| output.kind == Kind::Directory) {
-            let inside = |(_, path): &&(String, TargetPath)| path.directory() == output.target.as_path();
-            if let Some((name, _)) = pass.inputs.iter().find(inside) {
+        let inputs: Vec<_> =
+            pass.inputs.iter().map(|(name, path)| (name, Location::of(path.as_path()))).collect();
+        for output in &self.outputs {
+            let target = output.target.as_path();
+            let directory = (output.kind == Kind::Directory).then(|| Location::of(target));
+            let is_inside =
+                |input: &Location| directory.as_ref().is_some_and(|directory| input.is_in(directory));
+            if let Some((name, _)) = inputs.iter().find(|(_, input)| is_inside(input)) {
                 let message =
                     format!("{name} lies in this directory, where a field of its name would overwrite it");
                 let conflict = Diagnostic::new(Code::PathConflict, output.place.clone(), message);
                 pass.report.push(conflict.hint("give the secret a directory of its own"));
             }
-        }
-        let inputs: HashMap<_, _> = pass.inputs.iter().map(|(name, path)| (path, name)).collect();
-        for output in &self.outputs {
-            if let Some(name) = inputs.get(&output.target) {
+            if let Some((name, _)) = inputs.iter().find(|(_, input)| input.is_replaced_at(target)) {
                 let message = format!("this is the path of {name}, which would be overwritten");
                 pass.report.push(Diagnostic::new(Code::PathConflict, output.place.clone(), message));
             }

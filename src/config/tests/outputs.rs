@@ -249,3 +249,30 @@ fn a_directory_cannot_be_one_that_the_program_reads_from() {
     assert_eq!(errors(&config("/run/app/token")), ["path-conflict secrets[0].directory.path"]);
     assert!(errors(&config("/run/token")).is_empty());
 }
+
+#[test]
+fn no_output_replaces_what_the_program_reads_through_a_symlink() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name).display().to_string();
+    std::fs::create_dir(at("real")).unwrap();
+    std::os::unix::fs::symlink("real", at("link")).unwrap();
+    std::os::unix::fs::symlink("real/token-1", at("token")).unwrap();
+    let config = |read: &str, output: &str| {
+        let store = format!("secretStore: {{address: 'https://v', tokenFile: '{}'}}", at(read));
+        format!("{store}\nsecrets:\n  - {{name: a, key: k, {output}}}\n")
+    };
+    let file = |path: &str| format!("files: [{{path: '{}', field: f}}]", at(path));
+    let directory = |path: &str| format!("directory: {{path: '{}'}}", at(path));
+    std::fs::File::create_new(at("real/token-1")).unwrap();
+    let (of_file, of_directory) =
+        ("path-conflict secrets[0].files[0].path", "path-conflict secrets[0].directory.path");
+    for read in ["token", "real/token-1", "link/token-1"] {
+        for path in ["real/token-1", "link/token-1"] {
+            assert_eq!(errors(&config(read, &file(path))), [of_file], "{read} {path}");
+        }
+        for path in ["real", "link"] {
+            assert_eq!(errors(&config(read, &directory(path))), [of_directory], "{read} {path}");
+        }
+        assert!(errors(&config(read, &file("real/token-2"))).is_empty(), "{read}");
+    }
+}
