@@ -120,9 +120,15 @@ impl Setup {
         }
     }
 
-    /// Whether `NO_COLOR` is set, and not to nothing: no-color.org.
+    /// Whether a terminal is not to be given colours: `NO_COLOR` is set, and not to nothing (no-color.org).
     pub(super) fn is_colourless(&self) -> bool {
-        self.env.is_set("NO_COLOR") && self.env.value("NO_COLOR") != Some("")
+        let refused = self.env.is_set("NO_COLOR") && self.env.value("NO_COLOR") != Some("");
+        refused || self.is_dumb()
+    }
+
+    /// Whether the terminal obeys no escapes at all: they would be shown as they are.
+    pub(super) fn is_dumb(&self) -> bool {
+        self.env.value("TERM") == Some("dumb")
     }
 
     /// Starts the log of this process, and its traces where they are asked for; they are sent on `runtime`.

@@ -92,6 +92,7 @@ fn shown(snapshot: &Snapshot, args: &StatusArgs, look: Look) -> String {
 /// Shows it again and again until a signal comes or nobody reads any more. A daemon that is gone may come back.
 fn watch(setup: &Setup, args: &StatusArgs, mut look: Look) -> Result<ExitStatus, ExitStatus> {
     let path = &setup.settings.status_file;
+    let in_place = output::stdout_is_terminal() && !setup.is_dumb();
     runtime()?.block_on(async {
         let mut signals = Signals::install().map_err(|error| {
             output::error(
@@ -111,7 +112,8 @@ fn watch(setup: &Setup, args: &StatusArgs, mut look: Look) -> Result<ExitStatus,
                 }
                 Err(Absent { reason, remedy }) => format!("{}\n  hint: {remedy}\n", Printable(&reason)),
             };
-            if !text.is_empty() && output::part(&framed(text, size))? == Reader::Gone {
+            let text = if in_place { framed(&text, size) } else { text };
+            if !text.is_empty() && output::part(&text)? == Reader::Gone {
                 return Ok(ExitStatus::Success);
             }
             if stopped_within(&mut signals, PERIOD).await {
@@ -133,12 +135,12 @@ fn size(setup: &Setup) -> Option<(usize, usize)> {
     output::stdout_size().or_else(|| told().filter(|_| output::stdout_is_terminal()))
 }
 
-/// On a terminal the text takes the place of the one before.
-fn framed(text: String, size: Option<(usize, usize)>) -> String {
+/// The text with what lets it take the place of the one before; nothing where there is none.
+fn framed(text: &str, size: Option<(usize, usize)>) -> String {
     match size {
-        _ if !output::stdout_is_terminal() => text,
-        Some(size) => redrawn(&top(&text, size), size.0),
-        None => redrawn(&text, usize::MAX),
+        _ if text.is_empty() => String::new(),
+        Some(size) => redrawn(&top(text, size), size.0),
+        None => redrawn(text, usize::MAX),
     }
 }
 

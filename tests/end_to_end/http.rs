@@ -200,6 +200,14 @@ fn ready_names_what_is_pending_and_what_is_stale_each_with_its_cause() {
     assert_eq!((&body["pending"], &body["stale"]), (&serde_json::json!([]), &serde_json::json!(["good"])));
     let cause = body["reasons"][0]["cause"].as_str().unwrap();
     assert!(cause.starts_with("older than its maxStaleness; absent: "), "{cause}");
+    let told =
+        || daemon.stderr().lines().find(|line| line.contains("\"msg\":\"not ready\"")).map(str::to_owned);
+    wait_until("the log says so too", || told().is_some());
+    let told: Value = serde_json::from_str(&told().unwrap()).unwrap();
+    assert_eq!(
+        (&told["level"], &told["reason"]),
+        (&"warn".into(), &"good is older than its maxStaleness".into())
+    );
     assert_eq!(get(&address, "/startupz").status, 200, "what has started stays started");
     assert!(get(&address, "/metrics").body.contains("secrets_sync_secrets_ready 1\n"));
 }

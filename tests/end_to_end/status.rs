@@ -6,7 +6,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::daemon::{Process, Sandbox, wait_until};
+use crate::daemon::{BINARY, Process, Sandbox, wait_until};
 
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new(
@@ -136,4 +136,61 @@ fn watching_outlives_the_daemon_and_says_so() {
     wait_until("the end is told", || watch.stderr().contains("no daemon is running"));
     let (finished, _) = watch.stop();
     assert_eq!(finished.code, 0, "{finished:?}");
+}
+
+/// A command on a terminal of its own, with these variables; what the terminal gets is in the file `terminal`, too.
+fn on_a_terminal(sandbox: &Sandbox, arguments: &str, variables: &[(&str, &str)]) -> Process {
+    // Of util-linux, as `unshare` and `setpriv` are.
+    let mut command = sandbox.program("script");
+    command.args([
+        "--quiet",
+        "--flush",
+        "--return",
+        "--command",
+        &format!("{BINARY} {arguments}"),
+        "terminal",
+    ]);
+    command.env("TERM", "xterm").envs(variables.iter().copied());
+    Process::start(command)
+}
+
+#[test]
+fn a_terminal_has_colours_unless_no_color_says_something_or_it_is_dumb() {
+    let sandbox = sandbox();
+    let _daemon = daemon(&sandbox);
+    let cases: [(&[_], bool); 6] = [
+        (&[], true),
+        (&[("NO_COLOR", "")], true),
+        (&[("NO_COLOR", "1")], false),
+        (&[("NO_COLOR", "0")], false),
+        (&[("TERM", "dumb")], false),
+        (&[("TERM", "dumb"), ("NO_COLOR", "")], false),
+    ];
+    for (variables, coloured) in cases {
+        // The table of stdout, and the log of stderr.
+        for (arguments, word) in [("status", "failing"), ("run --once", "sync failed")] {
+            let shown = on_a_terminal(&sandbox, arguments, variables).finish().output();
+            assert!(shown.contains(word), "{arguments}: {shown:?}");
+            assert_eq!(shown.contains('\x1b'), coloured, "{arguments} with {variables:?}: {shown:?}");
+        }
+    }
+}
+
+#[test]
+fn a_picture_is_redrawn_in_place_where_the_terminal_can() {
+    let sandbox = sandbox();
+    let _daemon = daemon(&sandbox);
+    for (term, in_place) in [("xterm", true), ("dumb", false)] {
+        let watching = on_a_terminal(&sandbox, "status --watch", &[("TERM", term)]);
+        wait_until("there is a picture", || sandbox.read("terminal").contains("hint: "));
+        // Without a terminal the next picture is its last.
+        watching.kill();
+        let shown = sandbox.read("terminal");
+        assert_eq!(
+            (shown.contains("\x1b[H"), shown.contains('\x1b')),
+            (in_place, in_place),
+            "{term}: {shown:?}"
+        );
+        sandbox.write("terminal", "");
+    }
 }
