@@ -14,6 +14,8 @@
 mod bao;
 #[path = "support/daemon.rs"]
 mod daemon;
+#[path = "support/fake.rs"]
+mod fake;
 
 #[path = "end_to_end/atomicity.rs"]
 mod atomicity;

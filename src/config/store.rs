@@ -60,6 +60,16 @@ pub enum AuthSpec {
     },
 }
 
+impl AuthSpec {
+    /// Where a login goes, without `auth/`; a token needs none.
+    pub fn mount(&self) -> Option<&str> {
+        match self {
+            Self::Token { .. } => None,
+            Self::AppRole { mount, .. } => Some(mount),
+        }
+    }
+}
+
 /// A credential, or the file that holds it and is read anew at each login.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Credential {

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::daemon::{Process, Sandbox, send, wait_until};
+use crate::fake::Fake;
 use crate::hanging::{Hanging, wait_until_it_hangs};
 use crate::server::{server, store, store_at};
 
@@ -311,22 +312,62 @@ fn a_store_that_is_described_otherwise_goes_on_with_the_login_of_the_same_creden
     let bao = server();
     bao.put("reload/login", &json!({ "value": "1" }));
     let (role_id, wrapped) = bao.wrapped_login("reload-login");
-    let config = |more: &str| {
+    let config = |secret_id: &str| {
         format!(
             "secretStore: {{ address: 'http://{}', mountPath: secret, kvVersion: v2, authMethod: approle, authMount: \
-             reload-login, roleId: {role_id}, secretId: {wrapped}, secretIdWrapped: true{more} }}
+             reload-login, roleId: {role_id}, secretIdWrapped: true, {secret_id} }}
 limits: {{ minRefreshInterval: 100ms }}
 secrets: [{{ name: one, key: reload/login, refreshInterval: 200ms, files: [{{ path: one, field: value }}] }}]",
             bao.address()
         )
     };
-    let sandbox = Sandbox::new(&config(""));
+    let sandbox = Sandbox::new(&config(&format!("secretId: {wrapped}")));
     let daemon = sandbox.ready_daemon();
-    sandbox.write("config.yaml", config(", timeout: 9s"));
+    sandbox.write("config.yaml", config(&format!("secretId: {wrapped}, timeout: 9s")));
     assert_eq!(counts(&reload(&daemon)), [0, 0, 1, 0]);
     bao.put("reload/login", &json!({ "value": "2" }));
     wait_until("it is read with the new settings", || sandbox.read("one") == "2");
     let log = daemon.stderr();
     // The wrapping token is used up: a new login would have failed, and been an alert.
     assert!(log.matches("logged in").count() == 1 && !log.contains("unwrap_failed"), "{log}");
+
+    sandbox.write("wrapped", &wrapped);
+    sandbox.write("config.yaml", config("secretIdFile: wrapped"));
+    assert_eq!(counts(&reload(&daemon)), [0, 0, 1, 0]);
+    bao.put("reload/login", &json!({ "value": "3" }));
+    wait_until("it is read with the same credentials from a file", || sandbox.read("one") == "3");
+    let log = daemon.stderr();
+    assert!(log.matches("logged in").count() == 2 && !log.contains("unwrap_failed"), "{log}");
+}
+
+#[test]
+fn refused_credentials_rest_across_reloads_until_there_are_others() {
+    let fake = Fake::always(400, r#"{"errors":["invalid role or secret ID"]}"#);
+    let logins = || fake.targets().iter().filter(|target| target.ends_with("/login")).count();
+    let config = |login: &str| {
+        format!(
+            "secretStore: {{ address: '{}', mountPath: secret, kvVersion: v2, authMethod: approle, {login} }}
+secrets: [{{ name: one, key: one, files: [{{ path: one, field: value }}] }}]",
+            fake.address()
+        )
+    };
+    let sandbox = Sandbox::new(&config("roleId: role, secretId: wrong"));
+    sandbox.write("wrong", "wrong\n");
+    let daemon = sandbox.daemon();
+    wait_until("the login is refused", || daemon.stderr().contains("login failed"));
+    let tries = || daemon.stderr().matches("\"kind\":\"login\"").count();
+    for (login, count) in [
+        ("roleId: role, secretId: wrong, timeout: 9s", 1),
+        ("roleId: role, secretIdFile: wrong", 1),
+        ("roleId: role, secretId: wrong, tlsServerName: other", 1),
+        ("roleId: role, secretId: other", 2),
+        ("roleId: role, secretId: other, authMount: elsewhere", 3),
+    ] {
+        sandbox.write("config.yaml", config(login));
+        reload(&daemon);
+        let before = tries();
+        daemon.signal(Signal::SIGUSR1);
+        wait_until("the secret has been tried anew", || tries() > before);
+        assert_eq!(logins(), count, "{login}");
+    }
 }

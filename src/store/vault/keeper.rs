@@ -40,10 +40,12 @@ impl Kept {
     }
 
     /// Goes on with the session of `before`, if it is of the same credentials: its token, a secret id that can be opened
-    /// only once, and the rest of what was refused.
+    /// only once, and the rest of what was refused. Credentials that come from elsewhere may still be the same ones.
     pub(super) fn take_over(&mut self, before: &Self) {
         if self.session.is_of_the_credentials_of(&before.session) {
             self.session = Arc::clone(&before.session);
+        } else {
+            self.session.inherit(&before.session);
         }
     }
 

@@ -33,7 +33,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LEFT_TO_THE_BREAKER: u32 = 3;
 
 /// The failures of one credential set.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Rests {
     held: Option<Held>,
     /// Refusals in a row.
@@ -51,6 +51,7 @@ pub(super) struct Rests {
 }
 
 /// Credentials that are not tried again for a while.
+#[derive(Clone)]
 struct Held {
     print: Fingerprint,
     until: Instant,

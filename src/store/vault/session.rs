@@ -87,6 +87,16 @@ impl Session {
         self.auth == other.auth && self.namespace == other.namespace
     }
 
+    /// Takes over what `before` knows of credentials by their fingerprints, if both log in at one place: another file with
+    /// the same credentials is no reason to try refused ones again, nor to open a wrapping token twice.
+    pub(super) fn inherit(&self, before: &Self) {
+        if self.namespace == before.namespace && self.auth.mount() == before.auth.mount() {
+            let State { rests, opened, closed, .. } = &*before.state();
+            let mut state = self.state();
+            (state.rests, state.opened, state.closed) = (rests.clone(), opened.clone(), closed.clone());
+        }
+    }
+
     pub(super) fn new(
         name: CredentialsName,
         label: String,

@@ -12,6 +12,7 @@ use crate::fault::{Disposition, Fault, Kind};
 use crate::secret::{Fingerprint, SecretBytes, SecretText};
 
 /// What became of a wrapping token: it opens once, so neither outcome is asked for again.
+#[derive(Clone)]
 pub(super) struct Opened {
     pub(super) wrapping: Fingerprint,
     pub(super) outcome: Result<SecretText, Fault>,
