@@ -32,6 +32,10 @@ use crate::telemetry::{event, trace};
 /// What is left for the status file when the tasks have used up their time.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// What a write of the status file that is under way may still take when a second signal ends everything: without its
+/// end the file would be left behind.
+const MOMENT: Duration = Duration::from_millis(200);
+
 /// Everything that can fail to open is open; nothing runs.
 pub struct Bound {
     world: World,
@@ -130,7 +134,7 @@ impl Bound {
         let (board, ended) = (Arc::clone(board), CancellationToken::new());
         event::configuration_loaded(clock.now());
         let mut herald = Herald::new(systemd, Arc::clone(&board));
-        let reporter = tokio::spawn(Reporter::new(Arc::clone(&board), status_file).run(ended.clone()));
+        let mut reporter = tokio::spawn(Reporter::new(Arc::clone(&board), status_file).run(ended.clone()));
         // Aborted when dropped, which is after the status file has gone: until then probes are answered.
         let mut endpoints = JoinSet::new();
         if let Some(server) = admin {
@@ -158,13 +162,18 @@ impl Bound {
             name_late(&supervisor.stop(limit).await);
             ended.cancel();
             // It only waits for its last write, which cannot panic.
-            drop(reporter.await);
+            drop((&mut reporter).await);
             trace::stop().await;
         };
         tokio::select! {
             () = end => {}
             () = signals.stop() => {}
             () = tokio::time::sleep(limit + GRACE) => {}
+        }
+        if !reporter.is_finished() {
+            ended.cancel();
+            // A file system that hangs keeps it.
+            drop(tokio::time::timeout(MOMENT, reporter).await);
         }
         drop(endpoints);
         event::stopped();

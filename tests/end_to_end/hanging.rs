@@ -18,13 +18,25 @@ pub(crate) struct Hanging {
     device: Option<File>,
 }
 
+/// Gives this thread, and what it starts from now on, mounts of its own.
+#[track_caller]
+pub(crate) fn mounts_of_our_own() {
+    unshare(CloneFlags::CLONE_NEWNS).unwrap_or_else(|error| panic!("{error}: {NEEDED}"));
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).unwrap();
+}
+
 impl Hanging {
     /// Mounts at `path`, which is made, for this thread and what it starts from now on.
     #[track_caller]
     pub(crate) fn mount(path: &Path) -> Self {
         fs::create_dir_all(path).unwrap();
-        unshare(CloneFlags::CLONE_NEWNS).unwrap_or_else(|error| panic!("{error}: {NEEDED}"));
-        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).unwrap();
+        mounts_of_our_own();
+        Self::mount_over(path)
+    }
+
+    /// Mounts over the directory `path`, for all that have this thread's [mounts](mounts_of_our_own).
+    #[track_caller]
+    pub(crate) fn mount_over(path: &Path) -> Self {
         let device = OpenOptions::new().read(true).write(true).open("/dev/fuse");
         let device = device.unwrap_or_else(|error| panic!("{error}: {NEEDED}"));
         let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::daemon::{BINARY, Process, Sandbox, send, wait_until};
+use crate::hanging::{Hanging, mounts_of_our_own, wait_until_it_hangs};
 use crate::relay::Relay;
 use crate::server::{server, store, store_at};
 
@@ -46,6 +47,37 @@ fn a_server_that_never_answers_does_not_hold_up_the_end() {
     let (finished, took) = daemon.stop();
     assert_eq!(finished.code, 0, "{}", finished.stderr);
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn a_second_signal_ends_at_once_what_the_first_would_wait_for() {
+    let sandbox = Sandbox::new(
+        "secretStore: { provider: file, path: store.yaml }
+secrets: [{ name: one, key: one, refreshInterval: 1h, files: [{ path: out/one, field: value }] }]",
+    );
+    sandbox.write("store.yaml", "one: { value: '1' }");
+    mounts_of_our_own();
+    for second in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut command = sandbox.command(&["run", "--sandbox", "off"]);
+        // Longer than this test has patience.
+        command.env("SHUTDOWN_TIMEOUT", "60s");
+        let mut daemon = Process::start(command);
+        sandbox.wait_until_ready(&daemon);
+        let _hanging = Hanging::mount_over(&sandbox.path("out"));
+        daemon.signal(Signal::SIGUSR1);
+        wait_until_it_hangs(&daemon);
+        daemon.signal(Signal::SIGTERM);
+        wait_until("it waits for the pass", || sandbox.read("status.json").contains("\"stopping\":true"));
+        assert!(daemon.is_running(), "{}", daemon.stderr());
+        let begun = std::time::Instant::now();
+        daemon.signal(second);
+        let finished = daemon.finish();
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_eq!(finished.code, 0, "{}", finished.stderr);
+        assert!(finished.stderr.contains("\"msg\":\"stopped\""), "{}", finished.stderr);
+        assert!(!sandbox.path("status.json").exists());
+    }
+    assert_eq!(sandbox.read("out/one"), "1");
 }
 
 #[test]
