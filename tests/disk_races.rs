@@ -1,16 +1,5 @@
 //! Two seconds of the race between the daemon and a hostile user; `make e2e` lets them race for a minute.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::exit,
-    reason = "a test that cannot go on has failed"
-)]
-#![expect(clippy::disallowed_methods, reason = "tests write their input and look at the clock")]
-#![expect(dead_code, reason = "the support files serve other tests too")]
 
-#[path = "support/daemon.rs"]
-mod daemon;
 #[path = "support/races.rs"]
 mod races;
 

@@ -57,23 +57,19 @@ fn traced(mut command: Command, collector: &str) -> Command {
 #[track_caller]
 fn child<'a>(spans: &'a [Span], parent: &Span, name: &str) -> &'a Span {
     let is_child = |span: &&Span| span.name == name && span.parent_span_id == parent.span_id;
-    let mut found = spans.iter().filter(is_child);
-    let (Some(span), None) = (found.next(), found.next()) else {
-        unreachable!("not one `{name}` below {parent:?}: {spans:#?}")
-    };
-    assert_eq!(span.trace_id, parent.trace_id);
-    span
+    let found: Vec<_> = spans.iter().filter(is_child).collect();
+    assert_eq!(found.len(), 1, "not one `{name}` below {parent:?}: {spans:#?}");
+    assert_eq!(found[0].trace_id, parent.trace_id);
+    found[0]
 }
 
 #[track_caller]
 fn sync<'a>(spans: &'a [Span], secret: &str) -> &'a Span {
     let is_it = |span: &&Span| span.name == "sync" && attribute(&span.attributes, "secret") == secret;
-    let mut found = spans.iter().filter(is_it);
-    let (Some(span), None) = (found.next(), found.next()) else {
-        unreachable!("not one sync of `{secret}`: {spans:#?}")
-    };
-    assert_eq!(span.parent_span_id, b"", "a sync is the root of its trace");
-    span
+    let found: Vec<_> = spans.iter().filter(is_it).collect();
+    assert_eq!(found.len(), 1, "not one sync of `{secret}`: {spans:#?}");
+    assert_eq!(found[0].parent_span_id, b"", "a sync is the root of its trace");
+    found[0]
 }
 
 #[track_caller]
