@@ -7,6 +7,9 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "fixtures are not published")]
 
+#[path = "support/placement.rs"]
+mod placement;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -16,27 +19,14 @@ use std::thread;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::mkfifo;
-use secrets_sync::disk::{self, Change, FileMode, Owner, Placement, Published, Stage, TargetPath};
+use placement::{place, target};
+use secrets_sync::disk::{self, Change, FileMode, Owner, Placement, Published, Stage};
 use secrets_sync::fault::{Fault, Kind};
 use secrets_sync::secret::SecretBytes;
 use tempfile::TempDir;
 
-fn target(path: &Path) -> TargetPath {
-    TargetPath::parse(path.to_str().unwrap(), Path::new("/")).unwrap()
-}
-
 fn bytes(text: &str) -> SecretBytes {
     SecretBytes::new(text.into())
-}
-
-fn place(target: &TargetPath) -> Placement<'_> {
-    Placement {
-        target,
-        mode: FileMode::PRIVATE,
-        owner: Owner::default(),
-        parent_mode: FileMode::DIRECTORY,
-        in_place: false,
-    }
 }
 
 fn publish(place: Placement<'_>, text: &str) -> Result<Published, Fault> {

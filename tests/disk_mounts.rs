@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "fixtures are not published")]
 
+#[path = "support/placement.rs"]
+mod placement;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -9,7 +12,8 @@ use std::thread;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use secrets_sync::disk::{self, FileMode, Owner, Placement, Stage, TargetPath};
+use placement::{place, target};
+use secrets_sync::disk::{self, Placement, Stage};
 use secrets_sync::fault::Fault;
 use secrets_sync::secret::SecretBytes;
 use tempfile::TempDir;
@@ -34,20 +38,6 @@ fn bind(source: &Path, target: &Path, flags: MsFlags) {
     if !flags.is_empty() {
         let remount = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags;
         mount(NONE, target, NONE, remount, NONE).expect(NEEDED);
-    }
-}
-
-fn target(path: &Path) -> TargetPath {
-    TargetPath::parse(path.to_str().unwrap(), Path::new("/")).unwrap()
-}
-
-fn place(target: &TargetPath) -> Placement<'_> {
-    Placement {
-        target,
-        mode: FileMode::PRIVATE,
-        owner: Owner::default(),
-        parent_mode: FileMode::DIRECTORY,
-        in_place: false,
     }
 }
 

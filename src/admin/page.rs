@@ -160,13 +160,7 @@ mod tests {
     /// A board at second 1,000 with secrets that have not been tried.
     fn board(names: &[&str]) -> Board {
         let entries = names.iter().map(|name| {
-            let facts = Facts {
-                store: "default".to_owned(),
-                path: format!("secret/{name}"),
-                required: true,
-                max_staleness: None,
-                files: vec!["/run/<secrets>/file".into()],
-            };
+            let facts = Facts { files: vec!["/run/<secrets>/file".into()], ..Facts::of_required(name) };
             (SecretName::new(name), Entry::new(facts))
         });
         Board::new(entries, Clock::from_fn(|| at(1000)))

@@ -77,13 +77,7 @@ mod tests {
     use crate::status::{Entry, Facts, Success};
 
     fn board() -> Board {
-        let facts = Facts {
-            store: "default".to_owned(),
-            path: "secret/a".to_owned(),
-            required: true,
-            max_staleness: Some(Duration::from_secs(60)),
-            files: Vec::new(),
-        };
+        let facts = Facts { max_staleness: Some(Duration::from_secs(60)), ..Facts::of_required("a") };
         Board::new([(SecretName::new("a"), Entry::new(facts))], Clock::system())
     }
 

@@ -138,14 +138,7 @@ mod tests {
     #[test]
     fn the_line_counts_and_names_a_few() {
         let names: Vec<_> = (1..=8).map(|number| SecretName::new(&format!("s{number}"))).collect();
-        let facts = Facts {
-            store: "default".to_owned(),
-            path: "secret/a".to_owned(),
-            required: true,
-            max_staleness: None,
-            files: Vec::new(),
-        };
-        let entries = names.iter().map(|name| (name.clone(), Entry::new(facts.clone())));
+        let entries = names.iter().map(|name| (name.clone(), Entry::new(Facts::of_required("a"))));
         let board = Board::new(entries, Clock::system());
         assert_eq!(status_line(&board.snapshot()), "0 of 8 secrets synced");
         board.succeeded(&names[0], Success { version: None, next_try: None });

@@ -91,13 +91,7 @@ mod tests {
     /// A reporter of one required secret that may be a minute old.
     fn start() -> Setting {
         let home = TempDir::new().unwrap();
-        let facts = Facts {
-            store: "default".to_owned(),
-            path: "secret/a".to_owned(),
-            required: true,
-            max_staleness: Some(Duration::from_secs(60)),
-            files: Vec::new(),
-        };
+        let facts = Facts { max_staleness: Some(Duration::from_secs(60)), ..Facts::of_required("a") };
         let board = Arc::new(Board::new([(SecretName::new("a"), Entry::new(facts))], Clock::system()));
         let file = StatusFile::claim(home.path().join("status.json")).unwrap();
         let ended = CancellationToken::new();

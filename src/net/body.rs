@@ -72,8 +72,17 @@ mod tests {
     use super::*;
     use crate::net::Trouble;
 
-    /// A body without an announced length.
-    struct Chunks(VecDeque<&'static [u8]>);
+    /// A body that announces what it likes, or nothing.
+    struct Chunks {
+        left: VecDeque<&'static [u8]>,
+        announced: Option<u64>,
+    }
+
+    impl Chunks {
+        fn of<const N: usize>(chunks: [&'static [u8]; N]) -> Self {
+            Self { left: VecDeque::from(chunks), announced: None }
+        }
+    }
 
     impl Body for Chunks {
         type Data = Bytes;
@@ -83,44 +92,29 @@ mod tests {
             mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            Poll::Ready(self.0.pop_front().map(|chunk| Ok(Frame::data(Bytes::from_static(chunk)))))
-        }
-    }
-
-    /// A body that announces more than it brings.
-    struct Boast(Option<Bytes>);
-
-    impl Body for Boast {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+            Poll::Ready(self.left.pop_front().map(|chunk| Ok(Frame::data(Bytes::from_static(chunk)))))
         }
 
         fn size_hint(&self) -> SizeHint {
-            SizeHint::with_exact(u64::MAX / 2)
+            self.announced.map_or_else(SizeHint::default, SizeHint::with_exact)
         }
     }
 
     #[tokio::test]
     async fn an_announced_length_takes_no_memory_by_itself() {
-        let body = Boast(Some(Bytes::from_static(b"abc")));
+        let body = Chunks { announced: Some(u64::MAX / 2), ..Chunks::of([b"abc"]) };
         assert_eq!(read(body, usize::MAX, "h").await.unwrap().expose(), b"abc");
     }
 
     #[tokio::test]
     async fn joins_the_chunks_and_accepts_a_body_of_exactly_the_limit() {
-        let chunks = Chunks(VecDeque::from([&b"abc"[..], b"", b"def"]));
+        let chunks = Chunks::of([b"abc", b"", b"def"]);
         assert_eq!(read(chunks, 6, "h").await.unwrap().expose(), b"abcdef");
     }
 
     #[tokio::test]
     async fn refuses_the_first_byte_above_the_limit() {
-        let chunks = Chunks(VecDeque::from([&b"abc"[..], b"defg"]));
+        let chunks = Chunks::of([b"abc", b"defg"]);
         assert_eq!(read(chunks, 6, "h").await.unwrap_err().trouble, Trouble::TooLarge);
     }
 

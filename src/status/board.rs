@@ -66,6 +66,15 @@ pub struct Facts {
     pub files: Vec<PathBuf>,
 }
 
+#[cfg(test)]
+impl Facts {
+    /// Of a required secret that may be of any age and writes no files.
+    pub(crate) fn of_required(key: &str) -> Self {
+        let (store, path) = ("default".to_owned(), format!("secret/{key}"));
+        Self { store, path, required: true, max_staleness: None, files: Vec::new() }
+    }
+}
+
 /// A pass that ended well.
 #[derive(Clone, Copy, Debug)]
 pub struct Success {
@@ -356,13 +365,7 @@ mod tests {
         }
         let changes = before.changes();
         let entry = |name: &str| {
-            let facts = Facts {
-                store: "other".to_owned(),
-                path: format!("secret/{name}"),
-                required: true,
-                max_staleness: None,
-                files: Vec::new(),
-            };
+            let facts = Facts { store: "other".to_owned(), ..Facts::of_required(name) };
             (SecretName::new(name), Entry::new(facts))
         };
         let keeps = |name| matches!(name, "kept");

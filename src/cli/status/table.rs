@@ -161,16 +161,7 @@ mod tests {
 
     /// "good" synced at 1,000 and is next at 1,030; "bad" has failed.
     fn snapshot(message: &str) -> Snapshot {
-        let entry = |name: &str| {
-            let facts = Facts {
-                store: "default".to_owned(),
-                path: format!("secret/{name}"),
-                required: true,
-                max_staleness: None,
-                files: Vec::new(),
-            };
-            (SecretName::new(name), Entry::new(facts))
-        };
+        let entry = |name: &str| (SecretName::new(name), Entry::new(Facts::of_required(name)));
         let time = Arc::new(AtomicU64::new(1000));
         let read = Arc::clone(&time);
         let clock = Clock::from_fn(move || at(read.load(Ordering::Relaxed)));
