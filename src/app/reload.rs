@@ -18,7 +18,7 @@ use crate::fault::{Fault, Kind};
 use crate::plan::Job;
 use crate::sync::{Assignment, Supervisor};
 use crate::telemetry::audit::Destination;
-use crate::telemetry::event::{self, ConfigurationError, ConfigurationWarning, ReloadFailed};
+use crate::telemetry::event::{self, ConfigurationProblem, ReloadFailed};
 use crate::telemetry::log;
 
 /// Loads the configuration as the command line says. It may block for as long as the file system does.
@@ -164,11 +164,7 @@ impl Refusal {
             Self::Fault(fault) => ReloadFailed { error: &fault.message, hint: &fault.remedy }.emit(),
             Self::Report(report) => {
                 let is_error = |problem: &&Diagnostic| problem.code.severity() == Severity::Error;
-                for problem in report.diagnostics.iter().filter(is_error) {
-                    let Diagnostic { code, place, message, hint } = problem;
-                    let line = place.position.map(|position| u64::from(position.line));
-                    ConfigurationError { code: code.as_str(), path: &place.path, line, message, hint }.emit();
-                }
+                report.diagnostics.iter().filter(is_error).for_each(|error| problem(error).error());
                 let errors = match report.count(Severity::Error) {
                     1 => "an error".to_owned(),
                     count => format!("{count} errors"),
@@ -183,10 +179,13 @@ impl Refusal {
 
 /// Writes the warnings of a configuration to the log.
 pub fn log_warnings(warnings: &Report) {
-    for Diagnostic { code, place, message, hint } in &warnings.diagnostics {
-        let line = place.position.map(|position| u64::from(position.line));
-        ConfigurationWarning { code: code.as_str(), path: &place.path, line, message, hint }.emit();
-    }
+    warnings.diagnostics.iter().for_each(|warning| problem(warning).warn());
+}
+
+fn problem(diagnostic: &Diagnostic) -> ConfigurationProblem<'_> {
+    let Diagnostic { code, place, message, hint } = diagnostic;
+    let line = place.position.map(|position| u64::from(position.line));
+    ConfigurationProblem { code: code.as_str(), path: &place.path, line, message, hint }
 }
 
 /// The look through directories that are new; only who writes there waits for it.

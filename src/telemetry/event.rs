@@ -17,8 +17,8 @@ pub use audit::{
     audit_lines_lost, is_audited,
 };
 pub use configuration::{
-    ConfigurationError, ConfigurationWarning, ReloadFailed, Reloaded, configuration_loaded,
-    configuration_watched, credentials_forgotten, secret_forgotten,
+    ConfigurationProblem, ReloadFailed, Reloaded, configuration_loaded, configuration_watched,
+    credentials_forgotten, secret_forgotten,
 };
 pub use daemon::{
     Sandboxed, Started, abandoned, few_files, left_out_of_sandbox, memory_not_locked, memory_not_private,

@@ -21,7 +21,7 @@ struct Given {
 }
 
 /// The keys that say how somebody logs in.
-const KEYS: [&str; 9] = [
+pub(super) const KEYS: [&str; 9] = [
     "authMethod",
     "token",
     "tokenFile",

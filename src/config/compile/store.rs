@@ -17,19 +17,10 @@ pub(super) const KV_VERSIONS: [(&str, KvVersion); 3] =
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Keys of `provider: vault`, which another provider refuses.
-const VAULT_KEYS: [&str; 21] = [
+/// Keys of `provider: vault` besides those of logging in; another provider refuses them all.
+const VAULT_KEYS: [&str; 12] = [
     "address",
     "namespace",
-    "authMethod",
-    "token",
-    "tokenFile",
-    "roleId",
-    "roleIdFile",
-    "secretId",
-    "secretIdFile",
-    "secretIdWrapped",
-    "authMount",
     "mountPath",
     "kvVersion",
     "timeout",
@@ -101,7 +92,9 @@ fn vault(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Option<VaultSpec> {
 }
 
 fn file(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Option<FileStoreSpec> {
-    section.refuse(&VAULT_KEYS, "is a key of \"provider: vault\"", pass);
+    for keys in [&VAULT_KEYS[..], &auth::KEYS] {
+        section.refuse(keys, "is a key of \"provider: vault\"", pass);
+    }
     if !section.has("path") {
         section.missing("path", "name a YAML or JSON document, a directory, or a dotenv file", pass);
     }

@@ -4,45 +4,29 @@ use std::time::SystemTime;
 
 use crate::telemetry::metrics::metrics;
 
-/// A warning of the configuration.
-pub struct ConfigurationWarning<'a> {
+/// What is odd about a configuration, or wrong with one that was to replace the running one.
+pub struct ConfigurationProblem<'a> {
     /// Its stable code.
     pub code: &'a str,
     /// YAML path, or the name of a variable.
     pub path: &'a str,
     /// Line in the file.
     pub line: Option<u64>,
-    /// What is odd.
+    /// What is the matter.
     pub message: &'a str,
     /// What to do about it.
     pub hint: &'a str,
 }
 
-impl ConfigurationWarning<'_> {
-    /// Writes the line.
-    pub fn emit(&self) {
+impl ConfigurationProblem<'_> {
+    /// Writes the line of a warning.
+    pub fn warn(&self) {
         let Self { code, path, line, message, hint } = *self;
         tracing::warn!(code, path, line, hint, "{message}");
     }
-}
 
-/// A mistake of a configuration that was to replace the running one.
-pub struct ConfigurationError<'a> {
-    /// Its stable code.
-    pub code: &'a str,
-    /// YAML path, or the name of a variable.
-    pub path: &'a str,
-    /// Line in the file.
-    pub line: Option<u64>,
-    /// What is wrong.
-    pub message: &'a str,
-    /// What to do about it.
-    pub hint: &'a str,
-}
-
-impl ConfigurationError<'_> {
-    /// Writes the line.
-    pub fn emit(&self) {
+    /// Writes the line of an error.
+    pub fn error(&self) {
         let Self { code, path, line, message, hint } = *self;
         tracing::error!(code, path, line, hint, "{message}");
     }

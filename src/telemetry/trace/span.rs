@@ -17,10 +17,22 @@ pub(in crate::telemetry) const TARGET: &str = "otel";
 #[derive(Clone, Debug)]
 pub struct Span(tracing::Span);
 
+/// A span with these fields and those that tell how it ended.
+macro_rules! span {
+    ($($fields:tt)+) => {
+        Span(trace_span!(
+            target: TARGET,
+            $($fields)+
+            error.type = Empty,
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+        ))
+    };
+}
+
 /// One sync of one secret: the root of a trace.
 pub fn sync(secret: &str, store: &str, path: impl Fn() -> String) -> Span {
-    Span(trace_span!(
-        target: TARGET,
+    span!(
         parent: None,
         "sync",
         secret,
@@ -31,46 +43,22 @@ pub fn sync(secret: &str, store: &str, path: impl Fn() -> String) -> Span {
         changed = Empty,
         repaired = Empty,
         removed = Empty,
-        error.type = Empty,
-        otel.status_code = Empty,
-        otel.status_description = Empty,
-    ))
+    )
 }
 
 /// Asking the store, logins and retries of the connection included.
 pub fn fetch() -> Span {
-    Span(trace_span!(
-        target: TARGET,
-        "fetch",
-        otel.kind = "client",
-        http.response.status_code = Empty,
-        error.type = Empty,
-        otel.status_code = Empty,
-        otel.status_description = Empty,
-    ))
+    span!("fetch", otel.kind = "client", http.response.status_code = Empty,)
 }
 
 /// From fields to the content of files.
 pub fn render() -> Span {
-    Span(trace_span!(
-        target: TARGET,
-        "render",
-        error.type = Empty,
-        otel.status_code = Empty,
-        otel.status_description = Empty,
-    ))
+    span!("render",)
 }
 
 /// From content to files.
 pub fn write() -> Span {
-    Span(trace_span!(
-        target: TARGET,
-        "write",
-        files = Empty,
-        error.type = Empty,
-        otel.status_code = Empty,
-        otel.status_description = Empty,
-    ))
+    span!("write", files = Empty,)
 }
 
 impl Span {
