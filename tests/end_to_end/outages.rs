@@ -68,7 +68,8 @@ fn an_open_breaker_is_told_and_closes_by_itself() {
     raft.launch();
     raft.unseal();
     recovers(&sandbox, &raft, "after the outage");
-    assert!(daemon.stderr().contains("circuit breaker closed"));
+    // The file is there before the last line of its pass is.
+    wait_until("it is told", || daemon.stderr().contains("circuit breaker closed"));
 }
 
 #[test]
