@@ -101,13 +101,20 @@ fn watching_shows_it_again_and_ends_quietly_on_signals_and_closed_pipes() {
     assert_eq!((left.status.code(), left.stderr.len()), (Some(0), 0), "a closed pipe is no error");
 }
 
-/// What `arguments` print on a terminal of this size, which they are told by the terminal or by the environment.
-fn on_terminal(sandbox: &Sandbox, size: &str, columns: Option<&str>, arguments: &str) -> String {
+/// A command of the shell on a terminal of its own; what the terminal gets is in the file `terminal`, too.
+fn on_a_terminal(sandbox: &Sandbox, line: &str, variables: &[(&str, &str)]) -> Process {
+    // Of util-linux, as `unshare` and `setpriv` are.
     let mut command = sandbox.program("script");
-    let line = format!("stty {size}; exec {} {arguments}", crate::daemon::BINARY);
-    command.args(["-qec", &line, "/dev/null"]);
-    command.envs(columns.map(|columns| ("COLUMNS", columns)));
-    let finished = Process::start(command).finish();
+    command.args(["--quiet", "--flush", "--return", "--command", line, "terminal"]);
+    command.env("TERM", "xterm").envs(variables.iter().copied());
+    Process::start(command)
+}
+
+/// What `arguments` print on a terminal of this size, which they are told by the terminal or by the environment.
+fn on_terminal_of(size: &str, sandbox: &Sandbox, columns: Option<&str>, arguments: &str) -> String {
+    let line = format!("stty {size}; exec {BINARY} {arguments}");
+    let columns = columns.map(|columns| ("COLUMNS", columns));
+    let finished = on_a_terminal(sandbox, &line, columns.as_slice()).finish();
     assert_eq!(finished.code, 0, "{finished:?}");
     finished.stdout.replace("\r\n", "\n")
 }
@@ -117,14 +124,17 @@ fn on_a_narrow_terminal_no_row_of_the_table_wraps() {
     let sandbox = sandbox();
     let _daemon = daemon(&sandbox);
     for (size, columns) in [("cols 60 rows 20", None), ("cols 0 rows 0", Some("60"))] {
-        let text = on_terminal(&sandbox, size, columns, "status");
+        let text = on_terminal_of(size, &sandbox, columns, "status");
         let rows: Vec<_> = text.lines().skip(2).take(3).collect();
         assert!(rows[1].contains("failing") && rows[1].ends_with('…'), "{text}");
         let plain = |row: &&str| row.replace("\x1b[1m", "").replace("\x1b[31m", "").replace("\x1b[0m", "");
         assert_eq!(plain(&rows[1]).chars().count(), 60, "{text}");
         assert!(rows.iter().all(|row| plain(row).chars().count() <= 60 + "\x1b[32m".len()), "{text}");
     }
-    assert!(!on_terminal(&sandbox, "cols 0 rows 0", None, "status").contains('…'), "nobody knows the width");
+    assert!(
+        !on_terminal_of("cols 0 rows 0", &sandbox, None, "status").contains('…'),
+        "nobody knows the width"
+    );
 }
 
 #[test]
@@ -136,22 +146,6 @@ fn watching_outlives_the_daemon_and_says_so() {
     wait_until("the end is told", || watch.stderr().contains("no daemon is running"));
     let (finished, _) = watch.stop();
     assert_eq!(finished.code, 0, "{finished:?}");
-}
-
-/// A command on a terminal of its own, with these variables; what the terminal gets is in the file `terminal`, too.
-fn on_a_terminal(sandbox: &Sandbox, arguments: &str, variables: &[(&str, &str)]) -> Process {
-    // Of util-linux, as `unshare` and `setpriv` are.
-    let mut command = sandbox.program("script");
-    command.args([
-        "--quiet",
-        "--flush",
-        "--return",
-        "--command",
-        &format!("{BINARY} {arguments}"),
-        "terminal",
-    ]);
-    command.env("TERM", "xterm").envs(variables.iter().copied());
-    Process::start(command)
 }
 
 #[test]
@@ -169,7 +163,8 @@ fn a_terminal_has_colours_unless_no_color_says_something_or_it_is_dumb() {
     for (variables, coloured) in cases {
         // The table of stdout, and the log of stderr.
         for (arguments, word) in [("status", "failing"), ("run --once", "sync failed")] {
-            let shown = on_a_terminal(&sandbox, arguments, variables).finish().output();
+            let shown =
+                on_a_terminal(&sandbox, &format!("exec {BINARY} {arguments}"), variables).finish().output();
             assert!(shown.contains(word), "{arguments}: {shown:?}");
             assert_eq!(shown.contains('\x1b'), coloured, "{arguments} with {variables:?}: {shown:?}");
         }
@@ -181,7 +176,7 @@ fn a_picture_is_redrawn_in_place_where_the_terminal_can() {
     let sandbox = sandbox();
     let _daemon = daemon(&sandbox);
     for (term, in_place) in [("xterm", true), ("dumb", false)] {
-        let watching = on_a_terminal(&sandbox, "status --watch", &[("TERM", term)]);
+        let watching = on_a_terminal(&sandbox, &format!("exec {BINARY} status --watch"), &[("TERM", term)]);
         wait_until("there is a picture", || sandbox.read("terminal").contains("hint: "));
         // Without a terminal the next picture is its last.
         watching.kill();
