@@ -4,10 +4,9 @@
 //! there: what would be written over them is told by where it ends up.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::reach::resolved;
+use super::reach::{identity, resolved};
 
 /// Where a file is that must not be written over. It may be absent.
 #[derive(Clone, Debug)]
@@ -23,8 +22,7 @@ pub struct Location {
 impl Location {
     /// Looks where `path` leads at this moment.
     pub fn of(path: &Path) -> Self {
-        let identity = path.metadata().map(|facts| (facts.dev(), facts.ino())).ok();
-        Self { entry: entry(path), real: resolved(path), identity }
+        Self { entry: entry(path), real: resolved(path), identity: identity(path) }
     }
 
     /// Whether both are one file.
