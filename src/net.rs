@@ -11,6 +11,7 @@ mod client;
 mod connect;
 mod error;
 mod pool;
+mod redirect;
 mod tls;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use url::Url;
 
 pub use client::{Client, Request, Response, Settings};
 pub use error::{NetError, Trouble};
+pub use redirect::Redirects;
 pub use tls::check as check_tls;
 
 /// Where a server listens.

@@ -22,7 +22,7 @@ use secrets_sync::config::settings::BreakerSettings;
 use secrets_sync::config::store::VaultSpec;
 use secrets_sync::fault::{Fault, Kind};
 use secrets_sync::name::StoreName;
-use secrets_sync::net::{Address, Client, Request, Settings, TlsSettings, Trouble};
+use secrets_sync::net::{Address, Client, Redirects, Request, Settings, TlsSettings, Trouble};
 use secrets_sync::secret::{FingerprintKey, SecretBytes};
 use secrets_sync::store::Store;
 use secrets_sync::store::limit::Limit;
@@ -309,6 +309,7 @@ fn client(address: &str, tls: TlsSettings) -> Client {
         timeout: Duration::from_secs(10),
         max_body: 1 << 20,
         max_connections: 2,
+        redirects: Redirects::ToOtherHosts,
     })
     .unwrap()
 }

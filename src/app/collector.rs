@@ -54,6 +54,7 @@ impl Collector {
             timeout: pipeline.timeout,
             max_body: MAX_ANSWER,
             max_connections: 1,
+            redirects: net::Redirects::OnTheSameHost,
         })
         .map_err(|error| {
             let remedy = "check OTEL_EXPORTER_OTLP_CERTIFICATE, …_CLIENT_CERTIFICATE and …_CLIENT_KEY";

@@ -9,11 +9,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use tokio::time::timeout;
-use url::Url;
 
 use super::connect::Origin;
 use super::error::NetError;
 use super::pool::{Connection, Pool};
+use super::redirect::{self, Redirects};
 use super::{Address, TlsSettings, body};
 use crate::secret::SecretBytes;
 
@@ -28,6 +28,7 @@ pub struct Client {
     prefix: String,
     timeout: Duration,
     max_body: usize,
+    redirects: Redirects,
     pool: Arc<Pool>,
 }
 
@@ -44,6 +45,8 @@ pub struct Settings {
     pub max_body: usize,
     /// Most connections at once.
     pub max_connections: usize,
+    /// Where the headers of a request may travel.
+    pub redirects: Redirects,
 }
 
 /// One request.
@@ -82,7 +85,7 @@ impl Client {
     /// # Errors
     /// The TLS files cannot be used, or the address has no host.
     pub fn build(settings: Settings) -> Result<Self, NetError> {
-        let Settings { address, tls, timeout, max_body, max_connections } = settings;
+        let Settings { address, tls, timeout, max_body, max_connections, redirects } = settings;
         let origin = Origin::of(&address)
             .ok_or_else(|| NetError::redirect("the store's address", "it is neither http nor https"))?;
         let prefix = match &address {
@@ -93,7 +96,7 @@ impl Client {
         if origin.uses_tls() {
             pool.check_tls(&origin)?;
         }
-        Ok(Self { origin, prefix, timeout, max_body, pool })
+        Ok(Self { origin, prefix, timeout, max_body, redirects, pool })
     }
 
     /// Host and port, or the socket's path: what messages call the server.
@@ -101,8 +104,8 @@ impl Client {
         self.origin.to_string()
     }
 
-    /// Sends `request` and reads its answer. Follows one 307, also to another host, never from https to http; the
-    /// headers travel along.
+    /// Sends `request` and reads its answer. Follows one 307 as far as [`Redirects`] say, never into the clear; the headers
+    /// travel along.
     ///
     /// # Errors
     /// Each [`super::Trouble`]. An answer with an error status is not one.
@@ -121,32 +124,14 @@ impl Client {
         if answer.status != StatusCode::TEMPORARY_REDIRECT {
             return Ok(answer);
         }
-        let (origin, target) = self.redirected(&target, &answer)?;
+        let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+        let (origin, target) = redirect::destination(&self.origin, &target, location, self.redirects)
+            .map_err(|cause| NetError::redirect(&self.host(), cause))?;
         let answer = self.exchange(&origin, &target, request).await?;
         if answer.status == StatusCode::TEMPORARY_REDIRECT {
             return Err(NetError::redirect(&origin.to_string(), "it redirects again after a redirect"));
         }
         Ok(answer)
-    }
-
-    /// Where a 307 leads.
-    fn redirected(&self, target: &str, answer: &Response) -> Result<(Origin, String), NetError> {
-        let refused = |cause| NetError::redirect(&self.host(), cause);
-        if matches!(self.origin, Origin::Unix(_)) {
-            return Err(refused("it redirects away from the unix socket"));
-        }
-        let scheme = if self.origin.uses_tls() { "https" } else { "http" };
-        let here = Url::parse(&format!("{scheme}://{}{target}", self.origin.authority()));
-        let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-        let url = here.ok().zip(location).and_then(|(here, location)| here.join(location).ok());
-        let url = url.ok_or_else(|| refused("it redirects to nowhere"))?;
-        let origin =
-            Origin::of_url(&url).ok_or_else(|| refused("it redirects to something else than HTTP"))?;
-        if self.origin.uses_tls() && !origin.uses_tls() {
-            return Err(refused("it redirects from https to http, where the token could be read by others"));
-        }
-        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        Ok((origin, format!("{}{query}", url.path())))
     }
 
     async fn exchange(&self, origin: &Origin, target: &str, request: &Request) -> Result<Response, NetError> {
@@ -180,7 +165,7 @@ impl Client {
     }
 }
 
-fn assemble(
+pub(super) fn assemble(
     origin: &Origin,
     target: &str,
     request: &Request,

@@ -54,6 +54,16 @@ impl Origin {
         matches!(self, Self::Tcp { tls: true, .. })
     }
 
+    /// Whether nothing leaves this machine on the way there.
+    pub(super) fn is_loopback(&self) -> bool {
+        match self {
+            Self::Tcp { host: Host::Ipv4(ip), .. } => ip.is_loopback(),
+            Self::Tcp { host: Host::Ipv6(ip), .. } => ip.is_loopback(),
+            Self::Tcp { host: Host::Domain(name), .. } => name == "localhost" || name.ends_with(".localhost"),
+            Self::Unix(_) => true,
+        }
+    }
+
     /// What the `Host` header says.
     pub(super) fn authority(&self) -> String {
         match self {

@@ -81,6 +81,7 @@ impl VaultStore {
             timeout: *timeout,
             max_body: limits.max_response_size,
             max_connections: limits.max_concurrent_requests,
+            redirects: net::Redirects::ToOtherHosts,
         })?;
         let kept = |credentials: CredentialsName, label: String, auth: &AuthSpec| {
             let circuit = Circuit::new(name.clone(), credentials.clone(), breaker);
