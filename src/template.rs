@@ -17,6 +17,7 @@ mod json;
 mod lexer;
 mod limits;
 mod members;
+mod nesting;
 mod paths;
 mod strict;
 

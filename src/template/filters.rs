@@ -15,7 +15,7 @@ use tera::{Error, ErrorKind, Kwargs, State, Tera, TeraResult, Value};
 
 use super::json::{self, NoJson};
 use super::limits::{self, Output, Refusal};
-use super::strict;
+use super::{nesting, strict};
 
 pub(super) use encoding::decode_base64;
 
@@ -49,6 +49,7 @@ const ENTRIES: &[Entry] = &[
     Entry(&["join"], &["sep"], list::join),
     Entry(&["group_by"], &["attribute"], list::group_by),
     Entry(&[strict::DEFINED], &[], defined),
+    Entry(&[strict::SHALLOW], &[], shallow),
     Entry(&[strict::TEXT], &[], text::str),
     Entry(&[strict::ITEMS], &[], list::items),
 ];
@@ -173,8 +174,17 @@ fn input_text(value: &Value) -> TeraResult<Cow<'_, str>> {
 }
 
 /// What every variable goes through.
-fn defined(value: &Value, _: &Arguments) -> TeraResult<Value> {
-    if value.is_undefined() { Err(refuse(Refusal::Undefined)) } else { Ok(value.clone()) }
+fn defined(value: &Value, arguments: &Arguments) -> TeraResult<Value> {
+    if value.is_undefined() {
+        return Err(refuse(Refusal::Undefined));
+    }
+    shallow(value, arguments)
+}
+
+/// What a variable goes through that may be absent.
+fn shallow(value: &Value, _: &Arguments) -> TeraResult<Value> {
+    nesting::check(value).map_err(refuse)?;
+    Ok(value.clone())
 }
 
 /// The error for an input that is `null` or not there: of this kind the engine points at the value, not the filter.

@@ -1,8 +1,8 @@
 //! Finds the variables in the code of a template, each with its members: `user`, `data["a"].b[c]`.
 //!
 //! The engine takes one that is not there for false, or for a value like any other, unless it is printed. All that are
-//! found here are checked by `strict`. Not found are those whose author asks whether they are there: with `?.` or `?[`,
-//! `is defined`, `is undefined` or `| default`.
+//! found here are checked by `strict`. Apart from them are those whose author asks whether they are there with `?.` or
+//! `?[`; not found are those with `is defined`, `is undefined` or `| default`.
 
 use std::ops::Range;
 
@@ -11,6 +11,27 @@ use super::lexer::{Kind, Token};
 /// Where the variables are in the code of one `{{ }}` or `{% %}`; those in brackets of another come after it.
 /// `None` where brackets do not match.
 pub(super) fn paths(kind: Kind, code: &[Token<'_>]) -> Option<Vec<Range<usize>>> {
+    Some(
+        all(kind, code)?
+            .into_iter()
+            .filter(|(_, may_be_absent)| !may_be_absent)
+            .map(|(path, _)| path)
+            .collect(),
+    )
+}
+
+/// Those with `?.` or `?[`, unless it is asked for whether they are there.
+pub(super) fn optional_paths(kind: Kind, code: &[Token<'_>]) -> Option<Vec<Range<usize>>> {
+    Some(
+        all(kind, code)?
+            .into_iter()
+            .filter(|(_, may_be_absent)| *may_be_absent)
+            .map(|(path, _)| path)
+            .collect(),
+    )
+}
+
+fn all(kind: Kind, code: &[Token<'_>]) -> Option<Vec<(Range<usize>, bool)>> {
     let closing = closing_brackets(code)?;
     let mut names = Names::new(kind, code);
     let mut paths = Vec::new();
@@ -20,8 +41,8 @@ pub(super) fn paths(kind: Kind, code: &[Token<'_>]) -> Option<Vec<Range<usize>>>
         let (end, may_be_absent) = members(code, &closing, base);
         let is_path = token.kind == Kind::Word || end > base;
         let last = end.checked_sub(1).and_then(|last| code.get(last)).filter(|_| is_path);
-        if let Some(last) = last.filter(|_| !may_be_absent && !is_asked_for(code, &closing, index, end)) {
-            paths.push(token.at..last.end());
+        if let Some(last) = last.filter(|_| !is_asked_for(code, &closing, index, end)) {
+            paths.push((token.at..last.end(), may_be_absent));
         }
     }
     Some(paths)

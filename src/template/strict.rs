@@ -3,8 +3,8 @@
 //! The engine refuses to print an undefined variable, but takes it for false in a condition and for an empty text after
 //! `~`; it prints `null` as nothing and objects in a notation that is almost JSON, and has no limit on what a loop may
 //! cost. Its AST is private, so the source is changed before the engine compiles it: every variable goes through the
-//! filter [`DEFINED`], every printed expression and every operand of `~` through [`TEXT`], everything that is iterated
-//! or spread through [`ITEMS`].
+//! filter [`DEFINED`], or [`SHALLOW`] if it may be absent, every printed expression and every operand of `~` through
+//! [`TEXT`], everything that is iterated or spread through [`ITEMS`].
 //!
 //! What is accepted is what the engine accepts, and a sign or a `not` after `~`, for which it knows no parentheses.
 //! Only insertions are made, each is remembered, so that errors are told at their place in the operator's own text.
@@ -13,10 +13,12 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::lexer::{Kind, Token};
-use super::paths::paths;
+use super::paths::{optional_paths, paths};
 
 /// The filter that lets a value through that is there, or refuses.
 pub(super) const DEFINED: &str = "__secrets_sync_defined";
+/// The filter that lets a value through that may be absent, unless it is nested too deep.
+pub(super) const SHALLOW: &str = "__secrets_sync_shallow";
 /// The filter that turns a value into the text of it, or refuses.
 pub(super) const TEXT: &str = "__secrets_sync_text";
 /// The filter that counts what a loop will go over, or refuses.
@@ -129,9 +131,10 @@ fn wrap_block(kind: Kind, code: &[Token<'_>], wraps: &mut Vec<Wrap>) -> Option<(
     // What is turned into text has to be there anyway.
     let texts = texts_and_items.iter().filter(|wrap| wrap.filter == TEXT);
     let texts: HashSet<_> = texts.map(|wrap| wrap.original.clone()).collect();
-    let paths = paths(kind, code)?.into_iter().filter(|path| !texts.contains(path));
+    let required = paths(kind, code)?.into_iter().map(|path| Wrap::new(path, DEFINED));
+    let optional = optional_paths(kind, code)?.into_iter().map(|path| Wrap::new(path, SHALLOW));
     // Variables first: nothing that ends where one of them ends is inside it.
-    wraps.extend(paths.map(|path| Wrap::new(path, DEFINED)));
+    wraps.extend(required.chain(optional).filter(|wrap| !texts.contains(&wrap.original)));
     wraps.append(&mut texts_and_items);
     Some(())
 }
@@ -287,7 +290,8 @@ mod tests {
 
     /// The changed source with short filter names.
     fn changed(source: &str) -> String {
-        strict(source).source.replace(TEXT, "T").replace(ITEMS, "I").replace(DEFINED, "D")
+        let changed = strict(source).source.replace(TEXT, "T").replace(ITEMS, "I");
+        changed.replace(DEFINED, "D").replace(SHALLOW, "S")
     }
 
     #[test]
@@ -338,7 +342,7 @@ mod tests {
     fn wraps_each_variable_that_is_not_asked_for() {
         for (source, expected) in [
             ("{% if a.b and not c is defined %}", "{% if (a.b)|D  and not c is defined %}"),
-            ("{% set x = data?.y or data[k].z %}", "{% set x = data?.y or (data[(k)|D ].z)|D  %}"),
+            ("{% set x = data?.y or data[k].z %}", "{% set x = (data?.y)|S  or (data[(k)|D ].z)|D  %}"),
             ("{{ a | default(value=b) }}", "{{ (a | default(value=(b)|D ))|T  }}"),
         ] {
             assert_eq!(changed(source), expected);

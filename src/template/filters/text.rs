@@ -3,7 +3,7 @@
 use tera::value::ValueKind;
 use tera::{TeraResult, Value};
 
-use super::{Arguments, input_text, limits, refuse, text_of};
+use super::{Arguments, input_text, limits, nesting, refuse, text_of};
 
 /// Most characters one line may be indented by, as in the engine.
 const WIDTH_LIMIT: i128 = 1000;
@@ -19,6 +19,8 @@ pub(super) fn default(value: &Value, arguments: &Arguments) -> TeraResult<Value>
     let fallback = arguments.value("value").ok_or_else(|| arguments.wrong("needs the argument `value`"))?;
     let is_missing = matches!(value.kind(), ValueKind::Undefined | ValueKind::None);
     let replace = is_missing || (arguments.flag("boolean")? && !value.is_truthy());
+    // What has a default is a variable that need not be there, and is looked at nowhere else.
+    nesting::check(value).map_err(refuse)?;
     Ok(if replace { fallback.clone() } else { value.clone() })
 }
 

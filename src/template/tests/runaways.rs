@@ -63,3 +63,51 @@ fn deep_sources_are_refused_and_do_not_overflow_the_stack() {
         assert!(Template::compile(&source).is_err());
     }
 }
+
+/// Each wraps a value once more in every round.
+#[test]
+fn a_value_that_is_nested_ever_deeper_is_refused_and_does_not_overflow_the_stack() {
+    let begin = "{% set_global l = [1] %}{% set_global m = {'a': 1} %}{% for i in range(end=100000) %}";
+    for wrapped in [
+        "{% set_global l = [l] %}",
+        "{% set_global l = [0, l, 0] %}",
+        "{% set_global l = [l, l] %}",
+        "{% set_global m = {'a': m} %}",
+        "{% set_global m = {'a': {'a': m?.a}} %}",
+        "{% set_global m = {'b': 1, 'a': {'a': m.a}} %}",
+        "{% set_global l = [l | default(value=1)] %}",
+        "{% set_global l = [x for x in [l]] %}",
+        "{% set_global l = [...[l]] %}",
+        "{% set_global l = [[l] | first] %}",
+        "{% set_global l = [l if true else 1] %}",
+        "{% set_global l = [{'a': l}] | group_by(attribute='missing') | default(value=[l]) %}",
+        "{% set x = l %}{% set_global l = [x] %}",
+    ] {
+        let source = format!("{begin}{wrapped}{{% endfor %}}x");
+        let template = Template::compile(&source).unwrap();
+
+        let thread = std::thread::Builder::new().stack_size(1024 * 1024);
+        let render = move || template.render_in(&Context::new(&secret()), 100, Duration::from_secs(600));
+        let error = thread.spawn(render).unwrap().join().unwrap().unwrap_err().to_string();
+        assert!(
+            error.contains("nested more than 128") || error.contains("no such attribute"),
+            "{wrapped}: {error}"
+        );
+    }
+}
+
+/// On as much stack as the threads have that render.
+#[test]
+fn a_component_that_uses_itself_ends() {
+    for source in [
+        "{% component c(n) %}{{ <c n={n} /> }}{% endcomponent c %}{{ <c n={1} /> }}",
+        "{% component c(n) %}{{ <c n={[n]} /> }}{{ <c n={[n]} /> }}{% endcomponent c %}{{ <c n={1} /> }}",
+        "{% component c(n) %}{% if n > 0 %}{{ <c n={n + 1} /> ~ <c n={n + 1} /> }}{% endif %}{% endcomponent c %}{{ <c n={1} /> }}",
+    ] {
+        let template = Template::compile(source).unwrap();
+        let render = move || template.render_in(&Context::new(&secret()), 100, Duration::from_secs(600));
+        let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(render).unwrap();
+        let error = thread.join().unwrap().unwrap_err().to_string();
+        assert!(error.contains("recursion depth") || error.contains("nested more than"), "{source}: {error}");
+    }
+}

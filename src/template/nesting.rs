@@ -1,0 +1,48 @@
+//! How deep values may lie in each other. Each level is a frame of the stack whenever a value is compared, printed or
+//! dropped, and a stack that overflows takes the whole process along. A loop can wrap a value again and again, so every
+//! variable is looked at when it is read: nothing else brings a value into the next one.
+
+use std::collections::HashMap;
+
+use tera::Value;
+
+use super::limits::{self, Refusal};
+
+/// Twice as deep as the secrets of a store may be.
+const LIMIT: usize = 128;
+
+/// Refuses a value that is nested too deep.
+pub(super) fn check(value: &Value) -> Result<(), Refusal> {
+    height(value, 0, &mut HashMap::new()).map(drop)
+}
+
+/// The levels below `value`, which itself is `depth` levels down. `known` has what was looked at before: a value may be
+/// in another one many times, and looking at it each time would take for ever.
+fn height(value: &Value, depth: usize, known: &mut HashMap<usize, usize>) -> Result<usize, Refusal> {
+    if depth > LIMIT {
+        return Err(too_deep());
+    }
+    let (list, map) = (value.as_array().unwrap_or_default(), value.as_map());
+    let mut inner = list.iter().chain(map.into_iter().flatten().map(|(_, value)| value)).peekable();
+    if inner.peek().is_none() {
+        return Ok(0);
+    }
+    let identity = map.map_or(list.as_ptr().addr(), |map| std::ptr::from_ref(map).addr());
+    if let Some(below) = known.get(&identity) {
+        return if depth.saturating_add(*below) > LIMIT { Err(too_deep()) } else { Ok(*below) };
+    }
+    limits::in_time()?;
+    let mut below: usize = 1;
+    for value in inner.filter(|value| value.is_array() || value.is_map()) {
+        below = height(value, depth.saturating_add(1), known)?.saturating_add(1).max(below);
+    }
+    // What holds nothing but texts and numbers is looked at again as fast as it is remembered.
+    if below > 1 {
+        known.insert(identity, below);
+    }
+    Ok(below)
+}
+
+fn too_deep() -> Refusal {
+    Refusal::Cause(format!("a value is nested more than {LIMIT} levels deep"))
+}
