@@ -64,11 +64,13 @@ fn id(kind: &str, name: &str, database: &Path) -> Result<u32, OwnerError> {
     })
 }
 
-/// The third column of the line that `name` begins, as passwd(5) and group(5) have it.
-fn find(database: &str, name: &str) -> Option<u32> {
+/// The third column of the line that `name` begins, as passwd(5) and group(5) have it; never the id that means "do not
+/// change".
+pub(super) fn find(database: &str, name: &str) -> Option<u32> {
     database.lines().find_map(|line| {
         let mut columns = line.split(':');
-        (columns.next() == Some(name)).then(|| columns.nth(1)?.parse().ok()).flatten()
+        let id = (columns.next() == Some(name)).then(|| columns.nth(1)?.parse().ok()).flatten();
+        id.filter(|id| *id != u32::MAX)
     })
 }
 
@@ -119,5 +121,6 @@ mod tests {
             assert!(error.contains("4294967294"), "{error}");
         }
         assert!(Owner::resolve(None, Some("")).is_err());
+        assert_eq!(find("app:x:4294967295:0::/:", "app"), None);
     }
 }

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// Between two signs of life: a manager that wants more of them is misconfigured, and must not be obeyed at full load.
+pub(super) const SHORTEST: Duration = Duration::from_millis(10);
+
 /// The manager's socket.
 #[derive(Debug)]
 pub struct Systemd {
@@ -35,22 +38,16 @@ impl Systemd {
         let Variables { notify_socket, watchdog_usec, watchdog_pid } = variables;
         let Some(name) = notify_socket.filter(|name| !name.is_empty()) else { return Ok(None) };
         let socket = UnixDatagram::unbound()?;
-        socket.connect_addr(&match name.strip_prefix('@') {
-            Some(name) => SocketAddr::from_abstract_name(name)?,
-            None => SocketAddr::from_pathname(name)?,
-        })?;
+        socket.connect_addr(&address(name)?)?;
         // A manager that does not read must not hold up the syncs.
         socket.set_nonblocking(true)?;
-        let own = std::process::id().to_string();
-        let is_ours = watchdog_pid.is_none_or(|pid| pid.is_empty() || pid == own);
-        let limit = watchdog_usec.filter(|_| is_ours).and_then(|text| text.parse().ok());
-        let watchdog = limit.filter(|limit| *limit > 0).map(Duration::from_micros);
+        let watchdog = watchdog(watchdog_usec, watchdog_pid, std::process::id());
         Ok(Some(Self { socket, watchdog }))
     }
 
     /// How often [`Systemd::alive`] is due: twice in the time after which the manager loses its patience.
     pub fn watchdog_interval(&self) -> Option<Duration> {
-        Some(self.watchdog? / 2)
+        Some((self.watchdog? / 2).max(SHORTEST))
     }
 
     /// Everything is up, or up again after [`Systemd::reloading`].
@@ -84,6 +81,21 @@ impl Systemd {
         // A manager that is gone or full cannot be helped, and the next message may get through.
         drop(self.socket.send(message.as_bytes()));
     }
+}
+
+/// The socket `NOTIFY_SOCKET` names.
+pub(super) fn address(name: &str) -> io::Result<SocketAddr> {
+    match name.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(name),
+    }
+}
+
+/// The manager's patience with the process `own`, if it has limits.
+pub(super) fn watchdog(microseconds: Option<&str>, pid: Option<&str>, own: u32) -> Option<Duration> {
+    let is_ours = pid.is_none_or(|pid| pid.is_empty() || pid == own.to_string());
+    let limit = microseconds.filter(|_| is_ours).and_then(|text| text.parse().ok());
+    limit.filter(|limit| *limit > 0).map(Duration::from_micros)
 }
 
 #[cfg(test)]
@@ -138,5 +150,8 @@ mod tests {
         assert_eq!(interval("3000000", None), Some(Duration::from_millis(1500)));
         assert_eq!(interval("3000000", Some("1")), None);
         assert_eq!((interval("0", None), interval("soon", None)), (None, None));
+        assert_eq!(interval("1", None), Some(SHORTEST));
+        let longest = interval(&u64::MAX.to_string(), None).unwrap();
+        assert!(std::time::Instant::now().checked_add(longest).is_some());
     }
 }

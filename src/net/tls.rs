@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
@@ -123,13 +123,27 @@ fn add_directory(roots: &mut RootCertStore, directory: &Path, host: &str) -> Res
 fn add_file(roots: &mut RootCertStore, path: &Path, host: &str) -> Result<(), NetError> {
     let remedy = "tlsCACert and the files of tlsCAPath must be readable PEM files";
     let pem = std::fs::read(path).map_err(|error| unreadable(host, path, &error, remedy))?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let refused =
-            |cause: String| NetError::tls_setup(host, format!("{}: {cause}", path.display()), remedy);
-        let certificate = certificate.map_err(|error| refused(error.to_string()))?;
-        roots.add(certificate).map_err(|error| refused(error.to_string()))?;
+    add_pem(roots, &pem)
+        .map_err(|cause| NetError::tls_setup(host, format!("{}: {cause}", path.display()), remedy))
+}
+
+/// The certificates of `pem`. The error holds nothing of it: a wrong path may lead to a key or a token.
+pub(super) fn add_pem(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| damage(&error).to_owned())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+/// The parser's own words would quote a line, as a list of its bytes.
+fn damage(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a PEM section has no end",
+        pem::Error::IllegalSectionStart { .. } => "a PEM section does not begin as it must",
+        pem::Error::Base64Decode(_) => "a PEM section is not base64",
+        _ => "it is no PEM file",
+    }
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -192,5 +206,24 @@ impl ServerCertVerifier for AcceptAny {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_pem_file_is_not_quoted() {
+        let bytes = format!("{:?}", b"hunter2").trim_matches(['[', ']']).to_owned();
+        for (pem, cause) in [
+            ("-----BEGIN hunter2\n", "does not begin"),
+            ("-----BEGIN hunter2-----\naGk=\n", "has no end"),
+            ("-----BEGIN CERTIFICATE-----\nhunter2 hunter2!\n-----END CERTIFICATE-----\n", "not base64"),
+        ] {
+            let told = add_pem(&mut RootCertStore::empty(), pem.as_bytes()).unwrap_err();
+            assert!(told.contains(cause), "{told}");
+            assert!(!told.contains("hunter2") && !told.contains(&bytes), "{told}");
+        }
     }
 }

@@ -158,6 +158,35 @@ fn limits_have_limits() {
 }
 
 #[test]
+fn extreme_numbers_are_refused_or_can_be_reckoned_with() {
+    let years = "5000000h";
+    let text = format!(
+        "{STORE}secrets:\n  - {{name: a, key: a, refreshInterval: {years}, maxStaleness: 584y, files: [{{path: /run/a, field: a}}]}}\n"
+    );
+    assert_eq!(errors(&text), ["bad-duration secrets[0].maxStaleness"]);
+    let text = text.replace("584y", "5100000h");
+    let Refresh::Every(interval) = config(&text).secrets[0].refresh else { panic!("{years}") };
+    assert!(std::time::Instant::now().checked_add(interval * 10).is_some());
+    for extreme in ["1000000000h", "18446744073709551616ns", "1e300s", "-1s", "99999999999999999999999w", "∞"]
+    {
+        let secret = SECRET.replace("key:", &format!("refreshInterval: '{extreme}', key:"));
+        assert_eq!(
+            errors(&format!("{STORE}{secret}")),
+            ["bad-duration secrets[0].refreshInterval"],
+            "{extreme}"
+        );
+    }
+    for port in ["65536", "99999999999", "-1"] {
+        let store = STORE.replace("vault:8200", &format!("vault:{port}"));
+        assert_eq!(errors(&format!("{store}{SECRET}")), ["bad-address secretStore.address"], "{port}");
+    }
+    for version in ["-1", "18446744073709551616", "1e3", "1.5"] {
+        let secret = SECRET.replace("key:", &format!("version: {version}, key:"));
+        assert_eq!(errors(&format!("{STORE}{secret}")).len(), 1, "{version}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_a_report_with_its_name() {
     let directory = tempfile::tempdir().unwrap();
     let report = Config::load(directory.path(), &Env::default(), Path::new("/")).unwrap_err();

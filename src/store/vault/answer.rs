@@ -214,6 +214,14 @@ mod tests {
             ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
             ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
             ("soon", None),
+            ("99999999999999", Some(300)),
+            ("18446744073709551615", Some(300)),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("1e300", None),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(300)),
+            ("Thu, 01 Jan 0000 00:00:00 GMT", None),
+            ("", None),
         ] {
             let mut answered = answered(429, "");
             answered.response.headers.insert(RETRY_AFTER, value.parse().unwrap());

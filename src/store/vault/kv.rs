@@ -225,3 +225,59 @@ fn envelope(answered: &Answered) -> Result<Envelope<'_>, Fault> {
     serde_json::from_slice(answered.response.body.expose())
         .map_err(|error| answer::unreadable(answered, &error))
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::config::secret::KvVersion;
+    use crate::net::Response;
+
+    fn judged(metadata: &str) -> Result<Option<u64>, Kind> {
+        let body = format!(r#"{{"data":{{"data":null,"metadata":{metadata}}}}}"#);
+        let body = SecretBytes::new(body.into_bytes());
+        let response = Response { status: StatusCode::OK, headers: HeaderMap::new(), body };
+        let answered = Answered { place: "h: GET /p".into(), response };
+        let (mount, key, kv_version) = ("secret".into(), "a".into(), KvVersion::V2);
+        let source = Source { credentials: None, namespace: None, mount, key, kv_version, version: None };
+        let (token, print) = (SecretText::default(), FingerprintKey::random().unwrap());
+        let judged = judge(Kv::V2, &source, &answered, &token, &Clock::system(), &print);
+        judged.map(|fetched| fetched.revision.version()).map_err(|failure| Fault::from(failure).kind)
+    }
+
+    #[test]
+    fn times_that_no_clock_shows_are_no_deletion_and_no_panic() {
+        let deleted = |time: &str| judged(&format!(r#"{{"version":3,"deletion_time":"{time}"}}"#));
+        for past in ["1970-01-01T00:00:00Z", "2000-02-29T23:59:60Z", "2020-01-01T00:00:00.999999999999Z"] {
+            assert_eq!(deleted(past), Err(Kind::Deleted), "{past}");
+        }
+        for odd in [
+            "",
+            "0000-00-00T00:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "0001-01-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "9999-12-31T23:59:59.999999999Z",
+            "99999-01-01T00:00:00Z",
+            "+99999-01-01T00:00:00Z",
+            "2020-13-40T99:99:99Z",
+            "2020-01-01T00:00:00+99:99",
+            "ü020-01-01T00:00:00Z",
+            "2020-01-01T00:00:0ü",
+            "2020-01-01",
+            "Z",
+            "18446744073709551616",
+        ] {
+            assert_eq!(deleted(odd), Ok(Some(3)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn versions_that_are_no_whole_numbers_are_no_versions() {
+        assert_eq!(judged(&format!(r#"{{"version":{}}}"#, u64::MAX)), Ok(Some(u64::MAX)));
+        for odd in ["-1", "18446744073709551616", "1e300", "1.0", "\"3\"", "null"] {
+            assert_eq!(judged(&format!(r#"{{"version":{odd}}}"#)), Err(Kind::WrongKvVersion), "{odd}");
+        }
+    }
+}

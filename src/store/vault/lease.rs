@@ -251,6 +251,25 @@ mod tests {
             prop_assert_eq!(early, usize::from(may_be_at_once && milliseconds < 2_000), "{:?}", steps);
         }
 
+        /// The test fails by overflowing.
+        #[test]
+        fn every_ttl_can_be_reckoned_with(seed: u64, ttl: u64, granted: u64, near in 0_u64..3, given: bool) {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            let origin = if given { Origin::Given } else { Origin::Login };
+            for seconds in [ttl, u64::MAX - near, (1 << 63) - 1 - near, (1 << 63) - 4096 * (near + 1), near] {
+                for prospect in [Prospect::Full, Prospect::Capped, Prospect::Nothing] {
+                    let (left, granted) = (Duration::from_secs(seconds), Duration::from_secs(granted));
+                    let lease = Lease::lasting(left, prospect).begun_earlier(granted);
+                    let now = Instant::now();
+                    let Some(schedule) = Schedule::of(&lease, origin, now, &mut rng) else { continue };
+                    for failures in [0, 1, 40, u32::MAX] {
+                        let plan = schedule.next(failures, now, &mut rng);
+                        prop_assert!(plan.is_none_or(|plan| lease.end().is_none_or(|end| plan.at <= end.max(now + SPACING))));
+                    }
+                }
+            }
+        }
+
         #[test]
         fn looks_that_bring_the_same_old_lease_again_and_again_are_few(
             seed: u64,
