@@ -10,6 +10,9 @@ mod beneath;
 mod directory;
 mod error;
 mod existing;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layout;
 mod location;
 mod mode;

@@ -1,6 +1,9 @@
 //! The process's life: signals as one enum, memory that stays private, limits, the sandbox, words to the service
 //! manager.
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod process;
 mod sandbox;
 mod signal;

@@ -10,6 +10,9 @@ mod body;
 mod client;
 mod connect;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod pool;
 mod redirect;
 mod tls;

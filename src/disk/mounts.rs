@@ -35,7 +35,7 @@ fn is_in_table(path: &Path) -> bool {
     std::fs::read("/proc/thread-self/mountinfo").is_ok_and(|table| holds(&table, path.as_os_str()))
 }
 
-fn holds(table: &[u8], path: &OsStr) -> bool {
+pub(super) fn holds(table: &[u8], path: &OsStr) -> bool {
     table.split(|&byte| byte == b'\n').filter_map(mount_point).any(|mounted| mounted == path)
 }
 

@@ -87,14 +87,7 @@ impl Pool {
     pub(super) async fn open(&self, origin: &Origin) -> Result<Connection, NetError> {
         self.make_room();
         let stream = if origin.uses_tls() { self.dial_tls(origin).await? } else { origin.dial(None).await? };
-        let broken = |error: hyper::Error| NetError::lost(&origin.to_string(), &error);
-        let mut builder = http1::Builder::new();
-        builder.read_buf_exact_size(Some(READ_BUFFER));
-        let (mut sender, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        // The driver ends when the sender is dropped or the server closes; its errors reach the request as well.
-        tokio::spawn(driver);
-        sender.ready().await.map_err(broken)?;
-        Ok(Connection { origin: origin.clone(), sender, opened: Instant::now(), returned: None })
+        Connection::over(stream, origin).await
     }
 
     /// Keeps `connection` for the next request. Its answer has been read to the end.
@@ -155,6 +148,18 @@ impl Pool {
 }
 
 impl Connection {
+    /// A connection to `origin` over `stream`.
+    pub(super) async fn over(stream: Box<dyn Stream>, origin: &Origin) -> Result<Self, NetError> {
+        let broken = |error: hyper::Error| NetError::lost(&origin.to_string(), &error);
+        let mut builder = http1::Builder::new();
+        builder.read_buf_exact_size(Some(READ_BUFFER));
+        let (mut sender, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // The driver ends when the sender is dropped or the server closes; its errors reach the request as well.
+        tokio::spawn(driver);
+        sender.ready().await.map_err(broken)?;
+        Ok(Self { origin: origin.clone(), sender, opened: Instant::now(), returned: None })
+    }
+
     /// Whether an earlier request used it, so that the server may have closed it since.
     pub(super) fn is_used(&self) -> bool {
         self.returned.is_some()

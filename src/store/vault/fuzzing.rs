@@ -2,10 +2,14 @@
 //! `cfg(fuzzing)` alone.
 
 use http::{HeaderMap, StatusCode};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::time::{Duration, Instant};
 
 use super::kv::{self, Kv};
+use super::lease::{Lease, Origin, Schedule, Step};
 use super::server::Answered;
-use super::{answer, login, mounts, unwrap};
+use super::{answer, login, mounts, renew, unwrap};
 use crate::clock::{Clock, rfc3339};
 use crate::config::secret::{KvVersion, Source};
 use crate::fault::Fault;
@@ -60,7 +64,7 @@ pub fn login(raw: &Raw<'_>, sent: &SecretText, clock: &Clock) -> Result<(SecretT
         return Err(answer::refused(&answered, &[sent], clock));
     }
     let token = login::token_in(&answered).map_err(fault)?;
-    let left = token.lease.end().map(|end| end.saturating_duration_since(tokio::time::Instant::now()));
+    let left = token.lease.end().map(|end| end.saturating_duration_since(Instant::now()));
     let ends = left.and_then(|left| clock.now().checked_add(left));
     Ok((token.text, ends.map(rfc3339)))
 }
@@ -72,6 +76,63 @@ pub fn login(raw: &Raw<'_>, sent: &SecretText, clock: &Clock) -> Result<(SecretT
 pub fn unwrap(lookup: &Raw<'_>, opened: &Raw<'_>) -> Result<SecretText, Fault> {
     unwrap::check_path(&lookup.answered(), Some("team-a"), "approle").map_err(fault)?;
     unwrap::secret_id(&opened.answered()).map_err(fault)
+}
+
+/// What an answer about a token tells, and what its keeper does then.
+pub struct Tended {
+    /// After this time it ends.
+    pub left: Option<Duration>,
+    /// That moment as the log shows it.
+    pub ends: Option<String>,
+    /// How often it may still be used; 0 is without a limit.
+    pub uses: u64,
+    /// When its keeper acts if every step fails: how long from now, and whether it is a login.
+    pub steps: Vec<(Duration, bool)>,
+}
+
+/// What the answer to a lookup of `token` comes to.
+///
+/// # Errors
+/// The fault of the lookup.
+pub fn lookup(raw: &Raw<'_>, token: &SecretText, clock: &Clock, seed: u64) -> Result<Tended, Fault> {
+    let known = renew::known_in(&raw.answered(), token, clock).map_err(denial)?;
+    Ok(Tended { uses: known.uses, ..tended(known.lease, Origin::Given, clock, seed) })
+}
+
+/// What the answer to a renewal of `token`, which lived for `granted` after its login, comes to.
+///
+/// # Errors
+/// The fault of the renewal.
+pub fn renewal(
+    raw: &Raw<'_>,
+    token: &SecretText,
+    granted: Duration,
+    clock: &Clock,
+    seed: u64,
+) -> Result<Tended, Fault> {
+    let lease = renew::lease_in(&raw.answered(), token, granted, clock).map_err(denial)?;
+    Ok(tended(lease, Origin::Login, clock, seed))
+}
+
+fn tended(lease: Lease, origin: Origin, clock: &Clock, seed: u64) -> Tended {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let begun = Instant::now();
+    let left = lease.end().map(|end| end.saturating_duration_since(begun));
+    let (mut now, mut steps) = (begun, Vec::new());
+    let schedule = Schedule::of(&lease, origin, begun, &mut rng);
+    for failures in 0..8 {
+        let plan = schedule.as_ref().and_then(|schedule| schedule.next(failures, now, &mut rng));
+        let Some(plan) = plan else { break };
+        now = now.max(plan.at);
+        steps.push((now.saturating_duration_since(begun), plan.step == Step::LogIn));
+    }
+    let ends = left.and_then(|left| clock.now().checked_add(left)).map(rfc3339);
+    Tended { left, ends, uses: 0, steps }
+}
+
+fn denial(denial: renew::Denial) -> Fault {
+    let (renew::Denial::Refused(fault) | renew::Denial::Other(fault)) = denial;
+    fault
 }
 
 /// The version of a mount: 1 or 2.

@@ -8,6 +8,7 @@ use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfReques
 use super::answer;
 use super::lease::{Lease, Prospect};
 use super::server::{Answered, Caller, Server};
+use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
 use crate::secret::{SecretBytes, SecretText};
 
@@ -80,19 +81,24 @@ pub(super) async fn look_up(
     namespace: Option<&str>,
     token: &SecretText,
 ) -> Result<Known, Denial> {
+    let caller = Caller { token: Some(token), namespace };
+    let answered = server.call(&LookupTokenSelfRequest {}, caller, SecretBytes::default()).await?;
+    known_in(&answered, token, &server.clock)
+}
+
+/// What the answer to a lookup of `token` tells.
+pub(super) fn known_in(answered: &Answered, token: &SecretText, clock: &Clock) -> Result<Known, Denial> {
     #[derive(Deserialize)]
     struct Envelope {
         data: Option<Data>,
     }
-    let caller = Caller { token: Some(token), namespace };
-    let answered = server.call(&LookupTokenSelfRequest {}, caller, SecretBytes::default()).await?;
     if answered.response.status != StatusCode::OK {
         let remedy =
             "give the token the `default` policy: how long it lives cannot be told, nor can it be renewed";
-        return Err(denial(&answered, token, server, remedy));
+        return Err(denial(answered, token, clock, remedy));
     }
     // An answer that is not understood still says that the token is good.
-    let data = parse::<Envelope>(&answered).ok().and_then(|envelope| envelope.data).unwrap_or_default();
+    let data = parse::<Envelope>(answered).ok().and_then(|envelope| envelope.data).unwrap_or_default();
     let prospect = match data.renewable {
         Some(true) if !is_batch(token) => Prospect::Full,
         _ => Prospect::Nothing,
@@ -112,19 +118,29 @@ pub(super) async fn renew(
     token: &SecretText,
     granted: Duration,
 ) -> Result<Lease, Denial> {
-    #[derive(Deserialize)]
-    struct Envelope {
-        auth: Auth,
-    }
     let caller = Caller { token: Some(token), namespace };
     // Without an increment the server grants what the role or the token's making says.
     let body = SecretBytes::new(b"{}".to_vec());
     let answered = server.call(&RenewTokenSelfRequest { increment: None }, caller, body).await?;
+    lease_in(&answered, token, granted, &server.clock)
+}
+
+/// The lease in the answer to a renewal of `token`.
+pub(super) fn lease_in(
+    answered: &Answered,
+    token: &SecretText,
+    granted: Duration,
+    clock: &Clock,
+) -> Result<Lease, Denial> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        auth: Auth,
+    }
     if answered.response.status != StatusCode::OK {
         let remedy = "the token is gone, not renewable, or lacks the `default` policy";
-        return Err(denial(&answered, token, server, remedy));
+        return Err(denial(answered, token, clock, remedy));
     }
-    let Envelope { auth } = parse(&answered)?;
+    let Envelope { auth } = parse(answered)?;
     let left = Duration::from_secs(auth.lease_duration);
     let prospect = match auth.renewable {
         false => Prospect::Nothing,
@@ -145,8 +161,8 @@ fn parse<'a, T: Deserialize<'a>>(answered: &'a Answered) -> Result<T, Fault> {
         .map_err(|error| answer::unreadable(answered, &error))
 }
 
-fn denial(answered: &Answered, token: &SecretText, server: &Server, remedy: &str) -> Denial {
-    let fault = answer::refused(answered, &[token], &server.clock);
+fn denial(answered: &Answered, token: &SecretText, clock: &Clock, remedy: &str) -> Denial {
+    let fault = answer::refused(answered, &[token], clock);
     match fault.kind {
         Kind::Denied | Kind::BadRequest => Denial::Refused(Fault { remedy: remedy.to_owned(), ..fault }),
         _ => Denial::Other(fault),
