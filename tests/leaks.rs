@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
 #![expect(clippy::disallowed_methods, reason = "tests write their input and look at the clock")]
@@ -25,13 +26,21 @@ mod collector;
 mod answers;
 #[path = "leaks/documentation.rs"]
 mod documentation;
+#[path = "leaks/environment.rs"]
+mod environment;
 #[path = "leaks/marker.rs"]
 mod marker;
 #[path = "leaks/memory.rs"]
 mod memory;
+#[path = "leaks/panics.rs"]
+mod panics;
 #[path = "leaks/process.rs"]
 mod process;
+#[path = "leaks/redirects.rs"]
+mod redirects;
 #[path = "leaks/replaced.rs"]
 mod replaced;
 #[path = "leaks/scripted.rs"]
 mod scripted;
+#[path = "leaks/series.rs"]
+mod series;

@@ -238,7 +238,7 @@ struct Fragile {
 #[async_trait]
 impl Store for Fragile {
     async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
-        assert!(self.calls.fetch_add(1, Ordering::Relaxed) > 0, "a defect");
+        assert!(self.calls.fetch_add(1, Ordering::Relaxed) > 0, "a defect with hunter2 in its hands");
         self.then.fetch(source).await
     }
 }
@@ -256,6 +256,20 @@ async fn a_panic_is_that_secrets_failure_and_it_goes_on() {
     sleep(MINUTE).await;
     assert_eq!(content(&home, "a").as_deref(), Some("one"));
     assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_payload_of_a_panic_is_in_no_fault() {
+    let home = TempDir::new().unwrap();
+    let store = Arc::new(Fragile { calls: AtomicUsize::new(0), then: FakeStore::new() });
+    let jobs = vec![job(&home, "a")];
+    let surroundings = surroundings(&jobs);
+    let jobs = jobs.into_iter().map(|job| (job, Arc::clone(&store) as Arc<dyn Store>)).collect();
+    let deadline = Instant::now() + MINUTE;
+    let faults = once(jobs, &surroundings, deadline, false, CancellationToken::new()).await;
+    assert_eq!(faults[0].1.kind, Kind::Internal);
+    let told = format!("{faults:?} {:?}", surroundings.board.snapshot());
+    assert!(!told.contains("hunter2"), "{told}");
 }
 
 async fn run_once(

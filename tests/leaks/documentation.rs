@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// So many underscores have the names of tests, which are sentences.
 const SENTENCE: usize = 4;
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
+/// Every file below `folder`.
+pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
 }

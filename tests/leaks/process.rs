@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
+use serde_json::json;
 
-use crate::daemon::{Process, Sandbox};
+use crate::bao::{Bao, TLS_NAME};
+use crate::collector::Collector;
+use crate::daemon::{Process, Sandbox, wait_until};
+use crate::documentation::sources;
 
 const CONFIG: &str = "
 secretStore: { provider: file, path: secrets.yaml }
@@ -65,7 +71,9 @@ fn a_running_daemon_leaves_no_core_and_makes_private_files() {
     assert_eq!(word(&proc("limits"), "Max core file size"), "0");
     assert_eq!(word(&proc("status"), "Umask:"), "0077");
     // The kernel gives root what belongs to a process that may not be dumped; no debugger of the same user may attach.
-    assert_eq!(fs::metadata(format!("/proc/{}/mem", daemon.pid())).unwrap().uid(), 0);
+    for name in ["mem", "environ", "maps", "fd", "auxv"] {
+        assert_eq!(fs::metadata(format!("/proc/{}/{name}", daemon.pid())).unwrap().uid(), 0, "{name}");
+    }
 }
 
 #[test]
@@ -79,18 +87,78 @@ fn files_have_the_modes_that_are_configured_whatever_the_umask() {
     drop(daemon);
 }
 
+/// The inodes of a process's TCP connections to `port`.
+fn connections_to(port: u16) -> Vec<String> {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let to_port = |words: &Vec<&str>| words[2].ends_with(&format!(":{port:04X}"));
+    lines.filter(to_port).map(|words| format!("socket:[{}]", words[9])).collect()
+}
+
+/// What the descriptors of a process lead to.
+fn open_in(pid: u32) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let links = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    links.map(|link| link.display().to_string()).collect()
+}
+
+/// With a TLS store that is read all the time, HTTP endpoints with a client, the audit stream, a watch on the
+/// configuration, traces and a service manager.
 #[test]
 fn every_descriptor_is_closed_for_a_program_that_would_be_started() {
-    let sandbox = sandbox();
+    let (bao, collector) = (Bao::shared(), Collector::start(|_| Some(200)));
+    bao.put_v2("", "secret", "descriptors", &json!({ "value": "1" }));
+    let sandbox = Sandbox::new(&format!(
+        "secretStore: {{ address: '{}', tlsCACert: '{}', tlsServerName: {TLS_NAME}, mountPath: secret, kvVersion: v2, \
+         authMethod: token, token: root }}\nlimits: {{ minRefreshInterval: 100ms }}\n\
+         secrets: [{{ name: a, key: descriptors, refreshInterval: 100ms, files: [{{ path: out/a, field: value }}] }}]",
+        bao.tls_address(),
+        bao.authority().display()
+    ));
+    let manager = UnixDatagram::bind(sandbox.path("notify")).unwrap();
     let mut command = sandbox.command(&["run"]);
     command.env("AUDIT_LOG", sandbox.path("audit.jsonl")).env("WATCH_CONFIG", "true");
+    command.env("ENABLE_TRACING", "true").env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    command.env("OTEL_BSP_SCHEDULE_DELAY", "50").env("NOTIFY_SOCKET", sandbox.path("notify"));
     let daemon = Process::start(command);
     sandbox.wait_until_ready(&daemon);
+    let log = daemon.stderr();
+    let listen = log.split("\"listen\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let client = TcpStream::connect(listen).unwrap();
+    let own_port = client.local_addr().unwrap().port();
+    let port = |address: &str| address.rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    let ports = [port(&bao.tls_address()), port(&collector.url()), own_port];
     // The standard streams, and what the test itself passed on, are not the daemon's own.
     let passed_on = inheritable("self");
-    let mut own = inheritable(&daemon.pid().to_string());
-    own.retain(|number, leads_to| *number > 2 && passed_on.get(number) != Some(leads_to));
-    assert!(own.is_empty(), "{own:?}");
-    let all = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
-    assert!(all > 6, "{all} descriptors are less than a daemon has");
+    let mut seen = [false; 5];
+    wait_until("everything was open while it was looked at", || {
+        let open = open_in(daemon.pid());
+        let mut own = inheritable(&daemon.pid().to_string());
+        own.retain(|number, leads_to| *number > 2 && passed_on.get(number) != Some(leads_to));
+        assert!(own.is_empty(), "{own:?}");
+        let connected = ports.map(|port| connections_to(port).iter().any(|socket| open.contains(socket)));
+        let audited = open.iter().any(|link| link.ends_with("audit.jsonl"));
+        let watched = open.iter().any(|link| link.contains("inotify"));
+        let now = connected.into_iter().chain([audited, watched]);
+        seen.iter_mut().zip(now).for_each(|(seen, now)| *seen |= now);
+        seen.iter().all(|seen| *seen)
+    });
+    let mut buffer = [0; 256];
+    assert!(manager.recv(&mut buffer).unwrap() > 0, "the service manager was never told anything");
+}
+
+/// `std::process` has more than programs in it; `Command` is how one is started, and `unsafe` code is forbidden.
+#[test]
+fn no_program_is_ever_started() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let starts = sources(&home).into_iter().filter(|path| {
+        let text = fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let is_test = path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
+        !is_test
+            && ["process::Command", "Command::new", "execve", "posix_spawn", "fork("]
+                .iter()
+                .any(|word| code.contains(word))
+    });
+    assert_eq!(starts.collect::<Vec<_>>(), Vec::<PathBuf>::new());
 }

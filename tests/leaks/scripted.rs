@@ -72,39 +72,17 @@ fn get(address: &str, path: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-#[test]
-fn whatever_the_server_answers_nothing_says_a_value_or_a_credential() {
-    let fake = server();
-    let collector = Collector::start(|_| Some(200));
-    let (config, count) = config(&fake.address());
-    let sandbox = Sandbox::new(&config);
-    let mut command = talkative(&sandbox, &["run"], &collector.url());
-    command.env("AUDIT_LOG", sandbox.path("audit.jsonl"));
-    let daemon = Process::start(command);
-    wait_until("each secret was tried", || {
-        let status = sandbox.read("status.json");
-        status.matches("\"last_error\":{").count() + status.matches("\"last_success\":\"").count() >= count
-    });
-    assert!(sandbox.read("out/good").contains(MARKER), "the good secret was not even read");
-    let status = sandbox.read("status.json");
-    keeps_quiet("the status file", &status);
+/// Everything that a running daemon tells, in each way it has.
+pub(crate) fn listen_to(sandbox: &Sandbox, daemon: Process, collector: &Collector) {
+    keeps_quiet("the status file", &sandbox.read("status.json"));
     let log = daemon.stderr();
     let address = log.split("\"listen\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     for path in ["/", "/status", "/metrics", "/ready", "/health", "/live", "/none"] {
         keeps_quiet(path, &get(address, path));
     }
-    for line in [
-        &["status"] as &[&str],
-        &["status", "--json"],
-        &["isready"],
-        &["isready", "--json"],
-        &["version"],
-        &["init"],
-    ] {
-        keeps_quiet(
-            &line.join(" "),
-            &Process::start(talkative(&sandbox, line, &collector.url())).finish().output(),
-        );
+    for line in [&["status"] as &[&str], &["status", "--json"], &["isready"], &["isready", "--json"]] {
+        let finished = Process::start(talkative(sandbox, line, &collector.url())).finish();
+        keeps_quiet(&line.join(" "), &finished.output());
     }
     keeps_quiet("its arguments", &fs::read_to_string(format!("/proc/{}/cmdline", daemon.pid())).unwrap());
     keeps_quiet("the daemon", &daemon.stop().0.output());
@@ -115,23 +93,95 @@ fn whatever_the_server_answers_nothing_says_a_value_or_a_credential() {
     }
 }
 
+/// A daemon that tells as much as it can.
+pub(crate) fn talkative_daemon(sandbox: &Sandbox, collector: &Collector) -> Process {
+    let mut command = talkative(sandbox, &["run"], &collector.url());
+    command.env("AUDIT_LOG", sandbox.path("audit.jsonl"));
+    Process::start(command)
+}
+
+/// How many secrets the daemon has tried.
+pub(crate) fn tried(sandbox: &Sandbox) -> usize {
+    let status = sandbox.read("status.json");
+    status.matches("\"last_error\":{").count() + status.matches("\"last_success\":\"").count()
+}
+
 #[test]
-fn no_command_that_asks_the_server_says_what_it_answered() {
+fn whatever_the_server_answers_nothing_says_a_value_or_a_credential() {
+    let fake = server();
+    let collector = Collector::start(|_| Some(200));
+    let (config, count) = config(&fake.address());
+    let sandbox = Sandbox::new(&config);
+    let daemon = talkative_daemon(&sandbox, &collector);
+    wait_until("each secret was tried", || tried(&sandbox) >= count);
+    assert!(sandbox.read("out/good").contains(MARKER), "the good secret was not even read");
+    listen_to(&sandbox, daemon, &collector);
+}
+
+/// Every command with the lines it is tried with; [`talkative_daemon`] is `run` besides.
+const COMMANDS: &[(&str, &[&[&str]])] = &[
+    ("run", &[&["run", "--once"]]),
+    ("isready", &[&["isready"], &["isready", "--json"]]),
+    (
+        "validate",
+        &[
+            &["validate"],
+            &["validate", "--json"],
+            &["validate", "--online"],
+            &["validate", "--online", "--json"],
+        ],
+    ),
+    ("plan", &[&["plan"]]),
+    ("status", &[&["status"], &["status", "--json"]]),
+    ("init", &[&["init"]]),
+    ("version", &[&["version"], &["--version"]]),
+    ("help", &[&["help"], &["--help"], &["help", "run"]]),
+];
+
+/// What `help` lists under "Commands".
+fn commands(help: &str) -> Vec<&str> {
+    let lines = help.lines().skip_while(|line| !line.starts_with("Commands")).skip(1);
+    let lines = lines.take_while(|line| line.starts_with("  "));
+    lines
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?.split(' ').next())
+        .collect()
+}
+
+#[test]
+fn every_command_is_listened_to() {
+    let sandbox = Sandbox::new("secrets: []");
+    let help = sandbox.run(&["help"]).stdout;
+    let listened_to: Vec<_> = COMMANDS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(commands(&help), listened_to, "give a new command its lines in COMMANDS");
+    let shows = |(name, lines): &(&str, &[&[&str]])| {
+        lines.iter().all(|line| line.contains(name) || line.iter().all(|word| word.starts_with("--")))
+    };
+    assert!(COMMANDS.iter().all(shows));
+}
+
+#[test]
+fn no_command_says_what_the_server_answered_or_the_environment_holds() {
     let fake = server();
     let collector = Collector::start(|_| Some(500));
     let sandbox = Sandbox::new(&config(&fake.address()).0);
-    for line in [
-        &["plan"] as &[&str],
-        &["validate"],
-        &["validate", "--json"],
-        &["validate", "--online"],
-        &["validate", "--online", "--json"],
-        &["run", "--once"],
-    ] {
+    for line in COMMANDS.iter().flat_map(|(_, lines)| *lines) {
         let finished = Process::start(talkative(&sandbox, line, &collector.url())).finish();
         assert!(!finished.output().is_empty(), "{line:?} said nothing");
         keeps_quiet(&line.join(" "), &finished.output());
     }
+}
+
+#[test]
+fn a_status_that_is_watched_says_no_value() {
+    let fake = server();
+    let collector = Collector::start(|_| Some(200));
+    let sandbox = Sandbox::new(&config(&fake.address()).0);
+    let daemon = talkative_daemon(&sandbox, &collector);
+    wait_until("some secrets were tried", || tried(&sandbox) > 20);
+    let watch = Process::start(talkative(&sandbox, &["status", "--watch"], &collector.url()));
+    wait_until("it shows them", || watch.stdout().contains("bad_answer"));
+    keeps_quiet("status --watch", &watch.stop().0.output());
+    drop(daemon);
 }
 
 #[test]

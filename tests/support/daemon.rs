@@ -170,6 +170,12 @@ impl Process {
         self.child.id()
     }
 
+    /// What it has said on stdout so far.
+    #[allow(dead_code, reason = "each test binary uses its own part of the harness")]
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
     /// What it has said on stderr so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.text()

@@ -216,7 +216,9 @@ async fn read_request(stream: &mut BufReader<TcpStream>, connection: usize) -> O
     let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    Some(Seen { connection, method, target, headers, body: String::from_utf8(body).ok()? })
+    // A batch of spans is no text.
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Some(Seen { connection, method, target, headers, body })
 }
 
 async fn read_line(stream: &mut BufReader<TcpStream>) -> Option<String> {
