@@ -62,6 +62,7 @@ doc: ## API documentation, private items included
 	@echo "$(TARGET_DIR)/doc/secrets_sync/index.html"
 
 bench: tools ## The binary that ships and bao agent in turn: time, requests, memory, idle time, size
+	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	binary=$$(.ci/release); cargo bench --locked --profile dev --bench sync -- "$$binary"
 
 e2e: tools ## End-to-end suites: tests/e2e*.rs, declared `test = false` so that `make test` leaves them alone

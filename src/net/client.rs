@@ -70,6 +70,8 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The body.
     pub body: SecretBytes,
+    /// Which other host answered, where the client was redirected to one: it has got the request's headers, too.
+    pub redirected_to: Option<String>,
 }
 
 /// Headers of an answer are the server's words, cookies among them.
@@ -131,7 +133,8 @@ impl Client {
         if answer.status == StatusCode::TEMPORARY_REDIRECT {
             return Err(NetError::redirect(&origin.to_string(), "it redirects again after a redirect"));
         }
-        Ok(answer)
+        let redirected_to = (origin != self.origin).then(|| origin.to_string());
+        Ok(Response { redirected_to, ..answer })
     }
 
     async fn exchange(&self, origin: &Origin, target: &str, request: &Request) -> Result<Response, NetError> {
@@ -139,7 +142,7 @@ impl Client {
         let (parts, incoming) = answer.into_parts();
         let body = body::read(incoming, self.max_body, &origin.to_string()).await?;
         self.pool.give_back(connection);
-        Ok(Response { status: parts.status, headers: parts.headers, body })
+        Ok(Response { status: parts.status, headers: parts.headers, body, redirected_to: None })
     }
 
     /// Sends on a waiting connection, or on a new one. A server may close a connection in the very moment it is taken
@@ -199,7 +202,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("set-cookie", HeaderValue::from_static("hunter2"));
         let body = SecretBytes::new(b"hunter2".to_vec());
-        let shown = format!("{:?}", Response { status: StatusCode::OK, headers, body });
+        let shown = format!("{:?}", Response { status: StatusCode::OK, headers, body, redirected_to: None });
         assert_eq!(shown, "Response(200 OK, 7 bytes)");
     }
 }

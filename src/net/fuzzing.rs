@@ -56,7 +56,7 @@ pub async fn answer(request: &Request, answered: &[u8], limit: usize) -> Result<
     let answer = connection.send(request).await.map_err(|lost| NetError::lost("vault", &lost.error))?;
     let (parts, incoming) = answer.into_parts();
     let body = body::read(incoming, limit, "vault").await?;
-    Ok(Response { status: parts.status, headers: parts.headers, body })
+    Ok(Response { status: parts.status, headers: parts.headers, body, redirected_to: None })
 }
 
 /// The certificates of a PEM file.

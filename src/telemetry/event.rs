@@ -30,7 +30,7 @@ pub use login::{
     credentials_configured,
 };
 pub use secret::{Failed, Synced};
-pub use store::{BreakerMoved, BreakerState, Requested};
+pub use store::{BreakerMoved, BreakerState, Redirected, Requested};
 pub use trace::{traces_lost, traces_resumed};
 
 fn milliseconds(duration: Duration) -> u64 {

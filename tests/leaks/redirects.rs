@@ -55,3 +55,24 @@ fn a_collector_may_redirect_to_another_path_of_its_own() {
     wait_until("spans have come there", || moved.load(Ordering::SeqCst) > 0);
     keeps_quiet("the daemon", &daemon.stop().0.output());
 }
+
+#[test]
+fn a_token_that_goes_to_another_host_is_told_of_once() {
+    let active = Fake::start(|_, _| Reply::secret("x", 1));
+    let there = active.address();
+    let standby =
+        Fake::start(move |_, seen| Reply::with(307, &[("Location", &format!("{there}{}", seen.target))], ""));
+    let sandbox = Sandbox::new(&format!(
+        "secretStore: {{ address: '{}', mountPath: secret, kvVersion: v2, token: {MARKER} }}
+limits: {{ minRefreshInterval: 100ms }}
+secrets: [{{ name: a, key: a, refreshInterval: 100ms, files: [{{ path: out/a, field: password }}] }}]",
+        standby.address()
+    ));
+    let daemon = sandbox.ready_daemon();
+    wait_until("it has read some times", || active.log().len() > 3);
+    let log = daemon.stop().0.output();
+    let host = active.address().replace("http://", "");
+    assert_eq!(log.matches("the store redirects to another host").count(), 1, "{log}");
+    assert!(log.contains(&format!("\"host\":\"{host}\"")), "{log}");
+    keeps_quiet("the daemon", &log);
+}

@@ -139,6 +139,7 @@ mod tests {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
             body: SecretBytes::new(body.as_bytes().to_vec()),
+            redirected_to: None,
         };
         Answered { place: "h: GET /p".into(), response }
     }

@@ -34,7 +34,8 @@ impl Raw<'_> {
             headers.insert(http::header::RETRY_AFTER, value);
         }
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
-        let response = Response { status, headers, body: SecretBytes::new(self.body.to_vec()) };
+        let body = SecretBytes::new(self.body.to_vec());
+        let response = Response { status, headers, body, redirected_to: None };
         Answered { place: "vault.example: GET /v1/secret/data/app".to_owned(), response }
     }
 }

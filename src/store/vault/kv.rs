@@ -237,7 +237,8 @@ mod tests {
     fn judged(metadata: &str) -> Result<Option<u64>, Kind> {
         let body = format!(r#"{{"data":{{"data":null,"metadata":{metadata}}}}}"#);
         let body = SecretBytes::new(body.into_bytes());
-        let response = Response { status: StatusCode::OK, headers: HeaderMap::new(), body };
+        let response =
+            Response { status: StatusCode::OK, headers: HeaderMap::new(), body, redirected_to: None };
         let answered = Answered { place: "h: GET /p".into(), response };
         let (mount, key, kv_version) = ("secret".into(), "a".into(), KvVersion::V2);
         let source = Source { credentials: None, namespace: None, mount, key, kv_version, version: None };

@@ -1,5 +1,6 @@
 //! One call of the server: a vaultrs request becomes an HTTP request with our headers and goes through `net`.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use http::header::HeaderName;
@@ -13,7 +14,7 @@ use crate::name::StoreName;
 use crate::net::{Client, Request, Response};
 use crate::secret::{SecretBytes, SecretText};
 use crate::store::breaker::{Circuit, Ending};
-use crate::telemetry::event::Requested;
+use crate::telemetry::event::{Redirected, Requested};
 use crate::telemetry::trace;
 
 /// rustify joins paths to this; only path and query of the result are used. Its root path keeps the leading slash
@@ -27,6 +28,8 @@ pub(super) struct Server {
     http: Client,
     circuit: Circuit,
     pub(super) clock: Clock,
+    /// The other host that answered last.
+    elsewhere: Mutex<Option<String>>,
 }
 
 /// In whose name a call is made. Both travel with the request, never with the client.
@@ -65,7 +68,7 @@ impl From<Failure> for Fault {
 
 impl Server {
     pub(super) fn new(store: StoreName, http: Client, circuit: Circuit, clock: Clock) -> Self {
-        Self { store, http, circuit, clock }
+        Self { store, http, circuit, clock, elsewhere: Mutex::default() }
     }
 
     /// What the clock will show at `end`, for people.
@@ -96,7 +99,21 @@ impl Server {
             Err(fault) => fault.kind.as_str(),
         };
         Requested { store: self.store.as_str(), place: &place, code, duration: begun.elapsed() }.emit();
-        Ok(Answered { place, response: outcome? })
+        let response = outcome?;
+        if let Some(host) = &response.redirected_to {
+            self.tell_of(host);
+        }
+        Ok(Answered { place, response })
+    }
+
+    /// A token does not go to another host without a word; one is enough as long as it is the same host.
+    fn tell_of(&self, host: &str) {
+        let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        if elsewhere.as_deref() != Some(host) {
+            *elsewhere = Some(host.to_owned());
+            drop(elsewhere);
+            Redirected { store: self.store.as_str(), host }.emit();
+        }
     }
 }
 

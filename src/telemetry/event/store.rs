@@ -26,6 +26,23 @@ impl Requested<'_> {
     }
 }
 
+/// A store's server sends requests, and with them the token, to another host than it did before.
+pub struct Redirected<'a> {
+    /// The store.
+    pub store: &'a str,
+    /// Host and port that answered.
+    pub host: &'a str,
+}
+
+impl Redirected<'_> {
+    /// Writes the line.
+    pub fn emit(&self) {
+        let Self { store, host } = *self;
+        let hint = "a standby node answers at this address: name the active one, or what stands before them";
+        tracing::warn!(store, host, hint, "the store redirects to another host");
+    }
+}
+
 /// What a breaker lets through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BreakerState {
