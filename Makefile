@@ -8,6 +8,7 @@ TRIPLE := $(shell sed -n 's/^target = "\(.*\)"$$/\1/p' .cargo/config.toml)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)
 DENY_VERSION := 0.20.2
 CYCLONEDX_VERSION := 0.5.9
+AUDITABLE_VERSION := 0.7.7
 DENY := .tools/bin/cargo-deny --locked --config .cargo/deny.toml
 DIST := $(or $(CARGO_TARGET_DIR),target)/dist
 E2E := $(basename $(notdir $(wildcard tests/e2e*.rs)))
@@ -34,24 +35,27 @@ fmt: ## Format the sources
 	cargo fmt
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
-deny: ## Licences, bans and sources of every dependency; advisories where their database can be had
+deny: ## Licences, bans and sources of every dependency; advisories where they can be had, else ADVISORIES=required fails
 	@.ci/cargo-tool cargo-deny $(DENY_VERSION)
 	$(DENY) check bans licenses sources
 	if timeout 120 $(DENY) fetch db >/dev/null 2>&1; then $(DENY) check advisories; \
-	else echo 'advisories: NOT checked, their database cannot be had from here'; fi
+	else echo 'advisories: NOT checked, their database cannot be had from here'; [ '$(ADVISORIES)' != required ]; fi
 
 sbom: ## CycloneDX bill of materials, checked, in target/dist; `make dist` puts the binary's SHA-256 into it
 	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
 	.ci/sbom $(DIST)/secrets-sync.cdx.json
 
 hardening: ## Build what ships and check it: static-pie, RELRO, no executable stack, stripped, no build paths
+	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	.ci/hardening "$$(.ci/release)"
 
 repro: ## Build the committed tree twice, in different places: the same bytes or a failure; PROFILE=dev is quicker
+	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	.ci/repro
 
 dist: ## What is released, in target/dist: the checked binary, its bill of materials, SHA256SUMS
 	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
+	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	binary=$$(.ci/release); .ci/hardening "$$binary"; \
 	install -D -m 0755 "$$binary" $(DIST)/secrets-sync; \
 	.ci/sbom $(DIST)/secrets-sync.cdx.json "$$binary"; \
@@ -82,6 +86,7 @@ fuzz-smoke: ## Each fuzz target for a few seconds, on stable, from the same star
 	SEED=1 .ci/fuzz 8
 
 image: ## The container image, from the static binary, once that is checked
+	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	binary=$$(.ci/release); .ci/hardening "$$binary"; .ci/image "$$binary"
 
 tools: ## OpenBao and promtool for the tests, in .tools (`.ci/tools chromium`: a browser for `make e2e`)

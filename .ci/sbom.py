@@ -2,14 +2,18 @@
 
 Replaces the directory of the sources, which the generator writes into references, takes out the crates that are not
 built (the generator asks `cargo metadata`, which lists optional ones that no feature turns on), and names the binary's
-hash. Fails when a field that a scanner needs is missing, or when a crate differs from Cargo.lock.
+hash. Fails when a field that a scanner needs is missing, when a crate differs from Cargo.lock, or when the binary's own
+list of crates, which cargo-auditable puts inside, lacks one.
 """
 
 import hashlib
 import json
 import pathlib
+import subprocess
 import sys
+import tempfile
 import tomllib
+import zlib
 
 
 def finish(text, sources, built, binary):
@@ -67,12 +71,23 @@ def findings(bill, lock, built):
         yield "the dependencies of secrets-sync itself are missing"
 
 
+def listed(binary):
+    """Name and version of the crates that the binary itself names."""
+    with tempfile.NamedTemporaryFile() as section:
+        command = ["objcopy", "--dump-section", f".dep-v0={section.name}", binary, "/dev/null"]
+        subprocess.run(command, check=True)
+        packages = json.loads(zlib.decompress(section.read()))["packages"]
+    return {(one["name"], one["version"]) for one in packages}
+
+
 def main(path, lock, sources, binary=None):
     path = pathlib.Path(path)
     # Lines of "name vVERSION", with a remark behind some.
     built = {(line.split()[0], line.split()[1].removeprefix("v")) for line in sys.stdin if line.strip()}
     bill = finish(path.read_text(), sources, built, binary)
     found = list(findings(bill, locked(pathlib.Path(lock)), built))
+    own = listed(binary) if binary else built
+    found += [f"{name} {version} is not in the list inside the binary" for name, version in built - own]
     for finding in found:
         print(f"sbom: {finding}", file=sys.stderr)
     if found:
@@ -80,6 +95,9 @@ def main(path, lock, sources, binary=None):
         return 1
     path.write_text(json.dumps(bill, indent=2) + "\n")
     print(f"sbom: {path}: {len(bill['components'])} crates with purl, licence and checksum")
+    if own != built:
+        surplus = ", ".join(" ".join(one) for one in sorted(own - built))
+        print(f"sbom: the list inside the binary also names what no feature turns on: {surplus}")
     return 0
 
 

@@ -88,7 +88,18 @@ fn every_crate_comes_from_the_registry_with_a_checksum() {
 
 #[test]
 fn nothing_resolves_past_the_lock_file() {
-    let verbs = ["build", "test", "nextest run", "clippy", "doc", "bench", "install", "fetch", "tree"];
+    let verbs = [
+        "build",
+        "auditable build",
+        "test",
+        "nextest run",
+        "clippy",
+        "doc",
+        "bench",
+        "install",
+        "fetch",
+        "tree",
+    ];
     let mut checked = 0;
     for path in
         ["Makefile", ".ci/run", ".ci/release", ".ci/repro", ".ci/sbom", ".ci/cargo-tool", ".ci/quickstart"]
@@ -115,6 +126,29 @@ fn actions_are_pinned_by_commit_and_may_read_alone() {
         let reference = line.split_once('@').unwrap().1;
         let commit = reference.split(' ').next().unwrap();
         assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
+    }
+}
+
+/// Every call of make that the jobs of a CI make, without `make`.
+fn calls_of_make(path: &str) -> Vec<String> {
+    let text = repository(path);
+    let calls = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    calls.filter_map(|line| Some(line.split_once("make ")?.1.to_owned())).collect()
+}
+
+#[test]
+fn both_pipelines_run_targets_that_exist_and_fail_without_the_advisories() {
+    let makefile = repository("Makefile");
+    for path in [".github/workflows/ci.yml", ".gitlab/ci.yml"] {
+        let calls = calls_of_make(path);
+        for call in &calls {
+            let target = call.split(' ').next().unwrap();
+            assert!(makefile.contains(&format!("\n{target}: ")), "{path}: no target {target}");
+        }
+        for needed in ["deny ADVISORIES=required", "dist", "repro"] {
+            assert!(calls.iter().any(|call| call == needed), "{path} lacks `make {needed}`: {calls:?}");
+        }
+        assert!(repository(path).contains(".ci/run"), "{path}");
     }
 }
 
