@@ -71,6 +71,7 @@ bench: tools ## The binary that ships and bao agent in turn: time, requests, mem
 
 e2e: tools ## End-to-end suites: tests/e2e*.rs, declared `test = false` so that `make test` leaves them alone
 	@.ci/tools chromium
+	@.ci/tools containers
 	@for suite in $(E2E); do cargo test --locked --test "$$suite"; done
 	@[ -n "$(E2E)" ] || echo 'e2e: no tests/e2e*.rs yet'
 
@@ -89,7 +90,7 @@ image: ## The container image, from the static binary, once that is checked
 	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	binary=$$(.ci/release); .ci/hardening "$$binary"; .ci/image "$$binary"
 
-tools: ## OpenBao and promtool for the tests, in .tools (`.ci/tools chromium`: a browser for `make e2e`)
+tools: ## OpenBao and promtool for the tests, in .tools (`make e2e` installs a browser and container engines)
 	@.ci/tools
 
 clean: ## Remove what was built and what `make run` wrote

@@ -1,0 +1,387 @@
+//! The guides for containers, word for word: the snippets of docs/security.md and README.md are taken from there and
+//! run with the image that is built FROM scratch, with real engines and a real `OpenBao`. And the unit, under a real systemd.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+#![expect(clippy::disallowed_methods, reason = "tests write their input and look at the clock")]
+
+#[path = "support/certs.rs"]
+mod certs;
+#[path = "support/engines.rs"]
+mod engines;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use engines::{Engines, repository, until};
+
+/// What an application does that has no other way to see files: it says what is there when it starts, and waits.
+const APP: &str = r#"FROM scratch
+COPY busybox /bin/busybox
+ENTRYPOINT ["/bin/busybox", "sh", "-c"]
+CMD ["for file in /secrets/*; do stat -c 'found %n %u:%g %a' $file; cat $file; done; touch /secrets/of-app && echo wrote; trap 'exit 0' TERM; sleep 1000 & wait"]
+"#;
+
+const BEFORE: &str = "Zq7marker-before";
+const AFTER: &str = "Zq7marker-after";
+
+/// The engines, for one test at a time, and a directory such as the guides begin with.
+struct Guide {
+    engines: &'static Engines,
+    directory: TempDir,
+    /// What no log may hold.
+    identity: (String, String),
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Guide {
+    fn new() -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        static IMAGES: Once = Once::new();
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let engines = Engines::shared();
+        IMAGES.call_once(|| images(engines));
+        let directory = tempfile::tempdir().unwrap();
+        let identity = engines.secret(BEFORE);
+        fs::write(directory.path().join("role-id"), &identity.0).unwrap();
+        fs::write(directory.path().join("secret-id"), &identity.1).unwrap();
+        Self { engines, directory, identity, _turn: turn }
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        let path = self.directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// The server's authority, where the configuration looks for it.
+    fn trust(&self, name: &str) {
+        self.write(name, &fs::read_to_string(self.engines.authority()).unwrap());
+    }
+
+    fn shell(&self, lines: &str) -> String {
+        self.engines.shell(self.directory.path(), lines)
+    }
+
+    /// Docker Compose with the guide's file and what only this test needs.
+    fn compose(&self, arguments: &[&str]) -> String {
+        let files = ["--project-name", "guide", "-f", "compose.yaml", "-f", "test.yaml"];
+        let command = [self.engines.compose().as_slice(), &files, arguments].concat();
+        self.engines.run(self.directory.path(), &command)
+    }
+
+    fn of_compose(&self, service: &str) -> Container<'_> {
+        let id = self.compose(&["ps", "--quiet", service]).trim().to_owned();
+        Container { guide: self, engine: "docker", id }
+    }
+}
+
+/// A container that a guide has made.
+struct Container<'a> {
+    guide: &'a Guide,
+    engine: &'static str,
+    id: String,
+}
+
+impl Container<'_> {
+    /// One verb of the engine, such as `stop`, with what stands before the container's name and after it.
+    #[track_caller]
+    fn engine(&self, before: &[&str], after: &[&str]) -> String {
+        let command = [&[self.engine], before, &[self.id.as_str()], after].concat();
+        self.guide.engines.run(self.guide.directory.path(), &command)
+    }
+
+    fn inspect(&self) -> Value {
+        serde_json::from_str::<Value>(&self.engine(&["inspect"], &[])).unwrap()[0].take()
+    }
+
+    fn state(&self, key: &str) -> Value {
+        self.inspect()["State"][key].take()
+    }
+
+    /// Both channels.
+    fn log(&self) -> String {
+        let lines = format!("{} logs {} 2>&1", self.engine, self.id);
+        self.guide.shell(&lines)
+    }
+
+    /// A file of `/proc` of its first process.
+    fn proc(&self, name: &str) -> String {
+        self.guide.engines.file(&format!("/proc/{}/{name}", self.state("Pid")))
+    }
+
+    fn reads(&self, path: &str) -> String {
+        self.engine(&["exec"], &["/bin/busybox", "cat", path])
+    }
+
+    fn is_ready(&self) {
+        self.engine(&["exec"], &["/secrets-sync", "isready"]);
+    }
+}
+
+/// Both images, in both engines.
+fn images(engines: &Engines) {
+    let context = tempfile::tempdir().unwrap();
+    fs::write(context.path().join("Dockerfile"), APP).unwrap();
+    let busybox = engines.shell(Path::new("/"), "readlink -f \"$(command -v busybox)\"");
+    fs::copy(busybox.trim(), context.path().join("busybox")).unwrap();
+    for engine in ["docker", "podman"] {
+        engines.run(context.path(), &[engine, "build", "--tag", "my-app", "."]);
+        let build = format!("ENGINE={engine} .ci/image {}", env!("CARGO_BIN_EXE_secrets-sync"));
+        engines.shell(&repository(), &build);
+    }
+}
+
+/// The fenced block of a document that is the `index`th below this heading.
+fn snippet(document: &str, heading: &str, index: usize) -> String {
+    let text = fs::read_to_string(repository().join(document)).unwrap();
+    let section = text.split_once(&format!("\n{heading}\n")).expect(heading).1;
+    let block = section.split("\n```").nth(2 * index + 1).unwrap();
+    block.split_once('\n').unwrap().1.to_owned()
+}
+
+/// What is different from guide to guide.
+struct Expected {
+    user: &'static str,
+    capabilities: &'static str,
+    /// The file as the application finds it: owner and mode.
+    file: &'static str,
+}
+
+const HARDENED: Expected =
+    Expected { user: "65532", capabilities: "0000000000000000", file: "65532:65532 440" };
+
+/// The whole life of a sidecar that a guide has started, and of the application beside it.
+fn lives_as_promised(sidecar: &Container, app: &Container, expected: &Expected) {
+    until("the application says nothing", || app.log().contains("password="));
+    let found = app.log();
+    assert!(found.contains(&format!("found /secrets/app.env {}\n", expected.file)), "{found}");
+    assert!(found.contains(BEFORE) && !found.contains("wrote"), "{found}");
+
+    is_confined(sidecar, expected);
+    let first = sidecar.state("Pid");
+
+    // Both signals come to process 1, for which the kernel has no default action.
+    sidecar.guide.engines.secret(AFTER);
+    sidecar.engine(&["kill", "--signal", "USR1"], &[]);
+    until("USR1 brings no new value", || app.reads("/secrets/app.env").contains(AFTER));
+    sidecar.engine(&["kill", "--signal", "HUP"], &[]);
+    until("HUP reloads nothing", || sidecar.log().contains("reloaded the configuration"));
+    assert_eq!(sidecar.state("Pid"), first, "{}", sidecar.log());
+
+    sidecar.engine(&["stop"], &[]);
+    assert_eq!(sidecar.state("ExitCode"), 0, "{}", sidecar.log());
+    stopped_at_once(&sidecar.log());
+    assert!(app.reads("/secrets/app.env").contains(AFTER), "the files went with the daemon");
+    sidecar.engine(&["start"], &[]);
+    until("it does not start again", || sidecar.log().matches("\"msg\":\"ready\"").count() == 2);
+    sidecar.is_ready();
+
+    let log = sidecar.log();
+    let (role, secret) = &sidecar.guide.identity;
+    for hidden in ["Zq7marker", role.as_str(), secret.as_str()] {
+        assert!(!log.contains(hidden), "{hidden} is in\n{log}");
+    }
+}
+
+/// By its own clock, since the engines are slow on a machine that is busy.
+fn stopped_at_once(log: &str) {
+    let time = |event: &str| {
+        let line = log.lines().find(|line| line.contains(&format!("\"msg\":\"{event}\""))).expect(log);
+        // The journal puts words of its own before it.
+        let line: Value = serde_json::from_str(line.get(line.find('{').unwrap()..).unwrap()).unwrap();
+        humantime::parse_rfc3339(line["ts"].as_str().unwrap()).unwrap()
+    };
+    let took = time("stopped").duration_since(time("stopping")).unwrap();
+    assert!(took < Duration::from_secs(2), "stop took {took:?}");
+}
+
+fn is_confined(sidecar: &Container, expected: &Expected) {
+    let status = sidecar.proc("status");
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(field("Uid:"), expected.user, "{status}");
+    assert_eq!(field("NoNewPrivs:"), "1", "{status}");
+    assert_eq!(field("Seccomp:"), "2", "{status}");
+    assert_eq!(field("CapEff:"), expected.capabilities, "{status}");
+    assert_eq!(field("CapBnd:"), expected.capabilities, "{status}");
+    assert!(sidecar.log().contains("\"msg\":\"sandboxed\""), "{}", sidecar.log());
+    let mounts = sidecar.proc("mounts");
+    let options = |place: &str| {
+        let line = mounts.lines().find(|line| line.split(' ').nth(1) == Some(place)).expect(place);
+        line.split(' ').nth(3).unwrap().to_owned()
+    };
+    assert!(options("/").starts_with("ro,"), "{mounts}");
+    assert!(options("/secrets").contains("nosuid,nodev,noexec"), "{mounts}");
+    let limits = sidecar.proc("limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    let words = [sidecar.proc("environ"), sidecar.proc("cmdline")].concat();
+    let (role, secret) = &sidecar.guide.identity;
+    assert!(!words.contains(role.as_str()) && !words.contains(secret.as_str()), "{words}");
+}
+
+/// Compose starts the application when the health check says yes for the first time, not before.
+fn waited_for_health(sidecar: &Container, app: &Container) {
+    let health = sidecar.state("Health");
+    assert_eq!(health["Status"], "healthy");
+    let time = |value: &Value| humantime::parse_rfc3339(value.as_str().unwrap()).unwrap();
+    let log = health["Log"].as_array().unwrap();
+    let healthy = log.iter().find(|entry| entry["ExitCode"] == 0).unwrap();
+    assert!(time(&app.state("StartedAt")) >= time(&healthy["End"]), "{health}");
+}
+
+#[test]
+fn the_guide_for_compose_makes_a_sidecar_that_is_confined_and_lives_as_promised() {
+    let guide = Guide::new();
+    guide.write("secrets-sync/config.yaml", &snippet("docs/security.md", "### Compose", 0));
+    guide.trust("secrets-sync/ca.pem");
+    guide.shell(&snippet("docs/security.md", "### Compose", 1));
+    guide.write("compose.yaml", &snippet("docs/security.md", "### Compose", 2));
+    guide.write(
+        "test.yaml",
+        &format!("services: {{ secrets-sync: {{ extra_hosts: ['{}'] }} }}", Engines::host()),
+    );
+    guide.compose(&["up", "--detach"]);
+    let (sidecar, app) = (guide.of_compose("secrets-sync"), guide.of_compose("app"));
+    waited_for_health(&sidecar, &app);
+    lives_as_promised(&sidecar, &app, &HARDENED);
+    guide.compose(&["down", "--volumes", "--timeout", "0"]);
+}
+
+#[test]
+fn the_sidecar_of_the_readme_gives_files_to_another_user() {
+    let guide = Guide::new();
+    guide.write("compose.yaml", &snippet("README.md", "## As a sidecar", 0));
+    guide.write("secrets-sync.yaml", &snippet("README.md", "## As a sidecar", 1));
+    guide.trust("approle/ca.pem");
+    guide.shell("mv role-id secret-id approle/");
+    let only_here = format!(
+        "services: {{ secrets: {{ environment: {{ VAULT_CACERT: /approle/ca.pem }}, extra_hosts: ['{}'] }} }}",
+        Engines::host()
+    );
+    guide.write("test.yaml", &only_here);
+    guide.compose(&["up", "--detach"]);
+    let (sidecar, app) = (guide.of_compose("secrets"), guide.of_compose("app"));
+    waited_for_health(&sidecar, &app);
+    // The capabilities that Docker leaves to root; CHOWN is one of them.
+    let expected = Expected { user: "0", capabilities: "00000000a80425fb", file: "1000:0 400" };
+    lives_as_promised(&sidecar, &app, &expected);
+    guide.compose(&["down", "--volumes", "--timeout", "0"]);
+}
+
+#[test]
+fn the_guide_for_podman_makes_a_sidecar_that_is_confined_and_lives_as_promised() {
+    let guide = Guide::new();
+    guide.write("secrets-sync/config.yaml", &snippet("docs/security.md", "### Compose", 0));
+    guide.trust("secrets-sync/ca.pem");
+    guide.shell(&snippet("docs/security.md", "### Compose", 1));
+    guide.shell(&snippet("docs/security.md", "### Podman", 0));
+    let container = |name: &str| Container { guide: &guide, engine: "podman", id: name.to_owned() };
+    let (sidecar, app) = (container("secrets-sync"), container("app"));
+    // The health check of the image, which timers of systemd would ask for.
+    sidecar.engine(&["healthcheck", "run"], &[]);
+    lives_as_promised(&sidecar, &app, &HARDENED);
+    guide.shell("podman rm --force --time 0 app secrets-sync; podman volume rm secrets");
+}
+
+/// Systemd in a container whose root is that of this machine, with a layer above it that takes what is written. Mounts
+/// spread as on a machine, where credentials come to a unit in this way.
+const SYSTEMD: &str = "podman run --detach --name systemd --systemd=always --cap-add SYS_ADMIN \
+    --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt label=disable \
+    --tmpfs /tmp:notmpcopyup --tmpfs /run:notmpcopyup --volume .:/guide:ro \
+    --rootfs /:O bash -c 'mount --make-rshared / && exec /lib/systemd/systemd --unit=basic.target'
+until podman exec systemd systemctl is-active basic.target; do sleep 0.2; done >/dev/null 2>&1";
+
+const UNIT_CONFIG: &str = r#"
+secretStore:
+  address: https://vault.example:8200
+  tlsCACert: /etc/secrets-sync/ca.pem
+  authMethod: approle
+  roleIdFile: ${CREDENTIALS_DIRECTORY}/role-id
+  secretIdFile: ${CREDENTIALS_DIRECTORY}/secret-id
+  mountPath: secret
+  kvVersion: v2
+secrets:
+  - name: database
+    key: app/database
+    files: [{ path: /run/secrets-sync/app.env, mode: "0440", format: dotenv }]
+"#;
+
+#[test]
+fn the_unit_runs_under_systemd_as_its_head_says_with_credentials_audit_and_sandbox() {
+    let guide = Guide::new();
+    let unit = fs::read_to_string(repository().join("examples/systemd/secrets-sync.service")).unwrap();
+    let head = unit.lines().filter_map(|line| line.strip_prefix("#   "));
+    // Systemd waits for the first sync as long as it must; this test does not.
+    let install =
+        head.collect::<Vec<_>>().join("\n").replace("systemctl enable", "timeout 30 systemctl enable");
+    // Everything but locked memory, for which a container has not the limit. The sandbox needs what the filter lets by.
+    let mut unit = unit.replace("Environment=STATUS", "Environment=SANDBOX=require\nEnvironment=STATUS");
+    for option in ["LoadCredential=", "Environment=AUDIT_LOG=", "LogsDirectory"] {
+        assert!(unit.contains(&format!("\n#{option}")), "{option}");
+        unit = unit.replace(&format!("\n#{option}"), &format!("\n{option}"));
+    }
+    guide.write("secrets-sync.service", &unit);
+    guide.write("config.yaml", UNIT_CONFIG);
+    guide.trust("ca.pem");
+    fs::copy(env!("CARGO_BIN_EXE_secrets-sync"), guide.directory.path().join("secrets-sync")).unwrap();
+    guide.shell(SYSTEMD);
+    let inside = |lines: &str| {
+        guide.engines.run(Path::new("/"), &["podman", "exec", "systemd", "bash", "-euc", lines])
+    };
+
+    let credentials = "install -d /etc/secrets-sync; install -m 400 role-id secret-id /etc/secrets-sync/";
+    inside(&format!(
+        "cd /guide; {credentials}; install -m 644 ca.pem /etc/secrets-sync/\n{install} 2>&1 || {{ journalctl --no-pager --unit secrets-sync; false; }}"
+    ));
+    // The start has waited until the files are there.
+    let file = inside("stat -c '%U:%G %a' /run/secrets-sync/app.env; cat /run/secrets-sync/app.env");
+    assert!(file.starts_with("secrets-sync:secrets-sync 440\n") && file.contains(BEFORE), "{file}");
+    assert_eq!(inside("stat -c '%U %a' /var/log/secrets-sync/audit.log"), "secrets-sync 600\n");
+    let status = inside("cat /proc/$(systemctl show --property MainPID --value secrets-sync)/status");
+    for line in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
+        assert!(status.contains(line), "{line} is not in\n{status}");
+    }
+    inside("systemctl reload secrets-sync");
+    inside("systemctl stop secrets-sync");
+    let end = inside("systemctl show --property Result --property ExecMainStatus secrets-sync");
+    assert!(end.contains("Result=success") && end.contains("ExecMainStatus=0"), "{end}");
+
+    let journal = inside("journalctl --no-pager --unit secrets-sync");
+    assert!(journal.contains("sandboxed"), "{journal}");
+    stopped_at_once(&journal);
+    for hidden in ["Zq7marker", guide.identity.0.as_str(), guide.identity.1.as_str()] {
+        assert!(!journal.contains(hidden), "{hidden} is in\n{journal}");
+    }
+    guide.shell("podman rm --force --time 0 systemd");
+}
+
+#[test]
+fn the_unit_of_systemd_is_without_mistakes_and_exposes_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("secrets-sync.service");
+    let text = fs::read_to_string(repository().join("examples/systemd/secrets-sync.service")).unwrap();
+    fs::write(&unit, text.replace("/usr/local/bin/secrets-sync", env!("CARGO_BIN_EXE_secrets-sync")))
+        .unwrap();
+    for arguments in [&["verify"][..], &["security", "--offline=true", "--no-pager", "--threshold=16"]] {
+        let output = Command::new("systemd-analyze").args(arguments).arg(&unit).output().unwrap();
+        let said = [output.stdout.as_slice(), &output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        // What it does not know it only complains about, with the line.
+        assert!(!said.contains("secrets-sync.service:") || arguments != ["verify"], "{said}");
+    }
+}
