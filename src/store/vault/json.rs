@@ -9,6 +9,10 @@ use crate::secret::{FieldValue, Fields, SecretText};
 /// Deeper values are refused: each level is one frame of the stack and one more pass over the text.
 const MAX_DEPTH: usize = 64;
 
+/// Values of one secret, those within others included. Each takes a hundred bytes here and a few hundred in a template,
+/// and a body may be 10 MiB of `0,0,0`: a sidecar's memory must not be for a server to fill.
+const MOST_VALUES: usize = 100_000;
+
 /// Why a text is not the fields of a secret. There is no more to tell: details could quote a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotFields {
@@ -18,6 +22,8 @@ pub(super) enum NotFields {
     Invalid,
     /// It is nested more than [`MAX_DEPTH`] deep.
     TooDeep,
+    /// It may hold more than [`MOST_VALUES`].
+    TooMany,
 }
 
 impl NotFields {
@@ -26,13 +32,33 @@ impl NotFields {
             Self::NoObject => "the secret's data is not an object",
             Self::Invalid => "the secret's data is not valid JSON",
             Self::TooDeep => "the secret's data is nested too deep",
+            Self::TooMany => "the secret's data holds more than 100,000 values",
         }
     }
 }
 
 /// The fields of the object `raw`.
 pub(super) fn fields(raw: &RawValue) -> Result<Fields, NotFields> {
-    if raw.get().starts_with('{') { object(raw, MAX_DEPTH) } else { Err(NotFields::NoObject) }
+    match raw.get() {
+        text if !text.starts_with('{') => Err(NotFields::NoObject),
+        text if most_values(text) > MOST_VALUES => Err(NotFields::TooMany),
+        _ => object(raw, MAX_DEPTH),
+    }
+}
+
+/// No fewer than the values in `json`, which is valid: all but the first of a container follow a comma.
+fn most_values(json: &str) -> usize {
+    let (mut in_text, mut is_escaped) = (false, false);
+    let begins_one = |byte: u8| {
+        let was_escaped = std::mem::take(&mut is_escaped);
+        match byte {
+            b'"' if !was_escaped => in_text = !in_text,
+            b'\\' => is_escaped = !was_escaped,
+            _ => return !in_text && matches!(byte, b',' | b'[' | b'{'),
+        }
+        false
+    };
+    json.bytes().map(begins_one).filter(|&begins| begins).count()
 }
 
 fn object(raw: &RawValue, depth: usize) -> Result<Fields, NotFields> {
@@ -112,7 +138,18 @@ mod tests {
         let nested = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
         assert!(read(&nested(MAX_DEPTH - 1)).is_ok());
         assert_eq!(read(&nested(MAX_DEPTH)), Err(NotFields::TooDeep));
-        assert_eq!(read(&nested(100_000)), Err(NotFields::TooDeep));
+        assert_eq!(read(&nested(90_000)), Err(NotFields::TooDeep));
+    }
+
+    #[test]
+    fn the_number_of_values_is_bounded_and_commas_in_texts_are_none() {
+        let list = |values: usize| format!("{{\"a\":[{}0]}}", "0,".repeat(values - 1));
+        assert!(read(&list(MOST_VALUES - 1)).is_ok(), "the object itself begins with one");
+        assert_eq!(read(&list(MOST_VALUES)), Err(NotFields::TooMany));
+        let nested = format!("{{\"a\":[{}0]}}", "[{}],".repeat(MOST_VALUES / 3 + 1));
+        assert_eq!(read(&nested), Err(NotFields::TooMany));
+        let text = format!("{{\"a\\\"[,\":\"{}\\\\\",\"b\":0}}", "[,\\\"{".repeat(MOST_VALUES));
+        assert_eq!(read(&text).map(|fields| fields.len()), Ok(2));
     }
 
     #[test]
