@@ -75,7 +75,9 @@ fn main() -> ExitCode {
     println!("memory            {memory_at_start} kB at start, {memory_at_end} kB at end");
     println!("  by the minute, kB {memory_by_minute:?}");
     println!("end               exit {} after {} ms", finished.code, stopping.as_millis());
-    let is_bounded = memory_at_end <= memory_at_start + 8 * 1024;
+    // Threads and pools come with the first faults; after half the time nothing may be new.
+    let warmed_up = memory_by_minute.get(memory_by_minute.len() / 2).copied().unwrap_or(memory_at_start);
+    let is_bounded = memory_at_end <= warmed_up.max(memory_at_start + 4 * 1024) + 4 * 1024;
     let is_good = survived && finished.code == 0 && is_bounded && looks.is_clean() && soak.missed.is_empty();
     println!("{}", if is_good { "soak: ok" } else { "soak: FAILED" });
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }

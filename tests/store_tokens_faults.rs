@@ -306,18 +306,24 @@ async fn logins_whose_tokens_are_refused_at_once_are_refused_logins() {
     assert_eq!(count(&fake, "login"), 2);
 }
 
-#[tokio::test]
-async fn a_token_that_served_and_is_revoked_again_and_again_is_no_refusal() {
+/// Tokens of `ttl` seconds; the newest one reads until `usize::MAX` is put into what comes along.
+fn revoking(ttl: u64) -> (Fake, Arc<AtomicUsize>) {
     let good = Arc::new(AtomicUsize::new(0));
     let known = Arc::clone(&good);
     let fake = Fake::start(move |number, seen| match seen.target.as_str() {
         "/v1/auth/approle/login" => {
             known.store(number, Ordering::SeqCst);
-            login(&format!("s.{number}"), 3600, true)
+            login(&format!("s.{number}"), ttl, true)
         }
         _ if token_of(seen) != format!("s.{}", known.load(Ordering::SeqCst)) => Reply::json(403, FORBIDDEN),
         _ => Reply::secret("x", 1),
     });
+    (fake, good)
+}
+
+#[tokio::test]
+async fn a_token_that_served_and_is_revoked_again_and_again_is_no_refusal() {
+    let (fake, good) = revoking(3600);
     let store = with_role(&fake);
     for _ in 0..2 {
         assert_eq!(read(&store, &app(), "password").await, "x");
@@ -327,6 +333,16 @@ async fn a_token_that_served_and_is_revoked_again_and_again_is_no_refusal() {
     assert!(fault.kind == Kind::Login && fault.message.contains("end soon after their login"), "{fault:?}");
     assert_eq!(fault.retry_after, Some(Duration::from_secs(1)), "not the rest of refused credentials");
     assert_eq!(count(&fake, "login"), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_at_its_end_is_replaced_at_once_each_time() {
+    let (fake, good) = revoking(1);
+    let store = with_role(&fake);
+    for _ in 0..4 {
+        assert_eq!(read(&store, &app(), "password").await, "x");
+        good.store(usize::MAX, Ordering::SeqCst);
+    }
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ pub(super) struct Rests {
     faults: u32,
     /// Tokens in a row that were good, and were not any more soon after their login.
     worn: u32,
+    /// Until when the last of them held up the next login.
+    worn_until: Option<Instant>,
     /// When the last login brought a token, unless that has turned out to be bad.
     accepted: Option<Instant>,
     /// A fresh token has been refused since one proved good.
@@ -79,12 +81,17 @@ impl Rests {
     }
 
     /// Notes that a fresh token of the credentials `print`, which had been good, was refused. Somebody may have revoked
-    /// it, and another login is free to follow; gives `fault` where they must rest.
+    /// it, and another login is free to follow; gives `fault` where they must rest. Thirty quiet seconds make the next
+    /// one the first.
     pub(super) fn wear(&mut self, fault: Fault, print: Fingerprint) -> Option<Fault> {
         self.accepted = None;
-        let earlier = self.worn;
-        self.worn = earlier.saturating_add(1);
-        (earlier > 0).then(|| self.hold(fault, print, pause(earlier, &mut rand::rng())))
+        if self.worn_until.is_none_or(|until| until.elapsed() >= FRESH) {
+            self.worn = 0;
+        }
+        let wait = if self.worn == 0 { Duration::ZERO } else { pause(self.worn, &mut rand::rng()) };
+        self.worn = self.worn.saturating_add(1);
+        self.worn_until = Some(Instant::now() + wait);
+        (!wait.is_zero()).then(|| self.hold(fault, print, wait))
     }
 
     /// Notes an attempt with the credentials `print` that brought neither token nor refusal; gives `fault` with the
@@ -129,7 +136,6 @@ impl Rests {
     fn settle(&mut self) {
         if self.accepted.take().is_some_and(|at| at.elapsed() >= FRESH) {
             self.forgive();
-            self.worn = 0;
         }
     }
 
@@ -277,11 +283,12 @@ mod tests {
         let print = FingerprintKey::random().unwrap().of(b"id");
         let mut rests = Rests::default();
         (0..20).for_each(|_| wear(&mut rests, print));
-        tokio::time::advance(LONGEST_PAUSE).await;
-        rests.accept();
-        tokio::time::advance(FRESH).await;
-        rests.accept();
-        assert_eq!(rests.wear(refused(), print), None, "a token that lasted ends it");
+        tokio::time::advance(LONGEST_PAUSE + FRESH).await;
+        assert_eq!(
+            rests.wear(refused(), print),
+            None,
+            "a quiet time ends it, however many logins there were"
+        );
     }
 
     #[tokio::test(start_paused = true)]

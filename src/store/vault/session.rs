@@ -25,6 +25,9 @@ use crate::telemetry::event::{LoggedIn, LoginFailed, NewTokenRefused};
 /// Who was refused while the token was being looked up need not ask again.
 const VERDICT_HOLDS: Duration = Duration::from_secs(1);
 
+/// A token this near its end may have ended on the way.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// The token of one credential set.
 pub(super) struct Session {
     /// What logs and metrics call the set.
@@ -295,6 +298,8 @@ impl Session {
         let mut state = self.state();
         let print = state.tried?;
         let fault = if token.has_served() {
+            // Its time was over, or about to be: a request takes a moment.
+            state.end.is_none_or(|end| end > Instant::now() + MOMENT).then_some(())?;
             let message = format!("{}: tokens end soon after their login", self.label);
             let remedy =
                 "look in the server's audit log for who revokes them, and whether their uses are limited";
