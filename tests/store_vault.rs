@@ -117,6 +117,21 @@ async fn the_wrong_kv_version_is_named() {
     assert_eq!(fault(&root_store(), &source("wrong-v1", "app")).await.kind, Kind::WrongKvVersion);
 }
 
+/// On an absent secret files may be removed: what was known of the mount before is not enough for that.
+#[tokio::test]
+async fn a_mount_that_was_replaced_by_one_of_the_other_version_makes_no_secret_absent() {
+    let bao = Bao::shared();
+    let store = root_store();
+    bao.enable_kv("", "replaced", 2);
+    bao.put_v2("", "replaced", "app", &json!({ "password": "x" }));
+    assert_eq!(fault(&store, &source("replaced", "nope")).await.kind, Kind::Absent, "the mount is known now");
+    assert_eq!(read(&store, &source("replaced", "app"), "password").await, "x");
+    bao.must("DELETE", "", "sys/mounts/replaced", &Value::Null);
+    bao.enable_kv("", "replaced", 1);
+    bao.put_v1("", "replaced", "app", &json!({ "password": "x" }));
+    assert_eq!(fault(&store, &source("replaced", "app")).await.kind, Kind::WrongKvVersion);
+}
+
 #[tokio::test]
 async fn a_mount_that_does_not_exist_is_no_absent_secret() {
     let missing = fault(&root_store(), &source("no-such-mount", "app")).await;

@@ -171,11 +171,20 @@ impl VaultStore {
         source: &Source,
         token: &Token,
     ) -> Result<Fetched, Failure> {
+        let begun = Instant::now();
         let outcome = self.read_as(kv, server, source, token).await;
         if !matches!(&outcome, Err(Failure::Final(fault)) if fault.kind == Kind::Absent) {
             return outcome;
         }
-        match self.mounts.version(server, source, token).await {
+        // What was known before says nothing of this answer: the mount may have been replaced by one of the other version.
+        let mut mount = self.mounts.version(server, source, token).await;
+        if let Ok(known) = &mount
+            && known.at < begun
+        {
+            self.mounts.forget(source, known);
+            mount = self.mounts.version(server, source, token).await;
+        }
+        match mount {
             Ok(mount) if mount.kv != kv => {
                 // Asked anew the next time, when the mount may have been upgraded.
                 self.mounts.forget(source, &mount);

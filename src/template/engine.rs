@@ -53,7 +53,11 @@ pub(super) fn engine() -> &'static Tera {
 /// Makes `source` strict, and checks it with the engine.
 pub(super) fn compile(source: &str) -> Result<Strict, CompileError> {
     let mut engine = ENGINE.clone();
-    if let Some(tokens) = lexer::tokens(source) {
+    let tokens = lexer::tokens(source);
+    if tokens.is_none() && source.matches(BRANCH).count() > MOST_BRANCHES {
+        return Err(CompileError::at(None, too_many_branches()));
+    }
+    if let Some(tokens) = tokens {
         forbid(source, &tokens)?;
         if let Some(strict) = Strict::new(source, &tokens)
             && engine.add_raw_template(NAME, &strict.source).is_ok()
@@ -69,13 +73,26 @@ pub(super) fn compile(source: &str) -> Result<Strict, CompileError> {
     ))
 }
 
+const BRANCH: &str = "elif";
+
+/// Each `elif` lies within the one before it, and the engine goes down to it by calling itself, without a limit of its
+/// own: some hundred fill the stack of a thread.
+const MOST_BRANCHES: usize = 64;
+
+fn too_many_branches() -> String {
+    format!("there are more than {MOST_BRANCHES} `elif`: look the value up in a map instead")
+}
+
 /// Refuses what the engine knows and one template alone must not use.
 fn forbid(source: &str, tokens: &[Token<'_>]) -> Result<(), CompileError> {
+    let mut branches = 0_usize;
     for (index, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Word) {
         let opens_tag = index.checked_sub(1).and_then(|before| tokens.get(before));
         let is_tag = opens_tag.is_some_and(|before| before.kind == Kind::TagStart);
         let is_call = tokens.get(index + 1).is_some_and(|after| after.text == "(");
+        branches += usize::from(is_tag && token.text == BRANCH);
         let message = match token.text {
+            BRANCH if branches > MOST_BRANCHES => too_many_branches(),
             "include" | "extends" | "block" if is_tag => {
                 format!("`{}` is not supported: a template stands alone", token.text)
             }

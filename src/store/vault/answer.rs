@@ -16,6 +16,9 @@ use crate::secret::SecretText;
 /// So much of what the server said is shown.
 const SHOWN: usize = 200;
 
+/// No error answer is longer. One that is may be a million texts, each of which takes memory.
+const LONGEST: usize = 64 * 1024;
+
 /// Secrets of the request are taken out of that from this length on: a shorter one is no secret, and its gaps in other
 /// words would tell it.
 const HIDDEN: usize = 8;
@@ -43,7 +46,8 @@ pub(super) fn said(response: &Response, sent: &[&SecretText]) -> Option<String> 
         return None;
     }
     // EXPOSE: parsed here; of the text only `errors` goes on.
-    let Errors { errors } = serde_json::from_slice(response.body.expose()).ok()?;
+    let body = Some(response.body.expose()).filter(|body| body.len() <= LONGEST)?;
+    let Errors { errors } = serde_json::from_slice(body).ok()?;
     let mut text = errors.join("; ");
     for secret in sent.iter().filter(|secret| secret.len() >= HIDDEN) {
         // EXPOSE: to take it out of the text.
@@ -190,6 +194,13 @@ mod tests {
         let fault = refused(&answered(500, text), &[&token], &clock());
         let wanted = "h: GET /p: the server failed (500): 1 error occurred: * token (redacted) is odd";
         assert_eq!(fault.message, wanted);
+    }
+
+    #[test]
+    fn an_error_answer_of_many_texts_is_not_read() {
+        let body = |texts: usize| format!(r#"{{"errors":["e"{}]}}"#, r#","""#.repeat(texts));
+        assert!(said(&answered(500, &body(100)).response, &[]).is_some_and(|text| text.starts_with('e')));
+        assert_eq!(said(&answered(500, &body(LONGEST)).response, &[]), None);
     }
 
     #[test]

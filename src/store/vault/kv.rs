@@ -33,8 +33,11 @@ struct Envelope<'a> {
     request_id: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
-    warnings: Option<Vec<String>>,
-    errors: Option<Vec<String>>,
+    /// Looked into and not taken apart: there may be a million.
+    #[serde(borrow)]
+    warnings: Option<&'a RawValue>,
+    #[serde(borrow)]
+    errors: Option<&'a RawValue>,
 }
 
 /// `data` of KV v2.
@@ -92,7 +95,7 @@ pub(super) fn judge(
 ) -> Result<Fetched, Failure> {
     match answered.response.status {
         StatusCode::OK => Ok(found(kv, answered, clock, key)?),
-        StatusCode::NOT_FOUND => Err(missing(kv, source, answered)?.into()),
+        StatusCode::NOT_FOUND => Err(missing(kv, source, answered, clock)?.into()),
         StatusCode::FORBIDDEN => {
             let fault = answer::refused(answered, &[token], clock);
             Err(Failure::Forbidden(Fault { remedy: policy_remedy(kv, source), ..fault }))
@@ -150,23 +153,20 @@ fn found(kv: Kv, answered: &Answered, clock: &Clock, key: &FingerprintKey) -> Re
 
 /// What a 404 means. An answer that does not come from a KV mount is not an absent secret: a load balancer's 404 must
 /// not remove files.
-fn missing(kv: Kv, source: &Source, answered: &Answered) -> Result<Fault, Fault> {
+fn missing(kv: Kv, source: &Source, answered: &Answered, clock: &Clock) -> Result<Fault, Fault> {
     let envelope = envelope(answered)?;
-    let warnings = envelope.warnings.unwrap_or_default();
-    if warnings.iter().any(|text| text.contains("versioned K/V")) {
+    if envelope.warnings.is_some_and(|texts| texts.get().contains("versioned K/V")) {
         let message = format!("{}: the mount {} is KV v2, kvVersion says v1", answered.place, source.mount);
         return Ok(Fault::new(Kind::WrongKvVersion, message, "set kvVersion: v2"));
     }
     let metadata = envelope.data.filter(|_| kv == Kv::V2).and_then(versioned).map(|data| data.metadata);
     if let Some(metadata) = metadata {
-        return Ok(if metadata.destroyed {
-            destroyed(answered, &metadata)
-        } else {
-            deleted(answered, &metadata)
-        });
+        // A 404 does not make a version deleted that its own metadata call alive.
+        return gone(answered, &metadata, clock)
+            .ok_or_else(|| answer::bad(answered, "the server calls a version missing that is not deleted"));
     }
     match envelope.errors {
-        Some(errors) if errors.is_empty() => Ok(absent(kv, source, answered)),
+        Some(errors) if is_empty_list(errors) => Ok(absent(kv, source, answered)),
         // "no handler for route" and the like: the mount is missing, not the secret.
         Some(_) => Err(Fault::new(
             Kind::BadRequest,
@@ -207,6 +207,10 @@ fn gone(answered: &Answered, metadata: &Metadata, clock: &Clock) -> Option<Fault
     deletion.is_some_and(|time| time <= clock.now()).then(|| deleted(answered, metadata))
 }
 
+fn is_empty_list(raw: &RawValue) -> bool {
+    raw.get().chars().filter(|c| !c.is_ascii_whitespace()).eq("[]".chars())
+}
+
 fn not_v2(answered: &Answered) -> Fault {
     let message = format!("{}: the answer has no version: the mount seems to be KV v1", answered.place);
     Fault::new(Kind::WrongKvVersion, message, "set kvVersion: v1")
@@ -235,10 +239,13 @@ mod tests {
     use crate::net::Response;
 
     fn judged(metadata: &str) -> Result<Option<u64>, Kind> {
+        judged_with(StatusCode::OK, metadata)
+    }
+
+    fn judged_with(status: StatusCode, metadata: &str) -> Result<Option<u64>, Kind> {
         let body = format!(r#"{{"data":{{"data":null,"metadata":{metadata}}}}}"#);
         let body = SecretBytes::new(body.into_bytes());
-        let response =
-            Response { status: StatusCode::OK, headers: HeaderMap::new(), body, redirected_to: None };
+        let response = Response { status, headers: HeaderMap::new(), body, redirected_to: None };
         let answered = Answered { place: "h: GET /p".into(), response };
         let (mount, key, kv_version) = ("secret".into(), "a".into(), KvVersion::V2);
         let source = Source { credentials: None, namespace: None, mount, key, kv_version, version: None };
@@ -271,6 +278,17 @@ mod tests {
             "18446744073709551616",
         ] {
             assert_eq!(deleted(odd), Ok(Some(3)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_404_for_a_version_that_is_not_deleted_is_no_deletion() {
+        let missing = |metadata: &str| judged_with(StatusCode::NOT_FOUND, metadata);
+        assert_eq!(missing(r#"{"version":3,"deletion_time":"2020-01-01T00:00:00Z"}"#), Err(Kind::Deleted));
+        assert_eq!(missing(r#"{"version":3,"destroyed":true}"#), Err(Kind::Destroyed));
+        for alive in ["", "2099-01-01T00:00:00Z", "soon"] {
+            let metadata = format!(r#"{{"version":3,"deletion_time":"{alive}"}}"#);
+            assert_eq!(missing(&metadata), Err(Kind::BadAnswer), "{alive}");
         }
     }
 

@@ -8,6 +8,7 @@ use rustify::endpoint::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use super::answer;
 use super::kv::Kv;
@@ -25,13 +26,15 @@ pub(super) struct Mounts(Mutex<HashMap<Place, Cell>>);
 type Place = (Option<String>, String);
 
 /// Filled by whoever asks first; the others wait for it.
-type Cell = Arc<OnceCell<Kv>>;
+type Cell = Arc<OnceCell<(Kv, Instant)>>;
 
 /// The version of a mount, and where it is remembered.
 pub(super) struct Known {
     pub(super) kv: Kv,
     /// This call asked the server: nothing newer can be known.
     pub(super) asked_now: bool,
+    /// When the server was asked.
+    pub(super) at: Instant,
     cell: Cell,
 }
 
@@ -47,10 +50,11 @@ impl Mounts {
         let mut asked_now = false;
         let ask = async || {
             asked_now = true;
-            ask(server, source, token).await
+            let at = Instant::now();
+            Ok::<_, Failure>((ask(server, source, token).await?, at))
         };
-        let kv = *cell.get_or_try_init(ask).await?;
-        Ok(Known { kv, asked_now, cell })
+        let (kv, at) = *cell.get_or_try_init(ask).await?;
+        Ok(Known { kv, asked_now, at, cell })
     }
 
     /// Forgets what an answer contradicted; what somebody else has learnt since stays.

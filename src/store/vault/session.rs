@@ -298,11 +298,11 @@ impl Session {
         let mut state = self.state();
         let print = state.tried?;
         let fault = if token.has_served() {
-            // Its time was over, or about to be: a request takes a moment.
             state.end.is_none_or(|end| end > Instant::now() + MOMENT).then_some(())?;
-            let message = format!("{}: tokens end soon after their login", self.label);
+            let message =
+                format!("{}: tokens end soon after their login, or may not look themselves up", self.label);
             let remedy =
-                "look in the server's audit log for who revokes them, and whether their uses are limited";
+                "allow them `auth/token/lookup-self`; else ask the server's audit log who revokes them";
             state.rests.wear(Fault::new(Kind::Login, message, remedy), print)?
         } else {
             let message = format!("{}: the login succeeds, but its tokens are refused at once", self.label);

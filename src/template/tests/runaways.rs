@@ -64,6 +64,20 @@ fn deep_sources_are_refused_and_do_not_overflow_the_stack() {
     }
 }
 
+#[test]
+fn a_chain_of_branches_is_bounded_and_does_not_overflow_the_stack() {
+    let chain =
+        |branches: usize| format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}a elif".repeat(branches));
+    let compile = |source: String| std::thread::spawn(move || Template::compile(&source)).join().unwrap();
+    assert!(compile(chain(64)).is_ok());
+    for branches in [65, 100_000] {
+        let error = compile(chain(branches)).unwrap_err().to_string();
+        assert!(error.contains("more than 64 `elif`"), "{error}");
+    }
+    // What cannot be taken apart is not given to the engine either.
+    assert!(compile(chain(100_000) + "{{ 'a").is_err());
+}
+
 /// Each wraps a value once more in every round.
 #[test]
 fn a_value_that_is_nested_ever_deeper_is_refused_and_does_not_overflow_the_stack() {
