@@ -74,6 +74,55 @@ fn crates_that_hold_keys_or_talk_to_the_network_have_one_version() {
     assert!(single.contains(&"rustls".to_owned()), "{single:?}");
 }
 
+/// The crates that were looked up among the advisories.
+fn looked_up() -> BTreeSet<String> {
+    let list = repository(".cargo/advisories/crates.txt");
+    list.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_crate_was_looked_up_among_the_advisories() {
+    let looked_up = looked_up();
+    let built = built().into_iter().map(|(name, _)| name);
+    let missing: BTreeSet<_> =
+        built.filter(|name| name != env!("CARGO_PKG_NAME") && !looked_up.contains(name)).collect();
+    assert!(
+        missing.is_empty(),
+        "{missing:?}: not in .cargo/advisories/crates.txt; look under crates/NAME in rustsec/advisory-db, write what \
+         is there to .cargo/advisories/crates/NAME/ID.md, and add the name (.cargo/advisories/README.md, Renew)"
+    );
+}
+
+#[test]
+fn every_vendored_advisory_lies_where_its_crate_and_number_say() {
+    let looked_up = looked_up();
+    let directory = |path: &Path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cargo/advisories/crates");
+    let crates: Vec<_> = directory(&root).collect();
+    let mut advisories = 0;
+    for path in crates.iter().flat_map(|path| directory(path)) {
+        let (id, package) = (name(&path), name(path.parent().unwrap()));
+        assert!(looked_up.contains(&package), "{package} is not in crates.txt");
+        let text = fs::read_to_string(&path).unwrap();
+        let head = format!("```toml\n[advisory]\nid = \"{id}\"\npackage = \"{package}\"\ndate = \"");
+        let year = text.strip_prefix(&head).unwrap_or_else(|| panic!("{id} of {package}: {text}")).get(..2);
+        assert_eq!(year, Some("20"), "{id}: {text}");
+        assert!(text.contains("\n[versions]\npatched = [") && text.contains("\n```\n\n# "), "{id}: {text}");
+        advisories += 1;
+    }
+    // What the page says of itself is what a reader goes by.
+    let page = repository(".cargo/advisories/README.md");
+    let figures = [
+        format!("All {} crates", looked_up.len()),
+        format!("{} of them have", crates.len()),
+        format!("{advisories} advisories"),
+    ];
+    for figure in figures {
+        assert!(page.contains(&figure), ".cargo/advisories/README.md does not say: {figure}");
+    }
+}
+
 #[test]
 fn every_crate_comes_from_the_registry_with_a_checksum() {
     let lock = repository("Cargo.lock");
