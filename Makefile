@@ -87,7 +87,7 @@ fuzz: ## Fuzz targets in turn: make fuzz SECONDS=60 TARGET=config (docs/fuzzing.
 
 fuzz-smoke: ## Each fuzz target for a few seconds, on stable, from the same start each time
 	@.ci/cargo-tool cargo-fuzz $(FUZZ_VERSION)
-	SEED=1 .ci/fuzz 8
+	SEED=1 .ci/fuzz 6
 
 image: ## The container image, from the static binary, once that is checked
 	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)

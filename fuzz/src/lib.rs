@@ -50,6 +50,19 @@ pub fn assert_hides(shown: &impl Display, public: &str) {
     assert!(!shown.contains(MARKER) || public.contains(MARKER), "the marker is in {shown:?}");
 }
 
+/// The names in `fields`, at every depth: an error may show those.
+pub fn names(fields: &Fields) -> String {
+    fields.iter().map(|(name, field)| format!("{name}\n{}", names_within(field))).collect()
+}
+
+fn names_within(field: &FieldValue) -> String {
+    match field {
+        FieldValue::Map(fields) => names(fields),
+        FieldValue::List(items) => items.iter().map(names_within).collect(),
+        _ => String::new(),
+    }
+}
+
 /// A field as JSON, by other means than the crate's; numbers through `f64`, as most readers take them.
 pub fn json(field: &FieldValue) -> serde_json::Value {
     match field {
