@@ -11,7 +11,6 @@ CYCLONEDX_VERSION := 0.5.9
 AUDITABLE_VERSION := 0.7.7
 DENY := .tools/bin/cargo-deny --locked --config .cargo/deny.toml
 DIST := $(or $(CARGO_TARGET_DIR),target)/dist
-E2E := $(basename $(notdir $(wildcard tests/e2e*.rs)))
 FUZZ_VERSION := 0.13.2
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -72,11 +71,10 @@ bench: tools ## The binary that ships and bao agent in turn: time, requests, mem
 	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	binary=$$(.ci/release); cargo bench --locked --profile dev --bench sync -- "$$binary"
 
-e2e: tools ## End-to-end suites: tests/e2e*.rs, declared `test = false` so that `make test` leaves them alone
+e2e: tools ## The suite tests/e2e, declared `test = false` so that `make test` leaves it out
 	@.ci/tools chromium
 	@.ci/tools containers
-	@for suite in $(E2E); do cargo test --locked --test "$$suite"; done
-	@[ -n "$(E2E)" ] || echo 'e2e: no tests/e2e*.rs yet'
+	cargo test --locked --test e2e -- --test-threads=1
 
 soak: tools ## A server that fails in every way, 200 secrets, readers that look all the time: make soak MINUTES=5
 	cargo test --locked --test soak -- $(or $(MINUTES),2)

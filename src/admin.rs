@@ -1,7 +1,7 @@
 //! The HTTP endpoints: health, readiness, status, metrics and one page, for probes, Prometheus and people.
 //!
 //! It reads the board and the metrics and nothing else: no store, no sink, no template (invariant 1, held by
-//! `tests/architecture.rs`). Everything a client may use up has a limit, so that none can keep a probe waiting.
+//! `tests/architecture`). Everything a client may use up has a limit, so that none can keep a probe waiting.
 
 mod answer;
 mod connections;

@@ -1,6 +1,6 @@
 //! secrets-sync keeps files in sync with secrets in Vault and OpenBao.
 //!
-//! The house has floors; a module imports only from lower ones (`tests/architecture.rs` holds the table):
+//! The house has floors; a module imports only from lower ones (`tests/architecture` holds the table):
 //!
 //! ```text
 //! 9  cli                        commands; the only place that prints

@@ -1,6 +1,6 @@
 //! Secret values: types that cannot be printed, are wiped when dropped, and are read through `expose()` alone.
 //!
-//! Every call of `expose()` carries an `// EXPOSE:` comment with its reason; `tests/architecture.rs` looks for it.
+//! Every call of `expose()` carries an `// EXPOSE:` comment with its reason; `tests/architecture` looks for it.
 
 mod fields;
 mod fingerprint;

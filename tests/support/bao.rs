@@ -4,20 +4,6 @@
 //! between it and the test: it kills the server when the test process ends, however it ends, because its standard
 //! input closes then. So [`Bao::shared`] may live in a static.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of the harness")]
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a harness that fails, fails the test"
-)]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a harness writes its own files"
-)]
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -27,10 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-#[path = "certs.rs"]
-pub mod certs;
-
-use certs::{Authority, Pair};
+use super::certs::{Authority, Pair};
 
 /// The root token of every server here.
 pub const ROOT: &str = "root";

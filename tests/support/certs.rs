@@ -1,14 +1,5 @@
 //! Throw-away certificates: a CA, and certificates it signed, as PEM files.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of the harness")]
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a harness that fails, fails the test"
-)]
-#![allow(clippy::disallowed_methods, reason = "a harness writes its own files")]
-
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};

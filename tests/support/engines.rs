@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::certs::Authority;
+use super::certs::Authority;
 
 /// The name that the guides give to the server; the address is one of the namespace's own loopback.
 const SERVER: &str = "vault.example";

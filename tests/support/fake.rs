@@ -1,14 +1,6 @@
 //! A scripted HTTP server for what a real server cannot be told to do. It answers by a script, keeps a log of what it
 //! was asked, and counts connections and bytes. It runs on a thread of its own, so that any kind of test can use it.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of the harness")]
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a harness that fails, fails the test"
-)]
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

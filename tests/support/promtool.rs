@@ -1,7 +1,5 @@
 //! Prometheus' own tool.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness that fails, fails the test")]
-
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};

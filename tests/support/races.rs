@@ -1,19 +1,6 @@
 //! A daemon that is root, a victim directory that nobody may change, and a hostile user in the output directory who
 //! swaps files, links and directories as fast as he can.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::exit,
-    reason = "a test that cannot go on has failed"
-)]
-#![expect(clippy::disallowed_methods, reason = "tests write their input and look at the clock")]
-
-#[expect(dead_code, reason = "the harness serves other tests too")]
-#[path = "daemon.rs"]
-mod daemon;
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -23,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use daemon::{Process, Sandbox, wait_until};
+use super::daemon::{Process, Sandbox, wait_until};
 
 /// Tells this binary, started once more as the hostile user, where to rage until it is killed.
 const AREA: &str = "SECRETS_SYNC_TEST_RACE_AREA";

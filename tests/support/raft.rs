@@ -1,8 +1,6 @@
 //! A real `OpenBao` with raft storage and a key share of its own: it can be killed and started again, sealed and
 //! unsealed, and it remembers. Its TLS certificate can be replaced while it runs.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of the harness")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,8 +11,8 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::bao::certs::Authority;
-use crate::bao::{exchange, free_ports};
+use super::bao::{exchange, free_ports};
+use super::certs::Authority;
 
 /// One node. Dropping it kills it.
 pub(crate) struct Raft {

@@ -1,13 +1,5 @@
 //! Short ways to a Vault store and to what it fetched.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of the harness")]
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a harness that fails, fails the test"
-)]
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -7,19 +7,16 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "fixtures are not published")]
 
-#[path = "support/placement.rs"]
-mod placement;
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use crate::placement::{place, target};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::mkfifo;
-use placement::{place, target};
 use secrets_sync::disk::{self, Change, FileMode, Owner, Placement, Published, Stage};
 use secrets_sync::fault::{Fault, Kind};
 use secrets_sync::secret::SecretBytes;

@@ -3,15 +3,11 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test fail the test")]
 
-#[path = "support/bao.rs"]
-mod bao;
-#[path = "support/vault.rs"]
-mod vault;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bao::Bao;
+use crate::bao::Bao;
+use crate::vault::{approle, build, fault, read, source, spec, token, value};
 use secrets_sync::config::secret::Source;
 use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
 use secrets_sync::fault::Kind;
@@ -20,7 +16,6 @@ use secrets_sync::store::Store;
 use secrets_sync::store::vault::VaultStore;
 use secrets_sync::telemetry::metrics::metrics;
 use serde_json::{Value, json};
-use vault::{approle, build, fault, read, source, spec, token, value};
 
 /// Between two reads.
 const PULSE: Duration = Duration::from_millis(100);

@@ -47,7 +47,7 @@ fn a_killed_writer_leaves_a_whole_file() {
 
 fn start_writer(directory: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_killed_writer_leaves_a_whole_file"])
+        .args(["--exact", "kill::a_killed_writer_leaves_a_whole_file"])
         .env(DIRECTORY, directory)
         .stdout(Stdio::null())
         .spawn()

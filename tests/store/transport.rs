@@ -2,20 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail the test")]
 
-#[path = "support/bao.rs"]
-mod bao;
-#[path = "support/vault.rs"]
-mod vault;
-
 use std::path::Path;
 
-use bao::certs::Authority;
-use bao::{Bao, ROOT, TLS_NAME};
+use crate::bao::{Bao, ROOT, TLS_NAME};
+use crate::certs::Authority;
+use crate::vault::{build, fault, source, spec, store, token};
 use secrets_sync::config::store::VaultSpec;
 use secrets_sync::fault::{Fault, Kind};
 use secrets_sync::net::{ClientCertificate, TlsSettings};
 use secrets_sync::store::Store;
-use vault::{build, fault, source, spec, store, token};
 
 fn tls_spec(address: &str, tls: TlsSettings) -> VaultSpec {
     VaultSpec { tls, ..spec(address, token(ROOT)) }

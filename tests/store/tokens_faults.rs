@@ -2,18 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
 
-#[path = "support/fake.rs"]
-mod fake;
-#[path = "support/vault.rs"]
-mod vault;
-
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fake::{Fake, Reply, Seen};
+use crate::fake::{Fake, Reply, Seen};
+use crate::vault::{approle, build, fault, read, source, spec, store, value};
 use futures_util::future::join_all;
 use secrets_sync::config::secret::Source;
 use secrets_sync::config::store::{AuthSpec, Credential};
@@ -22,7 +18,6 @@ use secrets_sync::name::CredentialsName;
 use secrets_sync::store::Store;
 use secrets_sync::store::vault::VaultStore;
 use secrets_sync::telemetry::metrics::metrics;
-use vault::{approle, build, fault, read, source, spec, store, value};
 
 const FORBIDDEN: &str = r#"{"errors":["permission denied"]}"#;
 

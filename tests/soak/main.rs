@@ -12,17 +12,13 @@
     reason = "a harness writes its own files and knows its lengths"
 )]
 
-#[path = "support/daemon.rs"]
-#[allow(dead_code, reason = "the harness of many tests; this one uses a part of it")]
-mod daemon;
-#[path = "support/fake.rs"]
-mod fake;
-#[path = "soak/faults.rs"]
 mod faults;
-#[path = "soak/readers.rs"]
 mod readers;
-#[path = "soak/world.rs"]
+#[path = "../support/mod.rs"]
+mod support;
 mod world;
+
+use support::{daemon, fake};
 
 use std::process::ExitCode;
 use std::sync::Arc;

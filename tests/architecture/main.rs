@@ -1,9 +1,7 @@
 //! The house rules that a compiler does not hold: floors, sizes, who prints, who looks at a secret, and whose types
 //! stay behind which door. The table of floors is in `architecture/rules.rs`; docs/architecture.md tells why.
 
-#[path = "architecture/rules.rs"]
 mod rules;
-#[path = "architecture/source.rs"]
 mod source;
 
 use std::path::Path;

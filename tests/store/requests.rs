@@ -2,18 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
 
-#[path = "support/fake.rs"]
-mod fake;
-#[path = "support/vault.rs"]
-mod vault;
-
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fake::{Fake, Reply};
+use crate::fake::{Fake, Reply};
+use crate::vault::{approle, build, fault, read, source, source_of, spec, store, token};
 use futures_util::future::join_all;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
@@ -26,7 +22,6 @@ use secrets_sync::secret::FingerprintKey;
 use secrets_sync::store::Store;
 use secrets_sync::store::limit::Limit;
 use secrets_sync::store::vault::VaultStore;
-use vault::{approle, build, fault, read, source, source_of, spec, store, token};
 
 fn app() -> Source {
     source("secret", "app")

@@ -1,13 +1,10 @@
-//! The race between the daemon and a hostile user in its output directory, for RACE_SECONDS, else a minute.
-
-#[path = "support/races.rs"]
-mod races;
+//! The race between the daemon and a hostile user in its output directory, for `RACE_SECONDS`, else a minute.
 
 use std::time::Duration;
 
 #[test]
 fn a_minute_with_a_hostile_user_changes_nothing_outside() {
-    races::race("a_minute_with_a_hostile_user_changes_nothing_outside", seconds());
+    crate::hostile::race("races::a_minute_with_a_hostile_user_changes_nothing_outside", seconds());
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long is the caller's choice")]

@@ -2,9 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "support/promtool.rs"]
-mod promtool;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -15,7 +12,7 @@ use secrets_sync::telemetry::event::{
 };
 use secrets_sync::telemetry::metrics::{Described, SecretFacts, metrics};
 
-use promtool::promtool;
+use crate::promtool::promtool;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()

@@ -1,27 +1,15 @@
 //! The page in a real browser: its rows and states, with JavaScript off, on a phone, in light and in dark, and that
 //! it asks nobody but the daemon for anything. The pictures are left in the build's `tmp` folder, to be looked at.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
-#![expect(clippy::disallowed_methods, reason = "tests write their input and look at the clock")]
-#![expect(dead_code, reason = "the support files serve other tests too")]
-
-#[path = "support/browser.rs"]
-mod browser;
-#[path = "support/daemon.rs"]
-mod daemon;
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
 use std::fmt::Write;
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use browser::Browser;
-use daemon::{Process, Sandbox, wait_until};
+use crate::browser::Browser;
+use crate::daemon::{Process, Sandbox, wait_until};
 
 /// One secret for each state it can get to without waiting; "pending" needs a store that does not answer.
 const CONFIG: &str = "
@@ -105,8 +93,8 @@ fn every_state() -> Setting {
     let states =
         ["pending", "degraded", "deleted", "stale", "failing"].map(|state| format!("\"state\":\"{state}\""));
     wait_until("every state is there", || {
-        let status = sandbox.read("status.json");
-        states.iter().all(|state| status.contains(state))
+        let file = sandbox.read("status.json");
+        states.iter().all(|state| file.contains(state))
     });
     Setting { sandbox, daemon, _silent: silent }
 }

@@ -9,11 +9,6 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "tests write their input and look at the clock")]
 
-#[path = "support/certs.rs"]
-mod certs;
-#[path = "support/engines.rs"]
-mod engines;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +18,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use engines::{Engines, repository, until};
+use crate::engines::{Engines, repository, until};
 
 /// What an application does that has no other way to see files: it says what is there when it starts, and waits.
 const APP: &str = r#"FROM scratch

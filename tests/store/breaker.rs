@@ -2,17 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
 
-#[path = "support/fake.rs"]
-mod fake;
-#[path = "support/vault.rs"]
-mod vault;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use fake::{Fake, Reply};
+use crate::fake::{Fake, Reply};
+use crate::vault::{approle, fault, source, spec, token};
 use futures_util::future::join_all;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
@@ -24,7 +20,6 @@ use secrets_sync::name::{CredentialsName, StoreName};
 use secrets_sync::secret::FingerprintKey;
 use secrets_sync::store::Store;
 use secrets_sync::store::vault::VaultStore;
-use vault::{approle, fault, source, spec, token};
 
 fn app() -> Source {
     source("secret", "app")

@@ -2,15 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
 
-#[path = "support/bao.rs"]
-mod bao;
-#[path = "support/vault.rs"]
-mod vault;
-
 use std::path::Path;
 use std::time::Duration;
 
-use bao::{Bao, ROOT};
+use crate::bao::{Bao, ROOT};
+use crate::vault::{self, approle, build, fault, read, source, source_of, spec, store, token, value};
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
 use secrets_sync::config::secret::{KvVersion, Source};
@@ -22,7 +18,6 @@ use secrets_sync::secret::FingerprintKey;
 use secrets_sync::store::vault::VaultStore;
 use secrets_sync::store::{Revision, Store};
 use serde_json::{Value, json};
-use vault::{approle, build, fault, read, source, source_of, spec, store, token, value};
 
 fn root_store() -> VaultStore {
     store(&Bao::shared().address(), ROOT)

@@ -2,17 +2,14 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "fixtures are not published")]
 
-#[path = "support/placement.rs"]
-mod placement;
-
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 
+use crate::placement::{place, target};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use placement::{place, target};
 use secrets_sync::disk::{self, Placement, Stage};
 use secrets_sync::fault::Fault;
 use secrets_sync::secret::SecretBytes;

@@ -2,18 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
 
-#[path = "support/certs.rs"]
-mod certs;
-#[path = "support/fake.rs"]
-mod fake;
-#[path = "support/vault.rs"]
-mod vault;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fake::{Fake, Reply};
+use crate::fake::{Fake, Reply};
+use crate::vault::{approle, build, fault, read, source, source_of, spec, store, token};
 use futures_util::future::join_all;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
@@ -28,7 +22,6 @@ use secrets_sync::store::Store;
 use secrets_sync::store::limit::Limit;
 use secrets_sync::store::vault::VaultStore;
 use tokio::sync::oneshot;
-use vault::{approle, build, fault, read, source, source_of, spec, store, token};
 
 /// What no fault may show.
 const MARKER: &str = "hunter2-marker";
@@ -332,7 +325,7 @@ async fn tls_redirector(
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    let authority = certs::Authority::new(folder, "ca");
+    let authority = crate::certs::Authority::new(folder, "ca");
     let pair = authority.issue(folder, "server", &["127.0.0.1"]);
     let chain = vec![CertificateDer::from_pem_file(&pair.certificate).unwrap()];
     let key = PrivateKeyDer::from_pem_file(&pair.key).unwrap();

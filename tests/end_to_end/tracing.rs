@@ -1,24 +1,15 @@
 //! Traces of the built binary, as a collector gets them, decoded with the official protobuf types.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
-#![expect(clippy::disallowed_methods, reason = "tests write their input and look at the clock")]
-
-#[path = "tracing/collector.rs"]
-mod collector;
-#[allow(dead_code, reason = "each test binary uses its own part of the harness")]
-#[path = "support/daemon.rs"]
-mod daemon;
-#[path = "support/fake.rs"]
-mod fake;
 
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use collector::{Collector, attribute};
-use daemon::{Process, Sandbox, wait_until};
-use fake::{Fake, Reply};
+use crate::collector::{Collector, attribute};
+use crate::daemon::{Process, Sandbox, wait_until};
+use crate::fake::{Fake, Reply};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 

@@ -3,9 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::disallowed_methods, reason = "tests write their input")]
 
-#[path = "support/promtool.rs"]
-mod promtool;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +10,7 @@ use std::path::{Path, PathBuf};
 use secrets_sync::telemetry::metrics::metrics;
 use serde_json::Value;
 
-use promtool::promtool;
+use crate::promtool::promtool;
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/monitoring").join(name)

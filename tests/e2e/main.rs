@@ -1,0 +1,9 @@
+//! What needs a browser, container engines or a minute: `make e2e`.
+
+mod containers;
+mod page;
+mod races;
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::{browser, daemon, engines, races as hostile};

@@ -1,0 +1,40 @@
+//! The built binary as its users meet it, against a real `OpenBao`: the contract of docs/configuration.md and the
+//! five promises of the README, as black-box checks. One server serves all tests of this file; each keeps its
+//! secrets below a path of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+#![expect(clippy::disallowed_methods, reason = "tests write their input and look at the clock")]
+
+mod atomicity;
+mod audit;
+mod commands;
+mod dotenv;
+mod examples;
+mod hanging;
+mod http;
+mod leaks;
+mod life;
+mod local;
+mod odd_names;
+mod once;
+mod outages;
+mod relay;
+mod reload;
+mod sandbox;
+mod sandbox_kernels;
+mod sandbox_trees;
+mod server;
+mod status;
+#[path = "../support/mod.rs"]
+mod support;
+mod syncing;
+mod systemd;
+mod tracing;
+mod watch;
+
+use support::{bao, collector, daemon, fake, raft};

@@ -1,0 +1,11 @@
+//! Files on disk: the write protocol, mounts, kills, a hostile user, and all files of one secret.
+
+mod kill;
+mod mounts;
+mod protocol;
+mod races;
+mod sink;
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::{placement, races as hostile};

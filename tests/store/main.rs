@@ -1,0 +1,13 @@
+//! The Vault adapter: against a real `OpenBao`, and against a scripted server for what a real one does not do on demand.
+
+mod breaker;
+mod faults;
+mod openbao;
+mod requests;
+#[path = "../support/mod.rs"]
+mod support;
+mod tokens;
+mod tokens_faults;
+mod transport;
+
+use support::{bao, certs, fake, vault};
