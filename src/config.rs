@@ -12,11 +12,12 @@ pub mod env;
 #[doc(hidden)]
 pub mod fuzzing;
 mod interpolate;
+pub mod provider;
 pub mod secret;
 pub mod settings;
 pub mod size;
 pub mod source;
-pub mod store;
+
 pub mod value;
 
 #[cfg(test)]
@@ -29,9 +30,9 @@ use std::time::Duration;
 use crate::name::StoreName;
 use diagnostic::Report;
 use env::{Env, Origins};
+use provider::StoreSpec;
 use secret::SecretSpec;
 use settings::LogLevel;
-use store::StoreSpec;
 
 /// Everything the configuration file says, checked and resolved.
 #[derive(Clone, PartialEq, Debug)]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::config::secret::Source;
+use crate::config::provider::SecretRead;
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fields, Fingerprint};
 
@@ -28,14 +28,14 @@ pub trait Store: Send + Sync {
     ///
     /// # Cancel safety
     /// Dropping the future abandons the request and nothing else.
-    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault>;
+    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault>;
 
     /// What a fetch needs besides its own request, such as a login. Done before the fetch takes its turn, so that a
     /// login that hangs holds up the secrets that wait for it and no others.
     ///
     /// # Errors
     /// As for [`Store::fetch`].
-    async fn prepare(&self, _: &Source) -> Result<(), Fault> {
+    async fn prepare(&self, _: &SecretRead) -> Result<(), Fault> {
         Ok(())
     }
 
@@ -44,7 +44,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    async fn put_right(&self, _: &Source, _kind: Kind) {
+    async fn put_right(&self, _: &SecretRead, _kind: Kind) {
         std::future::pending::<()>().await;
     }
 

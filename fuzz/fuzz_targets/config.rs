@@ -56,8 +56,8 @@ fn check(loaded: &Loaded) {
         if let Refresh::Every(interval) = secret.refresh {
             assert!(interval >= config.limits.min_refresh_interval);
         }
-        let key = secret.source.key.split('/');
-        assert!(key.clone().all(|part| !["", ".", ".."].contains(&part)), "{}", secret.source.key);
+        let path = secret.read.path();
+        assert!(path.split('/').all(|part| !["", ".", ".."].contains(&part)), "{path}");
         for file in &secret.files {
             assert_eq!(file.mode.bits() & !0o775, 0);
         }

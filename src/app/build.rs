@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::config::provider::StoreSpec;
 use crate::config::settings::{BreakerSettings, Settings};
-use crate::config::store::StoreSpec;
 use crate::config::{Config, Limits};
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
@@ -76,7 +76,7 @@ impl Stores {
             old.0.get(name).is_some_and(|before| Arc::ptr_eq(&before.store, &built.store))
         };
         for (name, built) in self.0.iter().filter(|(name, built)| !is_kept(name, built)) {
-            for set in credentials(&built.spec) {
+            for set in built.spec.credential_sets() {
                 event::credentials_configured(name.as_str(), set.as_str());
             }
         }
@@ -91,19 +91,10 @@ impl Stores {
     fn credentials(&self) -> impl Iterator<Item = (StoreName, CredentialsName)> {
         let of = |(name, built): (&StoreName, &Built)| {
             let name = name.clone();
-            credentials(&built.spec).map(move |set| (name.clone(), set)).collect::<Vec<_>>()
+            built.spec.credential_sets().into_iter().map(move |set| (name.clone(), set)).collect::<Vec<_>>()
         };
         self.0.iter().flat_map(of)
     }
-}
-
-fn credentials(spec: &StoreSpec) -> impl Iterator<Item = CredentialsName> {
-    let vault = match spec {
-        StoreSpec::Vault(vault) => Some(vault),
-        StoreSpec::File(_) => None,
-    };
-    let main = vault.and_then(|vault| vault.auth.as_ref()).map(|_| CredentialsName::main());
-    main.into_iter().chain(vault.into_iter().flat_map(|vault| vault.credentials.keys().cloned()))
 }
 
 /// What stores are built with, the same as long as the process lives.

@@ -29,7 +29,7 @@ pub async fn survey(world: World) -> Vec<Finding> {
         let key = world.surroundings.key.clone();
         looks.spawn(async move {
             let secret = job.secret.name.clone();
-            let fetched = store.fetch(&job.secret.source).await;
+            let fetched = store.fetch(&job.secret.read).await;
             let look = spawn_blocking(move || match fetched {
                 Ok(fetched) => Look {
                     faults: sink::check(&job),

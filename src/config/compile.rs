@@ -22,9 +22,9 @@ mod tls;
 use std::collections::BTreeMap;
 
 use super::diagnostic::{Code, Diagnostic, Place, Position};
+use super::provider::StoreSpec;
 use super::secret::SecretSpec;
 use super::settings::LogLevel;
-use super::store::StoreSpec;
 use super::value::Node;
 use super::{Config, Limits};
 use crate::name::StoreName;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::provider::SecretRead;
 use crate::disk::{FileMode, Owner, TargetPath};
 use crate::fault::Kind;
-use crate::name::{CredentialsName, SecretName, StoreName};
+use crate::name::{SecretName, StoreName};
 use crate::template::{Format, Template};
 
 /// One entry of `secrets`, resolved against the store's defaults.
@@ -15,7 +16,7 @@ pub struct SecretSpec {
     /// A store that exists.
     pub store: StoreName,
     /// What to read there.
-    pub source: Source,
+    pub read: SecretRead,
     /// When to read it again.
     pub refresh: Refresh,
     /// Whether readiness waits for it.
@@ -36,41 +37,6 @@ impl SecretSpec {
         let is_gone = matches!(kind, Kind::Absent | Kind::Deleted | Kind::Destroyed);
         is_gone && self.deletion_policy == DeletionPolicy::Delete
     }
-}
-
-/// What a secret reads; two secrets of one store with equal sources share a request.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Source {
-    /// A named credential set of the store; `None` is the store's own.
-    pub credentials: Option<CredentialsName>,
-    /// The namespace of the read, resolved: `None` is the root namespace.
-    pub namespace: Option<String>,
-    /// KV mount without slashes at its ends; empty for `provider: file`.
-    pub mount: String,
-    /// Path below the mount, without `data/`: no empty, `.` or `..` segment.
-    pub key: String,
-    /// KV version of the mount.
-    pub kv_version: KvVersion,
-    /// A pinned KV v2 version, at least 1; `None` is the newest.
-    pub version: Option<u64>,
-}
-
-impl Source {
-    /// Mount and key, as people write them.
-    pub fn path(&self) -> String {
-        if self.mount.is_empty() { self.key.clone() } else { format!("{}/{}", self.mount, self.key) }
-    }
-}
-
-/// `kvVersion`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum KvVersion {
-    /// KV v1.
-    V1,
-    /// KV v2.
-    V2,
-    /// Ask the server once per mount.
-    Auto,
 }
 
 /// `refreshInterval`.

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use super::diagnostic::{Code, Report, Severity};
 use super::env::Env;
-use super::secret::{Content, DeletionPolicy, KvVersion, Refresh};
-use super::store::{AuthSpec, StoreSpec, VaultSpec};
+use super::provider::StoreSpec;
+use super::provider::vault::{AuthSpec, KvVersion, VaultSpec};
+use super::secret::{Content, DeletionPolicy, Refresh};
 use super::{Config, Limits, Loaded};
 
 /// A store that needs nothing else.
@@ -92,8 +93,9 @@ fn a_minimal_file_has_the_defaults_of_the_contract() {
     assert_eq!(config.limits, Limits::default());
     let secret = &config.secrets[0];
     assert_eq!((secret.name.as_str(), secret.store.as_str()), ("a", "default"));
-    assert_eq!((secret.source.mount.as_str(), secret.source.kv_version), ("secret", KvVersion::V2));
-    assert_eq!((&secret.source.namespace, secret.source.version), (&None, None));
+    let read = secret.read.vault().unwrap();
+    assert_eq!((read.mount.as_str(), read.kv_version), ("secret", KvVersion::V2));
+    assert_eq!((&read.namespace, read.version), (&None, None));
     assert_eq!(secret.refresh, Refresh::Every(std::time::Duration::from_secs(3600)));
     assert!(secret.required && secret.max_staleness.is_none());
     assert_eq!(secret.deletion_policy, DeletionPolicy::Retain);
@@ -111,7 +113,7 @@ fn everything_the_contract_shows_is_understood() {
     let Config { stores, limits, log_level: _, secrets } = loaded.config;
     assert_eq!(stores.len(), 2);
     assert_eq!((limits.max_file_size, limits.max_concurrent_requests), (1 << 16, 4));
-    let source = &secrets[0].source;
+    let source = secrets[0].read.vault().unwrap();
     assert_eq!(
         (source.namespace.as_deref(), source.version, source.key.as_str()),
         (None, Some(3), "common/tls/site")
@@ -119,10 +121,10 @@ fn everything_the_contract_shows_is_understood() {
     assert_eq!(source.credentials.as_ref().unwrap().as_str(), "team-b");
     assert_eq!(secrets[0].files.len(), 5);
     assert_eq!(secrets[0].files[1].owner.group, Some(1000));
-    assert_eq!(secrets[1].source.namespace.as_deref(), Some("team-a"));
+    assert_eq!(secrets[1].read.namespace(), Some("team-a"));
     let directory = secrets[1].directory.as_ref().unwrap();
     assert_eq!((directory.mode.bits(), directory.directory_mode.bits()), (0o400, 0o750));
-    assert_eq!((secrets[2].source.mount.as_str(), secrets[2].refresh), ("", Refresh::Once));
+    assert_eq!((secrets[2].read.credential_set(), secrets[2].refresh), (None, Refresh::Once));
 }
 
 #[test]

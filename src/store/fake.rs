@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::config::secret::{KvVersion, Source};
+use crate::config::provider::SecretRead;
+use crate::config::provider::file::FileRead;
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fields, FingerprintKey};
 use crate::store::{Fetched, Revision, Store};
@@ -23,7 +24,7 @@ struct State {
     answers: BTreeMap<String, Result<Fetched, Fault>>,
     answered: u64,
     latency: Duration,
-    calls: Vec<Source>,
+    calls: Vec<SecretRead>,
 }
 
 impl FakeStore {
@@ -53,7 +54,7 @@ impl FakeStore {
     }
 
     /// Every read that was begun, in order.
-    pub(crate) fn calls(&self) -> Vec<Source> {
+    pub(crate) fn calls(&self) -> Vec<SecretRead> {
         self.state().calls.clone()
     }
 
@@ -62,34 +63,27 @@ impl FakeStore {
     }
 
     /// Notes the call; returns how long the answer takes.
-    fn begin(&self, source: &Source) -> Duration {
+    fn begin(&self, read: &SecretRead) -> Duration {
         let mut state = self.state();
-        state.calls.push(source.clone());
+        state.calls.push(read.clone());
         state.latency
     }
 }
 
 #[async_trait]
 impl Store for FakeStore {
-    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
-        let latency = self.begin(source);
+    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
+        let latency = self.begin(read);
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        let absent =
-            || Fault::new(Kind::Absent, format!("no secret `{}`", source.key), "answer() or fail() it");
-        self.state().answers.get(&source.key).cloned().unwrap_or_else(|| Err(absent()))
+        let key = read.path();
+        let absent = || Fault::new(Kind::Absent, format!("no secret `{key}`"), "answer() or fail() it");
+        self.state().answers.get(&key).cloned().unwrap_or_else(|| Err(absent()))
     }
 }
 
-/// The source that reads `key` with the store's own credentials.
-pub(crate) fn source(key: &str) -> Source {
-    Source {
-        credentials: None,
-        namespace: None,
-        mount: "secret".to_owned(),
-        key: key.to_owned(),
-        kv_version: KvVersion::V2,
-        version: None,
-    }
+/// The read of `key`.
+pub(crate) fn source(key: &str) -> SecretRead {
+    FileRead { key: key.to_owned() }.into()
 }

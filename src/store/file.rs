@@ -21,14 +21,14 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::config::Limits;
-use crate::config::secret::Source;
-use crate::config::store::FileStoreSpec;
+use crate::config::provider::SecretRead;
+use crate::config::provider::file::{FileRead, FileStoreSpec};
 use crate::fault::Fault;
 use crate::secret::{FieldValue, Fields, FingerprintKey};
 use crate::store::{Fetched, Revision, Store};
 use cache::Cache;
 
-/// A local document, directory or dotenv file as a store. Of a [`Source`] only the key matters: a document's key is
+/// A local document, directory or dotenv file as a store. A document's key is
 /// one of its own, a directory's the path of a subdirectory or file, and a dotenv file answers any key with all its
 /// variables.
 pub struct FileStore {
@@ -57,11 +57,12 @@ impl FileStore {
 
 #[async_trait]
 impl Store for FileStore {
-    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
-        let (inner, key) = (Arc::clone(&self.inner), source.key.clone());
+    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
+        let FileRead { key } = read.file()?;
+        let (inner, path) = (Arc::clone(&self.inner), key.clone());
         // A hung mount must hold up a thread of the blocking pool and not the runtime.
-        let read = tokio::task::spawn_blocking(move || inner.read(&key)).await;
-        read.unwrap_or_else(|_| Err(fault::lost(&source.key)))
+        let read = tokio::task::spawn_blocking(move || inner.read(&path)).await;
+        read.unwrap_or_else(|_| Err(fault::lost(key)))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{Fetched, Store};
-use crate::config::secret::Source;
+use crate::config::provider::SecretRead;
 use crate::fault::{Fault, Kind};
 
 /// At most so many fetches of `S` at once, and its `Retry-After` obeyed by all of them.
@@ -73,17 +73,17 @@ fn speaks_for_the_server(kind: Kind) -> bool {
 
 #[async_trait]
 impl<S: Store> Store for Limit<S> {
-    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
+    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
         self.check_gate()?;
-        self.noted(self.store.prepare(source).await)?;
+        self.noted(self.store.prepare(read).await)?;
         let _permit = self.permits.acquire().await;
         // The gate may have closed while this fetch waited for its turn.
         self.check_gate()?;
-        self.noted(self.store.fetch(source).await)
+        self.noted(self.store.fetch(read).await)
     }
 
-    async fn put_right(&self, source: &Source, kind: Kind) {
-        self.store.put_right(source, kind).await;
+    async fn put_right(&self, read: &SecretRead, kind: Kind) {
+        self.store.put_right(read, kind).await;
     }
 
     fn forget(&self) {
@@ -113,7 +113,7 @@ mod tests {
 
     #[async_trait]
     impl Store for Arc<Failing> {
-        async fn fetch(&self, _: &Source) -> Result<Fetched, Fault> {
+        async fn fetch(&self, _: &SecretRead) -> Result<Fetched, Fault> {
             self.calls.fetch_add(1, Ordering::SeqCst);
             let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
@@ -152,12 +152,12 @@ mod tests {
 
     #[async_trait]
     impl Store for Preparing {
-        async fn fetch(&self, _: &Source) -> Result<Fetched, Fault> {
+        async fn fetch(&self, _: &SecretRead) -> Result<Fetched, Fault> {
             Err(Fault::new(Kind::Absent, "m", "r"))
         }
 
-        async fn prepare(&self, source: &Source) -> Result<(), Fault> {
-            if source.key == "stuck" {
+        async fn prepare(&self, read: &SecretRead) -> Result<(), Fault> {
+            if read.path() == "stuck" {
                 sleep(Duration::from_secs(3600)).await;
             }
             Ok(())

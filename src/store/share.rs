@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::secret::Source;
+use crate::config::provider::SecretRead;
 use crate::fault::{Fault, Kind};
 use crate::store::{Fetched, Store};
 
@@ -35,7 +35,7 @@ type Flight = BoxFuture<'static, Result<Fetched, Fault>>;
 type Ticket = Arc<()>;
 
 #[derive(Default)]
-struct Requests(Mutex<HashMap<Source, Request>>);
+struct Requests(Mutex<HashMap<SecretRead, Request>>);
 
 enum Request {
     UnderWay {
@@ -57,9 +57,9 @@ impl<S: Store + 'static> Share<S> {
     }
 
     /// The request to wait for: the one under way, one that is answered, or a new one.
-    fn join(&self, source: &Source) -> Shared<Flight> {
+    fn join(&self, read: &SecretRead) -> Shared<Flight> {
         let mut requests = self.requests.lock();
-        match requests.get(source) {
+        match requests.get(read) {
             Some(Request::Answered { fetched, .. }) => {
                 return std::future::ready(Ok(fetched.clone())).boxed().shared();
             }
@@ -71,20 +71,20 @@ impl<S: Store + 'static> Share<S> {
             None => {}
         }
         let ticket = Ticket::default();
-        let flight = self.depart(source.clone(), Arc::clone(&ticket)).shared();
+        let flight = self.depart(read.clone(), Arc::clone(&ticket)).shared();
         if let Some(weak) = flight.downgrade() {
-            requests.insert(source.clone(), Request::UnderWay { flight: weak, ticket });
+            requests.insert(read.clone(), Request::UnderWay { flight: weak, ticket });
         }
         flight
     }
 
-    fn depart(&self, source: Source, ticket: Ticket) -> Flight {
+    fn depart(&self, read: SecretRead, ticket: Ticket) -> Flight {
         let (inner, requests) = (Arc::clone(&self.inner), Arc::clone(&self.requests));
         let flight = async move {
             // A panic in the adapter must reach the readers as a fault: `Shared` would panic in every one of them.
-            let answer = AssertUnwindSafe(inner.fetch(&source)).catch_unwind().await;
-            let answer = answer.unwrap_or_else(|_| Err(panicked(&source)));
-            requests.settle(source, &ticket, answer.as_ref().ok());
+            let answer = AssertUnwindSafe(inner.fetch(&read)).catch_unwind().await;
+            let answer = answer.unwrap_or_else(|_| Err(panicked(&read)));
+            requests.settle(read, &ticket, answer.as_ref().ok());
             answer
         };
         flight.boxed()
@@ -93,12 +93,12 @@ impl<S: Store + 'static> Share<S> {
 
 #[async_trait]
 impl<S: Store + 'static> Store for Share<S> {
-    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
-        self.join(source).await
+    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
+        self.join(read).await
     }
 
-    async fn put_right(&self, source: &Source, kind: Kind) {
-        self.inner.put_right(source, kind).await;
+    async fn put_right(&self, read: &SecretRead, kind: Kind) {
+        self.inner.put_right(read, kind).await;
     }
 
     /// Requests under way still reach those who wait for them, and nobody else.
@@ -110,36 +110,36 @@ impl<S: Store + 'static> Store for Share<S> {
 
 impl Requests {
     /// No code runs under this lock that could panic or wait.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Source, Request>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SecretRead, Request>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a success for its window; a failure is forgotten, so that the next reader asks anew. A request that was
     /// itself forgotten leaves no answer.
-    fn settle(self: &Arc<Self>, source: Source, ticket: &Ticket, success: Option<&Fetched>) {
+    fn settle(self: &Arc<Self>, read: SecretRead, ticket: &Ticket, success: Option<&Fetched>) {
         let mut requests = self.lock();
-        match requests.get(&source) {
+        match requests.get(&read) {
             Some(Request::UnderWay { ticket: newest, .. }) if Arc::ptr_eq(newest, ticket) => {}
             _ => return,
         }
         let Some(fetched) = success.cloned() else {
-            requests.remove(&source);
+            requests.remove(&read);
             return;
         };
-        let timer = tokio::spawn(expire(Arc::downgrade(self), source.clone(), Instant::now() + WINDOW));
-        requests.insert(source, Request::Answered { fetched, _timer: AbortOnDropHandle::new(timer) });
+        let timer = tokio::spawn(expire(Arc::downgrade(self), read.clone(), Instant::now() + WINDOW));
+        requests.insert(read, Request::Answered { fetched, _timer: AbortOnDropHandle::new(timer) });
     }
 }
 
-async fn expire(requests: Weak<Requests>, source: Source, at: Instant) {
+async fn expire(requests: Weak<Requests>, read: SecretRead, at: Instant) {
     tokio::time::sleep_until(at).await;
     if let Some(requests) = requests.upgrade() {
-        requests.lock().remove(&source);
+        requests.lock().remove(&read);
     }
 }
 
-fn panicked(source: &Source) -> Fault {
-    let message = format!("the store's adapter panicked while it read `{}`", source.key);
+fn panicked(read: &SecretRead) -> Fault {
+    let message = format!("the store's adapter panicked while it read `{}`", read.path());
     Fault::new(Kind::Internal, message, "report this as a bug of secrets-sync, with the log lines before it")
 }
 
@@ -148,6 +148,7 @@ mod tests {
     use tokio::time::{advance, timeout};
 
     use super::*;
+    use crate::config::provider::vault::{KvVersion, VaultRead};
     use crate::secret::{FieldValue, Fields};
     use crate::store::fake::{FakeStore, source};
 
@@ -182,12 +183,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn sources_that_differ_in_anything_are_asked_for_apart() {
         let fake = FakeStore::new();
-        fake.answer("app", fields("1"));
+        fake.answer("secret/app", fields("1"));
         fake.latency(SECOND);
         let store = shared(&fake);
-        let pinned = Source { version: Some(1), ..source("app") };
-        let elsewhere = Source { namespace: Some("team-a".to_owned()), ..source("app") };
-        let plain = source("app");
+        let read = VaultRead {
+            credentials: None,
+            namespace: None,
+            mount: "secret".to_owned(),
+            key: "app".to_owned(),
+            kv_version: KvVersion::V2,
+            version: None,
+        };
+        let pinned = VaultRead { version: Some(1), ..read.clone() }.into();
+        let elsewhere = VaultRead { namespace: Some("team-a".to_owned()), ..read.clone() }.into();
+        let plain = read.into();
         let (a, b, c) = tokio::join!(store.fetch(&plain), store.fetch(&pinned), store.fetch(&elsewhere));
         assert!(a.is_ok() && b.is_ok() && c.is_ok());
         assert_eq!(fake.calls(), [plain, pinned, elsewhere]);
@@ -298,7 +307,7 @@ mod tests {
         struct Panics;
         #[async_trait]
         impl Store for Panics {
-            async fn fetch(&self, _: &Source) -> Result<Fetched, Fault> {
+            async fn fetch(&self, _: &SecretRead) -> Result<Fetched, Fault> {
                 panic!("on purpose")
             }
         }

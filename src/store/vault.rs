@@ -32,9 +32,9 @@ use super::breaker::Circuit;
 use super::{Fetched, Store};
 use crate::clock::Clock;
 use crate::config::Limits;
-use crate::config::secret::{KvVersion, Source};
+use crate::config::provider::SecretRead;
+use crate::config::provider::vault::{AuthSpec, KvVersion, VaultRead, VaultSpec};
 use crate::config::settings::BreakerSettings;
-use crate::config::store::{AuthSpec, VaultSpec};
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
 use crate::net;
@@ -72,7 +72,7 @@ impl VaultStore {
         key: FingerprintKey,
         clock: &Clock,
     ) -> Result<Self, Fault> {
-        // `mount_path` and `kv_version` are defaults that each `Source` has resolved already.
+        // `mount_path` and `kv_version` are defaults that each `VaultRead` has resolved already.
         let VaultSpec { address, namespace, auth, credentials, mount_path: _, kv_version: _, timeout, tls } =
             spec;
         let http = net::Client::build(net::Settings {
@@ -110,7 +110,7 @@ impl VaultStore {
         }
     }
 
-    fn kept(&self, source: &Source) -> Result<&Kept, Fault> {
+    fn kept(&self, source: &VaultRead) -> Result<&Kept, Fault> {
         let Some(name) = &source.credentials else {
             return self.main.as_ref().ok_or_else(|| {
                 let message = "the store has no credentials of its own";
@@ -129,7 +129,7 @@ impl VaultStore {
     async fn read_settled(
         &self,
         server: &Server,
-        source: &Source,
+        source: &VaultRead,
         token: &Token,
         may_lag: bool,
     ) -> (Result<Fetched, Failure>, bool) {
@@ -153,7 +153,7 @@ impl VaultStore {
         (outcome, may_lag)
     }
 
-    async fn read(&self, server: &Server, source: &Source, token: &Token) -> Result<Fetched, Failure> {
+    async fn read(&self, server: &Server, source: &VaultRead, token: &Token) -> Result<Fetched, Failure> {
         match source.kv_version {
             KvVersion::V1 => self.read_configured(Kv::V1, server, source, token).await,
             KvVersion::V2 => self.read_configured(Kv::V2, server, source, token).await,
@@ -168,7 +168,7 @@ impl VaultStore {
         &self,
         kv: Kv,
         server: &Server,
-        source: &Source,
+        source: &VaultRead,
         token: &Token,
     ) -> Result<Fetched, Failure> {
         let begun = Instant::now();
@@ -199,7 +199,7 @@ impl VaultStore {
     async fn read_detected(
         &self,
         server: &Server,
-        source: &Source,
+        source: &VaultRead,
         token: &Token,
     ) -> Result<Fetched, Failure> {
         let known = self.mounts.version(server, source, token).await?;
@@ -218,7 +218,7 @@ impl VaultStore {
         &self,
         kv: Kv,
         server: &Server,
-        source: &Source,
+        source: &VaultRead,
         token: &Token,
     ) -> Result<Fetched, Failure> {
         kv::read(server, kv, source, token, &self.key).await
@@ -228,16 +228,16 @@ impl VaultStore {
 /// Shared, because the store that comes after it at a reload takes over its logins.
 #[async_trait]
 impl Store for Arc<VaultStore> {
-    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
-        self.as_ref().fetch(source).await
+    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
+        self.as_ref().fetch(read).await
     }
 
-    async fn prepare(&self, source: &Source) -> Result<(), Fault> {
-        self.as_ref().prepare(source).await
+    async fn prepare(&self, read: &SecretRead) -> Result<(), Fault> {
+        self.as_ref().prepare(read).await
     }
 
-    async fn put_right(&self, source: &Source, kind: Kind) {
-        self.as_ref().put_right(source, kind).await;
+    async fn put_right(&self, read: &SecretRead, kind: Kind) {
+        self.as_ref().put_right(read, kind).await;
     }
 
     fn forget(&self) {
@@ -247,12 +247,13 @@ impl Store for Arc<VaultStore> {
 
 #[async_trait]
 impl Store for VaultStore {
-    async fn prepare(&self, source: &Source) -> Result<(), Fault> {
-        let (session, server) = self.kept(source)?.at_work();
+    async fn prepare(&self, read: &SecretRead) -> Result<(), Fault> {
+        let (session, server) = self.kept(read.vault()?)?.at_work();
         session.token(server).await.map(drop)
     }
 
-    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
+    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
+        let source = read.vault()?;
         let (session, server) = self.kept(source)?.at_work();
         let token = session.token(server).await?;
         let (outcome, may_lag) = self.read_settled(server, source, &token, true).await;
@@ -270,10 +271,10 @@ impl Store for VaultStore {
         }
     }
 
-    async fn put_right(&self, source: &Source, kind: Kind) {
+    async fn put_right(&self, read: &SecretRead, kind: Kind) {
         let concerns_credentials =
             matches!(kind, Kind::Login | Kind::NoCredentials | Kind::Unwrap | Kind::Denied);
-        match self.kept(source) {
+        match read.vault().and_then(|source| self.kept(source)) {
             Ok(kept) if concerns_credentials => kept.put_right().await,
             _ => std::future::pending().await,
         }

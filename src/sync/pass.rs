@@ -92,7 +92,7 @@ impl Pass {
     /// Dropping the future abandons the request; no file has been touched.
     pub(super) async fn fetch(&self) -> Result<Fetched, Fault> {
         let span = trace::fetch();
-        let fetched = span.checked(span.around(self.store.fetch(&self.job.secret.source)).await);
+        let fetched = span.checked(span.around(self.store.fetch(&self.job.secret.read)).await);
         witness::fetched(&self.job.secret, &fetched);
         fetched
     }
@@ -100,7 +100,7 @@ impl Pass {
     /// Returns when the store has reason to believe that what `fault` came from is put right; never without a fault.
     pub(super) async fn put_right(&self, fault: Option<&Fault>) {
         match fault {
-            Some(fault) => self.store.put_right(&self.job.secret.source, fault.kind).await,
+            Some(fault) => self.store.put_right(&self.job.secret.read, fault.kind).await,
             None => std::future::pending().await,
         }
     }

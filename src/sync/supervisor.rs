@@ -360,7 +360,7 @@ fn facts(job: &Job) -> Facts {
     let directory = secret.directory.iter().map(|directory| directory.path.as_path());
     Facts {
         store: secret.store.to_string(),
-        path: secret.source.path(),
+        path: secret.read.path(),
         required: secret.required,
         max_staleness: secret.max_staleness,
         files: files.chain(directory).map(Path::to_path_buf).collect(),

@@ -78,7 +78,7 @@ impl Task {
     async fn sync(&mut self) -> Option<Done> {
         self.refresh.mark_unchanged();
         let (started, secret) = (Instant::now(), self.secret());
-        let span = trace::sync(secret.name.as_str(), secret.store.as_str(), || secret.source.path());
+        let span = trace::sync(secret.name.as_str(), secret.store.as_str(), || secret.read.path());
         // A panic ends the pass, not the task: this secret is tried again, the others never notice.
         let pass = AssertUnwindSafe(async {
             let fetched = self.fetch().await?;

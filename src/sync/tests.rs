@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::{PolicySettings, Supervisor, Surroundings, board, once};
 use crate::backoff::BackoffSettings;
 use crate::clock::Clock;
-use crate::config::secret::{
-    Content, Decoding, DeletionPolicy, FileSpec, KvVersion, Refresh, SecretSpec, Source,
-};
+use crate::config::provider::SecretRead;
+use crate::config::provider::file::FileRead;
+use crate::config::secret::{Content, Decoding, DeletionPolicy, FileSpec, Refresh, SecretSpec};
 use crate::disk::{FileMode, Owner, TargetPath};
 use crate::fault::{ExitStatus, Fault, Kind};
 use crate::name::{SecretName, StoreName};
@@ -49,18 +49,10 @@ fn job(home: &TempDir, name: &str) -> Job {
         owner: Owner::default(),
         in_place: false,
     };
-    let source = Source {
-        credentials: None,
-        namespace: None,
-        mount: "secret".to_owned(),
-        key: name.to_owned(),
-        kv_version: KvVersion::V2,
-        version: None,
-    };
     let secret = SecretSpec {
         name: SecretName::new(name),
         store: StoreName::main(),
-        source,
+        read: FileRead { key: name.to_owned() }.into(),
         refresh: Refresh::Every(MINUTE),
         required: true,
         deletion_policy: DeletionPolicy::Retain,
@@ -237,9 +229,9 @@ struct Fragile {
 
 #[async_trait]
 impl Store for Fragile {
-    async fn fetch(&self, source: &Source) -> Result<Fetched, Fault> {
+    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
         assert!(self.calls.fetch_add(1, Ordering::Relaxed) > 0, "a defect with hunter2 in its hands");
-        self.then.fetch(source).await
+        self.then.fetch(read).await
     }
 }
 

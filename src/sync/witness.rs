@@ -58,14 +58,12 @@ fn with_subject(spec: &SecretSpec, tell: impl FnOnce(Subject<'_>)) {
     if !event::is_audited() {
         return;
     }
-    let (source, main) = (&spec.source, CredentialsName::main());
-    // A source without a mount is one of `provider: file`, which knows no credentials.
-    let credentials = source.credentials.as_ref().or((!source.mount.is_empty()).then_some(&main));
+    let credentials = spec.read.credential_set();
     tell(Subject {
         secret: spec.name.as_str(),
         store: spec.store.as_str(),
-        credentials: credentials.map(CredentialsName::as_str),
-        path: &source.path(),
-        namespace: source.namespace.as_deref(),
+        credentials: credentials.as_ref().map(CredentialsName::as_str),
+        path: &spec.read.path(),
+        namespace: spec.read.namespace(),
     });
 }

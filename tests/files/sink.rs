@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrets_sync::config::provider::file::FileRead;
 use secrets_sync::config::secret::{
-    Content, Decoding, DeletionPolicy, DirectorySpec, FileSpec, KvVersion, Refresh, SecretSpec, Source,
+    Content, Decoding, DeletionPolicy, DirectorySpec, FileSpec, Refresh, SecretSpec,
 };
 use secrets_sync::disk::{FileMode, Owner, TargetPath};
 use secrets_sync::fault::Kind;
@@ -40,18 +41,10 @@ fn job(root: &Path) -> Job {
         directory_mode: FileMode::DIRECTORY,
         owner,
     };
-    let source = Source {
-        credentials: None,
-        namespace: None,
-        mount: "secret".into(),
-        key: "key".into(),
-        kv_version: KvVersion::V2,
-        version: None,
-    };
     let secret = SecretSpec {
         name: SecretName::new("secret"),
         store: StoreName::main(),
-        source,
+        read: FileRead { key: "key".into() }.into(),
         refresh: Refresh::Every(Duration::from_secs(60)),
         required: true,
         deletion_policy: DeletionPolicy::Delete,

@@ -12,16 +12,16 @@ use crate::vault::{approle, fault, source, spec, token};
 use futures_util::future::join_all;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
-use secrets_sync::config::secret::Source;
+use secrets_sync::config::provider::vault::VaultRead;
+use secrets_sync::config::provider::vault::VaultSpec;
 use secrets_sync::config::settings::BreakerSettings;
-use secrets_sync::config::store::VaultSpec;
 use secrets_sync::fault::Kind;
 use secrets_sync::name::{CredentialsName, StoreName};
 use secrets_sync::secret::FingerprintKey;
 use secrets_sync::store::Store;
 use secrets_sync::store::vault::VaultStore;
 
-fn app() -> Source {
+fn app() -> VaultRead {
     source("secret", "app")
 }
 
@@ -94,11 +94,11 @@ async fn probes_find_the_server_well_again() {
     while fault(&store, &app()).await.kind != Kind::CircuitOpen {}
     now.store(200, Ordering::SeqCst);
     // The breaker's clock is the machine's: it ends when it ends.
-    let recovered = async { while store.fetch(&app()).await.is_err() {} };
+    let recovered = async { while store.fetch(&app().into()).await.is_err() {} };
     tokio::time::timeout(Duration::from_secs(10), recovered).await.unwrap();
     let sent = fake.log().len();
     assert_eq!(sent, 4, "three failures and one probe");
-    let all = join_all((0..20).map(|_| async { store.fetch(&app()).await.is_ok() })).await;
+    let all = join_all((0..20).map(|_| async { store.fetch(&app().into()).await.is_ok() })).await;
     assert!(all.into_iter().all(|is_ok| is_ok), "it is closed");
 }
 
@@ -113,8 +113,8 @@ async fn each_credential_set_has_a_breaker_of_its_own() {
     let spec = VaultSpec { credentials, ..spec(&fake.address(), token("bad")) };
     let store = store_of(&spec, FOR_LONG);
     while fault(&store, &app()).await.kind != Kind::CircuitOpen {}
-    let theirs = Source { credentials: Some(team), ..app() };
-    assert!(store.fetch(&theirs).await.is_ok());
+    let theirs = VaultRead { credentials: Some(team), ..app() };
+    assert!(store.fetch(&theirs.clone().into()).await.is_ok());
 }
 
 #[tokio::test]

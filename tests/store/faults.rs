@@ -11,9 +11,9 @@ use crate::vault::{approle, build, fault, read, source, source_of, spec, store, 
 use futures_util::future::join_all;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
-use secrets_sync::config::secret::{KvVersion, Source};
+use secrets_sync::config::provider::vault::VaultSpec;
+use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
 use secrets_sync::config::settings::BreakerSettings;
-use secrets_sync::config::store::VaultSpec;
 use secrets_sync::fault::{Fault, Kind};
 use secrets_sync::name::StoreName;
 use secrets_sync::net::{Address, Client, Redirects, Request, Settings, TlsSettings, Trouble};
@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 /// What no fault may show.
 const MARKER: &str = "hunter2-marker";
 
-fn app() -> Source {
+fn app() -> VaultRead {
     source("secret", "app")
 }
 
@@ -101,7 +101,7 @@ async fn one_redirect_to_another_host_is_followed_with_token_and_namespace() {
     let active = Fake::start(|_, _| Reply::secret("x", 1));
     let there = active.address();
     let standby = Fake::start(move |_, seen| redirect_to(&format!("{there}{}", seen.target)));
-    let source = Source { namespace: Some("team".into()), version: Some(3), ..app() };
+    let source = VaultRead { namespace: Some("team".into()), version: Some(3), ..app() };
     assert_eq!(read(&store(&standby.address(), "s.token"), &source, "password").await, "x");
     let seen = &active.log()[0];
     assert_eq!(seen.target, "/v1/secret/data/app?version=3");
@@ -164,7 +164,8 @@ async fn a_rate_limit_of_one_secret_stops_the_others() {
     let fake = Fake::start(|_, _| Reply::with(429, &[("Retry-After", "60")], ""));
     let store = Limit::new(store(&fake.address(), "t"), 1);
     let sources: Vec<_> = (0..20).map(|n| source("secret", &n.to_string())).collect();
-    let outcomes = join_all(sources.iter().map(|source| store.fetch(source))).await;
+    let outcomes =
+        join_all(sources.iter().map(|source| async { store.fetch(&source.clone().into()).await })).await;
     assert!(
         outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|fault| fault.kind == Kind::RateLimited))
     );
@@ -237,10 +238,13 @@ async fn no_fault_shows_anything_of_an_odd_body() {
                 let namespace = format!("{body}:s{status}");
                 let with_token = store(&fake.address(), "t");
                 let source =
-                    Source { namespace: Some(namespace.clone()), ..source_of(version, "secret", "app") };
+                    VaultRead { namespace: Some(namespace.clone()), ..source_of(version, "secret", "app") };
                 let spec =
                     VaultSpec { namespace: Some(namespace), ..spec(&fake.address(), approle("a", "r", "s")) };
-                for outcome in [with_token.fetch(&source).await, build(&spec).unwrap().fetch(&source).await] {
+                for outcome in [
+                    with_token.fetch(&source.clone().into()).await,
+                    build(&spec).unwrap().fetch(&source.clone().into()).await,
+                ] {
                     faults += usize::from(outcome.is_err());
                     let shown = format!(
                         "{outcome:?} {:#?} {}",

@@ -9,9 +9,9 @@ use crate::bao::{Bao, ROOT};
 use crate::vault::{self, approle, build, fault, read, source, source_of, spec, store, token, value};
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
-use secrets_sync::config::secret::{KvVersion, Source};
+use secrets_sync::config::provider::vault::{AuthSpec, Credential, VaultSpec};
+use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
 use secrets_sync::config::settings::BreakerSettings;
-use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
 use secrets_sync::fault::Kind;
 use secrets_sync::name::{CredentialsName, StoreName};
 use secrets_sync::secret::FingerprintKey;
@@ -30,7 +30,7 @@ async fn reads_a_kv_v2_secret_with_its_version() {
     let bao = Bao::shared();
     bao.put_v2("", "secret", "v2/app", &json!({ "password": "one" }));
     bao.put_v2("", "secret", "v2/app", &json!({ "password": "two" }));
-    let fetched = root_store().fetch(&source("secret", "v2/app")).await.unwrap();
+    let fetched = root_store().fetch(&source("secret", "v2/app").into()).await.unwrap();
     assert_eq!(vault::field(&fetched, "password"), "two");
     assert_eq!(fetched.revision.version(), Some(2));
 }
@@ -41,7 +41,7 @@ async fn reads_a_pinned_version_and_tells_when_there_is_no_such() {
     for password in ["one", "two"] {
         bao.put_v2("", "secret", "pinned/app", &json!({ "password": password }));
     }
-    let pinned = |version| Source { version: Some(version), ..source("secret", "pinned/app") };
+    let pinned = |version| VaultRead { version: Some(version), ..source("secret", "pinned/app") };
     assert_eq!(read(&root_store(), &pinned(1), "password").await, "one");
     let fault = fault(&root_store(), &pinned(7)).await;
     assert_eq!(fault.kind, Kind::Absent);
@@ -56,12 +56,12 @@ async fn reads_a_kv_v1_secret_and_counts_no_versions() {
     bao.put_v1("", "plain", "app/db", &json!({ "password": "v1", "data": { "a": 1 }, "metadata": "m" }));
     let store = root_store();
     let source = source_of(KvVersion::V1, "plain", "app/db");
-    let first = store.fetch(&source).await.unwrap();
+    let first = store.fetch(&source.clone().into()).await.unwrap();
     assert_eq!((vault::field(&first, "metadata"), first.fields.len()), ("m", 3));
     assert!(matches!(first.revision, Revision::Content(_)));
-    assert_eq!(store.fetch(&source).await.unwrap().revision, first.revision);
+    assert_eq!(store.fetch(&source.clone().into()).await.unwrap().revision, first.revision);
     bao.put_v1("", "plain", "app/db", &json!({ "password": "new" }));
-    assert_ne!(store.fetch(&source).await.unwrap().revision, first.revision);
+    assert_ne!(store.fetch(&source.clone().into()).await.unwrap().revision, first.revision);
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a_version_without_data_is_there_and_has_no_field() {
     bao.must("POST", "", "secret/data/hollow/null", &json!({ "data": null }));
     bao.must("POST", "", "secret/data/hollow/none", &json!({ "data": {} }));
     for key in ["hollow/null", "hollow/none"] {
-        assert!(root_store().fetch(&source("secret", key)).await.unwrap().fields.is_empty(), "{key}");
+        assert!(root_store().fetch(&source("secret", key).into()).await.unwrap().fields.is_empty(), "{key}");
     }
 }
 
@@ -144,7 +144,7 @@ async fn auto_finds_the_version_of_each_mount() {
     assert_eq!(read(&store, &source_of(KvVersion::Auto, "auto/deep/one", "app"), "password").await, "v1");
     assert_eq!(read(&store, &source_of(KvVersion::Auto, "auto/deep/two", "app"), "password").await, "v2");
 
-    let pinned = Source { version: Some(1), ..source_of(KvVersion::Auto, "auto/deep/one", "app") };
+    let pinned = VaultRead { version: Some(1), ..source_of(KvVersion::Auto, "auto/deep/one", "app") };
     assert_eq!(fault(&store, &pinned).await.kind, Kind::WrongKvVersion);
     let half = fault(&store, &source_of(KvVersion::Auto, "auto", "deep/one/app")).await;
     assert!(half.message.contains("auto/deep/one"), "{half}");
@@ -217,7 +217,7 @@ async fn odd_keys_arrive_as_they_are_written() {
 async fn numbers_keep_the_digits_the_server_has() {
     let bao = Bao::shared();
     bao.put_v2("", "secret", "numbers/app", &json!({ "n": 9_007_199_254_740_991_u64, "d": 1.5, "z": 0 }));
-    let fetched = root_store().fetch(&source("secret", "numbers/app")).await.unwrap();
+    let fetched = root_store().fetch(&source("secret", "numbers/app").into()).await.unwrap();
     let fields = ["n", "d", "z"].map(|name| vault::field(&fetched, name));
     assert_eq!(fields, ["9007199254740991", "1.5", "0"]);
 }
@@ -354,13 +354,13 @@ async fn namespaces_travel_with_each_request_and_logins_use_the_stores() {
     spec.credentials.insert(CredentialsName::new("root"), token(ROOT));
     let store = build(&spec).unwrap();
 
-    let team = Source { namespace: Some("team-n".into()), ..source_of(KvVersion::Auto, "kv", "app") };
+    let team = VaultRead { namespace: Some("team-n".into()), ..source_of(KvVersion::Auto, "kv", "app") };
     assert_eq!(read(&store, &team, "password").await, "team");
-    let root = Source { credentials: Some(CredentialsName::new("root")), ..source("kv-root", "app") };
+    let root = VaultRead { credentials: Some(CredentialsName::new("root")), ..source("kv-root", "app") };
     assert_eq!(read(&store, &root, "password").await, "root");
-    let both = Source {
+    let both = VaultRead {
         namespace: Some("team-n".into()),
-        ..Source { key: "app".into(), mount: "kv".into(), ..root }
+        ..VaultRead { key: "app".into(), mount: "kv".into(), ..root }
     };
     assert_eq!(read(&store, &both, "password").await, "team");
 }
@@ -409,7 +409,7 @@ async fn a_quota_is_a_rate_limit_with_its_retry_after() {
     bao.must("POST", "", "sys/quotas/rate-limit/slow", &quota);
     let store = store(&bao.address(), ROOT);
     let source = source("secret", "x");
-    drop(store.fetch(&source).await);
+    drop(store.fetch(&source.clone().into()).await);
     let limited = fault(&store, &source).await;
     assert_eq!(limited.kind, Kind::RateLimited, "{limited}");
     assert!(

@@ -13,9 +13,9 @@ use crate::vault::{approle, build, fault, read, source, source_of, spec, store, 
 use futures_util::future::join_all;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
-use secrets_sync::config::secret::{KvVersion, Source};
+use secrets_sync::config::provider::vault::{AuthSpec, Credential, VaultSpec};
+use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
 use secrets_sync::config::settings::BreakerSettings;
-use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
 use secrets_sync::fault::Kind;
 use secrets_sync::name::StoreName;
 use secrets_sync::secret::FingerprintKey;
@@ -23,7 +23,7 @@ use secrets_sync::store::Store;
 use secrets_sync::store::limit::Limit;
 use secrets_sync::store::vault::VaultStore;
 
-fn app() -> Source {
+fn app() -> VaultRead {
     source("secret", "app")
 }
 
@@ -201,7 +201,8 @@ async fn a_thousand_reads_use_at_most_eight_connections() {
     let fake = Fake::start(|_, _| Reply::secret("x", 1));
     let store = Limit::new(store(&fake.address(), "t"), 8);
     let sources: Vec<_> = (0..1000).map(|n| source("secret", &n.to_string())).collect();
-    let outcomes = join_all(sources.iter().map(|source| store.fetch(source))).await;
+    let outcomes =
+        join_all(sources.iter().map(|source| async { store.fetch(&source.clone().into()).await })).await;
     assert!(outcomes.iter().all(Result::is_ok));
     assert_eq!((fake.log().len(), fake.accepted()), (1000, 8));
 }

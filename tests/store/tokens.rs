@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::bao::Bao;
 use crate::vault::{approle, build, fault, read, source, spec, token, value};
-use secrets_sync::config::secret::Source;
-use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
+use secrets_sync::config::provider::vault::{AuthSpec, Credential, VaultRead, VaultSpec};
 use secrets_sync::fault::Kind;
 use secrets_sync::name::CredentialsName;
 use secrets_sync::store::Store;
@@ -21,7 +20,7 @@ use serde_json::{Value, json};
 const PULSE: Duration = Duration::from_millis(100);
 
 /// A store whose credential set `set` is `auth`, and a source that reads `secret/<set>/app` with it.
-fn store_of(set: &str, auth: AuthSpec) -> (VaultStore, Source) {
+fn store_of(set: &str, auth: AuthSpec) -> (VaultStore, VaultRead) {
     let bao = Bao::shared();
     bao.put_v2("", "secret", &format!("{set}/app"), &json!({ "password": "x" }));
     let rules = format!(r#"path "secret/data/{set}/*" {{ capabilities = ["read"] }}"#);
@@ -29,7 +28,7 @@ fn store_of(set: &str, auth: AuthSpec) -> (VaultStore, Source) {
     let mut spec = VaultSpec { auth: None, ..spec(&bao.address(), auth.clone()) };
     spec.credentials.insert(CredentialsName::new(set), auth);
     let source =
-        Source { credentials: Some(CredentialsName::new(set)), ..source("secret", &format!("{set}/app")) };
+        VaultRead { credentials: Some(CredentialsName::new(set)), ..source("secret", &format!("{set}/app")) };
     (build(&spec).unwrap(), source)
 }
 
@@ -49,7 +48,7 @@ fn given(set: &str, more: &Value) -> String {
 }
 
 /// Reads again and again for `time`; no read may fail.
-async fn read_for(time: Duration, store: &VaultStore, source: &Source) {
+async fn read_for(time: Duration, store: &VaultStore, source: &VaultRead) {
     let end = Instant::now() + time;
     while Instant::now() < end {
         assert_eq!(read(store, source, "password").await, "x");
@@ -129,7 +128,7 @@ async fn a_given_token_that_cannot_be_renewed_serves_until_its_end() {
     let mut last = None;
     let deadline = Instant::now() + Duration::from_secs(10);
     while last.is_none() && Instant::now() < deadline {
-        last = store.fetch(&source).await.err();
+        last = store.fetch(&source.clone().into()).await.err();
         tokio::time::sleep(PULSE).await;
     }
     let fault = last.unwrap();
@@ -224,7 +223,8 @@ async fn a_wrapping_token_that_somebody_has_opened_is_an_alert_until_there_is_an
     }
     assert_eq!(metric("logins_total", "wrap-stolen", "error"), 1, "it is said once");
 
-    let woken = store.put_right(&source, Kind::Unwrap);
+    let as_read = source.clone().into();
+    let woken = store.put_right(&as_read, Kind::Unwrap);
     write(&file, &wrap("auth/wrap-stolen/role/app/secret-id", &json!({})));
     tokio::time::timeout(Duration::from_secs(5), woken).await.unwrap();
     read(&store, &source, "password").await;
@@ -253,7 +253,8 @@ async fn a_token_file_that_is_replaced_is_taken_up_within_two_seconds_and_gives_
     assert_eq!(fault(&store, &source).await.kind, Kind::Denied);
 
     let good = given(set, &json!({ "ttl": "1h" }));
-    let woken = store.put_right(&source, Kind::Denied);
+    let as_read = source.clone().into();
+    let woken = store.put_right(&as_read, Kind::Denied);
     let next = folder.path().join("next");
     write(&next, &good);
     std::fs::rename(&next, &file).unwrap();

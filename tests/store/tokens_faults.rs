@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use crate::fake::{Fake, Reply, Seen};
 use crate::vault::{approle, build, fault, read, source, spec, store, value};
 use futures_util::future::join_all;
-use secrets_sync::config::secret::Source;
-use secrets_sync::config::store::{AuthSpec, Credential};
+use secrets_sync::config::provider::vault::VaultRead;
+use secrets_sync::config::provider::vault::{AuthSpec, Credential};
 use secrets_sync::fault::Kind;
 use secrets_sync::name::CredentialsName;
 use secrets_sync::store::Store;
@@ -21,7 +21,7 @@ use secrets_sync::telemetry::metrics::metrics;
 
 const FORBIDDEN: &str = r#"{"errors":["permission denied"]}"#;
 
-fn app() -> Source {
+fn app() -> VaultRead {
     source("secret", "app")
 }
 
@@ -122,7 +122,7 @@ async fn a_login_ahead_of_time_that_is_refused_leaves_the_token_that_serves() {
     let begun = Instant::now();
     let mut refused = None;
     while refused.is_none() && begun.elapsed() < Duration::from_secs(10) {
-        refused = store.fetch(&app()).await.err();
+        refused = store.fetch(&app().into()).await.err();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let refused = refused.unwrap();
@@ -347,7 +347,7 @@ async fn a_login_that_is_never_sent_is_not_counted() {
     let mut spec = spec(&fake.address(), approle("approle", "role", "id"));
     spec.credentials.extend(spec.auth.take().map(|auth| (set.clone(), auth)));
     let store = build(&spec).unwrap();
-    let this = Source { credentials: Some(set), ..app() };
+    let this = VaultRead { credentials: Some(set), ..app() };
     while fault(&store, &this).await.kind != Kind::CircuitOpen {}
     for _ in 0..20 {
         assert_eq!(fault(&store, &this).await.kind, Kind::CircuitOpen);
@@ -465,7 +465,7 @@ async fn a_changed_secret_id_lifts_the_rest_and_wakes_who_waits() {
 
     let (this, begun) = (app(), Instant::now());
     let waiting = join_all((0..20).map(|_| async {
-        store.put_right(&this, Kind::Login).await;
+        store.put_right(&this.clone().into(), Kind::Login).await;
         let woken = begun.elapsed();
         read(&store, &this, "password").await;
         woken
@@ -486,7 +486,9 @@ async fn no_change_of_credentials_puts_an_outage_right() {
     write(&file, "s.1");
     let (store, this) = (with_file(&fake, &file), app());
     read_until(&store, "s.1").await;
-    let (login, outage) = (store.put_right(&this, Kind::Login), store.put_right(&this, Kind::Unreachable));
+    let as_read = this.clone().into();
+    let (login, outage) =
+        (store.put_right(&as_read, Kind::Login), store.put_right(&as_read, Kind::Unreachable));
     write(&file, "s.2");
     tokio::select! {
         biased;

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::bao::{Bao, ROOT, TLS_NAME};
 use crate::certs::Authority;
 use crate::vault::{build, fault, source, spec, store, token};
-use secrets_sync::config::store::VaultSpec;
+use secrets_sync::config::provider::vault::VaultSpec;
 use secrets_sync::fault::{Fault, Kind};
 use secrets_sync::net::{ClientCertificate, TlsSettings};
 use secrets_sync::store::Store;
@@ -18,7 +18,7 @@ fn tls_spec(address: &str, tls: TlsSettings) -> VaultSpec {
 
 async fn reads_over(spec: &VaultSpec) -> Result<(), Fault> {
     // Any answer of the server will do: it shows that the way there works.
-    match build(spec)?.fetch(&source("secret", "transport/none")).await {
+    match build(spec)?.fetch(&source("secret", "transport/none").into()).await {
         Err(fault) if fault.kind == Kind::Absent => Ok(()),
         Err(fault) => Err(fault),
         Ok(_) => panic!("nobody wrote this secret"),

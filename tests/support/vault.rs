@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
-use secrets_sync::config::secret::{KvVersion, Source};
+use secrets_sync::config::provider::vault::{AuthSpec, Credential, VaultSpec};
+use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
 use secrets_sync::config::settings::BreakerSettings;
-use secrets_sync::config::store::{AuthSpec, Credential, VaultSpec};
 use secrets_sync::fault::Fault;
 use secrets_sync::name::StoreName;
 use secrets_sync::net::{Address, TlsSettings};
@@ -68,8 +68,8 @@ pub fn store(address: &str, text: &str) -> VaultStore {
 }
 
 /// The newest version of a KV v2 secret in the root namespace.
-pub fn source(mount: &str, key: &str) -> Source {
-    Source {
+pub fn source(mount: &str, key: &str) -> VaultRead {
+    VaultRead {
         credentials: None,
         namespace: None,
         mount: mount.to_owned(),
@@ -79,8 +79,8 @@ pub fn source(mount: &str, key: &str) -> Source {
     }
 }
 
-pub fn source_of(kv_version: KvVersion, mount: &str, key: &str) -> Source {
-    Source { kv_version, ..source(mount, key) }
+pub fn source_of(kv_version: KvVersion, mount: &str, key: &str) -> VaultRead {
+    VaultRead { kv_version, ..source(mount, key) }
 }
 
 /// A field as text; numbers as their digits.
@@ -93,14 +93,14 @@ pub fn field<'a>(fetched: &'a Fetched, name: &str) -> &'a str {
 }
 
 /// Fetches a field, or shows the fault.
-pub async fn read(store: &VaultStore, source: &Source, name: &str) -> String {
-    match store.fetch(source).await {
+pub async fn read(store: &VaultStore, source: &VaultRead, name: &str) -> String {
+    match store.fetch(&source.clone().into()).await {
         Ok(fetched) => field(&fetched, name).to_owned(),
         Err(fault) => panic!("{:?}: {fault} ({})", fault.kind, fault.remedy),
     }
 }
 
 /// The fault of a fetch that must fail.
-pub async fn fault(store: &VaultStore, source: &Source) -> Fault {
-    store.fetch(source).await.expect_err("the fetch fails")
+pub async fn fault(store: &VaultStore, source: &VaultRead) -> Fault {
+    store.fetch(&source.clone().into()).await.expect_err("the fetch fails")
 }

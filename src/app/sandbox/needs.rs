@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::config::Config;
-use crate::config::store::{AuthSpec, Credential, StoreSpec, VaultSpec};
 use crate::disk::{FileMode, Owner};
-use crate::net::{Address, TlsSettings};
 
 /// What one configuration needs.
 #[derive(Default)]
@@ -31,12 +29,8 @@ impl<'c> Needs<'c> {
     pub(super) fn of(config: &'c Config) -> Self {
         let mut needs = Self::default();
         for store in config.stores.values() {
-            match store {
-                StoreSpec::File(file) => {
-                    needs.read.insert(&file.path);
-                }
-                StoreSpec::Vault(vault) => needs.vault(vault),
-            }
+            needs.read.extend(store.input_files());
+            needs.connect.extend(store.port());
         }
         for secret in &config.secrets {
             needs.write.extend(secret.files.iter().map(|file| Output {
@@ -53,28 +47,5 @@ impl<'c> Needs<'c> {
             }));
         }
         needs
-    }
-
-    fn vault(&mut self, vault: &'c VaultSpec) {
-        // Connecting to a unix socket by its path is nothing that Landlock knows.
-        if let Address::Http(url) = &vault.address {
-            self.connect.extend(url.port_or_known_default());
-        }
-        for auth in vault.auth.iter().chain(vault.credentials.values()) {
-            let credentials = match auth {
-                AuthSpec::Token { token } => [Some(token), None],
-                AuthSpec::AppRole { role_id, secret_id, .. } => [Some(role_id), secret_id.as_ref()],
-            };
-            for credential in credentials.into_iter().flatten() {
-                if let Credential::File(path) = credential {
-                    self.read.insert(path);
-                }
-            }
-        }
-        let TlsSettings { ca_cert, ca_path, client, .. } = &vault.tls;
-        self.read.extend([ca_cert, ca_path].into_iter().flatten().map(std::path::PathBuf::as_path));
-        if let Some(client) = client {
-            self.read.extend([client.certificate.as_path(), client.key.as_path()]);
-        }
     }
 }

@@ -3,7 +3,7 @@
 use super::cursor::{Pass, Section};
 use super::{filling, kv};
 use crate::config::diagnostic::{Code, Diagnostic};
-use crate::config::store::{AuthSpec, Credential};
+use crate::config::provider::vault::{AuthSpec, Credential};
 use crate::secret::SecretText;
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::cursor::Pass;
 use super::text::Text;
 use crate::config::diagnostic::{Code, Diagnostic, Place, Severity};
 use crate::config::env::{Filler, Reason, StoreVariables, read_value};
-use crate::config::store::Credential;
+use crate::config::provider::vault::Credential;
 use crate::config::value::Node;
 use crate::secret::SecretText;
 

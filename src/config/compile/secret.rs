@@ -7,8 +7,10 @@ use super::overlap::Outputs;
 use super::{Surroundings, kv, outputs, spelling, store};
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::duration;
-use crate::config::secret::{DeletionPolicy, KvVersion, Refresh, SecretSpec, Source};
-use crate::config::store::{StoreSpec, VaultSpec};
+use crate::config::provider::file::FileRead;
+use crate::config::provider::vault::{KvVersion, VaultRead, VaultSpec};
+use crate::config::provider::{SecretRead, StoreSpec};
+use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
 use crate::name::{CredentialsName, SecretName, StoreName};
 
 /// What messages say that a key takes.
@@ -28,7 +30,7 @@ pub(super) fn compile(
 ) -> Option<SecretSpec> {
     let name = name(section, pass);
     let store = store(section, around, pass);
-    let source = source(section, store.as_ref().and_then(|(_, spec)| *spec), pass);
+    let read = read(section, store.as_ref().and_then(|(_, spec)| *spec), pass);
     let refresh = refresh(section, around.limits.min_refresh_interval, pass);
     let required = section.boolean("required", pass).unwrap_or(true);
     let policies = [("retain", DeletionPolicy::Retain), ("delete", DeletionPolicy::Delete)];
@@ -38,7 +40,7 @@ pub(super) fn compile(
     Some(SecretSpec {
         name: name?,
         store: store?.0,
-        source: source?,
+        read: read?,
         refresh,
         required,
         deletion_policy,
@@ -89,34 +91,33 @@ fn store<'s>(
     None
 }
 
-fn source(section: &mut Section<'_>, store: Option<&StoreSpec>, pass: &mut Pass<'_>) -> Option<Source> {
+fn read(section: &mut Section<'_>, store: Option<&StoreSpec>, pass: &mut Pass<'_>) -> Option<SecretRead> {
     if !section.has("key") {
         section.missing("key", "the path of the secret below its mount", pass);
     }
     let key = section.parsed("key", A_KEY, kv::key, pass);
     match store {
-        Some(StoreSpec::File(_)) => file_source(section, key, pass),
-        Some(StoreSpec::Vault(vault)) => vault_source(section, key, Some(vault), pass),
+        Some(StoreSpec::File(_)) => file_read(section, key, pass),
+        Some(StoreSpec::Vault(vault)) => vault_read(section, key, Some(vault), pass),
         // The store is wrong; the keys of the secret are looked at nevertheless.
-        None => vault_source(section, key, None, pass),
+        None => vault_read(section, key, None, pass),
     }
 }
 
-fn file_source(section: &mut Section<'_>, key: Option<String>, pass: &mut Pass<'_>) -> Option<Source> {
+fn file_read(section: &mut Section<'_>, key: Option<String>, pass: &mut Pass<'_>) -> Option<SecretRead> {
     for ignored in ["mountPath", "kvVersion", "namespace"] {
         section.ignore(ignored, "the store is \"provider: file\"", pass);
     }
     section.refuse(&["version", "credentials"], "is not for a store of \"provider: file\"", pass);
-    let (mount, kv_version) = (String::new(), KvVersion::V2);
-    Some(Source { credentials: None, namespace: None, mount, key: key?, kv_version, version: None })
+    Some(FileRead { key: key? }.into())
 }
 
-fn vault_source(
+fn vault_read(
     section: &mut Section<'_>,
     key: Option<String>,
     store: Option<&VaultSpec>,
     pass: &mut Pass<'_>,
-) -> Option<Source> {
+) -> Option<SecretRead> {
     let own_mount = section.parsed("mountPath", A_MOUNT, kv::mount, pass);
     let own_version = section.choice("kvVersion", &store::KV_VERSIONS, pass);
     let kv_version = own_version.or(store.and_then(|store| store.kv_version)).unwrap_or(KvVersion::V2);
@@ -132,7 +133,7 @@ fn vault_source(
     }
     let mount = own_mount.or_else(|| store?.mount_path.clone()).unwrap_or_else(|| MOUNT.to_owned());
     let namespace = own_namespace.unwrap_or_else(|| store?.namespace.clone());
-    Some(Source { credentials, namespace, mount, key: key?, kv_version, version })
+    Some(VaultRead { credentials, namespace, mount, key: key?, kv_version, version }.into())
 }
 
 fn version(section: &mut Section<'_>, kv_version: KvVersion, pass: &mut Pass<'_>) -> Option<u64> {

@@ -7,8 +7,9 @@ use super::cursor::{Pass, Section};
 use super::{address, auth, filling, kv, secret, tls};
 use crate::config::diagnostic::{Code, Diagnostic, Place};
 use crate::config::duration;
-use crate::config::secret::KvVersion;
-use crate::config::store::{AuthSpec, FileStoreSpec, StoreSpec, VaultSpec};
+use crate::config::provider::StoreSpec;
+use crate::config::provider::file::FileStoreSpec;
+use crate::config::provider::vault::{AuthSpec, KvVersion, VaultSpec};
 use crate::name::CredentialsName;
 use crate::net::Address;
 

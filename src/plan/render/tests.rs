@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::config::secret::{DeletionPolicy, KvVersion, Refresh, SecretSpec, Source};
+use crate::config::provider::file::FileRead;
+use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
 use crate::name::{SecretName, StoreName};
 use crate::secret::SecretText;
 use crate::template::{Format, Template};
@@ -29,18 +30,10 @@ fn directory() -> DirectorySpec {
 }
 
 fn job(files: Vec<FileSpec>, directory: Option<DirectorySpec>) -> Job {
-    let source = Source {
-        credentials: None,
-        namespace: None,
-        mount: "secret".into(),
-        key: "app".into(),
-        kv_version: KvVersion::V2,
-        version: None,
-    };
     let secret = SecretSpec {
         name: SecretName::new("app"),
         store: StoreName::main(),
-        source,
+        read: FileRead { key: "app".into() }.into(),
         refresh: Refresh::Once,
         required: true,
         deletion_policy: DeletionPolicy::Retain,

@@ -11,7 +11,7 @@ use super::lease::{Lease, Origin, Schedule, Step};
 use super::server::Answered;
 use super::{answer, login, mounts, renew, unwrap};
 use crate::clock::{Clock, rfc3339};
-use crate::config::secret::{KvVersion, Source};
+use crate::config::provider::vault::{KvVersion, VaultRead};
 use crate::fault::Fault;
 use crate::net::Response;
 use crate::secret::{FingerprintKey, SecretBytes, SecretText};
@@ -153,8 +153,8 @@ pub fn credential(text: &str) -> Result<SecretText, Fault> {
     login::clean(text.to_owned(), "token")
 }
 
-fn source() -> Source {
-    Source {
+fn source() -> VaultRead {
+    VaultRead {
         credentials: None,
         namespace: Some("team-a".to_owned()),
         mount: "secret".to_owned(),

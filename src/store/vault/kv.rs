@@ -13,7 +13,7 @@ use super::login::Token;
 use super::server::{Answered, Caller, Failure, Server, check_path};
 use super::{answer, json};
 use crate::clock::Clock;
-use crate::config::secret::Source;
+use crate::config::provider::vault::VaultRead;
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fields, FingerprintKey, SecretBytes, SecretText};
 use crate::store::{Fetched, RequestId, Revision};
@@ -64,7 +64,7 @@ struct Metadata {
 pub(super) async fn read(
     server: &Server,
     kv: Kv,
-    source: &Source,
+    source: &VaultRead,
     token: &Token,
     key: &FingerprintKey,
 ) -> Result<Fetched, Failure> {
@@ -87,7 +87,7 @@ pub(super) async fn read(
 /// What an answer to a read with `token` means.
 pub(super) fn judge(
     kv: Kv,
-    source: &Source,
+    source: &VaultRead,
     answered: &Answered,
     token: &SecretText,
     clock: &Clock,
@@ -104,14 +104,14 @@ pub(super) fn judge(
     }
 }
 
-fn policy_remedy(kv: Kv, source: &Source) -> String {
+fn policy_remedy(kv: Kv, source: &VaultRead) -> String {
     let data = if kv == Kv::V2 { "data/" } else { "" };
     let path = format!("{}/{data}{}", source.mount, source.key);
     format!("add to a policy of these credentials: path \"{path}\" {{ capabilities = [\"read\"] }}")
 }
 
 /// The fault of a mount that is `actual` and is read as the other version.
-pub(super) fn wrong_version(actual: Kv, source: &Source) -> Fault {
+pub(super) fn wrong_version(actual: Kv, source: &VaultRead) -> Fault {
     let (actual, other) = match actual {
         Kv::V1 => ("v1", "v2"),
         Kv::V2 => ("v2", "v1"),
@@ -120,7 +120,7 @@ pub(super) fn wrong_version(actual: Kv, source: &Source) -> Fault {
     Fault::new(Kind::WrongKvVersion, message, format!("set kvVersion: {actual}"))
 }
 
-fn pinned_on_v1(source: &Source) -> Fault {
+fn pinned_on_v1(source: &VaultRead) -> Fault {
     let message = format!("{} is a KV v1 mount, which keeps no versions", source.mount);
     Fault::new(Kind::WrongKvVersion, message, "remove `version`, or upgrade the mount to KV v2")
 }
@@ -153,7 +153,7 @@ fn found(kv: Kv, answered: &Answered, clock: &Clock, key: &FingerprintKey) -> Re
 
 /// What a 404 means. An answer that does not come from a KV mount is not an absent secret: a load balancer's 404 must
 /// not remove files.
-fn missing(kv: Kv, source: &Source, answered: &Answered, clock: &Clock) -> Result<Fault, Fault> {
+fn missing(kv: Kv, source: &VaultRead, answered: &Answered, clock: &Clock) -> Result<Fault, Fault> {
     let envelope = envelope(answered)?;
     if envelope.warnings.is_some_and(|texts| texts.get().contains("versioned K/V")) {
         let message = format!("{}: the mount {} is KV v2, kvVersion says v1", answered.place, source.mount);
@@ -177,7 +177,7 @@ fn missing(kv: Kv, source: &Source, answered: &Answered, clock: &Clock) -> Resul
     }
 }
 
-fn absent(kv: Kv, source: &Source, answered: &Answered) -> Fault {
+fn absent(kv: Kv, source: &VaultRead, answered: &Answered) -> Fault {
     let what = source.version.map_or_else(|| "no such secret".to_owned(), |n| format!("no version {n}"));
     let remedy = match kv {
         Kv::V1 => "check key, mountPath and namespace, or write the secret",
@@ -235,7 +235,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::config::secret::KvVersion;
+    use crate::config::provider::vault::KvVersion;
     use crate::net::Response;
 
     fn judged(metadata: &str) -> Result<Option<u64>, Kind> {
@@ -248,7 +248,7 @@ mod tests {
         let response = Response { status, headers: HeaderMap::new(), body, redirected_to: None };
         let answered = Answered { place: "h: GET /p".into(), response };
         let (mount, key, kv_version) = ("secret".into(), "a".into(), KvVersion::V2);
-        let source = Source { credentials: None, namespace: None, mount, key, kv_version, version: None };
+        let source = VaultRead { credentials: None, namespace: None, mount, key, kv_version, version: None };
         let (token, print) = (SecretText::default(), FingerprintKey::random().unwrap());
         let judged = judge(Kv::V2, &source, &answered, &token, &Clock::system(), &print);
         judged.map(|fetched| fetched.revision.version()).map_err(|failure| Fault::from(failure).kind)

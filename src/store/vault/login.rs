@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::lease::{Lease, Prospect};
 use super::server::{Answered, Caller, Server, check_path};
 use super::{answer, renew};
-use crate::config::store::{AuthSpec, Credential};
+use crate::config::provider::vault::{AuthSpec, Credential};
 use crate::disk::{self, Access};
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fingerprint, FingerprintKey, SecretBytes, SecretText};
@@ -109,6 +109,11 @@ impl Credentials {
     /// A file cannot be read, is empty ("not yet") or holds what no credential does.
     pub(super) async fn load(auth: &AuthSpec) -> Result<Self, Fault> {
         match auth {
+            AuthSpec::None => Err(Fault::new(
+                Kind::Internal,
+                "authMethod: none has nothing to log in with",
+                "please report this with the configuration",
+            )),
             AuthSpec::Token { token } => Ok(Self::Token(load(token, "token").await?)),
             AuthSpec::AppRole { mount, role_id, secret_id, is_wrapped } => {
                 let role_id = load(role_id, "roleId").await?;

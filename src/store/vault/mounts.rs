@@ -14,7 +14,7 @@ use super::answer;
 use super::kv::Kv;
 use super::login::Token;
 use super::server::{Answered, Caller, Failure, Server, check_path};
-use crate::config::secret::Source;
+use crate::config::provider::vault::VaultRead;
 use crate::fault::{Fault, Kind};
 use crate::secret::SecretBytes;
 
@@ -43,7 +43,7 @@ impl Mounts {
     pub(super) async fn version(
         &self,
         server: &Server,
-        source: &Source,
+        source: &VaultRead,
         token: &Token,
     ) -> Result<Known, Failure> {
         let cell = Arc::clone(self.known().entry(place(source)).or_default());
@@ -58,7 +58,7 @@ impl Mounts {
     }
 
     /// Forgets what an answer contradicted; what somebody else has learnt since stays.
-    pub(super) fn forget(&self, source: &Source, wrong: &Known) {
+    pub(super) fn forget(&self, source: &VaultRead, wrong: &Known) {
         let mut known = self.known();
         let place = place(source);
         if known.get(&place).is_some_and(|cell| Arc::ptr_eq(cell, &wrong.cell)) {
@@ -71,7 +71,7 @@ impl Mounts {
     }
 }
 
-fn place(source: &Source) -> Place {
+fn place(source: &VaultRead) -> Place {
     (source.namespace.clone(), source.mount.clone())
 }
 
@@ -113,7 +113,7 @@ struct Options {
     version: Option<String>,
 }
 
-async fn ask(server: &Server, source: &Source, token: &Token) -> Result<Kv, Failure> {
+async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<Kv, Failure> {
     check_path(&source.mount)?;
     check_path(&source.key)?;
     let endpoint = MountOfPath { mount: &source.mount, key: &source.key };
@@ -138,7 +138,7 @@ async fn ask(server: &Server, source: &Source, token: &Token) -> Result<Kv, Fail
     }
 }
 
-pub(super) fn version_in(answered: &Answered, source: &Source) -> Result<Kv, Fault> {
+pub(super) fn version_in(answered: &Answered, source: &VaultRead) -> Result<Kv, Fault> {
     // EXPOSE: a mount's description; it holds no value.
     let Envelope { data: mount } = serde_json::from_slice(answered.response.body.expose())
         .map_err(|error| answer::unreadable(answered, &error))?;
@@ -160,7 +160,7 @@ pub(super) fn version_in(answered: &Answered, source: &Source) -> Result<Kv, Fau
 }
 
 /// Whether the server's path is the configured mount. Some servers put the namespace in front of it.
-fn is_mount(path: &str, source: &Source) -> bool {
+fn is_mount(path: &str, source: &VaultRead) -> bool {
     let path = path.trim_matches('/');
     let in_namespace = source
         .namespace
@@ -172,10 +172,10 @@ fn is_mount(path: &str, source: &Source) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::secret::KvVersion;
+    use crate::config::provider::vault::KvVersion;
 
-    fn source(namespace: Option<&str>, mount: &str) -> Source {
-        Source {
+    fn source(namespace: Option<&str>, mount: &str) -> VaultRead {
+        VaultRead {
             credentials: None,
             namespace: namespace.map(str::to_owned),
             mount: mount.to_owned(),

@@ -16,7 +16,7 @@ use super::renew::{self, Denial};
 use super::rests::{FRESH, Rests};
 use super::server::Server;
 use super::unwrap::{self, Opened};
-use crate::config::store::{AuthSpec, Credential};
+use crate::config::provider::vault::AuthSpec;
 use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
 use crate::secret::{Fingerprint, FingerprintKey};
@@ -247,22 +247,12 @@ impl Session {
 
     /// The credential files, which are worth watching.
     pub(super) fn files(&self) -> Vec<std::path::PathBuf> {
-        let given = match &self.auth {
-            AuthSpec::Token { token } => vec![token],
-            AuthSpec::AppRole { mount: _, role_id, secret_id, is_wrapped: _ } => {
-                std::iter::once(role_id).chain(secret_id).collect()
-            }
-        };
-        let file = |credential: &Credential| match credential {
-            Credential::File(path) => Some(path.clone()),
-            Credential::Value(_) => None,
-        };
-        given.into_iter().filter_map(file).collect()
+        self.auth.files().map(std::path::Path::to_path_buf).collect()
     }
 
     fn origin(&self) -> Origin {
         match self.auth {
-            AuthSpec::Token { .. } => Origin::Given,
+            AuthSpec::None | AuthSpec::Token { .. } => Origin::Given,
             AuthSpec::AppRole { .. } => Origin::Login,
         }
     }

@@ -15,7 +15,7 @@ fn free(_: &Job) -> Option<CancellationToken> {
 
 /// The calls at a store, by key.
 fn keys(store: &FakeStore) -> Vec<String> {
-    store.calls().into_iter().map(|source| source.key).collect()
+    store.calls().into_iter().map(|read| read.path()).collect()
 }
 
 fn store_of(names: &[&str]) -> Arc<FakeStore> {

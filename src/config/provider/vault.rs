@@ -1,0 +1,137 @@
+//! `provider: vault`: a server with Vault's API, and what a secret reads from it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::name::CredentialsName;
+use crate::net::{Address, TlsSettings};
+use crate::secret::SecretText;
+
+/// `provider: vault`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct VaultSpec {
+    /// Where the server listens.
+    pub address: Address,
+    /// The namespace of logins, and of reads that name none; `None` is the root namespace.
+    pub namespace: Option<String>,
+    /// How the store's own credential set logs in; `None` where only named ones do.
+    pub auth: Option<AuthSpec>,
+    /// The named credential sets.
+    pub credentials: BTreeMap<CredentialsName, AuthSpec>,
+    /// `mountPath` for secrets that name none.
+    pub mount_path: Option<String>,
+    /// `kvVersion` for secrets that name none.
+    pub kv_version: Option<KvVersion>,
+    /// One request, connect included.
+    pub timeout: Duration,
+    /// TLS settings; they matter only for `https`.
+    pub tls: TlsSettings,
+}
+
+impl VaultSpec {
+    /// The credential sets: the store's own and the named ones.
+    pub fn credential_sets(&self) -> impl Iterator<Item = CredentialsName> {
+        let own = self.auth.as_ref().map(|_| CredentialsName::main());
+        own.into_iter().chain(self.credentials.keys().cloned())
+    }
+
+    /// The files that are read: of credentials and of TLS.
+    pub(super) fn input_files(&self) -> impl Iterator<Item = &Path> {
+        let TlsSettings { ca_cert, ca_path, client, .. } = &self.tls;
+        let pair = client.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
+        let tls = [ca_cert, ca_path].into_iter().flatten().chain(pair).map(PathBuf::as_path);
+        self.auth.iter().chain(self.credentials.values()).flat_map(AuthSpec::files).chain(tls)
+    }
+
+    /// The TCP port that is connected to; `None` for a unix socket.
+    pub(super) fn port(&self) -> Option<u16> {
+        match &self.address {
+            Address::Http(url) => url.port_or_known_default(),
+            Address::Unix(_) => None,
+        }
+    }
+}
+
+/// How one credential set gets its token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AuthSpec {
+    /// `authMethod: none`: requests carry no token, an agent or proxy in between adds it.
+    None,
+    /// `authMethod: token`.
+    Token {
+        /// The token.
+        token: Credential,
+    },
+    /// `authMethod: approle`.
+    AppRole {
+        /// Mount of the auth method, without `auth/`.
+        mount: String,
+        /// The role id.
+        role_id: Credential,
+        /// The secret id; absent where the role does not bind one.
+        secret_id: Option<Credential>,
+        /// `secretIdWrapped`: the secret id is a wrapping token, which opens once to the secret id.
+        is_wrapped: bool,
+    },
+}
+
+impl AuthSpec {
+    /// Where a login goes, without `auth/`; `None` where nothing logs in.
+    pub fn mount(&self) -> Option<&str> {
+        match self {
+            Self::None | Self::Token { .. } => None,
+            Self::AppRole { mount, .. } => Some(mount),
+        }
+    }
+
+    /// The credential files, which are read again at each login.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let credentials = match self {
+            Self::None => [None, None],
+            Self::Token { token } => [Some(token), None],
+            Self::AppRole { role_id, secret_id, .. } => [Some(role_id), secret_id.as_ref()],
+        };
+        credentials.into_iter().flatten().filter_map(|credential| match credential {
+            Credential::Value(_) => None,
+            Credential::File(path) => Some(path.as_path()),
+        })
+    }
+}
+
+/// A credential, or the file that holds it and is read again at each login.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Credential {
+    /// Given in the file or by the environment.
+    Value(SecretText),
+    /// Read when it is needed; one trailing newline is not part of it.
+    File(PathBuf),
+}
+
+/// What one secret reads from a KV mount.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct VaultRead {
+    /// A named credential set of the store; `None` is the store's own.
+    pub credentials: Option<CredentialsName>,
+    /// The namespace of the read, resolved: `None` is the root namespace.
+    pub namespace: Option<String>,
+    /// KV mount without slashes at its ends.
+    pub mount: String,
+    /// Path below the mount, without `data/`: no empty, `.` or `..` segment.
+    pub key: String,
+    /// KV version of the mount.
+    pub kv_version: KvVersion,
+    /// A pinned KV v2 version, at least 1; `None` is the newest.
+    pub version: Option<u64>,
+}
+
+/// `kvVersion`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum KvVersion {
+    /// KV v1.
+    V1,
+    /// KV v2.
+    V2,
+    /// Ask the server once per mount.
+    Auto,
+}
