@@ -1,8 +1,10 @@
 //! The house rules that a compiler does not hold: floors, sizes, who prints, who looks at a secret, and whose types
 //! stay behind which door. The table of floors is in `architecture/rules.rs`; docs/architecture.md tells why.
 
+mod cycles;
 mod rules;
 mod source;
+mod types;
 
 use std::path::Path;
 
@@ -10,10 +12,15 @@ use source::Source;
 
 /// Checks every source file against one rule.
 fn house(rule: fn(&Source) -> Vec<String>) {
+    crate_wide(|sources| sources.iter().flat_map(rule).collect());
+}
+
+/// Checks all source files together.
+fn crate_wide(rule: impl Fn(&[Source]) -> Vec<String>) {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let sources = Source::all(&src).unwrap_or_default();
     assert!(sources.len() > 20, "{} sources found below {}", sources.len(), src.display());
-    let violations: Vec<_> = sources.iter().flat_map(rule).collect();
+    let violations = rule(&sources);
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
@@ -60,6 +67,16 @@ fn every_exposure_of_a_secret_has_a_reason() {
 #[test]
 fn third_party_types_stay_behind_their_door() {
     house(rules::doors);
+}
+
+#[test]
+fn files_of_a_room_import_each_other_in_one_direction() {
+    crate_wide(cycles::cycles);
+}
+
+#[test]
+fn a_type_name_is_defined_once() {
+    crate_wide(types::duplicates);
 }
 
 #[test]
@@ -125,6 +142,47 @@ fn the_length_rules_fire_one_line_above_their_limit() {
 fn a_function_without_a_body_has_no_length() {
     let text = format!("trait T {{ fn f(&self);\n{} }}\ntype F = fn(u8);", "\n".repeat(100));
     assert_eq!(fires(rules::function_length, "net.rs", &text), 0);
+}
+
+/// How many cycles files of these texts have.
+fn cycles_of(files: &[(&str, &str)]) -> usize {
+    let sources: Vec<_> = files.iter().map(|(path, text)| Source::parse(path, text)).collect();
+    cycles::cycles(&sources).len()
+}
+
+#[test]
+fn the_cycle_rule_fires_for_siblings_and_for_a_file_two_levels_up() {
+    let siblings = |a, b| cycles_of(&[("sync.rs", "mod a; mod b;"), ("sync/a.rs", a), ("sync/b.rs", b)]);
+    assert_eq!(siblings("use super::b::B;", ""), 0);
+    assert_eq!(siblings("use super::b::B;", "use super::a::A;"), 1);
+    assert_eq!(siblings("use crate::sync::{b::B, c};", "use super::{a as other, X as Y};"), 1);
+    assert_eq!(siblings("fn f() -> super::b::B {}", "fn g() { crate::sync::a::A::new() }"), 1, "inline");
+    assert_eq!(siblings("use super::b::B;", "#[cfg(test)] mod tests { use crate::sync::a::A; }"), 0);
+    assert_eq!(siblings("// super::b::B", "use super::a::A;"), 0);
+    let levels = |root, leaf| cycles_of(&[("sync.rs", root), ("sync/a.rs", "mod b;"), ("sync/a/b.rs", leaf)]);
+    assert_eq!(levels("use a::b::B;", "use super::super::Root;"), 1);
+    assert_eq!(levels("use a::b::B;", "use super::A;"), 0, "its own parent");
+}
+
+#[test]
+fn the_cycle_rule_follows_what_a_parent_only_imports() {
+    let files = [
+        ("sync.rs", "mod a; mod b; pub use b::B;"),
+        ("sync/a.rs", "use super::B;"),
+        ("sync/b.rs", "use super::a::A;"),
+    ];
+    assert_eq!(cycles_of(&files), 1);
+    assert_eq!(cycles_of(&files[..2]), 0);
+}
+
+#[test]
+fn the_name_rule_fires_for_a_type_that_is_defined_twice() {
+    let twice = |a, b| types::duplicates(&[Source::parse("a.rs", a), Source::parse("b.rs", b)]).len();
+    assert_eq!(twice("struct Twin;", "pub enum Twin {}"), 1);
+    assert_eq!(twice("type Twin = u8;", "trait Twin {}"), 1);
+    assert_eq!(twice("struct Twin;", "#[cfg(test)] mod tests { struct Twin; }"), 0);
+    assert_eq!(twice("struct Twin;", "impl X for Y { type Twin = u8; }"), 0, "an associated type");
+    assert_eq!(twice("struct Twin;", "use crate::a::Twin; // struct Twin"), 0);
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Source {
         let mut sources = paths.iter().map(read).collect::<io::Result<Vec<_>>>()?;
         let tests: Vec<_> = sources.iter().flat_map(Self::test_children).collect();
         for source in &mut sources {
-            source.is_test = tests.contains(&source.stem().to_owned());
+            source.is_test = tests.iter().any(|test| source.is_within(test));
         }
         Ok(sources)
     }
@@ -149,7 +149,8 @@ fn mask(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let skipped = literal_or_comment(rest, code.chars().next_back());
+        let may_start = matches!(first, '/' | '\'' | '"' | 'b' | 'c' | 'r');
+        let skipped = may_start.then(|| literal_or_comment(rest, code.chars().next_back())).flatten();
         let (head, tail) = rest.split_at(skipped.unwrap_or(first.len_utf8()));
         match skipped {
             Some(_) => code.extend(head.chars().map(|c| if c == '\n' { '\n' } else { ' ' })),
