@@ -4,4 +4,5 @@ pub mod audit;
 pub mod event;
 pub mod log;
 pub mod metrics;
+mod queue;
 pub mod trace;

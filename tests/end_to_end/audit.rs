@@ -134,28 +134,32 @@ fn repairs_removals_failures_and_rotation_are_told_by_the_daemon() {
 }
 
 #[test]
-fn a_path_that_becomes_a_directory_is_told_with_what_to_do_and_so_is_its_end() {
-    let sandbox = Sandbox::new(&config("audit/astray", &store()));
+fn a_rotated_file_is_left_at_a_sighup_and_a_path_that_cannot_be_opened_is_an_error_with_a_remedy() {
+    let sandbox = Sandbox::new(&config("audit/rotated", &store()));
     let mut command = sandbox.command(&["run"]);
     command.env("AUDIT_LOG", sandbox.path("audit.log"));
     let daemon = Process::start(command);
     sandbox.wait_until_ready(&daemon);
-    let told = |words: &str| daemon.stderr().lines().filter(|line| line.contains(words)).count();
-    let (astray, back) = ("could not open the audit file anew", "the audit file is at its path again");
+    let logged = |words: &str| daemon.stderr().lines().filter(|line| line.contains(words)).count();
+    let refused = "could not reopen the audit file, still writing to the old one";
     fs::rename(sandbox.path("audit.log"), sandbox.path("audit.log.1")).unwrap();
     fs::create_dir(sandbox.path("audit.log")).unwrap();
-    wait_until("it is told", || told(astray) > 0);
-    let earlier = sandbox.read("audit.log.1").lines().count();
-    wait_until("the earlier file is written on", || {
-        sandbox.read("audit.log.1").lines().count() > earlier + 1
-    });
+    let lines_of_old = || sandbox.read("audit.log.1").lines().count();
+    let earlier = lines_of_old();
+    wait_until("the old file is still written", || lines_of_old() > earlier + 1);
+    assert_eq!(logged(refused), 0, "nobody has asked for the new file");
+
+    daemon.signal(Signal::SIGHUP);
+    wait_until("the refusal is logged", || logged(refused) > 0);
+    let earlier = lines_of_old();
+    wait_until("the old file is still written", || lines_of_old() > earlier + 1);
     fs::remove_dir(sandbox.path("audit.log")).unwrap();
-    wait_until("its end is told", || told(back) > 0);
-    wait_until("there is a file", || sandbox.read("audit.log").contains("\"fetch\""));
+    daemon.signal(Signal::SIGHUP);
+    wait_until("the new file is written", || sandbox.read("audit.log").contains("\"fetch\""));
     let log = daemon.stderr();
-    let line = log.lines().find(|line| line.contains(astray)).unwrap();
+    let line = log.lines().find(|line| line.contains(refused)).unwrap();
     assert!(line.contains("remove what is at that path") && line.contains("audit.log\""), "{line}");
-    assert_eq!((told(astray), told(back), told("could not write")), (1, 1, 0), "{log}");
+    assert_eq!((logged(refused), logged("could not write")), (1, 0), "{log}");
 }
 
 #[test]

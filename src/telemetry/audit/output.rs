@@ -1,9 +1,9 @@
-//! Where audit lines end up: standard output, or a file that is followed when somebody rotates it.
+//! Where audit lines end up: standard output, or a file that is opened again when it was rotated.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -34,15 +34,7 @@ impl Output {
         self.path.as_deref().unwrap_or(Path::new("")).display().to_string()
     }
 
-    /// Opens the file anew if it is not at its path any more. Where that fails the old one is written on.
-    pub(super) fn follow(&mut self) -> io::Result<()> {
-        match &self.path {
-            Some(path) if !is_at(&self.file, path) => self.reopen(),
-            _ => Ok(()),
-        }
-    }
-
-    /// Opens the file anew.
+    /// Opens what is at the path now. Where that fails the file stays that was written so far.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         if let Some(path) = &self.path {
             (self.file, self.torn) = (open(path)?, false);
@@ -91,14 +83,6 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |facts: std::fs::Metadata| (facts.dev(), facts.ino());
-    match (file.metadata(), path.symlink_metadata()) {
-        (Ok(open), Ok(there)) => identity(open) == identity(there),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -122,29 +106,27 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_moved_away_is_followed_and_the_next_one_is_made() {
+    fn a_rotated_file_is_left_and_the_next_one_is_made() {
         let home = tempfile::tempdir().unwrap();
         let (path, old) = (home.path().join("audit"), home.path().join("audit.1"));
         let mut output = output(&path).unwrap();
         output.write(b"one\n").unwrap();
         fs::rename(&path, &old).unwrap();
-        output.follow().unwrap();
         output.write(b"two\n").unwrap();
-        fs::remove_file(&path).unwrap();
-        output.follow().unwrap();
+        output.reopen().unwrap();
         output.write(b"three\n").unwrap();
-        assert_eq!(fs::read_to_string(&old).unwrap(), "one\n");
+        assert_eq!(fs::read_to_string(&old).unwrap(), "one\ntwo\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
     }
 
     #[test]
-    fn a_file_that_cannot_be_opened_anew_is_written_on() {
+    fn a_file_that_cannot_be_opened_again_stays_in_use() {
         let home = tempfile::tempdir().unwrap();
         let (folder, moved) = (home.path().join("log"), home.path().join("moved"));
         fs::create_dir(&folder).unwrap();
         let mut output = output(&folder.join("audit")).unwrap();
         fs::rename(&folder, &moved).unwrap();
-        output.follow().unwrap_err();
+        output.reopen().unwrap_err();
         output.write(b"one\n").unwrap();
         assert_eq!(fs::read_to_string(moved.join("audit")).unwrap(), "one\n");
     }

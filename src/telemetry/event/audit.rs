@@ -98,36 +98,30 @@ pub(super) fn login(store: &str, credentials: &str, failure: Option<Kind>) {
     audit::record(&Record::Login { store, credentials, result: result(failure) });
 }
 
-/// The end of a reload, for the audit stream. It is also the moment for which whoever rotates files sends SIGHUP.
+/// The end of a reload, for the audit stream. Programs that rotate files send SIGHUP: the file is opened again.
 pub(super) fn reload(result: &str) {
     audit::reopen();
     audit::record(&Record::Reload { result });
 }
 
-/// The audit stream cannot be written; syncs go on, lines are counted. Told once until it can be written again.
+/// The audit stream cannot be written; syncs go on, lines are counted. Logged once until it can be written again.
 pub fn audit_failed(cause: &str) {
     let hint = "make room or look at who reads it; lines that are lost meanwhile are counted";
     tracing::error!(error = cause, hint, "could not write the audit stream");
 }
 
-/// The audit file is not at its path any more, and there is none to be had there: whoever moved it away finds the lines
-/// in it. Told once until there is.
-pub fn audit_file_astray(path: &str, cause: &io::Error) {
+/// The audit file was to be opened again and cannot be: the one that was rotated away is still written.
+pub fn audit_file_not_reopened(path: &str, cause: &io::Error) {
     let hint = match cause.kind() {
-        io::ErrorKind::NotFound => "make the directory that it was in",
+        io::ErrorKind::NotFound => "make the directory that it was in, then send SIGHUP again",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "let this process write in the directory of that path"
+            "let this process write in the directory of that path, then send SIGHUP again"
         }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room",
-        _ => "remove what is at that path, or put a regular file there",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, then send SIGHUP again",
+        _ => "remove what is at that path, then send SIGHUP again",
     };
     let error = cause.to_string();
-    tracing::error!(path, error, hint, "could not open the audit file anew, the earlier one is written on");
-}
-
-/// There is an audit file at its path again, and it is written.
-pub fn audit_file_back(path: &str) {
-    tracing::info!(path, "the audit file is at its path again");
+    tracing::error!(path, error, hint, "could not reopen the audit file, still writing to the old one");
 }
 
 /// The audit stream is written again.
