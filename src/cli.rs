@@ -17,16 +17,18 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::fault::ExitStatus;
-use crate::telemetry::event;
+use crate::telemetry::{event, log};
 use args::{Args, Command, RunArgs};
 
 /// Runs the command that the process's arguments ask for.
 pub fn main() -> ExitStatus {
     panic::set_hook(Box::new(|panic| event::panicked(&place(panic))));
-    panic::catch_unwind(|| dispatch().unwrap_or_else(|status| status)).unwrap_or_else(|_| {
+    let ended = panic::catch_unwind(|| dispatch().unwrap_or_else(|status| status)).unwrap_or_else(|_| {
         output::error("a defect ended this command", "please report it with the command and LOG_LEVEL=debug");
         ExitStatus::Failed
-    })
+    });
+    log::flush();
+    ended
 }
 
 /// The payload is not asked for: it may quote a value.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::fault::{ExitStatus, Fault};
 use crate::printable::{self, Printable};
+use crate::telemetry::log;
 
 /// Whether somebody looks at stderr.
 pub(super) fn is_terminal() -> bool {
@@ -66,8 +67,11 @@ pub(super) fn json(document: &Value) -> Result<(), ExitStatus> {
 
 /// Prints a word to the person at the terminal, with a final newline.
 pub(super) fn note(text: &str) {
-    // If stderr cannot be written, there is nobody left to tell.
-    drop(print(io::stderr().lock(), text));
+    let line = format!("{}\n", text.strip_suffix('\n').unwrap_or(text));
+    if !log::print(&line) {
+        // If stderr cannot be written, there is nobody left to tell.
+        drop(print(io::stderr().lock(), &line));
+    }
 }
 
 /// Prints an error and, on the last line, what to do about it.

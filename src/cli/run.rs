@@ -25,6 +25,7 @@ use crate::telemetry::log;
 
 /// Keeps files in sync until a signal, or syncs once.
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitStatus> {
+    log::detach();
     let setup = Setup::read(common)?;
     let runtime = runtime()?;
     lifecycle::create_privately();

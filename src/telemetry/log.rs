@@ -8,8 +8,10 @@
 pub mod fuzzing;
 
 use std::fmt::{self, Write as _};
-use std::io;
-use std::sync::OnceLock;
+use std::io::{self, Write as _};
+use std::sync::{Once, OnceLock};
+use std::thread;
+use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
@@ -27,7 +29,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::{Clock, rfc3339};
 use crate::printable::{self, Printable};
+use crate::telemetry::event;
+use crate::telemetry::metrics::metrics;
+use crate::telemetry::queue::LineQueue;
 use crate::telemetry::trace::{self, SpanLayer};
+
+/// How long the end of the process waits for lines that are not written yet.
+const LAST_FLUSH: Duration = Duration::from_secs(1);
+
+/// The lines for stderr, once [`detach`] was called.
+static STDERR: OnceLock<LineQueue> = OnceLock::new();
 
 /// How a line looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +50,63 @@ pub enum Style {
         /// Whether the level is coloured.
         colour: bool,
     },
+}
+
+/// From now on stderr is written by a thread: nobody waits for a reader that does not read. The thread starts with the
+/// first line.
+pub fn detach() {
+    STDERR.get_or_init(LineQueue::default);
+}
+
+/// Hands text that is no event to the thread, behind the lines before it; false when nobody has called [`detach`].
+pub fn print(text: &str) -> bool {
+    STDERR.get().inspect(|queue| push(queue, text.as_bytes())).is_some()
+}
+
+/// Waits for the lines that are not written yet, for a second at most.
+pub fn flush() {
+    if let Some(queue) = STDERR.get() {
+        queue.flush(LAST_FLUSH);
+    }
+}
+
+fn push(queue: &'static LineQueue, line: &[u8]) {
+    static THREAD: Once = Once::new();
+    if !queue.push(line) {
+        metrics().log_lines_lost(1);
+    }
+    THREAD.call_once(|| {
+        // A system that has no thread left loses the lines; what the program is for comes first.
+        drop(thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(queue)));
+    });
+}
+
+fn write_lines(queue: &LineQueue) {
+    loop {
+        let batch = queue.next();
+        match io::stderr().write_all(&batch.text) {
+            Ok(()) if batch.lost > 0 => event::log_lines_lost(batch.lost),
+            Ok(()) => {}
+            Err(_) => metrics().log_lines_lost(batch.lines),
+        }
+    }
+}
+
+/// Takes the lines of `tracing`, each in one piece.
+struct Stderr;
+
+impl io::Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match STDERR.get() {
+            Some(queue) => push(queue, line),
+            None => io::stderr().write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Starts logging to stderr for the whole process, and the spans of `spans`. A second call changes nothing.
@@ -95,7 +163,7 @@ struct Lines {
 
 impl Lines {
     fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(self) -> impl Layer<S> + Send + Sync + 'static {
-        tracing_subscriber::fmt::layer().with_writer(io::stderr).event_format(self)
+        tracing_subscriber::fmt::layer().with_writer(|| Stderr).event_format(self)
     }
 }
 

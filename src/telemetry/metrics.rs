@@ -56,6 +56,7 @@ pub struct Metrics {
     config_last_reload_success: Gauge,
     panics_total: IntCounter,
     audit_lines_lost_total: IntCounter,
+    log_lines_lost_total: IntCounter,
 }
 
 impl Metrics {
@@ -116,6 +117,10 @@ impl Metrics {
             panics_total: make.counter("panics_total", "Defects: panics, each of them caught."),
             audit_lines_lost_total: make
                 .counter("audit_lines_lost_total", "Lines of the audit stream that could not be written."),
+            log_lines_lost_total: make.counter(
+                "log_lines_lost_total",
+                "Lines of the log that nobody read or that could not be written.",
+            ),
             registry: make.registry,
             catalogue: make.catalogue.into_iter().chain(secrets::catalogue()).collect(),
         };
@@ -223,6 +228,10 @@ impl Metrics {
 
     pub(super) fn audit_lines_lost(&self, lines: u64) {
         self.audit_lines_lost_total.inc_by(lines);
+    }
+
+    pub(super) fn log_lines_lost(&self, lines: u64) {
+        self.log_lines_lost_total.inc_by(lines);
     }
 
     fn of_secrets(&self) -> MutexGuard<'_, OfSecrets> {

@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_counted_until_the_thread_has_taken_a_batch() {
         let queue = LineQueue::default();
-        let line = [b'x'; 64 * 1024];
+        let line = vec![b'x'; 64 * 1024];
         let added = (0..20).filter(|_| queue.push(&line)).count();
         assert_eq!(added, LIMIT / line.len());
         assert!(!queue.push(b"short\n"), "a gap is one gap");

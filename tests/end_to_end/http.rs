@@ -91,6 +91,11 @@ fn request(address: &str, method: &str, path: &str) -> Answer {
 }
 
 #[track_caller]
+pub(crate) fn body(address: &str, path: &str) -> String {
+    get(address, path).body
+}
+
+#[track_caller]
 fn get(address: &str, path: &str) -> Answer {
     request(address, "GET", path)
 }

@@ -12,6 +12,7 @@
 
 mod atomicity;
 mod audit;
+mod blocked;
 mod commands;
 mod dotenv;
 mod examples;

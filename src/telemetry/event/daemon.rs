@@ -56,6 +56,12 @@ pub fn panicked(place: &str) {
     tracing::error!(place, hint = "this is a defect of secrets-sync: please report it", "panicked");
 }
 
+/// The log is written again after lines that nobody read.
+pub fn log_lines_lost(lines: u64) {
+    let hint = "look at what reads stderr: it was full and nobody read it";
+    tracing::warn!(lines, hint, "log lines were lost");
+}
+
 /// The kernel refused to keep this process's memory private.
 pub fn memory_not_private(cause: &str) {
     tracing::warn!(
