@@ -14,7 +14,7 @@ use crate::sink::{Action, Preview, Removal};
 /// One line a file on stdout; what cannot be planned on stderr.
 pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
-    let (_, loaded) = setup.loaded(common)?;
+    let loaded = setup.loaded(common)?;
     let world = setup.world(loaded.config)?;
     let runtime = runtime()?;
     let findings = runtime.block_on(survey(world));

@@ -171,12 +171,9 @@ impl Hardening {
 
 /// Finds and loads the configuration, and collects what it needs. Blocks.
 fn load(setup: &Setup, common: &Common) -> Result<Start, ExitStatus> {
-    let path = setup.config_path(common)?;
-    let again: Load = {
-        let (setup, path) = (setup.clone(), path.clone());
-        Arc::new(move || setup.load(&path))
-    };
-    let absolute = std::path::absolute(&path).unwrap_or(path);
+    let file = setup.loader(common)?;
+    let absolute = std::path::absolute(file.path()).unwrap_or_else(|_| file.path().to_path_buf());
+    let again: Load = Arc::new(move || file.load());
     let origin = Origin::new(absolute.clone(), again);
     let loaded = origin.load().map_err(|report| {
         output::note(&report.to_string());

@@ -12,8 +12,8 @@ use crate::app::{self, EnvironmentFiles, World};
 use crate::clock::Clock;
 use crate::config::diagnostic::Report;
 use crate::config::env::Env;
-use crate::config::settings::{LogFormat, Settings, config_path};
-use crate::config::{Config, Loaded};
+use crate::config::settings::{LogFormat, Settings};
+use crate::config::{Config, Loaded, Loader};
 use crate::fault::ExitStatus;
 use crate::lifecycle::{Systemd, Variables};
 use crate::telemetry::log::{self, Style};
@@ -67,28 +67,22 @@ impl Setup {
     }
 
     /// Finds the configuration file: flag, `CONFIG_FILE`, and the two usual places; what is wrong is printed.
-    pub(super) fn config_path(&self, common: &Common) -> Result<PathBuf, ExitStatus> {
-        self.try_config_path(common).map_err(Obstacle::tell)
+    pub(super) fn loader(&self, common: &Common) -> Result<Loader, ExitStatus> {
+        self.try_loader(common).map_err(Obstacle::tell)
     }
 
     /// Finds the configuration file.
-    pub(super) fn try_config_path(&self, common: &Common) -> Result<PathBuf, Obstacle> {
-        config_path(common.config.as_deref(), &self.env, &self.working_directory).map_err(Obstacle::Refused)
-    }
-
-    /// Loads the configuration.
-    pub(super) fn load(&self, path: &std::path::Path) -> Result<Loaded, Report> {
-        Config::load(path, &self.env, &self.working_directory)
+    pub(super) fn try_loader(&self, common: &Common) -> Result<Loader, Obstacle> {
+        Loader::find(common.config.as_deref(), self.env.clone(), self.working_directory.clone())
+            .map_err(Obstacle::Refused)
     }
 
     /// Finds and loads the configuration; errors are printed, warnings are left to the caller.
-    pub(super) fn loaded(&self, common: &Common) -> Result<(PathBuf, Loaded), ExitStatus> {
-        let path = self.config_path(common)?;
-        let loaded = self.load(&path).map_err(|report| {
+    pub(super) fn loaded(&self, common: &Common) -> Result<Loaded, ExitStatus> {
+        self.loader(common)?.load().map_err(|report| {
             output::note(&report.to_string());
             ExitStatus::Configuration
-        })?;
-        Ok((path, loaded))
+        })
     }
 
     /// Builds what a sync needs.

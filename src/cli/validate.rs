@@ -1,7 +1,5 @@
 //! `validate`: every error and warning of the configuration, and with `--online` of what it needs.
 
-use std::path::{Path, PathBuf};
-
 use serde_json::{Value, json};
 
 use super::args::{Common, ValidateArgs};
@@ -10,7 +8,7 @@ use super::setup::{Obstacle, Setup, runtime};
 use crate::app::{Finding, survey};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::env::Origins;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Loader};
 use crate::fault::{ExitStatus, Fault};
 use crate::printable::Printable;
 
@@ -26,9 +24,9 @@ struct Verdict {
 /// Reports on stderr (with `--json` on stdout); a configuration without a fault is summed up on stdout.
 pub(super) fn validate(common: &Common, args: &ValidateArgs) -> Result<ExitStatus, ExitStatus> {
     let (path, verdict) = match begin(common) {
-        Ok((setup, path)) => {
-            let verdict = judge(&setup, &path, args)?;
-            (path.display().to_string(), verdict)
+        Ok((setup, loader)) => {
+            let verdict = judge(&setup, &loader, args)?;
+            (loader.path().display().to_string(), verdict)
         }
         // Nothing was found that could be judged; whoever reads JSON is to get JSON all the same.
         Err(Obstacle::Refused(report)) => (String::new(), Verdict::invalid(report)),
@@ -42,14 +40,14 @@ pub(super) fn validate(common: &Common, args: &ValidateArgs) -> Result<ExitStatu
     Ok(verdict.exit_status())
 }
 
-fn begin(common: &Common) -> Result<(Setup, PathBuf), Obstacle> {
+fn begin(common: &Common) -> Result<(Setup, Loader), Obstacle> {
     let setup = Setup::try_read(common)?;
-    let path = setup.try_config_path(common)?;
-    Ok((setup, path))
+    let loader = setup.try_loader(common)?;
+    Ok((setup, loader))
 }
 
-fn judge(setup: &Setup, path: &Path, args: &ValidateArgs) -> Result<Verdict, ExitStatus> {
-    Ok(match setup.load(path) {
+fn judge(setup: &Setup, loader: &Loader, args: &ValidateArgs) -> Result<Verdict, ExitStatus> {
+    Ok(match loader.load() {
         Ok(Loaded { config, warnings, origins, inputs: _ }) => {
             let secrets = config.secrets.len();
             let findings = if args.online { Some(look(setup, config)?) } else { None };

@@ -9,7 +9,6 @@ mod cursor;
 mod filling;
 mod go;
 mod kv;
-mod limits;
 mod outputs;
 mod overlap;
 mod secret;
@@ -22,15 +21,29 @@ mod tls;
 use std::collections::BTreeMap;
 
 use super::diagnostic::{Code, Diagnostic, Place, Position};
+use super::limits::Limits;
 use super::provider::StoreSpec;
 use super::secret::SecretSpec;
 use super::settings::LogLevel;
 use super::value::Node;
-use super::{Config, Limits};
 use crate::name::StoreName;
-use cursor::{Item, Section};
+use cursor::Item;
 
-pub(super) use cursor::Pass;
+pub(super) use cursor::{Pass, Section};
+pub(super) use secret::A_DURATION;
+
+/// Everything the configuration file says, checked and resolved.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// `secretStore` under [`StoreName::main`], and `secretStores` under their own names.
+    pub stores: BTreeMap<StoreName, StoreSpec>,
+    /// `limits`.
+    pub limits: Limits,
+    /// `logLevel`; comes before `LOG_LEVEL`.
+    pub log_level: Option<LogLevel>,
+    /// `secrets`, in the order of the file.
+    pub secrets: Vec<SecretSpec>,
+}
 
 /// The stores of the file; `None` is one whose description is wrong and has been reported.
 type Stores = BTreeMap<StoreName, Option<StoreSpec>>;
@@ -53,7 +66,7 @@ pub(super) fn compile(root: &Node, pass: &mut Pass<'_>) -> Option<Config> {
     }
     let mut top = Section::open(root, String::new(), pass)?;
     let log_level = top.choice("logLevel", &LOG_LEVELS, pass);
-    let limits = limits::compile(&mut top, pass);
+    let limits = super::limits::compile(&mut top, pass);
     let items = top.list("secrets", pass);
     let stores = stores(&mut top, uses_main_store(&items), pass);
     let secrets = secrets(&top, items, &Surroundings { stores: &stores, limits: &limits }, pass);

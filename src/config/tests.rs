@@ -11,7 +11,7 @@ use super::env::Env;
 use super::provider::StoreSpec;
 use super::provider::vault::{AuthSpec, KvVersion, VaultSpec};
 use super::secret::{Content, DeletionPolicy, Refresh};
-use super::{Config, Limits, Loaded};
+use super::{Config, Limits, Loaded, Loader};
 
 /// A store that needs nothing else.
 const STORE: &str = "secretStore: {address: 'https://vault:8200', token: t}\n";

@@ -42,7 +42,7 @@ pub(super) struct Item<'a> {
 }
 
 /// One mapping.
-pub(super) struct Section<'a> {
+pub(in crate::config) struct Section<'a> {
     position: Position,
     entries: &'a [Entry],
     path: String,
@@ -89,7 +89,7 @@ impl<'a> Section<'a> {
     }
 
     /// The place of the value of `key`, or of the mapping when there is none.
-    pub(super) fn place_of(&self, key: &str) -> Place {
+    pub(in crate::config) fn place_of(&self, key: &str) -> Place {
         let position = self.entry(key).map_or(self.position, |entry| entry.node.position);
         Place { path: self.path_of(key), position: Some(position) }
     }
@@ -120,7 +120,7 @@ impl<'a> Section<'a> {
     }
 
     /// The mapping under `key`.
-    pub(super) fn child(&mut self, key: &'static str, pass: &mut Pass<'_>) -> Option<Section<'a>> {
+    pub(in crate::config) fn child(&mut self, key: &'static str, pass: &mut Pass<'_>) -> Option<Section<'a>> {
         let path = self.path_of(key);
         Section::open(self.node(key)?, path, pass)
     }
@@ -137,7 +137,7 @@ impl<'a> Section<'a> {
     }
 
     /// All entries as mappings with their names, for a mapping whose keys are the operator's own.
-    pub(super) fn children(self, pass: &mut Pass<'_>) -> Vec<(&'a str, Section<'a>)> {
+    pub(in crate::config) fn children(self, pass: &mut Pass<'_>) -> Vec<(&'a str, Section<'a>)> {
         let mut children = Vec::new();
         for entry in self.entries {
             if entry.key.is_empty() {
@@ -212,7 +212,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value of `key`, read by `parse`; `expected` says what it takes ("a duration such as 30s").
-    pub(super) fn parsed<T, E: Display>(
+    pub(in crate::config) fn parsed<T, E: Display>(
         &mut self,
         key: &'static str,
         (code, expected): (Code, &str),
@@ -309,7 +309,7 @@ impl<'a> Section<'a> {
     }
 
     /// Reports the keys nobody asked for.
-    pub(super) fn finish(mut self, pass: &mut Pass<'_>) {
+    pub(in crate::config) fn finish(mut self, pass: &mut Pass<'_>) {
         let is_known = |key: &str| self.asked.contains(&key) || self.foreign.contains(&key);
         let unknown: Vec<_> = self.entries.iter().filter(|entry| !is_known(&entry.key)).collect();
         if unknown.is_empty() {

@@ -14,7 +14,8 @@ use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
 use crate::name::{CredentialsName, SecretName, StoreName};
 
 /// What messages say that a key takes.
-pub(super) const A_DURATION: (Code, &str) = (Code::BadDuration, "a duration such as 30s, 1h or 1d");
+pub(in crate::config) const A_DURATION: (Code, &str) =
+    (Code::BadDuration, "a duration such as 30s, 1h or 1d");
 pub(super) const A_MOUNT: (Code, &str) = (Code::BadKey, "a mount");
 pub(super) const A_NAMESPACE: (Code, &str) = (Code::BadKey, "a namespace");
 const A_KEY: (Code, &str) = (Code::BadKey, "the path of a secret");

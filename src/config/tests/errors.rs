@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn load(path: &Path) -> Result<Loaded, Report> {
+    Loader::find(Some(path), Env::default(), "/work".into()).unwrap().load()
+}
+
 /// `line:column code path` of each diagnostic.
 fn places(text: &str) -> Vec<String> {
     let place = |one: &crate::config::diagnostic::Diagnostic| {
@@ -189,7 +193,7 @@ fn extreme_numbers_are_refused_or_can_be_reckoned_with() {
 #[test]
 fn a_file_that_cannot_be_read_is_a_report_with_its_name() {
     let directory = tempfile::tempdir().unwrap();
-    let report = Config::load(directory.path(), &Env::default(), Path::new("/")).unwrap_err();
+    let report = load(directory.path()).unwrap_err();
     assert!(
         report.to_string().starts_with(&format!("{}: error[unreadable-file] ", directory.path().display()))
     );
@@ -199,7 +203,7 @@ fn a_file_that_cannot_be_read_is_a_report_with_its_name() {
 fn a_file_is_loaded() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut file.as_file(), format!("{STORE}{SECRET}").as_bytes()).unwrap();
-    assert!(Config::load(file.path(), &Env::default(), Path::new("/work")).is_ok());
+    assert!(load(file.path()).is_ok());
 }
 
 proptest! {

@@ -1,10 +1,37 @@
-//! `limits`.
+//! `limits`: what one configuration may cost.
 
 use std::time::Duration;
 
-use super::cursor::{Pass, Section};
-use crate::config::diagnostic::{Code, Diagnostic};
-use crate::config::{Limits, duration, size};
+use super::compile::{Pass, Section};
+use super::diagnostic::{Code, Diagnostic};
+use super::{duration, size};
+
+/// `limits`: what one configuration may cost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Most secrets in one file.
+    pub max_secrets: usize,
+    /// Most bytes of one rendered file.
+    pub max_file_size: usize,
+    /// Most bytes of one answer of a store.
+    pub max_response_size: usize,
+    /// Shortest `refreshInterval`; not below 100 ms.
+    pub min_refresh_interval: Duration,
+    /// Most requests under way at one store, and most connections to it.
+    pub max_concurrent_requests: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_secrets: 10_000,
+            max_file_size: 1 << 20,
+            max_response_size: 10 << 20,
+            min_refresh_interval: Duration::from_secs(30),
+            max_concurrent_requests: 8,
+        }
+    }
+}
 
 /// `minRefreshInterval` is not below this: a store is not a message bus.
 const SHORTEST_REFRESH: Duration = Duration::from_millis(100);
@@ -55,7 +82,7 @@ fn bytes(section: &mut Section<'_>, key: &'static str, pass: &mut Pass<'_>) -> O
 
 fn shortest(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Option<Duration> {
     let key = "minRefreshInterval";
-    let interval = section.parsed(key, super::secret::A_DURATION, duration::parse, pass)?;
+    let interval = section.parsed(key, super::compile::A_DURATION, duration::parse, pass)?;
     if interval < SHORTEST_REFRESH {
         let message = format!("it cannot be below {}", duration::format(SHORTEST_REFRESH));
         pass.push(Diagnostic::new(Code::OutOfRange, section.place_of(key), message));

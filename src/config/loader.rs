@@ -1,0 +1,80 @@
+//! Where the configuration comes from, and how it is read: at the start, and again at each reload.
+
+use std::path::{Path, PathBuf};
+
+use super::compile::{self, Config};
+use super::diagnostic::Report;
+use super::env::{Env, Origins};
+use super::{settings, source, value};
+
+/// Loads one configuration file, as often as it is asked to.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    path: PathBuf,
+    env: Env,
+    working_directory: PathBuf,
+}
+
+/// A configuration that can be used, and what there is to say about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Only warnings.
+    pub warnings: Report,
+    /// What came from the environment.
+    pub origins: Origins,
+    /// What the program reads, by what it is: the configuration, credentials, TLS files, documents of file stores.
+    pub inputs: Vec<(String, PathBuf)>,
+}
+
+impl Loader {
+    /// A loader of the configuration file: `flag`, `CONFIG_FILE`, `./config.yaml`, `/etc/secrets-sync/config.yaml`.
+    /// Relative paths in the file start at `working_directory`.
+    ///
+    /// # Errors
+    /// There is no such file; the report lists the places.
+    pub fn find(flag: Option<&Path>, env: Env, working_directory: PathBuf) -> Result<Self, Report> {
+        let path = settings::config_path(flag, &env, &working_directory)?;
+        Ok(Self { path, env, working_directory })
+    }
+
+    /// The configuration file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads and compiles the file. Blocks for as long as the file system does.
+    ///
+    /// # Errors
+    /// Every mistake of the file, and its warnings.
+    pub fn load(&self) -> Result<Loaded, Report> {
+        let file_name = self.path.display().to_string();
+        match source::read(&self.path) {
+            Ok(text) => Config::parse(&text, &file_name, &self.env, &self.working_directory),
+            Err(diagnostic) => Err(Report { file: file_name, diagnostics: vec![diagnostic] }),
+        }
+    }
+}
+
+impl Config {
+    /// Compiles `text`, which reports call `file_name`.
+    ///
+    /// # Errors
+    /// Every mistake of the text, and its warnings.
+    pub fn parse(text: &str, file_name: &str, env: &Env, working_directory: &Path) -> Result<Loaded, Report> {
+        let (root, diagnostics) = value::read(text);
+        let report = Report { file: file_name.to_owned(), diagnostics };
+        let mut pass =
+            compile::Pass { env, working_directory, report, origins: Origins::default(), inputs: Vec::new() };
+        pass.reads("the configuration itself", Path::new(file_name));
+        let config = root.and_then(|root| compile::compile(&root, &mut pass));
+        let compile::Pass { mut report, origins, inputs, .. } = pass;
+        let inputs = inputs.into_iter().map(|(name, path)| (name, path.as_path().to_path_buf())).collect();
+        report.sort();
+        match config {
+            Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report, origins, inputs }),
+            _ => Err(report),
+        }
+    }
+}
