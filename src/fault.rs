@@ -115,9 +115,10 @@ impl Kind {
             | Self::Sealed
             | Self::RateLimited
             | Self::ServerError
-            | Self::CircuitOpen => Disposition::Transient,
-            Self::BadAnswer
-            | Self::BadRequest
+            | Self::CircuitOpen
+            // A gateway's page goes when what is behind it is back.
+            | Self::BadAnswer => Disposition::Transient,
+            Self::BadRequest
             | Self::Absent
             | Self::Deleted
             | Self::Destroyed

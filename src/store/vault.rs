@@ -43,7 +43,7 @@ use keeper::Kept;
 use kv::Kv;
 use login::Token;
 use mounts::Mounts;
-use server::{Failure, Server};
+use server::Server;
 use session::{Session, Verdict};
 
 /// How long after a login a standby node may not know the token.
@@ -132,13 +132,9 @@ impl VaultStore {
         source: &VaultRead,
         token: &Token,
         may_lag: bool,
-    ) -> (Result<Fetched, Failure>, bool) {
+    ) -> (Result<Fetched, Fault>, bool) {
         let outcome = self.read(server, source, token).await;
-        let is_doubtful = match &outcome {
-            Err(Failure::Forbidden(_)) => true,
-            Err(Failure::Final(fault)) => fault.kind == Kind::Absent,
-            Ok(_) => false,
-        };
+        let is_doubtful = matches!(&outcome, Err(fault) if matches!(fault.kind, Kind::Denied | Kind::Absent));
         let wait = Duration::from_millis(rand::rng().random_range(250..500));
         let is_fresh = token.logged_in.is_some_and(|at| Instant::now() + wait < at + STANDBY_LAG);
         let (outcome, may_lag) = if may_lag && is_doubtful && is_fresh {
@@ -153,7 +149,7 @@ impl VaultStore {
         (outcome, may_lag)
     }
 
-    async fn read(&self, server: &Server, source: &VaultRead, token: &Token) -> Result<Fetched, Failure> {
+    async fn read(&self, server: &Server, source: &VaultRead, token: &Token) -> Result<Fetched, Fault> {
         match source.kv_version {
             KvVersion::V1 => self.read_configured(Kv::V1, server, source, token).await,
             KvVersion::V2 => self.read_configured(Kv::V2, server, source, token).await,
@@ -170,10 +166,10 @@ impl VaultStore {
         server: &Server,
         source: &VaultRead,
         token: &Token,
-    ) -> Result<Fetched, Failure> {
+    ) -> Result<Fetched, Fault> {
         let begun = Instant::now();
         let outcome = self.read_as(kv, server, source, token).await;
-        if !matches!(&outcome, Err(Failure::Final(fault)) if fault.kind == Kind::Absent) {
+        if !matches!(&outcome, Err(fault) if fault.kind == Kind::Absent) {
             return outcome;
         }
         // What was known before says nothing of this answer: the mount may have been replaced by one of the other version.
@@ -188,7 +184,7 @@ impl VaultStore {
             Ok(mount) if mount.kv != kv => {
                 // Asked anew the next time, when the mount may have been upgraded.
                 self.mounts.forget(source, &mount);
-                Err(Failure::Final(kv::wrong_version(mount.kv, source)))
+                Err(kv::wrong_version(mount.kv, source))
             }
             _ => outcome,
         }
@@ -201,10 +197,10 @@ impl VaultStore {
         server: &Server,
         source: &VaultRead,
         token: &Token,
-    ) -> Result<Fetched, Failure> {
+    ) -> Result<Fetched, Fault> {
         let known = self.mounts.version(server, source, token).await?;
         let outcome = self.read_as(known.kv, server, source, token).await;
-        let doubtful = matches!(&outcome, Err(Failure::Final(fault))
+        let doubtful = matches!(&outcome, Err(fault)
             if matches!(fault.kind, Kind::WrongKvVersion | Kind::Absent));
         if !doubtful || known.asked_now {
             return outcome;
@@ -220,7 +216,7 @@ impl VaultStore {
         server: &Server,
         source: &VaultRead,
         token: &Token,
-    ) -> Result<Fetched, Failure> {
+    ) -> Result<Fetched, Fault> {
         kv::read(server, kv, source, token, &self.key).await
     }
 }
@@ -258,16 +254,13 @@ impl Store for VaultStore {
         let token = session.token(server).await?;
         let (outcome, may_lag) = self.read_settled(server, source, &token, true).await;
         let denied = match outcome {
-            Err(Failure::Forbidden(fault)) => fault,
-            outcome => return outcome.map_err(Fault::from),
+            Err(fault) if fault.kind == Kind::Denied => fault,
+            outcome => return outcome,
         };
         // A bad token and a missing policy both answer 403: only the token itself can tell.
         match session.recheck(server, &token).await? {
             Verdict::TokenIsGood => Err(denied),
-            Verdict::Replaced(token) => {
-                let (outcome, _) = self.read_settled(server, source, &token, may_lag).await;
-                outcome.map_err(Fault::from)
-            }
+            Verdict::Replaced(token) => self.read_settled(server, source, &token, may_lag).await.0,
         }
     }
 

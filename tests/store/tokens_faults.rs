@@ -239,6 +239,7 @@ async fn a_login_that_is_answered_with_nonsense_is_not_repeated_for_each_secret(
         (200, r#"{"auth":{"#, Kind::BadAnswer),
         (204, "", Kind::BadAnswer),
         (412, r#"{"errors":[]}"#, Kind::ServerError),
+        (403, "<html>", Kind::BadAnswer),
     ];
     for (status, body, kind) in nonsense {
         let fake = Fake::always(status, body);
@@ -257,6 +258,75 @@ async fn a_login_that_is_answered_with_nonsense_is_not_repeated_for_each_secret(
             fault(&store, &app()).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+/// What a firewall or a gateway answers in place of the server.
+const PAGES: [&str; 4] = ["", "<html>blocked</html>", "Forbidden", r#"{"message":"Forbidden"}"#];
+
+#[tokio::test]
+async fn a_page_of_a_gateway_is_no_verdict_on_credentials() {
+    for (status, page) in [401, 403, 400, 404].into_iter().zip(PAGES) {
+        let fake = Fake::start(move |_, _| Reply::with(status, &[("Content-Type", "text/html")], page));
+        let store = with_role(&fake);
+        let blocked = fault(&store, &app()).await;
+        assert_eq!(blocked.kind, Kind::BadAnswer, "{status} {page}: {blocked:?}");
+        assert!(
+            blocked.retry_after.is_some_and(|wait| wait <= Duration::from_secs(1)),
+            "{status}: {blocked:?}"
+        );
+    }
+    for page in PAGES {
+        // The token is good: neither is it looked up, nor does another login follow.
+        let fake = Fake::start(move |_, seen| match seen.target.as_str() {
+            "/v1/auth/approle/login" => login("s.t", 3600, true),
+            "/v1/secret/data/blocked" => Reply::with(403, &[("Content-Type", "text/html")], page),
+            _ => Reply::secret("x", 1),
+        });
+        let store = with_role(&fake);
+        read(&store, &app(), "password").await;
+        assert_eq!(fault(&store, &source("secret", "blocked")).await.kind, Kind::BadAnswer, "{page}");
+        assert_eq!((count(&fake, "login"), count(&fake, "lookup-self")), (1, 0), "{page}");
+        assert_eq!(read(&store, &app(), "password").await, "x");
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_a_lookup_leaves_the_token_in_use() {
+    for page in PAGES {
+        let fake = Fake::start(move |_, seen| match seen.target.as_str() {
+            "/v1/auth/token/lookup-self" => Reply::with(403, &[], page),
+            "/v1/secret/data/denied" => Reply::json(403, FORBIDDEN),
+            _ => Reply::secret("x", 1),
+        });
+        let store = store(&fake.address(), "s.given");
+        assert_eq!(fault(&store, &source("secret", "denied")).await.kind, Kind::BadAnswer, "{page}");
+        assert_eq!(read(&store, &app(), "password").await, "x", "{page}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_standby_node_cannot_do_is_neither_a_refusal_nor_a_bad_request() {
+    for text in
+        ["cannot write to readonly storage", "internal error", "Upgrading from non-versioned to versioned"]
+    {
+        let refusals = AtomicUsize::new(0);
+        let fake = Fake::start(move |_, seen| match seen.target.as_str() {
+            "/v1/auth/approle/login" if refusals.fetch_add(1, Ordering::SeqCst) < 2 => {
+                Reply::json(400, &format!(r#"{{"errors":["1 error occurred:\\n\\t* {text}\\n\\n"]}}"#))
+            }
+            "/v1/auth/approle/login" => login("s.t", 3600, true),
+            "/v1/secret/data/lags" => Reply::json(400, &format!(r#"{{"errors":["{text}"]}}"#)),
+            _ => Reply::secret("x", 1),
+        });
+        let (store, begun) = (with_role(&fake), Instant::now());
+        while let Err(fault) = store.fetch(&app().into()).await {
+            assert_eq!(fault.kind, Kind::ServerError, "{text}: {fault:?}");
+            assert!(begun.elapsed() < Duration::from_secs(8), "{text}: the wait of refused credentials");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(fault(&store, &source("secret", "lags")).await.kind, Kind::ServerError, "{text}");
+        assert_eq!(count(&fake, "login"), 3, "{text}");
     }
 }
 

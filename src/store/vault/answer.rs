@@ -30,11 +30,18 @@ struct Errors {
 }
 
 /// The fault of an answer whose status is not 2xx; `sent` are secrets of the request, which an odd server might quote.
+///
+/// [`Kind::Denied`] and [`Kind::BadRequest`] are verdicts, so only an answer in the error form has them: a firewall's
+/// page says nothing about credentials, paths or policies.
 pub(super) fn refused(answered: &Answered, sent: &[&SecretText], clock: &Clock) -> Fault {
     let response = &answered.response;
     let status = response.status;
-    let errors = said(response, sent).unwrap_or_default();
-    let (kind, meaning, remedy) = meaning(status, &errors);
+    let errors = said(response, sent);
+    let (kind, meaning, remedy) = match &errors {
+        None if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => foreign(status),
+        errors => meaning(status, errors.as_deref().unwrap_or_default()),
+    };
+    let errors = errors.unwrap_or_default();
     let shown = if errors.is_empty() { String::new() } else { format!(": {errors}") };
     let message = format!("{}: {meaning} ({}){shown}", answered.place, status.as_u16());
     Fault { retry_after: retry_after(response, clock), ..Fault::new(kind, message, remedy) }
@@ -79,16 +86,40 @@ const ADDRESS: &str =
     "check that the address is that of the Vault or OpenBao API and not of something else on the way";
 const LATER: &str = "it is tried again; look into the server's log if it lasts";
 
+/// Texts of a node that cannot serve the request now, in lower case. Standby nodes send them with 400, at logins too
+/// (openbao#3026, bank-vaults#1500); a mount that was just made, or is on its way from v1 to v2, sends the last one
+/// (kv/upgrade.go of `OpenBao`).
+const NOT_NOW: [&str; 12] = [
+    "internal error",
+    "readonly storage",
+    "storage is read-only",
+    "read-only storage",
+    "write to storage during setup",
+    "standby mode",
+    "active node",
+    "node not active",
+    "leadership lost",
+    "context canceled",
+    "context deadline exceeded",
+    "upgrading from non-versioned",
+];
+
+/// A 4xx that is not in the error form.
+fn foreign(status: StatusCode) -> (Kind, &'static str, &'static str) {
+    let remedy = match status {
+        // Go's servers answer plain http on a TLS port with a line of text.
+        StatusCode::BAD_REQUEST => {
+            "check whether the address must be http or https, and that it is the API's"
+        }
+        _ => "check the address, and what is in between: a proxy, gateway or firewall may have answered",
+    };
+    (Kind::BadAnswer, "the answer is not one of Vault or OpenBao", remedy)
+}
+
 fn meaning(status: StatusCode, errors: &str) -> (Kind, &'static str, &'static str) {
     match status.as_u16() {
         300..=399 => (Kind::BadAnswer, "a redirect that is not followed", ADDRESS),
-        // The mount was just made, or is on its way from v1 to v2 (kv/upgrade.go of OpenBao): over in seconds.
-        400 if errors.starts_with("Upgrading from non-versioned") => {
-            (Kind::ServerError, "the mount is being upgraded", LATER)
-        }
-        400 if errors.is_empty() => {
-            (Kind::BadRequest, "refused as a bad request", "check whether the address must be http or https")
-        }
+        400 | 401 | 403 if is_not_now(errors) => (Kind::ServerError, "this node cannot answer yet", LATER),
         401 | 403 => (Kind::Denied, "permission denied", "allow it in the policy of these credentials"),
         404 => (Kind::BadRequest, "there is nothing at this path", "check mountPath, namespace and address"),
         405 => {
@@ -109,6 +140,11 @@ fn meaning(status: StatusCode, errors: &str) -> (Kind, &'static str, &'static st
         500..=599 => (Kind::ServerError, "the server failed", LATER),
         _ => (Kind::BadAnswer, "an unexpected status", ADDRESS),
     }
+}
+
+fn is_not_now(errors: &str) -> bool {
+    let errors = errors.to_ascii_lowercase();
+    NOT_NOW.iter().any(|text| errors.contains(text))
 }
 
 /// Nobody is obeyed for longer: a misconfigured proxy must not stop a store for a day.
@@ -164,18 +200,19 @@ mod tests {
 
     #[test]
     fn each_status_has_its_kind() {
-        let sealed = r#"{"errors":["Vault is sealed"]}"#;
-        let upgrading = r#"{"errors":["Upgrading from non-versioned to versioned data."]}"#;
+        let (none, sealed) = (r#"{"errors":[]}"#, r#"{"errors":["Vault is sealed"]}"#);
         let table = [
             (301, "", Kind::BadAnswer),
-            (400, "", Kind::BadRequest),
-            (400, upgrading, Kind::ServerError),
-            (403, "", Kind::Denied),
-            (405, "", Kind::BadRequest),
-            (412, "", Kind::ServerError),
-            (418, "", Kind::BadRequest),
+            (400, none, Kind::BadRequest),
+            (401, none, Kind::Denied),
+            (403, none, Kind::Denied),
+            (404, none, Kind::BadRequest),
+            (405, none, Kind::BadRequest),
+            (412, none, Kind::ServerError),
+            (418, none, Kind::BadRequest),
             (429, "", Kind::RateLimited),
-            (473, "", Kind::ServerError),
+            (429, none, Kind::RateLimited),
+            (473, none, Kind::ServerError),
             (500, "", Kind::ServerError),
             (501, "", Kind::Sealed),
             (502, "<html>", Kind::ServerError),
@@ -184,6 +221,56 @@ mod tests {
         ];
         for (status, body, kind) in table {
             assert_eq!(fault(status, body).kind, kind, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn what_a_standby_node_says_is_no_verdict() {
+        for text in [
+            "cannot write to readonly storage",
+            "error performing token check: failed to persist lease entry: cannot write to readonly storage",
+            "1 error occurred:\n\t* operation could not be completed as storage is read-only\n\n",
+            "internal error",
+            "1 error occurred:\n\t* internal error\n\n",
+            "cannot write to storage during setup",
+            "local node not active but active cluster node not found",
+            "Vault is in standby mode",
+            "context canceled",
+            "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period.",
+        ] {
+            for status in [400, 403] {
+                let body = serde_json::json!({ "errors": [text] }).to_string();
+                assert_eq!(fault(status, &body).kind, Kind::ServerError, "{status} {text}");
+            }
+        }
+        for text in
+            ["invalid role or secret ID", "invalid secret id", "permission denied", "missing client token"]
+        {
+            let body = serde_json::json!({ "errors": [text] }).to_string();
+            assert_eq!(fault(400, &body).kind, Kind::BadRequest, "{text}");
+            assert_eq!(fault(403, &body).kind, Kind::Denied, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_error_form_is_a_verdict() {
+        let long = format!(r#"{{"errors":["{}"]}}"#, "x".repeat(LONGEST));
+        for body in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "blocked",
+            "<html>",
+            r#"{"errors":"no"}"#,
+            r#"{"message":"Forbidden"}"#,
+            &long,
+        ] {
+            for status in [400, 401, 403, 404, 405, 407, 418, 451] {
+                let fault = fault(status, body);
+                assert_eq!(fault.kind, Kind::BadAnswer, "{status} {body:.40}");
+                assert!(!fault.message.contains("blocked"), "{fault}");
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use vaultrs::api::kv1::requests::GetSecretRequest;
 use vaultrs::api::kv2::requests::ReadSecretRequest;
 
 use super::login::Token;
-use super::server::{Answered, Caller, Failure, Server, check_path};
+use super::server::{Answered, Caller, Server, check_path};
 use super::{answer, json};
 use crate::clock::Clock;
 use crate::config::provider::vault::VaultRead;
@@ -60,21 +60,21 @@ struct Metadata {
 /// Reads `source` from a mount of version `kv`.
 ///
 /// # Errors
-/// `Forbidden` for a 403: the caller finds out whether the token or the policy is to blame.
+/// [`Kind::Denied`] may be the token's fault: the caller finds out whether the token or the policy is to blame.
 pub(super) async fn read(
     server: &Server,
     kv: Kv,
     source: &VaultRead,
     token: &Token,
     key: &FingerprintKey,
-) -> Result<Fetched, Failure> {
+) -> Result<Fetched, Fault> {
     check_path(&source.mount)?;
     check_path(&source.key)?;
     let (mount, path) = (source.mount.clone(), source.key.clone());
     let caller = Caller { token: Some(&token.text), namespace: source.namespace.as_deref() };
     let nothing = SecretBytes::default();
     let answered = match kv {
-        Kv::V1 if source.version.is_some() => return Err(pinned_on_v1(source).into()),
+        Kv::V1 if source.version.is_some() => return Err(pinned_on_v1(source)),
         Kv::V1 => server.call(&GetSecretRequest { mount, path }, caller, nothing).await?,
         Kv::V2 => {
             let request = ReadSecretRequest { mount, path, version: source.version };
@@ -92,15 +92,17 @@ pub(super) fn judge(
     token: &SecretText,
     clock: &Clock,
     key: &FingerprintKey,
-) -> Result<Fetched, Failure> {
+) -> Result<Fetched, Fault> {
     match answered.response.status {
-        StatusCode::OK => Ok(found(kv, answered, clock, key)?),
-        StatusCode::NOT_FOUND => Err(missing(kv, source, answered, clock)?.into()),
-        StatusCode::FORBIDDEN => {
+        StatusCode::OK => found(kv, answered, clock, key),
+        StatusCode::NOT_FOUND => Err(missing(kv, source, answered, clock)?),
+        _ => {
             let fault = answer::refused(answered, &[token], clock);
-            Err(Failure::Forbidden(Fault { remedy: policy_remedy(kv, source), ..fault }))
+            Err(match fault.kind {
+                Kind::Denied => Fault { remedy: policy_remedy(kv, source), ..fault },
+                _ => fault,
+            })
         }
-        _ => Err(answer::refused(answered, &[token], clock).into()),
     }
 }
 
@@ -251,7 +253,7 @@ mod tests {
         let source = VaultRead { credentials: None, namespace: None, mount, key, kv_version, version: None };
         let (token, print) = (SecretText::default(), FingerprintKey::random().unwrap());
         let judged = judge(Kv::V2, &source, &answered, &token, &Clock::system(), &print);
-        judged.map(|fetched| fetched.revision.version()).map_err(|failure| Fault::from(failure).kind)
+        judged.map(|fetched| fetched.revision.version()).map_err(|fault| fault.kind)
     }
 
     #[test]

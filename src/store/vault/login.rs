@@ -178,17 +178,16 @@ async fn approle(
     }
     let sent: Vec<_> = std::iter::once(role_id).chain(secret_id).collect();
     let fault = answer::refused(&answered, &sent, &server.clock);
-    Err(match answered.response.status {
-        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            let remedy = "check roleId, secretId (used up, expired?), authMount and namespace";
-            LoginFailure::Refused(Fault { kind: Kind::Login, remedy: remedy.to_owned(), ..fault })
+    let remedy = match (fault.kind, answered.response.status) {
+        (Kind::Denied | Kind::BadRequest, StatusCode::NOT_FOUND) => {
+            "check authMount and namespace: there is no such auth method"
         }
-        StatusCode::NOT_FOUND => {
-            let remedy = "check authMount and namespace: there is no such auth method";
-            LoginFailure::Refused(Fault { kind: Kind::Login, remedy: remedy.to_owned(), ..fault })
+        (Kind::Denied | Kind::BadRequest, _) => {
+            "check roleId, secretId (used up, expired?), authMount and namespace"
         }
-        status => LoginFailure::of(status, fault),
-    })
+        _ => return Err(LoginFailure::of(answered.response.status, fault)),
+    };
+    Err(LoginFailure::Refused(Fault { kind: Kind::Login, remedy: remedy.to_owned(), ..fault }))
 }
 
 fn approle_body(role_id: &SecretText, secret_id: Option<&SecretText>) -> Result<SecretBytes, Fault> {

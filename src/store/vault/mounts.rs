@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::answer;
 use super::kv::Kv;
 use super::login::Token;
-use super::server::{Answered, Caller, Failure, Server, check_path};
+use super::server::{Answered, Caller, Server, check_path};
 use crate::config::provider::vault::VaultRead;
 use crate::fault::{Fault, Kind};
 use crate::secret::SecretBytes;
@@ -45,13 +45,13 @@ impl Mounts {
         server: &Server,
         source: &VaultRead,
         token: &Token,
-    ) -> Result<Known, Failure> {
+    ) -> Result<Known, Fault> {
         let cell = Arc::clone(self.known().entry(place(source)).or_default());
         let mut asked_now = false;
         let ask = async || {
             asked_now = true;
             let at = Instant::now();
-            Ok::<_, Failure>((ask(server, source, token).await?, at))
+            Ok::<_, Fault>((ask(server, source, token).await?, at))
         };
         let (kv, at) = *cell.get_or_try_init(ask).await?;
         Ok(Known { kv, asked_now, at, cell })
@@ -113,29 +113,28 @@ struct Options {
     version: Option<String>,
 }
 
-async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<Kv, Failure> {
+async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<Kv, Fault> {
     check_path(&source.mount)?;
     check_path(&source.key)?;
     let endpoint = MountOfPath { mount: &source.mount, key: &source.key };
     let caller = Caller { token: Some(&token.text), namespace: source.namespace.as_deref() };
     let answered = server.call(&endpoint, caller, SecretBytes::default()).await?;
-    let refused = || answer::refused(&answered, &[&token.text], &server.clock);
-    match answered.response.status {
-        StatusCode::OK => Ok(version_in(&answered, source)?),
-        // Also the answer for a mount that does not exist.
-        StatusCode::FORBIDDEN => {
-            let remedy = format!(
-                "set kvVersion: v1 or v2; or check mountPath, and allow reading of some path below {}/",
-                source.mount
-            );
-            Err(Failure::Forbidden(Fault { remedy, ..refused() }))
-        }
-        StatusCode::NOT_FOUND => {
-            let remedy = "set kvVersion: v1 or v2: this server does not tell it";
-            Err(Fault { remedy: remedy.to_owned(), ..refused() }.into())
-        }
-        _ => Err(refused().into()),
+    if answered.response.status == StatusCode::OK {
+        return version_in(&answered, source);
     }
+    let fault = answer::refused(&answered, &[&token.text], &server.clock);
+    let remedy = match (answered.response.status, fault.kind) {
+        // Also the answer for a mount that does not exist.
+        (_, Kind::Denied) => format!(
+            "set kvVersion: v1 or v2; or check mountPath, and allow reading of some path below {}/",
+            source.mount
+        ),
+        (StatusCode::NOT_FOUND, Kind::BadRequest) => {
+            "set kvVersion: v1 or v2: this server does not tell it".to_owned()
+        }
+        _ => return Err(fault),
+    };
+    Err(Fault { remedy, ..fault })
 }
 
 pub(super) fn version_in(answered: &Answered, source: &VaultRead) -> Result<Kv, Fault> {

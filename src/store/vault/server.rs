@@ -45,27 +45,6 @@ pub(super) struct Answered {
     pub(super) response: Response,
 }
 
-/// Why a read brought no secret.
-pub(super) enum Failure {
-    /// 403: a bad token or a missing policy. The fault is right for the latter.
-    Forbidden(Fault),
-    /// Everything else.
-    Final(Fault),
-}
-
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        Self::Final(fault)
-    }
-}
-
-impl From<Failure> for Fault {
-    fn from(failure: Failure) -> Self {
-        let (Failure::Forbidden(fault) | Failure::Final(fault)) = failure;
-        fault
-    }
-}
-
 impl Server {
     pub(super) fn new(store: StoreName, http: Client, circuit: Circuit, clock: Clock) -> Self {
         Self { store, http, circuit, clock, elsewhere: Mutex::default() }
