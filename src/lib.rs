@@ -12,7 +12,7 @@
 //! 3  plan                       what will be done
 //! 2  config                     file and environment → typed, with diagnostics
 //! 1  template │ disk │ net │ lifecycle │ telemetry
-//! 0  secret │ name │ clock │ backoff │ fault │ printable
+//! 0  secret │ name │ clock │ backoff │ fault │ printable │ blocking │ regular_file
 //! ```
 //!
 //! Data flow, invariants and decisions are told in `docs/architecture.md`.
@@ -20,6 +20,7 @@
 pub mod admin;
 pub mod app;
 pub mod backoff;
+mod blocking;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -30,6 +31,7 @@ pub mod name;
 pub mod net;
 pub mod plan;
 pub mod printable;
+mod regular_file;
 pub mod secret;
 pub mod sink;
 pub mod status;

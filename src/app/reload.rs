@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::build::{Builder, Stores, World};
 use super::daemon::{taken, tell_swept};
 use super::sandbox::Sandbox;
+use crate::blocking::{BlockingError, WorkStep, Worker};
 use crate::config::Loaded;
 use crate::config::diagnostic::{Diagnostic, Report, Severity};
 use crate::config::settings::{LogLevel, Settings};
@@ -20,6 +22,9 @@ use crate::sync::{Assignment, Supervisor};
 use crate::telemetry::audit::Destination;
 use crate::telemetry::event::{self, ConfigurationProblem, ReloadFailed};
 use crate::telemetry::log;
+
+/// How long a reload may take before it is given up.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Loads the configuration as the command line says. It may block for as long as the file system does.
 pub type Load = Arc<dyn Fn() -> Result<Loaded, Report> + Send + Sync>;
@@ -37,6 +42,7 @@ pub(super) struct Reloader {
     swept: BTreeSet<PathBuf>,
     /// What was granted at start and can never be more.
     sandbox: Arc<Sandbox>,
+    worker: Arc<Worker>,
     under_way: Option<JoinHandle<Result<Prepared, Refusal>>>,
     again: bool,
 }
@@ -63,8 +69,9 @@ impl Reloader {
         let swept = world.jobs.iter().flat_map(|(job, _)| directories(job)).map(Path::to_path_buf).collect();
         let stores = world.stores.clone();
         let (own_files, log_level) = (own_files(settings), settings.log_level);
-        let sandbox = Arc::default();
-        Self { load, builder, stores, own_files, log_level, swept, sandbox, under_way: None, again: false }
+        let (sandbox, worker) = (Arc::default(), Arc::default());
+        let (under_way, again) = (None, false);
+        Self { load, builder, stores, own_files, log_level, swept, sandbox, worker, under_way, again }
     }
 
     /// Refuses what `sandbox` does not cover.
@@ -81,9 +88,12 @@ impl Reloader {
         let (load, builder) = (Arc::clone(&self.load), self.builder.clone());
         let (stores, own_files) = (self.stores.clone(), self.own_files.clone());
         let sandbox = Arc::clone(&self.sandbox);
-        // A thread of its own: the file may be on a mount that hangs.
-        self.under_way =
-            Some(spawn_blocking(move || prepare(&*load, &builder, &stores, &own_files, &sandbox)));
+        let worker = Arc::clone(&self.worker);
+        self.under_way = Some(tokio::spawn(async move {
+            let work = move |step: &WorkStep| prepare(step, &*load, &builder, &stores, &own_files, &sandbox);
+            let prepared = worker.run("loading the configuration", LIMIT, work).await;
+            prepared.unwrap_or_else(|error| Err(Refusal::from(error)))
+        }));
     }
 
     /// The outcome of the reload under way; never without one.
@@ -91,10 +101,13 @@ impl Reloader {
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
     pub(super) async fn prepared(&mut self) -> Result<Prepared, Refusal> {
-        let Some(thread) = &mut self.under_way else { return std::future::pending().await };
-        let outcome = thread.await;
+        let Some(task) = &mut self.under_way else { return std::future::pending().await };
+        let outcome = task.await;
         self.under_way = None;
-        outcome.unwrap_or_else(|_| Err(Refusal::Fault(panicked())))
+        // The task only waits; it is never aborted.
+        outcome.unwrap_or_else(|error| {
+            Err(Refusal::Fault(Fault::new(Kind::Internal, error.to_string(), "please report it")))
+        })
     }
 
     /// Whether no reload is under way.
@@ -139,6 +152,7 @@ fn own_files(settings: &Settings) -> Vec<PathBuf> {
 
 /// Everything of a reload that can fail. Blocks.
 fn prepare(
+    step: &WorkStep,
     load: &(dyn Fn() -> Result<Loaded, Report> + Send + Sync),
     builder: &Builder,
     old: &Stores,
@@ -146,6 +160,7 @@ fn prepare(
     sandbox: &Sandbox,
 ) -> Result<Prepared, Refusal> {
     let Loaded { config, warnings, origins: _, inputs } = load().map_err(Refusal::Report)?;
+    step.set("building the stores");
     let log_level = config.log_level;
     sandbox.covers(&config).map_err(Refusal::Fault)?;
     let (stores, jobs) = builder.build(config, old).map_err(Refusal::Fault)?;
@@ -224,9 +239,14 @@ fn directories(job: &Job) -> impl Iterator<Item = &Path> {
     files.chain(job.secret.directory.iter().map(|output| output.path.as_path()))
 }
 
-fn panicked() -> Fault {
-    let remedy = "this is a defect of secrets-sync: please report it";
-    Fault::new(Kind::Internal, "loading the configuration panicked", remedy)
+impl From<BlockingError> for Refusal {
+    fn from(error: BlockingError) -> Self {
+        let kind = match error {
+            BlockingError::Late { .. } | BlockingError::Busy { .. } => Kind::Timeout,
+            BlockingError::Panicked { .. } => Kind::Internal,
+        };
+        Self::Fault(Fault::new(kind, error.to_string(), error.remedy()))
+    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::blocking::Worker;
 use crate::status::{Board, Sheet, StatusFile};
 use crate::telemetry::event;
 
@@ -21,12 +21,13 @@ const SPACING: Duration = Duration::from_millis(100);
 pub(super) struct Reporter {
     board: Arc<Board>,
     file: Arc<StatusFile>,
+    worker: Worker,
     ready: bool,
 }
 
 impl Reporter {
     pub(super) fn new(board: Arc<Board>, file: StatusFile) -> Self {
-        Self { board, file: Arc::new(file), ready: false }
+        Self { board, file: Arc::new(file), worker: Worker::default(), ready: false }
     }
 
     /// Runs until `ended`, which comes after the last task: as long as files may change, the status file tells.
@@ -36,11 +37,13 @@ impl Reporter {
             self.board.beat();
             self.write().await;
             tokio::select! {
-                () = ended.cancelled() => return,
+                () = ended.cancelled() => break,
                 () = tokio::time::sleep_until(self.next_write()) => {}
                 () = settled(&mut changes) => {}
             }
         }
+        // A write that is late still has the file, which goes with its last owner.
+        self.worker.idle().await;
     }
 
     /// The next heartbeat, or earlier the moment a secret becomes too old: that is a change nobody else reports.
@@ -56,10 +59,15 @@ impl Reporter {
             event::readiness_changed(snapshot.unready_reason(snapshot.heartbeat).as_deref());
         }
         let file = Arc::clone(&self.file);
-        // On a thread of its own: a file system that hangs must stop the heartbeat, and nothing else.
-        let written = spawn_blocking(move || file.write(&snapshot)).await;
-        if let Ok(Err(error)) = written {
-            event::status_file_failed(&self.file.path().display().to_string(), &error.to_string());
+        let path = self.file.path().display().to_string();
+        let written = self
+            .worker
+            .run(format!("writing {path}"), HEARTBEAT, move |_| {
+                file.write(&snapshot).map_err(|e| e.to_string())
+            })
+            .await;
+        if let Err(error) = written.unwrap_or_else(|error| Err(error.to_string())) {
+            event::status_file_failed(&path, &error);
         }
     }
 }

@@ -3,16 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::args::{Common, RunArgs};
 use super::output;
 use super::setup::{Setup, runtime};
 use crate::app::{self, Bound, Load, Origin, PreparedSandbox, Sandbox, World, log_warnings};
+use crate::blocking::on_own_thread;
 use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::config::settings::Settings;
@@ -114,24 +113,14 @@ struct Start {
     path: PathBuf,
 }
 
-/// Runs `work` on a thread of its own, which ends with it: a file that it reads may be on a mount that hangs, and
-/// tokio's own threads would live on outside of the sandbox.
+/// Runs `work` on a thread of its own: a file that it reads may be on a mount that hangs.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ExitStatus> {
-    let (done, result) = oneshot::channel();
-    let started = thread::Builder::new().name("start".to_owned()).spawn(move || {
-        // Nobody waits any more when a stop came first.
-        drop(done.send(work()));
-    });
-    let thread = started.map_err(|error| {
-        output::error(&format!("cannot start a thread: {error}"), "check the limits of this process");
+    on_own_thread(work).await.map_err(|error| {
+        output::error(
+            &format!("cannot load the configuration on a thread: {error}"),
+            "check the limits of this process",
+        );
         ExitStatus::Resource
-    })?;
-    let result = result.await;
-    // It has said everything and ends: the sandbox wants to be entered alone.
-    drop(thread.join());
-    result.map_err(|_| {
-        output::error("loading the configuration panicked", "please report this defect of secrets-sync");
-        ExitStatus::Failed
     })
 }
 

@@ -1,15 +1,13 @@
 //! The configuration file → text: bounded, never a device or a pipe that would hang.
 
-use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
-use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use crate::disk::{self, Access};
+use crate::regular_file::{self, ReadError};
 
 use super::diagnostic::{Code, Diagnostic, Place, Position};
 use super::size;
@@ -30,11 +28,7 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, Diagnostic> {
 }
 
 fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
-    let file = open(path)?;
-    let mut bytes = Zeroizing::new(Vec::new());
-    let limit = MAX_FILE_SIZE as u64 + 1;
-    file.take(limit).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
-    if bytes.len() > MAX_FILE_SIZE { Err(too_large()) } else { Ok(bytes) }
+    regular_file::read(path, MAX_FILE_SIZE).map_err(|error| refusal(path, &error))
 }
 
 /// What a file is, as far as it matters to whoever waits for its change.
@@ -59,22 +53,19 @@ pub fn look(path: &Path, hasher: &RandomState) -> Look {
     }
 }
 
-fn open(path: &Path) -> Result<File, Diagnostic> {
-    // Opening a pipe without a writer would wait for one.
-    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
-    let file = opened.map_err(|error| unreadable(path, &error))?;
-    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
-    if metadata.is_dir() {
-        return Err(whole(Code::UnreadableFile, "this is a directory").hint("name the file in it"));
+fn refusal(path: &Path, error: &ReadError) -> Diagnostic {
+    match error {
+        ReadError::Io(error) => unreadable(path, error),
+        ReadError::Directory => {
+            whole(Code::UnreadableFile, "this is a directory").hint("name the file in it")
+        }
+        ReadError::Special(what) => whole(Code::UnreadableFile, format!("this is a {what}"))
+            .hint("name a regular file; SIGHUP reads it again"),
+        ReadError::TooLarge(limit) => {
+            whole(Code::FileTooLarge, format!("the file is larger than {}", size::format(*limit)))
+                .hint("check that this is the configuration, and split it if it is")
+        }
     }
-    if !metadata.is_file() {
-        return Err(whole(Code::UnreadableFile, "this is a pipe, a socket or a device")
-            .hint("name a regular file; SIGHUP reads it again"));
-    }
-    if metadata.len() > MAX_FILE_SIZE as u64 {
-        return Err(too_large());
-    }
-    Ok(file)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
@@ -88,12 +79,6 @@ fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
         },
         _ => diagnostic,
     }
-}
-
-fn too_large() -> Diagnostic {
-    let limit = size::format(MAX_FILE_SIZE);
-    whole(Code::FileTooLarge, format!("the file is larger than {limit}"))
-        .hint("check that this is the configuration, and split it if it is")
 }
 
 fn not_utf8(valid: &[u8]) -> Diagnostic {

@@ -4,6 +4,11 @@
 
 use std::path::Path;
 
+use crate::regular_file;
+
+/// Most bytes of `/etc/passwd` or `/etc/group`.
+const MAX_DATABASE: usize = 16 << 20;
+
 /// Who a file shall belong to; `None` leaves what the file gets by itself.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Owner {
@@ -54,7 +59,7 @@ fn id(kind: &str, name: &str, database: &Path) -> Result<u32, OwnerError> {
             .ok_or_else(|| OwnerError(format!("{kind} id {name} is larger than 4294967294")));
     }
     let place = database.display();
-    let text = std::fs::read(database).map_err(|error| {
+    let text = regular_file::read(database, MAX_DATABASE).map_err(|error| {
         OwnerError(format!(
             "{kind} `{name}` cannot be looked up: {place}: {error}; give the numeric id instead"
         ))

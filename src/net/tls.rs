@@ -2,6 +2,7 @@
 
 mod fresh;
 
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +18,12 @@ use tokio_rustls::client::TlsStream;
 
 use super::error::NetError;
 use super::{ClientCertificate, TlsSettings};
+use crate::regular_file::{self, ReadError};
 
 pub(super) use fresh::Fresh;
+
+/// Most bytes of a PEM file; the roots of a whole system are a quarter of a megabyte.
+const MAX_FILE: usize = 8 << 20;
 
 /// Whether the files that `settings` names can be used; nothing is connected to.
 ///
@@ -110,7 +115,7 @@ fn roots(settings: &TlsSettings, host: &str) -> Result<RootCertStore, NetError> 
 
 fn add_directory(roots: &mut RootCertStore, directory: &Path, host: &str) -> Result<(), NetError> {
     let unreadable =
-        |error| unreadable(host, directory, &error, "tlsCAPath must be a directory of PEM files");
+        |error: io::Error| unreadable(host, directory, &error, "tlsCAPath must be a directory of PEM files");
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if path.is_file() {
@@ -122,7 +127,7 @@ fn add_directory(roots: &mut RootCertStore, directory: &Path, host: &str) -> Res
 
 fn add_file(roots: &mut RootCertStore, path: &Path, host: &str) -> Result<(), NetError> {
     let remedy = "tlsCACert and the files of tlsCAPath must be readable PEM files";
-    let pem = std::fs::read(path).map_err(|error| unreadable(host, path, &error, remedy))?;
+    let pem = read(path).map_err(|error| unreadable(host, path, &error, remedy))?;
     add_pem(roots, &pem)
         .map_err(|cause| NetError::tls_setup(host, format!("{}: {cause}", path.display()), remedy))
 }
@@ -150,15 +155,13 @@ type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn identity(client: &ClientCertificate, host: &str) -> Result<Identity, NetError> {
     let remedy = "tlsClientCert and tlsClientKey must be readable PEM files";
-    let pem = std::fs::read(&client.certificate)
-        .map_err(|error| unreadable(host, &client.certificate, &error, remedy))?;
+    let pem =
+        read(&client.certificate).map_err(|error| unreadable(host, &client.certificate, &error, remedy))?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| {
         NetError::tls_setup(host, format!("{}: no certificate in it", client.certificate.display()), remedy)
     })?;
-    let pem = zeroize::Zeroizing::new(
-        std::fs::read(&client.key).map_err(|error| unreadable(host, &client.key, &error, remedy))?,
-    );
+    let pem = read(&client.key).map_err(|error| unreadable(host, &client.key, &error, remedy))?;
     // The parser's error is left out: it could quote a line of the key.
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         NetError::tls_setup(host, format!("{}: no private key in it", client.key.display()), remedy)
@@ -166,7 +169,11 @@ fn identity(client: &ClientCertificate, host: &str) -> Result<Identity, NetError
     Ok((chain, key))
 }
 
-fn unreadable(host: &str, path: &Path, error: &io::Error, remedy: &'static str) -> NetError {
+fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, ReadError> {
+    regular_file::read(path, MAX_FILE)
+}
+
+fn unreadable(host: &str, path: &Path, error: &dyn Display, remedy: &'static str) -> NetError {
     NetError::tls_setup(host, format!("cannot read {}: {error}", path.display()), remedy)
 }
 

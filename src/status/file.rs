@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +10,10 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::Snapshot;
+use crate::regular_file::{self, ReadError};
 
 /// Longest status file that is read: 10,000 secrets with long names and errors stay below it.
-const READ_LIMIT: u64 = 64 << 20;
+const READ_LIMIT: usize = 64 << 20;
 
 /// Where the daemon shows its state. Dropping it removes the file, so that no later `isready` believes it.
 #[derive(Debug)]
@@ -83,9 +84,11 @@ impl Drop for StatusFile {
 /// # Errors
 /// There is none, or it cannot be read, or it is not one.
 pub fn read(path: &Path) -> io::Result<Snapshot> {
-    let mut text = String::new();
-    fs::File::open(path)?.take(READ_LIMIT).read_to_string(&mut text)?;
-    Ok(serde_json::from_str(&text)?)
+    let text = regular_file::read(path, READ_LIMIT).map_err(|error| match error {
+        ReadError::Io(error) => error,
+        other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+    })?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 /// The lock file stays when the daemon ends: removing it could take it from under the next one.

@@ -60,6 +60,11 @@ fn only_events_log() {
 }
 
 #[test]
+fn only_the_worker_blocks() {
+    house(rules::blocking);
+}
+
+#[test]
 fn every_exposure_of_a_secret_has_a_reason() {
     house(rules::exposing);
 }
@@ -215,6 +220,17 @@ fn the_logging_rule_fires_outside_of_events() {
         fires(rules::logging, "sync/task.rs", "error != debug; tracing::info_span!(x); event::swept(1);"),
         0
     );
+}
+
+#[test]
+fn the_blocking_rule_fires_outside_of_the_worker() {
+    for bad in
+        ["spawn_blocking(f)", "tokio::task::block_in_place(f)", "use std::thread;", "std::thread::spawn(f)"]
+    {
+        assert_eq!(fires(rules::blocking, "store/kv.rs", bad), 1, "{bad}");
+        assert_eq!(fires(rules::blocking, "blocking.rs", bad), 0, "{bad}");
+    }
+    assert_eq!(fires(rules::blocking, "store/kv.rs", "rustix::thread::capabilities(None); thread.await"), 0);
 }
 
 #[test]

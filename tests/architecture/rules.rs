@@ -10,7 +10,7 @@ const FUNCTION_LINES: usize = 80;
 
 /// The floors, lowest first; the rooms on one floor are strangers to each other.
 const FLOORS: [&[&str]; 10] = [
-    &["secret", "name", "clock", "backoff", "fault", "printable"],
+    &["secret", "name", "clock", "backoff", "fault", "printable", "blocking", "regular_file"],
     &["template", "disk", "net", "lifecycle", "telemetry"],
     &["config"],
     &["plan", "convert"],
@@ -52,6 +52,26 @@ const DOORS: [(&str, &[&str]); 19] = [
 const STREAMS: [(&str, &str, &str); 2] = [
     ("telemetry/log", "stderr", "the log's writer is stderr: stdout belongs to results"),
     ("telemetry/audit/output", "stdout", "AUDIT_LOG=stdout: `run` has no results of its own there"),
+];
+
+/// Who besides `blocking` has threads, and why. The lower half is to go: its owners move to `blocking::Worker`.
+const THREADS: [&str; 16] = [
+    "blocking",        // the one shape of blocking work
+    "telemetry/audit", // one writer for the life of the process; a stop leaves it behind after 2 s
+    "telemetry/audit/writer",
+    "telemetry/log",     // one writer of stderr; nobody waits for its reader
+    "lifecycle/sandbox", // waits until no other thread is left
+    "admin/routes",
+    "telemetry/trace",
+    "net/pool",
+    "app/daemon",
+    "app/reload",
+    "app/survey",
+    "app/watch",
+    "sync/pass",
+    "store/file",
+    "store/vault/watch",
+    "store/vault/login",
 ];
 
 /// The macros that write a log line.
@@ -130,6 +150,19 @@ pub(crate) fn logging(source: &Source) -> Vec<String> {
         calls && LOG_MACROS.contains(&source.text(*i))
     };
     complain(source, logs, "only events log: add one to telemetry::event, and emit it")
+}
+
+/// Blocking work has one shape: at most one thread per owner, and a deadline.
+pub(crate) fn blocking(source: &Source) -> Vec<String> {
+    if source.is_test || THREADS.contains(&source.stem()) {
+        return Vec::new();
+    }
+    let spawns = |i: &usize| match source.text(*i) {
+        "spawn_blocking" | "block_in_place" => true,
+        "thread" => source.text(i.wrapping_sub(1)) == "::" && source.text(i.wrapping_sub(2)) == "std",
+        _ => false,
+    };
+    complain(source, spawns, "run it with blocking::Worker, which has a deadline")
 }
 
 /// Every look at a value has a reason in writing.

@@ -1,14 +1,14 @@
 //! TLS settings of a store. The files must be there and be usable: a server that cannot be verified is better found
 //! out now.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::cursor::{Pass, Section};
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::env::parse_bool;
 use crate::net::{Address, ClientCertificate, TlsSettings, check_tls};
+use crate::regular_file::{ReadError, RegularFile};
 
 /// Reads the `tls…` keys; their files are tried out unless `address` makes no use of them.
 pub(super) fn compile(
@@ -104,7 +104,7 @@ fn skip_verify(section: &mut Section<'_>, pass: &mut Pass<'_>) -> bool {
 fn existing(
     section: &mut Section<'_>,
     key: &'static str,
-    check: fn(&Path) -> io::Result<()>,
+    check: fn(&Path) -> Result<(), ReadError>,
     pass: &mut Pass<'_>,
 ) -> Option<PathBuf> {
     let path = section.local_path(key, pass)?;
@@ -116,17 +116,10 @@ fn existing(
     Some(path)
 }
 
-fn is_readable_file(path: &Path) -> io::Result<()> {
-    let metadata = fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is a pipe, a socket or a device"));
-    }
-    File::open(path).map(drop)
+fn is_readable_file(path: &Path) -> Result<(), ReadError> {
+    RegularFile::open(path).map(drop)
 }
 
-fn is_readable_directory(path: &Path) -> io::Result<()> {
-    fs::read_dir(path).map(drop)
+fn is_readable_directory(path: &Path) -> Result<(), ReadError> {
+    Ok(fs::read_dir(path).map(drop)?)
 }

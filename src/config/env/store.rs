@@ -3,11 +3,11 @@
 //! `BAO_X` comes before `VAULT_X`: if it exists, even empty, `VAULT_X` is not looked at, as the `bao` client does it.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use super::{Env, Origins};
+use crate::regular_file::{self, ReadError};
 
 /// Key of `secretStore` and the variable that fills it, without `BAO_` or `VAULT_`.
 const FILLED: [(&str, &str); 11] = [
@@ -49,7 +49,7 @@ const PREFIXES: [&str; 2] = ["BAO_", "VAULT_"];
 const FILE_SUFFIX: &str = "_FILE";
 
 /// Most bytes of a file that a `…_FILE` variable names.
-const MAX_FILE: u64 = 64 << 10;
+const MAX_FILE: usize = 64 << 10;
 
 /// What the environment gives for one key.
 #[derive(Clone, PartialEq, Eq)]
@@ -169,12 +169,10 @@ fn names_a_file(name: &str, variable: &str) -> bool {
 ///
 /// # Errors
 /// The file cannot be read, is larger than 64 KiB, or is not UTF-8.
-pub(in crate::config) fn read_value(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 64 KiB"));
-    }
+pub(in crate::config) fn read_value(path: &Path) -> Result<String, ReadError> {
+    let mut bytes = regular_file::read(path, MAX_FILE)?;
+    let mut text = String::from_utf8(std::mem::take(&mut *bytes))
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

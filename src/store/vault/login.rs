@@ -1,12 +1,10 @@
 //! Logging in: credentials from the configuration or their files become a token.
 
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::StatusCode;
-use nix::fcntl::OFlag;
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::time::{Duration, Instant, timeout};
 use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
@@ -18,10 +16,11 @@ use super::{answer, renew};
 use crate::config::provider::vault::{AuthSpec, Credential};
 use crate::disk::{self, Access};
 use crate::fault::{Fault, Kind};
+use crate::regular_file::{self, ReadError};
 use crate::secret::{Fingerprint, FingerprintKey, SecretBytes, SecretText};
 
 /// More than any credential is long; a file that is longer is the wrong file.
-const MAX_FILE: u64 = 64 * 1024;
+const MAX_FILE: usize = 64 * 1024;
 
 /// How long a credential file may take to read.
 const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -277,15 +276,15 @@ async fn load_file(path: PathBuf, name: &str) -> Result<SecretText, Fault> {
     // A file on a dead network mount must stop neither the clock nor those who wait for the login.
     let reading = tokio::task::spawn_blocking(move || {
         read_file(&path).map_err(|error| {
-            let denied = error.kind() == io::ErrorKind::PermissionDenied;
+            let denied = error.io_kind() == Some(io::ErrorKind::PermissionDenied);
             let beyond = if denied { disk::advice(&path, Access::Read) } else { None };
             (error, beyond)
         })
     });
     let content = match timeout(READ_LIMIT, reading).await {
         Ok(Ok(content)) => content,
-        Ok(Err(_)) => Err((io::Error::other("the reader died"), None)),
-        Err(_) => Err((io::ErrorKind::TimedOut.into(), None)),
+        Ok(Err(_)) => Err((io::Error::other("the reader died").into(), None)),
+        Err(_) => Err((io::Error::from(io::ErrorKind::TimedOut).into(), None)),
     };
     let content = content.map_err(|(error, beyond)| {
         let remedy = beyond.unwrap_or_else(|| format!("make {shown} readable for this process"));
@@ -294,21 +293,10 @@ async fn load_file(path: PathBuf, name: &str) -> Result<SecretText, Fault> {
     clean(content, &shown)
 }
 
-fn read_file(path: &Path) -> io::Result<String> {
-    // NONBLOCK: opening a FIFO would wait for its writer.
-    let flags = OFlag::O_NONBLOCK.bits();
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut file = file.take(MAX_FILE + 1);
-    // Room from the start, so that no copy is left behind by growing.
-    let mut content = Zeroizing::new(String::with_capacity(4096));
-    file.read_to_string(&mut content)?;
-    if content.len() as u64 > MAX_FILE {
-        return Err(io::Error::other("it is too long for a credential"));
-    }
-    Ok(std::mem::take(&mut *content))
+fn read_file(path: &Path) -> Result<String, ReadError> {
+    let mut content = regular_file::read(path, MAX_FILE)?;
+    String::from_utf8(std::mem::take(&mut *content))
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8").into())
 }
 
 /// One newline at the end is not part of a credential; a control character inside never is. It would end a header.
