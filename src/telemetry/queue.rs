@@ -16,14 +16,14 @@ pub(super) struct LineQueue {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: Batch,
+    waiting: LineBatch,
     /// The thread has taken a batch and has not come back for the next one.
     is_writing: bool,
 }
 
 /// What the thread writes next.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Batch {
+pub(super) struct LineBatch {
     /// Whole lines.
     pub(super) text: Vec<u8>,
     /// How many they are.
@@ -58,11 +58,11 @@ impl LineQueue {
     }
 
     /// For the thread: waits for lines. The batch before this one counts as done.
-    pub(super) fn next(&self) -> Batch {
+    pub(super) fn next(&self) -> LineBatch {
         let mut state = self.state();
         state.is_writing = false;
         self.changed.notify_all();
-        let is_empty = |state: &mut State| state.waiting == Batch::default();
+        let is_empty = |state: &mut State| state.waiting == LineBatch::default();
         let mut state = self.changed.wait_while(state, is_empty).unwrap_or_else(PoisonError::into_inner);
         state.is_writing = true;
         std::mem::take(&mut state.waiting)
@@ -104,7 +104,7 @@ mod tests {
         let batch = queue.next();
         assert_eq!((batch.text.len(), batch.lines, batch.lost), (LIMIT, added as u64, 5));
         assert!(queue.push(b"next\n"));
-        assert_eq!(queue.next(), Batch { text: b"next\n".to_vec(), lines: 1, ..Batch::default() });
+        assert_eq!(queue.next(), LineBatch { text: b"next\n".to_vec(), lines: 1, ..LineBatch::default() });
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::record::Record;
 use crate::clock::{Clock, rfc3339};
 use crate::telemetry::event;
 use crate::telemetry::metrics::metrics;
-use crate::telemetry::queue::{Batch, LineQueue};
+use crate::telemetry::queue::{LineBatch, LineQueue};
 
 /// What the thread owns.
 pub(super) struct Writer {
@@ -36,7 +36,7 @@ impl Writer {
     }
 
     /// Lines that are lost stand as one record where they are missing.
-    fn write(&mut self, Batch { text, lines, lost, reopen: _ }: Batch) {
+    fn write(&mut self, LineBatch { text, lines, lost, reopen: _ }: LineBatch) {
         if lines + lost == 0 {
             return;
         }
@@ -79,7 +79,7 @@ mod tests {
         let clock = Clock::from_fn(|| std::time::SystemTime::UNIX_EPOCH);
         let mut writer = Writer::new(output, Arc::default(), clock);
         writer.missing = 3;
-        let batch = |text: &str, lost| Batch { text: text.into(), lines: 1, lost, reopen: false };
+        let batch = |text: &str, lost| LineBatch { text: text.into(), lines: 1, lost, reopen: false };
         writer.write(batch("one\n", 2));
         writer.write(batch("two\n", 0));
         let gap =
