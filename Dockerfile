@@ -1,10 +1,30 @@
-# The static binary and nothing else: no shell, no package manager, no libc. `make image` builds the binary (profile
-# `release`) and puts this directory tree together; a plain `docker build .` in the repository has nothing to copy.
+# The image: the static binary, CA certificates and the directory of the status file. No shell, no package manager.
+#
+#   docker build -t secrets-sync .     builds the binary from source; needs the network
+#   make image                         takes a binary that was built and checked outside, and pulls nothing:
+#                                      .ci/image replaces the stage `build` and keeps the last stage as it is
+FROM rust:1.95-bookworm AS build
+WORKDIR /source
+COPY . .
+RUN cargo build --locked --release \
+ && triple=$(sed -n 's/^target = "\(.*\)"$/\1/p' .cargo/config.toml) \
+ && install -D -m 0755 "target/$triple/release/secrets-sync" /image/usr/bin/secrets-sync \
+ && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
+ && install -d -m 1777 /image/run/secrets-sync
+
+# The last stage: the same lines in both ways of building. /run/secrets-sync holds the status file; any user may write there.
 FROM scratch
-# The system's CA certificates, and /run/secrets-sync, where any user may write the status file.
-COPY etc /etc
-COPY run /run
-COPY usr/bin/secrets-sync /secrets-sync
-ENTRYPOINT ["/secrets-sync"]
+ARG VERSION=""
+ARG REVISION=""
+ARG SOURCE=""
+LABEL org.opencontainers.image.title="secrets-sync" \
+      org.opencontainers.image.description="Keeps files in sync with secrets in Vault and OpenBao" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.source="$SOURCE"
+COPY --from=build /image /
+ENTRYPOINT ["/usr/bin/secrets-sync"]
 CMD ["run"]
-HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=2 CMD ["/secrets-sync", "isready"]
+# Docker 25 and later can look more often during the start only: --start-interval=1s --interval=30s.
+HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=2 CMD ["/usr/bin/secrets-sync", "isready"]

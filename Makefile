@@ -88,6 +88,7 @@ fuzz-smoke: ## Each fuzz target for a few seconds, on stable, from the same star
 	SEED=1 .ci/fuzz 6
 
 image: ## The container image, from the static binary, once that is checked
+	@.ci/image --check
 	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	binary=$$(.ci/release); .ci/hardening "$$binary"; .ci/image "$$binary"
 

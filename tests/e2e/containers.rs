@@ -120,7 +120,7 @@ impl Container<'_> {
     }
 
     fn is_ready(&self) {
-        self.engine(&["exec"], &["/secrets-sync", "isready"]);
+        self.engine(&["exec"], &["secrets-sync", "isready"]);
     }
 }
 
@@ -134,6 +134,10 @@ fn images(engines: &Engines) {
         engines.run(context.path(), &[engine, "build", "--tag", "my-app", "."]);
         let build = format!("ENGINE={engine} .ci/image {}", env!("CARGO_BIN_EXE_secrets-sync"));
         engines.shell(&repository(), &build);
+        let label = "{{index .Config.Labels \"org.opencontainers.image.version\"}}";
+        let version =
+            engines.run(&repository(), &[engine, "image", "inspect", "--format", label, "secrets-sync"]);
+        assert_eq!(version.trim(), env!("CARGO_PKG_VERSION"), "{engine}");
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_secrets-sync");
@@ -249,5 +249,73 @@ fn a_binary_without_a_defence_does_not_pass() {
     ] {
         let (passes, text) = hardening(patched(kind, field, value).path());
         assert!(!passes && text.contains(finding), "{finding}: {text}");
+    }
+}
+
+/// The last stage of the Dockerfile, which both ways of building share.
+fn last_stage(dockerfile: &str) -> &str {
+    dockerfile.rfind("\nFROM ").and_then(|at| dockerfile.get(at + 1..)).unwrap()
+}
+
+/// `docker build .` cannot be run where nothing can be pulled: what it would do is read here, and `make e2e` builds the
+/// same last stage around a binary.
+#[test]
+fn both_images_end_with_the_same_stage_and_it_starts_from_nothing() {
+    let dockerfile = repository("Dockerfile");
+    let stage = last_stage(&dockerfile);
+    assert!(stage.starts_with("FROM scratch\n"), "{stage}");
+    // .ci/image takes the lines from this one on.
+    assert_eq!(dockerfile.matches("\nFROM scratch\n").count(), 1);
+    let instructions: Vec<&str> = dockerfile.lines().filter(|line| line.starts_with("FROM ")).collect();
+    assert_eq!(instructions, ["FROM rust:1.95-bookworm AS build", "FROM scratch"]);
+    for wanted in [
+        "COPY --from=build /image /\n",
+        "ENTRYPOINT [\"/usr/bin/secrets-sync\"]\n",
+        "CMD [\"/usr/bin/secrets-sync\", \"isready\"]\n",
+        "HEALTHCHECK --interval=2s",
+        "org.opencontainers.image.version=\"$VERSION\"",
+    ] {
+        assert!(stage.contains(wanted), "{wanted} is not in\n{stage}");
+    }
+    let rust = repository(".github/workflows/ci.yml");
+    assert!(rust.contains("toolchain install 1.95 "), "the Dockerfile and the workflow use the same Rust");
+}
+
+fn files_below(path: &Path, found: &mut Vec<PathBuf>) {
+    if !path.is_dir() {
+        found.push(path.to_path_buf());
+        return;
+    }
+    for entry in fs::read_dir(path).unwrap() {
+        files_below(&entry.unwrap().path(), found);
+    }
+}
+
+/// Everything that the sources include, and little else.
+#[test]
+fn the_build_context_of_docker_is_small_and_holds_what_the_build_reads() {
+    let rules = repository(".dockerignore");
+    let kept: Vec<&str> = rules.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    assert!(rules.lines().any(|line| line == "*"), "{rules}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut context = Vec::new();
+    for name in &kept {
+        assert!(root.join(name).exists(), "{name}");
+        files_below(&root.join(name), &mut context);
+    }
+    let size: u64 = context.iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(size < 5_000_000, "{size} bytes");
+    // Files outside of the context that production code includes would fail the build in the image alone.
+    for file in context.iter().filter(|file| file.extension().is_some_and(|kind| kind == "rs")) {
+        let text = fs::read_to_string(file).unwrap();
+        let production = text.split("#[cfg(test)]").next().unwrap();
+        if file.components().any(|part| part.as_os_str() == "tests") || file.ends_with("tests.rs") {
+            continue;
+        }
+        for included in production.split("include_str!(\"").skip(1) {
+            let path = file.parent().unwrap().join(included.split('"').next().unwrap());
+            let path = path.canonicalize().unwrap();
+            assert!(path.starts_with(root.join("src")), "{} includes {}", file.display(), path.display());
+        }
     }
 }
