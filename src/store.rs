@@ -1,5 +1,5 @@
 //! Stores: where secrets come from. One trait, an adapter per provider, and layers around it, outermost first:
-//! `share` (one request for many readers) → `limit` (concurrency, `Retry-After`) → adapter. The vault adapter has a
+//! `single_flight` (one request for many readers) → `limit` (concurrency, `Retry-After`) → adapter. The vault adapter has a
 //! `breaker` around each of its requests.
 
 pub mod breaker;
@@ -7,12 +7,13 @@ pub mod breaker;
 pub(crate) mod fake;
 pub mod file;
 pub mod limit;
-pub mod share;
+pub mod single_flight;
 pub mod vault;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use crate::config::provider::SecretRead;
 use crate::fault::{Fault, Kind};
@@ -21,14 +22,15 @@ use crate::secret::{Fields, Fingerprint};
 /// Where secrets come from. Implementations never repeat a request on their own account: retry is `sync::policy`'s.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Reads one secret.
+    /// Reads one secret. `known` is the revision that the caller has: a secret that still has it comes without fields,
+    /// and its answer is not taken apart.
     ///
     /// # Errors
     /// A fault whose text holds no value, whatever the store answered.
     ///
     /// # Cancel safety
     /// Dropping the future abandons the request and nothing else.
-    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault>;
+    async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault>;
 
     /// What a fetch needs besides its own request, such as a login. Done before the fetch takes its turn, so that a
     /// login that hangs holds up the secrets that wait for it and no others.
@@ -55,12 +57,26 @@ pub trait Store: Send + Sync {
 /// One secret as read.
 #[derive(Clone, Debug)]
 pub struct Fetched {
-    /// The fields; shared, because one answer may serve several secrets.
-    pub fields: Arc<Fields>,
+    /// The fields; shared, because one answer may serve several secrets. `None`: unchanged since the revision that the
+    /// caller has.
+    pub fields: Option<Arc<Fields>>,
     /// Equal revisions mean equal fields.
     pub revision: Revision,
+    /// How long it stays right, where the store says so.
+    pub life: Life,
     /// The server's own name of its answer, where it gives one: its audit log has the same.
     pub request_id: Option<RequestId>,
+}
+
+/// How long what was read stays right: when `sync::policy` reads again at the latest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    /// Until it is changed in the store.
+    Open,
+    /// It ends at this moment, and the store has nothing to follow it yet: a planned deletion.
+    Until(Instant),
+    /// The store replaces it at this moment: a rotation.
+    Next(Instant),
 }
 
 /// What a server calls one of its answers.
@@ -86,10 +102,10 @@ impl RequestId {
 /// What tells one state of a secret from another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Revision {
-    /// The store's own version number, and the fingerprint, because a mount that was deleted and made again starts
-    /// to count at 1 again.
+    /// The store's own version number, and the fingerprint of what it sent, because a mount that was deleted and made
+    /// again starts to count at 1 again.
     Version(u64, Fingerprint),
-    /// A keyed fingerprint of the fields, for stores that do not count.
+    /// A keyed fingerprint of what was read, for stores that do not count.
     Content(Fingerprint),
 }
 

@@ -16,7 +16,7 @@ use crate::secret::FingerprintKey;
 use crate::store::Store;
 use crate::store::file::FileStore;
 use crate::store::limit::Limit;
-use crate::store::share::Share;
+use crate::store::single_flight::SingleFlight;
 use crate::store::vault::VaultStore;
 use crate::sync::{Assignment, PolicySettings, Surroundings, board};
 use crate::telemetry::event;
@@ -144,11 +144,11 @@ impl Builder {
                     store.take_over(before);
                 }
                 let store = Arc::new(store);
-                (Arc::new(Share::new(Limit::new(Arc::clone(&store), most))), Some(store))
+                (Arc::new(SingleFlight::new(Limit::new(Arc::clone(&store), most))), Some(store))
             }
             StoreSpec::File(file) => {
                 let store = FileStore::build(file, limits, key.clone())?;
-                (Arc::new(Share::new(Limit::new(store, most))), None)
+                (Arc::new(SingleFlight::new(Limit::new(store, most))), None)
             }
         };
         Ok(Built { spec: spec.clone(), limits: limits.clone(), store, vault })

@@ -29,11 +29,12 @@ pub async fn survey(world: World) -> Vec<Finding> {
         let key = world.surroundings.key.clone();
         looks.spawn(async move {
             let secret = job.secret.name.clone();
-            let fetched = store.fetch(&job.secret.read).await;
+            let fetched = store.fetch(&job.secret.read, None).await;
             let look = spawn_blocking(move || match fetched {
                 Ok(fetched) => Look {
                     faults: sink::check(&job),
-                    previews: render(&job, &fetched.fields).map(|rendered| preview(&job, key, &rendered)),
+                    previews: render(&job, &fetched.fields.unwrap_or_default())
+                        .map(|rendered| preview(&job, key, &rendered)),
                     removals: Ok(Vec::new()),
                 },
                 Err(fault) => Look {

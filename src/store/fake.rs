@@ -10,7 +10,7 @@ use crate::config::provider::SecretRead;
 use crate::config::provider::file::FileRead;
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fields, FingerprintKey};
-use crate::store::{Fetched, Revision, Store};
+use crate::store::{Fetched, Life, Revision, Store};
 
 /// A store of canned answers by key. Clones share them, so that a test keeps one and hands out the other.
 #[derive(Clone)]
@@ -39,8 +39,16 @@ impl FakeStore {
         let mut state = self.state();
         state.answered += 1;
         let revision = Revision::Version(state.answered, self.fingerprints.of(&state.answered.to_le_bytes()));
-        let fetched = Fetched { fields: Arc::new(fields), revision, request_id: None };
+        let fetched =
+            Fetched { fields: Some(Arc::new(fields)), revision, life: Life::Open, request_id: None };
         state.answers.insert(key.to_owned(), Ok(fetched));
+    }
+
+    /// What `key` holds from now on has this life.
+    pub(crate) fn live(&self, key: &str, life: Life) {
+        if let Some(Ok(fetched)) = self.state().answers.get_mut(key) {
+            fetched.life = life;
+        }
     }
 
     /// From now on reading `key` fails.
@@ -72,14 +80,20 @@ impl FakeStore {
 
 #[async_trait]
 impl Store for FakeStore {
-    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
+    async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
         let latency = self.begin(read);
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
         let key = read.path();
         let absent = || Fault::new(Kind::Absent, format!("no secret `{key}`"), "answer() or fail() it");
-        self.state().answers.get(&key).cloned().unwrap_or_else(|| Err(absent()))
+        let mut answer = self.state().answers.get(&key).cloned().unwrap_or_else(|| Err(absent()));
+        if let Ok(fetched) = &mut answer
+            && known == Some(fetched.revision)
+        {
+            fetched.fields = None;
+        }
+        answer
     }
 }
 

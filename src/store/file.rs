@@ -25,7 +25,7 @@ use crate::config::provider::SecretRead;
 use crate::config::provider::file::{FileRead, FileStoreSpec};
 use crate::fault::Fault;
 use crate::secret::{FieldValue, Fields, FingerprintKey};
-use crate::store::{Fetched, Revision, Store};
+use crate::store::{Fetched, Life, Revision, Store};
 use cache::Cache;
 
 /// A local document, directory or dotenv file as a store. A document's key is
@@ -57,20 +57,21 @@ impl FileStore {
 
 #[async_trait]
 impl Store for FileStore {
-    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
+    async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
         let FileRead { key } = read.file()?;
         let (inner, path) = (Arc::clone(&self.inner), key.clone());
         // A hung mount must hold up a thread of the blocking pool and not the runtime.
-        let read = tokio::task::spawn_blocking(move || inner.read(&path)).await;
+        let read = tokio::task::spawn_blocking(move || inner.read(&path, known)).await;
         read.unwrap_or_else(|_| Err(fault::lost(key)))
     }
 }
 
 impl Inner {
-    fn read(&self, key: &str) -> Result<Fetched, Fault> {
+    fn read(&self, key: &str, known: Option<Revision>) -> Result<Fetched, Fault> {
         let fields = self.fields(key)?;
         let revision = Revision::Content(self.fingerprints.of_fields(&fields));
-        Ok(Fetched { fields, revision, request_id: None })
+        let fields = (known != Some(revision)).then_some(fields);
+        Ok(Fetched { fields, revision, life: Life::Open, request_id: None })
     }
 
     fn fields(&self, key: &str) -> Result<Arc<Fields>, Fault> {

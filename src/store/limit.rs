@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::{Fetched, Store};
+use super::{Fetched, Revision, Store};
 use crate::config::provider::SecretRead;
 use crate::fault::{Fault, Kind};
 
@@ -73,13 +73,13 @@ fn speaks_for_the_server(kind: Kind) -> bool {
 
 #[async_trait]
 impl<S: Store> Store for Limit<S> {
-    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
+    async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
         self.check_gate()?;
         self.noted(self.store.prepare(read).await)?;
         let _permit = self.permits.acquire().await;
         // The gate may have closed while this fetch waited for its turn.
         self.check_gate()?;
-        self.noted(self.store.fetch(read).await)
+        self.noted(self.store.fetch(read, known).await)
     }
 
     async fn put_right(&self, read: &SecretRead, kind: Kind) {
@@ -113,7 +113,7 @@ mod tests {
 
     #[async_trait]
     impl Store for Arc<Failing> {
-        async fn fetch(&self, _: &SecretRead) -> Result<Fetched, Fault> {
+        async fn fetch(&self, _: &SecretRead, _: Option<Revision>) -> Result<Fetched, Fault> {
             self.calls.fetch_add(1, Ordering::SeqCst);
             let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
@@ -131,7 +131,7 @@ mod tests {
 
     async fn fetch_all(limit: &Limit<Arc<Failing>>, count: usize) -> Vec<Fault> {
         let source = source("app");
-        let fetches = (0..count).map(|_| limit.fetch(&source));
+        let fetches = (0..count).map(|_| limit.fetch(&source, None));
         futures_util::future::join_all(fetches)
             .await
             .into_iter()
@@ -152,7 +152,7 @@ mod tests {
 
     #[async_trait]
     impl Store for Preparing {
-        async fn fetch(&self, _: &SecretRead) -> Result<Fetched, Fault> {
+        async fn fetch(&self, _: &SecretRead, _: Option<Revision>) -> Result<Fetched, Fault> {
             Err(Fault::new(Kind::Absent, "m", "r"))
         }
 
@@ -170,8 +170,8 @@ mod tests {
         let (stuck, source) = (source("stuck"), source("app"));
         tokio::select! {
             biased;
-            _ = limit.fetch(&stuck) => panic!("the login hangs"),
-            outcome = limit.fetch(&source) => assert_eq!(outcome.unwrap_err().kind, Kind::Absent),
+            _ = limit.fetch(&stuck, None) => panic!("the login hangs"),
+            outcome = limit.fetch(&source, None) => assert_eq!(outcome.unwrap_err().kind, Kind::Absent),
         }
     }
 
@@ -184,7 +184,7 @@ mod tests {
         assert!(faults.iter().all(|fault| fault.kind == Kind::RateLimited));
 
         advance(Duration::from_secs(4)).await;
-        let left = limit.fetch(&source("app")).await.unwrap_err().retry_after;
+        let left = limit.fetch(&source("app"), None).await.unwrap_err().retry_after;
         assert_eq!((left, store.calls.load(Ordering::SeqCst)), (Some(Duration::from_secs(6)), 1));
 
         advance(Duration::from_secs(6)).await;

@@ -29,7 +29,7 @@ use rand::Rng;
 use tokio::time::Instant;
 
 use super::breaker::Circuit;
-use super::{Fetched, Store};
+use super::{Fetched, Revision, Store};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::config::provider::SecretRead;
@@ -40,7 +40,7 @@ use crate::name::{CredentialsName, StoreName};
 use crate::net;
 use crate::secret::FingerprintKey;
 use keeper::Kept;
-use kv::Kv;
+use kv::{Kv, KvRead};
 use login::Token;
 use mounts::Mounts;
 use server::Server;
@@ -128,18 +128,17 @@ impl VaultStore {
     /// given back.
     async fn read_settled(
         &self,
-        server: &Server,
-        source: &VaultRead,
+        read: &KvRead<'_>,
         token: &Token,
         may_lag: bool,
     ) -> (Result<Fetched, Fault>, bool) {
-        let outcome = self.read(server, source, token).await;
+        let outcome = self.read(read, token).await;
         let is_doubtful = matches!(&outcome, Err(fault) if matches!(fault.kind, Kind::Denied | Kind::Absent));
         let wait = Duration::from_millis(rand::rng().random_range(250..500));
         let is_fresh = token.logged_in.is_some_and(|at| Instant::now() + wait < at + STANDBY_LAG);
         let (outcome, may_lag) = if may_lag && is_doubtful && is_fresh {
             tokio::time::sleep(wait).await;
-            (self.read(server, source, token).await, false)
+            (self.read(read, token).await, false)
         } else {
             (outcome, may_lag)
         };
@@ -149,26 +148,20 @@ impl VaultStore {
         (outcome, may_lag)
     }
 
-    async fn read(&self, server: &Server, source: &VaultRead, token: &Token) -> Result<Fetched, Fault> {
-        match source.kv_version {
-            KvVersion::V1 => self.read_configured(Kv::V1, server, source, token).await,
-            KvVersion::V2 => self.read_configured(Kv::V2, server, source, token).await,
-            KvVersion::Auto => self.read_detected(server, source, token).await,
+    async fn read(&self, read: &KvRead<'_>, token: &Token) -> Result<Fetched, Fault> {
+        match read.source.kv_version {
+            KvVersion::V1 => self.read_configured(Kv::V1, read, token).await,
+            KvVersion::V2 => self.read_configured(Kv::V2, read, token).await,
+            KvVersion::Auto => self.read_detected(read, token).await,
         }
     }
 
     /// Reads as the configuration says. To a v2 path a v1 mount answers as if the secret were absent, and files may be
     /// removed on that: so an absent secret is believed only of a mount of the configured version. Where the server
     /// does not tell the version, there is nothing to hold against it.
-    async fn read_configured(
-        &self,
-        kv: Kv,
-        server: &Server,
-        source: &VaultRead,
-        token: &Token,
-    ) -> Result<Fetched, Fault> {
-        let begun = Instant::now();
-        let outcome = self.read_as(kv, server, source, token).await;
+    async fn read_configured(&self, kv: Kv, read: &KvRead<'_>, token: &Token) -> Result<Fetched, Fault> {
+        let (begun, KvRead { server, source, .. }) = (Instant::now(), *read);
+        let outcome = kv::read(kv, read, token).await;
         if !matches!(&outcome, Err(fault) if fault.kind == Kind::Absent) {
             return outcome;
         }
@@ -192,14 +185,10 @@ impl VaultStore {
 
     /// Reads as the mount's version says, and asks for that anew when the answer contradicts what was remembered: a
     /// mount may have been replaced by one of the other version. A v2 path on a v1 mount looks like an absent secret.
-    async fn read_detected(
-        &self,
-        server: &Server,
-        source: &VaultRead,
-        token: &Token,
-    ) -> Result<Fetched, Fault> {
+    async fn read_detected(&self, read: &KvRead<'_>, token: &Token) -> Result<Fetched, Fault> {
+        let KvRead { server, source, .. } = *read;
         let known = self.mounts.version(server, source, token).await?;
-        let outcome = self.read_as(known.kv, server, source, token).await;
+        let outcome = kv::read(known.kv, read, token).await;
         let doubtful = matches!(&outcome, Err(fault)
             if matches!(fault.kind, Kind::WrongKvVersion | Kind::Absent));
         if !doubtful || known.asked_now {
@@ -207,25 +196,15 @@ impl VaultStore {
         }
         self.mounts.forget(source, &known);
         let now = self.mounts.version(server, source, token).await?;
-        if now.kv == known.kv { outcome } else { self.read_as(now.kv, server, source, token).await }
-    }
-
-    async fn read_as(
-        &self,
-        kv: Kv,
-        server: &Server,
-        source: &VaultRead,
-        token: &Token,
-    ) -> Result<Fetched, Fault> {
-        kv::read(server, kv, source, token, &self.key).await
+        if now.kv == known.kv { outcome } else { kv::read(now.kv, read, token).await }
     }
 }
 
 /// Shared, because the store that comes after it at a reload takes over its logins.
 #[async_trait]
 impl Store for Arc<VaultStore> {
-    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
-        self.as_ref().fetch(read).await
+    async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
+        self.as_ref().fetch(read, known).await
     }
 
     async fn prepare(&self, read: &SecretRead) -> Result<(), Fault> {
@@ -248,11 +227,12 @@ impl Store for VaultStore {
         session.token(server).await.map(drop)
     }
 
-    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
+    async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
         let source = read.vault()?;
         let (session, server) = self.kept(source)?.at_work();
+        let read = KvRead { server, source, known, key: &self.key };
         let token = session.token(server).await?;
-        let (outcome, may_lag) = self.read_settled(server, source, &token, true).await;
+        let (outcome, may_lag) = self.read_settled(&read, &token, true).await;
         let denied = match outcome {
             Err(fault) if fault.kind == Kind::Denied => fault,
             outcome => return outcome,
@@ -260,7 +240,7 @@ impl Store for VaultStore {
         // A bad token and a missing policy both answer 403: only the token itself can tell.
         match session.recheck(server, &token).await? {
             Verdict::TokenIsGood => Err(denied),
-            Verdict::Replaced(token) => self.read_settled(server, source, &token, may_lag).await.0,
+            Verdict::Replaced(token) => self.read_settled(&read, &token, may_lag).await.0,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,7 @@ use crate::fault::{Fault, Kind};
 use crate::plan::{Job, render};
 use crate::secret::{Fields, FingerprintKey, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
-use crate::store::{Fetched, Revision, Store};
+use crate::store::{Fetched, Life, Revision, Store};
 use crate::sync::witness::{self, Origin};
 use crate::telemetry::trace::{self, Span};
 
@@ -43,6 +43,7 @@ pub(super) struct Pass {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Outcome {
     pub(super) version: Option<u64>,
+    pub(super) life: Life,
     pub(super) written: Written,
 }
 
@@ -50,7 +51,7 @@ pub(super) struct Outcome {
 /// ends, the secret waits for its thread, the others go on.
 enum Held {
     Here(Box<Sink>),
-    Away(JoinHandle<(Box<Sink>, Result<Written, Fault>)>),
+    Away(JoinHandle<Box<Sink>>),
 }
 
 impl Pass {
@@ -86,13 +87,27 @@ impl Pass {
         }
     }
 
+    /// Forgets what was published if the files are not as they were left, so that the next fetch brings what they are
+    /// repaired from. `None` when `stop` fired first.
+    pub(super) async fn verify(&mut self, stop: &CancellationToken) -> Option<Result<(), Fault>> {
+        if self.published.is_none() {
+            return Some(Ok(()));
+        }
+        let intact = self.at_a_desk(|sink: &mut Sink| Ok(sink.intact()), stop).await?;
+        if intact != Ok(true) {
+            self.published = None;
+        }
+        Some(intact.map(drop))
+    }
+
     /// Reads the secret.
     ///
     /// # Cancel safety
     /// Dropping the future abandons the request; no file has been touched.
     pub(super) async fn fetch(&self) -> Result<Fetched, Fault> {
         let span = trace::fetch();
-        let fetched = span.checked(span.around(self.store.fetch(&self.job.secret.read)).await);
+        let fetched =
+            span.checked(span.around(self.store.fetch(&self.job.secret.read, self.published)).await);
         witness::fetched(&self.job.secret, &fetched);
         fetched
     }
@@ -125,28 +140,29 @@ impl Pass {
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
         let origin = Origin::of(&fetched);
-        let Fetched { fields, revision, request_id: _ } = fetched;
-        let (job, known) = (self.job.clone(), self.published == Some(revision));
+        let Fetched { fields, revision, life, request_id: _ } = fetched;
+        let version = revision.version();
+        let Some(fields) = fields.filter(|_| self.published != Some(revision)) else {
+            return Some(Ok(Outcome { version, life, written: Written::default() }));
+        };
+        let job = self.job.clone();
         let work = move |sink: &mut Sink| {
-            if known && sink.intact() {
-                return Ok(Written::default());
-            }
             let written = render_and_publish(&job, &fields, sink);
             wipe_stack::<RENDERING>();
             written
         };
         // Until the work is done nobody knows what is on disk.
         self.published = None;
-        Some(self.at_a_desk(work, &origin, stop).await?.map(|written| {
+        Some(self.touching(work, &origin, stop).await?.map(|written| {
             (self.published, self.serves, self.removed) = (Some(revision), true, false);
-            Outcome { version: revision.version(), written }
+            Outcome { version, life, written }
         }))
     }
 
     async fn delete(&mut self, mut fault: Fault, stop: &CancellationToken) -> Option<Result<Outcome, Fault>> {
         (self.published, self.serves) = (None, false);
         let work = |sink: &mut Sink| Ok(Written { removed: sink.remove()?, ..Written::default() });
-        Some(self.at_a_desk(work, &Origin::default(), stop).await?.and_then(|Written { removed, .. }| {
+        Some(self.touching(work, &Origin::default(), stop).await?.and_then(|Written { removed, .. }| {
             self.removed = true;
             if removed > 0 {
                 fault.message =
@@ -158,7 +174,7 @@ impl Pass {
 
     /// Does `work` and tells the audit stream what became of it, and of work before it that had been late. `None`
     /// when `stop` fired before it was begun.
-    async fn at_a_desk<W>(
+    async fn touching<W>(
         &mut self,
         work: W,
         origin: &Origin,
@@ -167,14 +183,7 @@ impl Pass {
     where
         W: FnOnce(&mut Sink) -> Result<Written, Fault> + Send + 'static,
     {
-        let desks = Arc::clone(&self.desks);
-        let desk = tokio::select! {
-            biased;
-            () = stop.cancelled() => return None,
-            // The semaphore is never closed; if it were, the work would just not be limited.
-            desk = desks.acquire() => desk,
-        };
-        let written = self.on_a_thread(work, desk.ok()).await;
+        let written = self.at_a_desk(work, stop).await?;
         let files = match &mut self.sink {
             Held::Here(sink) => sink.take_touched(),
             Held::Away(_) => Vec::new(),
@@ -183,17 +192,35 @@ impl Pass {
         Some(written)
     }
 
-    /// Runs `work` with the sink on a thread that may block; the desk is left when it takes long.
-    async fn on_a_thread<W>(&mut self, work: W, desk: Option<SemaphorePermit<'_>>) -> Result<Written, Fault>
+    async fn at_a_desk<T, W>(&mut self, work: W, stop: &CancellationToken) -> Option<Result<T, Fault>>
     where
-        W: FnOnce(&mut Sink) -> Result<Written, Fault> + Send + 'static,
+        T: Send + 'static,
+        W: FnOnce(&mut Sink) -> Result<T, Fault> + Send + 'static,
+    {
+        let desks = Arc::clone(&self.desks);
+        let desk = tokio::select! {
+            biased;
+            () = stop.cancelled() => return None,
+            // The semaphore is never closed; if it were, the work would just not be limited.
+            desk = desks.acquire() => desk,
+        };
+        Some(self.on_a_thread(work, desk.ok()).await)
+    }
+
+    /// Runs `work` with the sink on a thread that may block; the desk is left when it takes long.
+    async fn on_a_thread<T, W>(&mut self, work: W, desk: Option<SemaphorePermit<'_>>) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Sink) -> Result<T, Fault> + Send + 'static,
     {
         let mut sink = self.take_sink().await?;
         let span = Span::current();
+        let (sender, mut result) = oneshot::channel();
         let mut thread = spawn_blocking(move || {
-            let result = span.within(|| work(&mut sink));
+            // Nobody waits for the result of work that is late.
+            drop(sender.send(span.within(|| work(&mut sink))));
             drop(span);
-            (sink, result)
+            sink
         });
         let soon = tokio::time::timeout(DESK_LIMIT, &mut thread).await;
         drop(desk);
@@ -202,9 +229,9 @@ impl Pass {
             Err(_) => tokio::time::timeout(PATIENCE, &mut thread).await,
         };
         match ended {
-            Ok(Ok((sink, result))) => {
+            Ok(Ok(sink)) => {
                 self.sink = Held::Here(sink);
-                result
+                result.try_recv().unwrap_or_else(|_| Err(self.lost_sink()))
             }
             Ok(Err(_)) => Err(self.lost_sink()),
             Err(_) => {
@@ -218,9 +245,7 @@ impl Pass {
         let fresh = Held::Here(Box::new(Sink::new(&self.job, self.key.clone())));
         match std::mem::replace(&mut self.sink, fresh) {
             Held::Here(sink) => Ok(sink),
-            Held::Away(thread) if thread.is_finished() => {
-                thread.await.map(|(sink, _)| sink).map_err(|_| self.lost_sink())
-            }
+            Held::Away(thread) if thread.is_finished() => thread.await.map_err(|_| self.lost_sink()),
             Held::Away(thread) => {
                 self.sink = Held::Away(thread);
                 Err(self.still_busy())

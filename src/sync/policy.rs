@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::SmallRng;
+use tokio::time::Instant;
 
 use crate::backoff::{BackoffSettings, Delays};
 use crate::config::secret::Refresh;
 use crate::fault::{Disposition, Fault};
+use crate::store::Life;
 
 /// How much slower a refusal is tried again than an outage: ten times, so that five refusals in a row, at which
 /// Vault locks an identity out for a quarter of an hour, take minutes and not seconds.
 const REFUSAL_FACTOR: u32 = 10;
+
+/// A life that is shorter than this, or over already, is taken for this one: a server must not set the pace.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
 /// What the operator may set for all secrets.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -39,13 +44,19 @@ impl Policy {
         Self { refresh, jitter, max_backoff: backoff.max, delays: Delays::new(backoff), rng }
     }
 
-    /// The wait after a success; `None` when the secret is read once.
-    pub(super) fn after_success(&mut self) -> Option<Duration> {
+    /// The wait after a success; `None` when the secret is read once. What ends or is replaced before the interval is
+    /// over is read again at that moment.
+    pub(super) fn after_success(&mut self, life: Life) -> Option<Duration> {
         self.delays.reset();
-        match self.refresh {
-            Refresh::Once => None,
-            Refresh::Every(interval) => Some(interval.mul_f64(1.0 - self.jitter * self.rng.random::<f64>())),
-        }
+        let Refresh::Every(interval) = self.refresh else { return None };
+        let wait = interval.mul_f64(1.0 - self.jitter * self.rng.random::<f64>());
+        let left = |moment: Instant| moment.saturating_duration_since(Instant::now()).max(SHORTEST_LIFE);
+        Some(match life {
+            Life::Open => wait,
+            Life::Until(end) => wait.min(left(end)),
+            // Never before there is something new; not all readers in one moment.
+            Life::Next(at) => wait.min(left(at) + SHORTEST_LIFE.mul_f64(self.rng.random())),
+        })
     }
 
     /// The wait after a failure: never longer than `MAX_BACKOFF` or the interval, never shorter than the server asked.
@@ -97,7 +108,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_refresh_is_never_later_than_its_interval(seed: u64, seconds in 1_u64..100_000) {
-            let wait = policy(Refresh::Every(Duration::from_secs(seconds)), seed).after_success().unwrap();
+            let wait = policy(Refresh::Every(Duration::from_secs(seconds)), seed).after_success(Life::Open).unwrap();
             let share = wait.as_secs_f64() / Duration::from_secs(seconds).as_secs_f64();
             prop_assert!((0.9..=1.0).contains(&share), "{share}");
         }
@@ -114,7 +125,25 @@ mod tests {
 
     #[test]
     fn a_secret_that_is_read_once_is_not_read_again() {
-        assert_eq!(policy(Refresh::Once, 1).after_success(), None);
+        assert_eq!(policy(Refresh::Once, 1).after_success(Life::Open), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ends_or_is_replaced_is_read_again_at_that_moment_and_no_later_than_the_interval() {
+        let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+        for seed in 0..100 {
+            let wait = |life| policy(Refresh::Every(minute), seed).after_success(life).unwrap();
+            let at = |seconds| Instant::now() + second * seconds;
+            assert_eq!(wait(Life::Until(at(20))), second * 20);
+            assert!((second * 20..second * 21).contains(&wait(Life::Next(at(20)))));
+            for (over, most) in [(Life::Until(Instant::now()), 1), (Life::Next(Instant::now()), 2)] {
+                assert!((second..=second * most).contains(&wait(over)), "a life that is over is no pace");
+            }
+            for late in [Life::Until(at(600)), Life::Next(at(600))] {
+                assert!((minute * 9 / 10..=minute).contains(&wait(late)));
+            }
+            assert_eq!(policy(Refresh::Once, seed).after_success(Life::Until(at(20))), None, "once is once");
+        }
     }
 
     #[test]

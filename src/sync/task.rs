@@ -81,13 +81,16 @@ impl Task {
         let span = trace::sync(secret.name.as_str(), secret.store.as_str(), || secret.read.path());
         // A panic ends the pass, not the task: this secret is tried again, the others never notice.
         let pass = AssertUnwindSafe(async {
-            let fetched = self.fetch().await?;
+            let fetched = match self.pass.verify(&self.stop).await? {
+                Ok(()) => self.fetch().await?,
+                Err(fault) => Err(fault),
+            };
             self.pass.apply(fetched, &self.stop).await
         });
         let result = span.around(pass.catch_unwind()).await;
         let result = result.unwrap_or_else(|_| Some(Err(panicked(self.name()))))?;
         match &result {
-            Ok(Outcome { version, written: Written { changed, repaired, removed, .. } }) => {
+            Ok(Outcome { version, written: Written { changed, repaired, removed, .. }, .. }) => {
                 span.synced(*version, *changed, *repaired, *removed);
             }
             Err(fault) => span.not_synced(fault),
@@ -116,7 +119,7 @@ impl Task {
     /// How long to wait for the next pass; `None` when the secret is read once.
     fn due_in(&mut self, Done { result, duration: _ }: &Done) -> Option<Duration> {
         match result {
-            Ok(_) => self.policy.after_success(),
+            Ok(Outcome { life, .. }) => self.policy.after_success(*life),
             Err(fault) => Some(self.policy.after_failure(fault)),
         }
     }
@@ -128,7 +131,7 @@ impl Task {
         let spec = self.secret();
         let (secret, store) = (spec.name.as_str(), spec.store.as_str());
         match result {
-            Ok(Outcome { version, written }) => {
+            Ok(Outcome { version, written, life: _ }) => {
                 let version = *version;
                 if self.is_current() {
                     self.board.succeeded(&spec.name, Success { version, next_try });

@@ -4,8 +4,8 @@ mod exchange;
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,7 +26,7 @@ use crate::plan::Job;
 use crate::secret::{FieldValue, Fields, FingerprintKey};
 use crate::status::State;
 use crate::store::fake::FakeStore;
-use crate::store::{Fetched, Store};
+use crate::store::{Fetched, Life, Revision, Store};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -221,6 +221,55 @@ async fn drift_is_repaired_although_the_version_is_the_same() {
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
+/// Notes which revision each fetch comes with, and whether its answer has fields.
+struct Noting {
+    seen: Mutex<Vec<(bool, bool)>>,
+    then: FakeStore,
+}
+
+#[async_trait]
+impl Store for Noting {
+    async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
+        let fetched = self.then.fetch(read, known).await?;
+        self.seen.lock().unwrap().push((known.is_some(), fetched.fields.is_some()));
+        Ok(fetched)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fields_are_asked_for_only_where_they_are_needed() {
+    let home = TempDir::new().unwrap();
+    let store = Arc::new(Noting { seen: Mutex::default(), then: FakeStore::new() });
+    store.then.answer("a", fields("one"));
+    let jobs = vec![job(&home, "a")];
+    let surroundings = surroundings(&jobs);
+    let shared = Arc::clone(&store) as Arc<dyn Store>;
+    let jobs = jobs.into_iter().map(|job| (job, Arc::clone(&shared))).collect();
+    let supervisor = Supervisor::start(jobs, &surroundings);
+    sleep(MINUTE * 2 + MINUTE / 2).await;
+    store.then.answer("a", fields("two"));
+    sleep(MINUTE).await;
+    fs::remove_file(home.path().join("a")).unwrap();
+    sleep(MINUTE).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("two"));
+    let expected = [(false, true), (true, false), (true, false), (true, true), (false, true)];
+    assert_eq!(*store.seen.lock().unwrap(), expected, "first, unchanged twice, changed, drifted");
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_ends_is_read_again_at_its_end() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("a", fields("one"));
+    store.live("a", Life::Until(Instant::now() + MINUTE / 3));
+    let (supervisor, _) = start(vec![job(&home, "a")], &store);
+    sleep(MINUTE / 4).await;
+    store.answer("a", fields("two"));
+    sleep(MINUTE / 4).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("two"));
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
 /// Panics at the first fetch, answers at the second.
 struct Fragile {
     calls: AtomicUsize,
@@ -229,9 +278,9 @@ struct Fragile {
 
 #[async_trait]
 impl Store for Fragile {
-    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
+    async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
         assert!(self.calls.fetch_add(1, Ordering::Relaxed) > 0, "a defect with hunter2 in its hands");
-        self.then.fetch(read).await
+        self.then.fetch(read, known).await
     }
 }
 

@@ -94,11 +94,11 @@ async fn probes_find_the_server_well_again() {
     while fault(&store, &app()).await.kind != Kind::CircuitOpen {}
     now.store(200, Ordering::SeqCst);
     // The breaker's clock is the machine's: it ends when it ends.
-    let recovered = async { while store.fetch(&app().into()).await.is_err() {} };
+    let recovered = async { while store.fetch(&app().into(), None).await.is_err() {} };
     tokio::time::timeout(Duration::from_secs(10), recovered).await.unwrap();
     let sent = fake.log().len();
     assert_eq!(sent, 4, "three failures and one probe");
-    let all = join_all((0..20).map(|_| async { store.fetch(&app().into()).await.is_ok() })).await;
+    let all = join_all((0..20).map(|_| async { store.fetch(&app().into(), None).await.is_ok() })).await;
     assert!(all.into_iter().all(|is_ok| is_ok), "it is closed");
 }
 
@@ -114,7 +114,7 @@ async fn each_credential_set_has_a_breaker_of_its_own() {
     let store = store_of(&spec, FOR_LONG);
     while fault(&store, &app()).await.kind != Kind::CircuitOpen {}
     let theirs = VaultRead { credentials: Some(team), ..app() };
-    assert!(store.fetch(&theirs.clone().into()).await.is_ok());
+    assert!(store.fetch(&theirs.clone().into(), None).await.is_ok());
 }
 
 #[tokio::test]

@@ -165,7 +165,8 @@ async fn a_rate_limit_of_one_secret_stops_the_others() {
     let store = Limit::new(store(&fake.address(), "t"), 1);
     let sources: Vec<_> = (0..20).map(|n| source("secret", &n.to_string())).collect();
     let outcomes =
-        join_all(sources.iter().map(|source| async { store.fetch(&source.clone().into()).await })).await;
+        join_all(sources.iter().map(|source| async { store.fetch(&source.clone().into(), None).await }))
+            .await;
     assert!(
         outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|fault| fault.kind == Kind::RateLimited))
     );
@@ -242,8 +243,8 @@ async fn no_fault_shows_anything_of_an_odd_body() {
                 let spec =
                     VaultSpec { namespace: Some(namespace), ..spec(&fake.address(), approle("a", "r", "s")) };
                 for outcome in [
-                    with_token.fetch(&source.clone().into()).await,
-                    build(&spec).unwrap().fetch(&source.clone().into()).await,
+                    with_token.fetch(&source.clone().into(), None).await,
+                    build(&spec).unwrap().fetch(&source.clone().into(), None).await,
                 ] {
                     faults += usize::from(outcome.is_err());
                     let shown = format!(

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bao::{Bao, ROOT};
 use crate::vault::{self, approle, build, fault, read, source, source_of, spec, store, token, value};
@@ -16,7 +16,7 @@ use secrets_sync::fault::Kind;
 use secrets_sync::name::{CredentialsName, StoreName};
 use secrets_sync::secret::FingerprintKey;
 use secrets_sync::store::vault::VaultStore;
-use secrets_sync::store::{Revision, Store};
+use secrets_sync::store::{Life, Revision, Store};
 use serde_json::{Value, json};
 
 fn root_store() -> VaultStore {
@@ -30,7 +30,7 @@ async fn reads_a_kv_v2_secret_with_its_version() {
     let bao = Bao::shared();
     bao.put_v2("", "secret", "v2/app", &json!({ "password": "one" }));
     bao.put_v2("", "secret", "v2/app", &json!({ "password": "two" }));
-    let fetched = root_store().fetch(&source("secret", "v2/app").into()).await.unwrap();
+    let fetched = root_store().fetch(&source("secret", "v2/app").into(), None).await.unwrap();
     assert_eq!(vault::field(&fetched, "password"), "two");
     assert_eq!(fetched.revision.version(), Some(2));
 }
@@ -56,12 +56,12 @@ async fn reads_a_kv_v1_secret_and_counts_no_versions() {
     bao.put_v1("", "plain", "app/db", &json!({ "password": "v1", "data": { "a": 1 }, "metadata": "m" }));
     let store = root_store();
     let source = source_of(KvVersion::V1, "plain", "app/db");
-    let first = store.fetch(&source.clone().into()).await.unwrap();
-    assert_eq!((vault::field(&first, "metadata"), first.fields.len()), ("m", 3));
+    let first = store.fetch(&source.clone().into(), None).await.unwrap();
+    assert_eq!((vault::field(&first, "metadata"), first.fields.as_ref().unwrap().len()), ("m", 3));
     assert!(matches!(first.revision, Revision::Content(_)));
-    assert_eq!(store.fetch(&source.clone().into()).await.unwrap().revision, first.revision);
+    assert_eq!(store.fetch(&source.clone().into(), None).await.unwrap().revision, first.revision);
     bao.put_v1("", "plain", "app/db", &json!({ "password": "new" }));
-    assert_ne!(store.fetch(&source.clone().into()).await.unwrap().revision, first.revision);
+    assert_ne!(store.fetch(&source.clone().into(), None).await.unwrap().revision, first.revision);
 }
 
 #[tokio::test]
@@ -84,7 +84,32 @@ async fn a_deletion_in_the_future_is_not_a_deletion() {
     let bao = Bao::shared();
     bao.must("POST", "", "secret/metadata/mortal/app", &json!({ "delete_version_after": "3h" }));
     bao.put_v2("", "secret", "mortal/app", &json!({ "password": "alive" }));
-    assert_eq!(read(&root_store(), &source("secret", "mortal/app"), "password").await, "alive");
+    let mortal = root_store().fetch(&source("secret", "mortal/app").into(), None).await.unwrap();
+    assert_eq!(vault::field(&mortal, "password"), "alive");
+    let Life::Until(end) = mortal.life else { panic!("{:?}", mortal.life) };
+    let left = end.into_std().saturating_duration_since(Instant::now()).as_secs();
+    assert!((10_700..=10_800).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_as_it_was_comes_without_fields() {
+    let bao = Bao::shared();
+    let (store, source) = (root_store(), source("secret", "still/app").into());
+    for password in ["one", "two"] {
+        bao.put_v2("", "secret", "still/app", &json!({ "password": password }));
+        let first = store.fetch(&source, None).await.unwrap();
+        assert_eq!(vault::field(&first, "password"), password);
+        let again = store.fetch(&source, Some(first.revision)).await.unwrap();
+        assert_eq!((again.fields, again.revision, again.life), (None, first.revision, Life::Open));
+    }
+    // Made again, the secret counts from 1: the same number, and not the same revision.
+    let second = store.fetch(&source, None).await.unwrap().revision;
+    bao.must("DELETE", "", "secret/metadata/still/app", &Value::Null);
+    for password in ["three", "four"] {
+        bao.put_v2("", "secret", "still/app", &json!({ "password": password }));
+    }
+    let fetched = store.fetch(&source, Some(second)).await.unwrap();
+    assert_eq!((fetched.revision.version(), vault::field(&fetched, "password")), (Some(2), "four"));
 }
 
 #[tokio::test]
@@ -93,7 +118,10 @@ async fn a_version_without_data_is_there_and_has_no_field() {
     bao.must("POST", "", "secret/data/hollow/null", &json!({ "data": null }));
     bao.must("POST", "", "secret/data/hollow/none", &json!({ "data": {} }));
     for key in ["hollow/null", "hollow/none"] {
-        assert!(root_store().fetch(&source("secret", key).into()).await.unwrap().fields.is_empty(), "{key}");
+        assert!(
+            root_store().fetch(&source("secret", key).into(), None).await.unwrap().fields.unwrap().is_empty(),
+            "{key}"
+        );
     }
 }
 
@@ -217,7 +245,7 @@ async fn odd_keys_arrive_as_they_are_written() {
 async fn numbers_keep_the_digits_the_server_has() {
     let bao = Bao::shared();
     bao.put_v2("", "secret", "numbers/app", &json!({ "n": 9_007_199_254_740_991_u64, "d": 1.5, "z": 0 }));
-    let fetched = root_store().fetch(&source("secret", "numbers/app").into()).await.unwrap();
+    let fetched = root_store().fetch(&source("secret", "numbers/app").into(), None).await.unwrap();
     let fields = ["n", "d", "z"].map(|name| vault::field(&fetched, name));
     assert_eq!(fields, ["9007199254740991", "1.5", "0"]);
 }
@@ -409,7 +437,7 @@ async fn a_quota_is_a_rate_limit_with_its_retry_after() {
     bao.must("POST", "", "sys/quotas/rate-limit/slow", &quota);
     let store = store(&bao.address(), ROOT);
     let source = source("secret", "x");
-    drop(store.fetch(&source.clone().into()).await);
+    drop(store.fetch(&source.clone().into(), None).await);
     let limited = fault(&store, &source).await;
     assert_eq!(limited.kind, Kind::RateLimited, "{limited}");
     assert!(

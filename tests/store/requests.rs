@@ -194,6 +194,17 @@ async fn a_path_that_would_arrive_as_another_is_not_sent() {
     assert_eq!(fake.accepted(), 0);
 }
 
+#[tokio::test]
+async fn a_refresh_is_one_request_whether_or_not_there_is_something_new() {
+    let fake = Fake::start(|_, _| Reply::secret("x", 1));
+    let store = store(&fake.address(), "t");
+    let first = store.fetch(&app().into(), None).await.unwrap();
+    for _ in 0..10 {
+        assert!(store.fetch(&app().into(), Some(first.revision)).await.unwrap().fields.is_none());
+    }
+    assert_eq!(fake.log().len(), 11);
+}
+
 // Connections
 
 #[tokio::test]
@@ -202,7 +213,8 @@ async fn a_thousand_reads_use_at_most_eight_connections() {
     let store = Limit::new(store(&fake.address(), "t"), 8);
     let sources: Vec<_> = (0..1000).map(|n| source("secret", &n.to_string())).collect();
     let outcomes =
-        join_all(sources.iter().map(|source| async { store.fetch(&source.clone().into()).await })).await;
+        join_all(sources.iter().map(|source| async { store.fetch(&source.clone().into(), None).await }))
+            .await;
     assert!(outcomes.iter().all(Result::is_ok));
     assert_eq!((fake.log().len(), fake.accepted()), (1000, 8));
 }

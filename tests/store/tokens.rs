@@ -128,7 +128,7 @@ async fn a_given_token_that_cannot_be_renewed_serves_until_its_end() {
     let mut last = None;
     let deadline = Instant::now() + Duration::from_secs(10);
     while last.is_none() && Instant::now() < deadline {
-        last = store.fetch(&source.clone().into()).await.err();
+        last = store.fetch(&source.clone().into(), None).await.err();
         tokio::time::sleep(PULSE).await;
     }
     let fault = last.unwrap();

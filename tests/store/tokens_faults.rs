@@ -122,7 +122,7 @@ async fn a_login_ahead_of_time_that_is_refused_leaves_the_token_that_serves() {
     let begun = Instant::now();
     let mut refused = None;
     while refused.is_none() && begun.elapsed() < Duration::from_secs(10) {
-        refused = store.fetch(&app().into()).await.err();
+        refused = store.fetch(&app().into(), None).await.err();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let refused = refused.unwrap();
@@ -320,7 +320,7 @@ async fn what_a_standby_node_cannot_do_is_neither_a_refusal_nor_a_bad_request() 
             _ => Reply::secret("x", 1),
         });
         let (store, begun) = (with_role(&fake), Instant::now());
-        while let Err(fault) = store.fetch(&app().into()).await {
+        while let Err(fault) = store.fetch(&app().into(), None).await {
             assert_eq!(fault.kind, Kind::ServerError, "{text}: {fault:?}");
             assert!(begun.elapsed() < Duration::from_secs(8), "{text}: the wait of refused credentials");
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -18,7 +18,7 @@ fn tls_spec(address: &str, tls: TlsSettings) -> VaultSpec {
 
 async fn reads_over(spec: &VaultSpec) -> Result<(), Fault> {
     // Any answer of the server will do: it shows that the way there works.
-    match build(spec)?.fetch(&source("secret", "transport/none").into()).await {
+    match build(spec)?.fetch(&source("secret", "transport/none").into(), None).await {
         Err(fault) if fault.kind == Kind::Absent => Ok(()),
         Err(fault) => Err(fault),
         Ok(_) => panic!("nobody wrote this secret"),

@@ -85,7 +85,7 @@ pub fn source_of(kv_version: KvVersion, mount: &str, key: &str) -> VaultRead {
 
 /// A field as text; numbers as their digits.
 pub fn field<'a>(fetched: &'a Fetched, name: &str) -> &'a str {
-    match fetched.fields.value(name) {
+    match fetched.fields.as_ref().and_then(|fields| fields.value(name)) {
         // EXPOSE: compared in a test.
         Some(FieldValue::Text(text) | FieldValue::Number(text)) => text.expose(),
         other => panic!("{name}: {other:?}"),
@@ -94,7 +94,7 @@ pub fn field<'a>(fetched: &'a Fetched, name: &str) -> &'a str {
 
 /// Fetches a field, or shows the fault.
 pub async fn read(store: &VaultStore, source: &VaultRead, name: &str) -> String {
-    match store.fetch(&source.clone().into()).await {
+    match store.fetch(&source.clone().into(), None).await {
         Ok(fetched) => field(&fetched, name).to_owned(),
         Err(fault) => panic!("{:?}: {fault} ({})", fault.kind, fault.remedy),
     }
@@ -102,5 +102,5 @@ pub async fn read(store: &VaultStore, source: &VaultRead, name: &str) -> String 
 
 /// The fault of a fetch that must fail.
 pub async fn fault(store: &VaultStore, source: &VaultRead) -> Fault {
-    store.fetch(&source.clone().into()).await.expect_err("the fetch fails")
+    store.fetch(&source.clone().into(), None).await.expect_err("the fetch fails")
 }

@@ -45,20 +45,20 @@ impl Lab {
 }
 
 async fn get(store: &FileStore, key: &str) -> Vec<(String, String)> {
-    let fetched = store.fetch(&source(key)).await.unwrap();
+    let fetched = store.fetch(&source(key), None).await.unwrap();
     let text = |value: &FieldValue| match value {
         FieldValue::Text(text) | FieldValue::Number(text) => text.expose().to_owned(),
         other => panic!("{other:?}"),
     };
-    fetched.fields.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+    fetched.fields.unwrap().iter().map(|(name, value)| (name.clone(), text(value))).collect()
 }
 
 async fn fault_of(store: &FileStore, key: &str) -> Fault {
-    store.fetch(&source(key)).await.unwrap_err()
+    store.fetch(&source(key), None).await.unwrap_err()
 }
 
 async fn revision(store: &FileStore, key: &str) -> Revision {
-    store.fetch(&source(key)).await.unwrap().revision
+    store.fetch(&source(key), None).await.unwrap().revision
 }
 
 fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
@@ -84,15 +84,28 @@ async fn an_unchanged_document_is_parsed_once_and_forgotten_when_it_is_gone() {
     let lab = Lab::new();
     lab.write("all.env", "A=1");
     let store = lab.store("all.env");
-    let fetch = async || store.fetch(&source("any")).await;
-    let first = fetch().await.unwrap().fields;
-    assert!(Arc::ptr_eq(&first, &fetch().await.unwrap().fields), "young: read again, same content");
+    let fetch = async || store.fetch(&source("any"), None).await;
+    let first = fetch().await.unwrap().fields.unwrap();
+    assert!(Arc::ptr_eq(&first, &fetch().await.unwrap().fields.unwrap()), "young: read again, same content");
     let kept = Arc::downgrade(&first);
     drop(first);
     assert!(kept.upgrade().is_some());
     fs::remove_file(lab.path("all.env")).unwrap();
     assert_eq!(fetch().await.unwrap_err().kind, Kind::Unreachable);
     assert!(kept.upgrade().is_none());
+}
+
+#[tokio::test]
+async fn a_secret_that_is_as_it_was_comes_without_fields() {
+    let lab = Lab::new();
+    lab.write("all.env", "A=1");
+    let store = lab.store("all.env");
+    let first = store.fetch(&source("any"), None).await.unwrap();
+    let again = store.fetch(&source("any"), Some(first.revision)).await.unwrap();
+    assert_eq!((again.fields, again.revision), (None, first.revision));
+    lab.write("all.env", "A=2");
+    let changed = store.fetch(&source("any"), Some(first.revision)).await.unwrap();
+    assert!(changed.fields.is_some() && changed.revision != first.revision);
 }
 
 #[tokio::test]
@@ -129,7 +142,7 @@ async fn a_file_larger_than_the_limit_is_refused() {
     lab.write("d/app/b", "1234567");
     let limits = |max_response_size| Limits { max_response_size, ..Limits::default() };
     for (name, size) in [("lab.yaml", 14), ("d", 15)] {
-        assert!(lab.limited(name, &limits(size)).fetch(&source("app")).await.is_ok(), "{name}");
+        assert!(lab.limited(name, &limits(size)).fetch(&source("app"), None).await.is_ok(), "{name}");
         let fault = fault_of(&lab.limited(name, &limits(size - 1)), "app").await;
         assert!(fault.kind == Kind::BadAnswer && fault.remedy.contains("maxResponseSize"), "{fault}");
     }

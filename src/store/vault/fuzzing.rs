@@ -52,7 +52,7 @@ pub fn read(
     key: &FingerprintKey,
 ) -> Result<Fetched, Fault> {
     let kv = if is_v2 { Kv::V2 } else { Kv::V1 };
-    kv::judge(kv, &source(), &raw.answered(), token, clock, key)
+    kv::judge(kv, &source(), &raw.answered(), token, clock, None, key)
 }
 
 /// The token of a login, and when it ends as the log shows it.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 use vaultrs::api::kv1::requests::GetSecretRequest;
 use vaultrs::api::kv2::requests::ReadSecretRequest;
 
@@ -16,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::provider::vault::VaultRead;
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fields, FingerprintKey, SecretBytes, SecretText};
-use crate::store::{Fetched, RequestId, Revision};
+use crate::store::{Fetched, Life, RequestId, Revision};
 
 /// The version of a KV mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,17 +58,23 @@ struct Metadata {
     destroyed: bool,
 }
 
-/// Reads `source` from a mount of version `kv`.
+/// One read: what is asked for, and what is known of it.
+#[derive(Clone, Copy)]
+pub(super) struct KvRead<'a> {
+    pub(super) server: &'a Server,
+    pub(super) source: &'a VaultRead,
+    /// The revision that the caller has.
+    pub(super) known: Option<Revision>,
+    /// Key of the fingerprints in revisions.
+    pub(super) key: &'a FingerprintKey,
+}
+
+/// Makes `read` of a mount of version `kv`.
 ///
 /// # Errors
 /// [`Kind::Denied`] may be the token's fault: the caller finds out whether the token or the policy is to blame.
-pub(super) async fn read(
-    server: &Server,
-    kv: Kv,
-    source: &VaultRead,
-    token: &Token,
-    key: &FingerprintKey,
-) -> Result<Fetched, Fault> {
+pub(super) async fn read(kv: Kv, read: &KvRead<'_>, token: &Token) -> Result<Fetched, Fault> {
+    let KvRead { server, source, known, key } = *read;
     check_path(&source.mount)?;
     check_path(&source.key)?;
     let (mount, path) = (source.mount.clone(), source.key.clone());
@@ -81,7 +88,7 @@ pub(super) async fn read(
             server.call(&request, caller, nothing).await?
         }
     };
-    judge(kv, source, &answered, &token.text, &server.clock, key)
+    judge(kv, source, &answered, &token.text, &server.clock, known, key)
 }
 
 /// What an answer to a read with `token` means.
@@ -91,10 +98,11 @@ pub(super) fn judge(
     answered: &Answered,
     token: &SecretText,
     clock: &Clock,
+    known: Option<Revision>,
     key: &FingerprintKey,
 ) -> Result<Fetched, Fault> {
     match answered.response.status {
-        StatusCode::OK => found(kv, answered, clock, key),
+        StatusCode::OK => found(kv, answered, clock, known, key),
         StatusCode::NOT_FOUND => Err(missing(kv, source, answered, clock)?),
         _ => {
             let fault = answer::refused(answered, &[token], clock);
@@ -129,11 +137,17 @@ fn pinned_on_v1(source: &VaultRead) -> Fault {
 
 /// The secret in a 200. One without `data` is no answer of a KV mount, whoever gave it: on an absent secret files may
 /// be removed.
-fn found(kv: Kv, answered: &Answered, clock: &Clock, key: &FingerprintKey) -> Result<Fetched, Fault> {
+fn found(
+    kv: Kv,
+    answered: &Answered,
+    clock: &Clock,
+    known: Option<Revision>,
+    key: &FingerprintKey,
+) -> Result<Fetched, Fault> {
     let envelope = envelope(answered)?;
     let Some(data) = envelope.data else { return Err(answer::bad(answered, "the answer holds no `data`")) };
-    let (data, version) = match kv {
-        Kv::V1 => (Some(data), None),
+    let (data, version, life) = match kv {
+        Kv::V1 => (Some(data), None, Life::Open),
         Kv::V2 => {
             let Some(versioned) = versioned(data) else { return Err(not_v2(answered)) };
             if versioned.data.is_none()
@@ -141,16 +155,21 @@ fn found(kv: Kv, answered: &Answered, clock: &Clock, key: &FingerprintKey) -> Re
             {
                 return Err(fault);
             }
-            (versioned.data, Some(versioned.metadata.version))
+            let Metadata { version, deletion_time, .. } = versioned.metadata;
+            (versioned.data, Some(version), life(&deletion_time, clock))
         }
     };
+    // Of the text and not of the fields, so that an answer that brings nothing new is not taken apart.
+    let print = key.of(data.map_or("", RawValue::get).as_bytes());
+    let revision = version.map_or(Revision::Content(print), |version| Revision::Version(version, print));
+    let request_id = envelope.request_id.and_then(request_id);
+    if known == Some(revision) {
+        return Ok(Fetched { fields: None, revision, life, request_id });
+    }
     // A version that was written with null is there, and has no field.
     let fields = data.map_or_else(|| Ok(Fields::default()), json::fields);
     let fields = fields.map_err(|not| answer::bad(answered, not.cause()))?;
-    let print = key.of_fields(&fields);
-    let revision = version.map_or(Revision::Content(print), |version| Revision::Version(version, print));
-    let request_id = envelope.request_id.and_then(request_id);
-    Ok(Fetched { fields: Arc::new(fields), revision, request_id })
+    Ok(Fetched { fields: Some(Arc::new(fields)), revision, life, request_id })
 }
 
 /// What a 404 means. An answer that does not come from a KV mount is not an absent secret: a load balancer's 404 must
@@ -209,6 +228,14 @@ fn gone(answered: &Answered, metadata: &Metadata, clock: &Clock) -> Option<Fault
     deletion.is_some_and(|time| time <= clock.now()).then(|| deleted(answered, metadata))
 }
 
+/// How long a version is there: until its planned deletion, if it has one (`delete_version_after`).
+fn life(deletion_time: &str, clock: &Clock) -> Life {
+    let left = humantime::parse_rfc3339_weak(deletion_time)
+        .ok()
+        .and_then(|end| end.duration_since(clock.now()).ok());
+    left.and_then(|left| Instant::now().checked_add(left)).map_or(Life::Open, Life::Until)
+}
+
 fn is_empty_list(raw: &RawValue) -> bool {
     raw.get().chars().filter(|c| !c.is_ascii_whitespace()).eq("[]".chars())
 }
@@ -252,7 +279,7 @@ mod tests {
         let (mount, key, kv_version) = ("secret".into(), "a".into(), KvVersion::V2);
         let source = VaultRead { credentials: None, namespace: None, mount, key, kv_version, version: None };
         let (token, print) = (SecretText::default(), FingerprintKey::random().unwrap());
-        let judged = judge(Kv::V2, &source, &answered, &token, &Clock::system(), &print);
+        let judged = judge(Kv::V2, &source, &answered, &token, &Clock::system(), None, &print);
         judged.map(|fetched| fetched.revision.version()).map_err(|fault| fault.kind)
     }
 

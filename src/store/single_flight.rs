@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::provider::SecretRead;
 use crate::fault::{Fault, Kind};
-use crate::store::{Fetched, Store};
+use crate::store::{Fetched, Revision, Store};
 
 /// How long an answer serves readers that come after it: long enough for tasks whose timers fired together and that
 /// were polled one after the other, shorter than the shortest refresh interval with its jitter (90 ms). An answer's
@@ -23,7 +23,7 @@ const WINDOW: Duration = Duration::from_millis(50);
 
 /// The layer that lets readers of equal sources share a request. Failures are shared by those who wait for them, and
 /// never served to anyone who comes later.
-pub struct Share<S> {
+pub struct SingleFlight<S> {
     inner: Arc<S>,
     requests: Arc<Requests>,
 }
@@ -42,6 +42,8 @@ enum Request {
         /// Weak, so that a request nobody waits for any more is dropped, and with it the connection it holds.
         flight: WeakShared<Flight>,
         ticket: Ticket,
+        /// The revision it was asked with: if the secret still has it, the answer has no fields.
+        known: Option<Revision>,
     },
     Answered {
         fetched: Fetched,
@@ -50,39 +52,42 @@ enum Request {
     },
 }
 
-impl<S: Store + 'static> Share<S> {
+impl<S: Store + 'static> SingleFlight<S> {
     /// Puts the layer around `inner`.
     pub fn new(inner: S) -> Self {
         Self { inner: Arc::new(inner), requests: Arc::default() }
     }
 
-    /// The request to wait for: the one under way, one that is answered, or a new one.
-    fn join(&self, read: &SecretRead) -> Shared<Flight> {
+    /// The request to wait for: the one under way, one that is answered, or a new one. An answer without fields is good
+    /// only for a reader that has them.
+    fn join(&self, read: &SecretRead, known: Option<Revision>) -> Shared<Flight> {
         let mut requests = self.requests.lock();
         match requests.get(read) {
-            Some(Request::Answered { fetched, .. }) => {
+            Some(Request::Answered { fetched, .. })
+                if fetched.fields.is_some() || known == Some(fetched.revision) =>
+            {
                 return std::future::ready(Ok(fetched.clone())).boxed().shared();
             }
-            Some(Request::UnderWay { flight, .. }) => {
+            Some(Request::UnderWay { flight, known: theirs, .. }) if theirs.is_none() || *theirs == known => {
                 if let Some(flight) = flight.upgrade() {
                     return flight;
                 }
             }
-            None => {}
+            _ => {}
         }
         let ticket = Ticket::default();
-        let flight = self.depart(read.clone(), Arc::clone(&ticket)).shared();
+        let flight = self.depart(read.clone(), known, Arc::clone(&ticket)).shared();
         if let Some(weak) = flight.downgrade() {
-            requests.insert(read.clone(), Request::UnderWay { flight: weak, ticket });
+            requests.insert(read.clone(), Request::UnderWay { flight: weak, ticket, known });
         }
         flight
     }
 
-    fn depart(&self, read: SecretRead, ticket: Ticket) -> Flight {
+    fn depart(&self, read: SecretRead, known: Option<Revision>, ticket: Ticket) -> Flight {
         let (inner, requests) = (Arc::clone(&self.inner), Arc::clone(&self.requests));
         let flight = async move {
             // A panic in the adapter must reach the readers as a fault: `Shared` would panic in every one of them.
-            let answer = AssertUnwindSafe(inner.fetch(&read)).catch_unwind().await;
+            let answer = AssertUnwindSafe(inner.fetch(&read, known)).catch_unwind().await;
             let answer = answer.unwrap_or_else(|_| Err(panicked(&read)));
             requests.settle(read, &ticket, answer.as_ref().ok());
             answer
@@ -92,9 +97,9 @@ impl<S: Store + 'static> Share<S> {
 }
 
 #[async_trait]
-impl<S: Store + 'static> Store for Share<S> {
-    async fn fetch(&self, read: &SecretRead) -> Result<Fetched, Fault> {
-        self.join(read).await
+impl<S: Store + 'static> Store for SingleFlight<S> {
+    async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
+        self.join(read, known).await
     }
 
     async fn put_right(&self, read: &SecretRead, kind: Kind) {
@@ -154,17 +159,20 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn shared(fake: &FakeStore) -> Arc<Share<FakeStore>> {
-        Arc::new(Share::new(fake.clone()))
+    fn shared(fake: &FakeStore) -> Arc<SingleFlight<FakeStore>> {
+        Arc::new(SingleFlight::new(fake.clone()))
     }
 
     fn fields(value: &str) -> Fields {
         [("a".to_owned(), FieldValue::from(value))].into_iter().collect()
     }
 
-    fn read(store: &Arc<Share<FakeStore>>, key: &str) -> tokio::task::JoinHandle<Result<Fetched, Fault>> {
+    fn read(
+        store: &Arc<SingleFlight<FakeStore>>,
+        key: &str,
+    ) -> tokio::task::JoinHandle<Result<Fetched, Fault>> {
         let (store, source) = (Arc::clone(store), source(key));
-        tokio::spawn(async move { store.fetch(&source).await })
+        tokio::spawn(async move { store.fetch(&source, None).await })
     }
 
     #[tokio::test(start_paused = true)]
@@ -175,7 +183,7 @@ mod tests {
         let store = shared(&fake);
         let readers: Vec<_> = (0..1000).map(|_| read(&store, "app")).collect();
         for reader in readers {
-            assert_eq!(*reader.await.unwrap().unwrap().fields, fields("1"));
+            assert_eq!(*reader.await.unwrap().unwrap().fields.unwrap(), fields("1"));
         }
         assert_eq!(fake.calls(), [source("app")]);
     }
@@ -197,7 +205,11 @@ mod tests {
         let pinned = VaultRead { version: Some(1), ..read.clone() }.into();
         let elsewhere = VaultRead { namespace: Some("team-a".to_owned()), ..read.clone() }.into();
         let plain = read.into();
-        let (a, b, c) = tokio::join!(store.fetch(&plain), store.fetch(&pinned), store.fetch(&elsewhere));
+        let (a, b, c) = tokio::join!(
+            store.fetch(&plain, None),
+            store.fetch(&pinned, None),
+            store.fetch(&elsewhere, None)
+        );
         assert!(a.is_ok() && b.is_ok() && c.is_ok());
         assert_eq!(fake.calls(), [plain, pinned, elsewhere]);
     }
@@ -207,13 +219,32 @@ mod tests {
         let fake = FakeStore::new();
         fake.answer("app", fields("1"));
         let store = shared(&fake);
-        store.fetch(&source("app")).await.unwrap();
+        store.fetch(&source("app"), None).await.unwrap();
         fake.answer("app", fields("2"));
         advance(WINDOW / 2).await;
-        assert_eq!(*store.fetch(&source("app")).await.unwrap().fields, fields("1"));
+        assert_eq!(*store.fetch(&source("app"), None).await.unwrap().fields.unwrap(), fields("1"));
         tokio::time::sleep(WINDOW).await;
-        assert_eq!(*store.fetch(&source("app")).await.unwrap().fields, fields("2"));
+        assert_eq!(*store.fetch(&source("app"), None).await.unwrap().fields.unwrap(), fields("2"));
         assert_eq!(fake.calls().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_without_fields_reaches_no_reader_that_needs_them() {
+        let fake = FakeStore::new();
+        fake.answer("app", fields("1"));
+        let store = shared(&fake);
+        let revision = store.fetch(&source("app"), None).await.unwrap().revision;
+        tokio::time::sleep(WINDOW * 2).await;
+        fake.latency(SECOND);
+        let app = source("app");
+        let fetches = [Some(revision), Some(revision), None, None, Some(revision)];
+        let fetches = fetches.map(|known| store.fetch(&app, known));
+        let answers = futures_util::future::join_all(fetches).await;
+        let has_fields = answers.into_iter().map(|answer| answer.unwrap().fields.is_some());
+        assert_eq!(has_fields.collect::<Vec<_>>(), [false, false, true, true, true]);
+        assert_eq!(fake.calls().len(), 3, "one for all with the same need");
+        assert!(store.fetch(&app, None).await.unwrap().fields.is_some());
+        assert_eq!(fake.calls().len(), 3, "what the newest request brought serves late readers");
     }
 
     #[tokio::test(start_paused = true)]
@@ -221,10 +252,10 @@ mod tests {
         let fake = FakeStore::new();
         fake.answer("app", fields("1"));
         let store = shared(&fake);
-        store.fetch(&source("app")).await.unwrap();
+        store.fetch(&source("app"), None).await.unwrap();
         fake.answer("app", fields("2"));
         store.forget();
-        assert_eq!(*store.fetch(&source("app")).await.unwrap().fields, fields("2"));
+        assert_eq!(*store.fetch(&source("app"), None).await.unwrap().fields.unwrap(), fields("2"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -242,7 +273,7 @@ mod tests {
         assert!(late.await.unwrap().is_ok() && third.await.unwrap().is_ok());
         assert_eq!(fake.calls().len(), 2);
         // The answer of the second request is kept as any other.
-        assert!(store.fetch(&source("app")).await.is_ok());
+        assert!(store.fetch(&source("app"), None).await.is_ok());
         assert_eq!(fake.calls().len(), 2);
     }
 
@@ -251,7 +282,7 @@ mod tests {
         let fake = FakeStore::new();
         fake.answer("app", fields("1"));
         let store = shared(&fake);
-        let kept = Arc::downgrade(&store.fetch(&source("app")).await.unwrap().fields);
+        let kept = Arc::downgrade(&store.fetch(&source("app"), None).await.unwrap().fields.unwrap());
         fake.answer("app", fields("2"));
         assert!(kept.upgrade().is_some());
         tokio::time::sleep(WINDOW * 2).await;
@@ -282,8 +313,8 @@ mod tests {
         fake.answer("app", fields("1"));
         fake.latency(SECOND);
         let store = shared(&fake);
-        assert!(timeout(SECOND / 2, store.fetch(&source("app"))).await.is_err());
-        assert!(store.fetch(&source("app")).await.is_ok());
+        assert!(timeout(SECOND / 2, store.fetch(&source("app"), None)).await.is_err());
+        assert!(store.fetch(&source("app"), None).await.is_ok());
         assert_eq!(fake.calls().len(), 2);
     }
 
@@ -297,7 +328,7 @@ mod tests {
         let (first, second) = (read(&store, "app"), read(&store, "app"));
         assert_eq!(first.await.unwrap().unwrap_err(), fault);
         fake.answer("app", fields("1"));
-        assert!(store.fetch(&source("app")).await.is_ok());
+        assert!(store.fetch(&source("app"), None).await.is_ok());
         assert_eq!(second.await.unwrap().unwrap_err(), fault);
         assert_eq!(fake.calls().len(), 2);
     }
@@ -307,13 +338,13 @@ mod tests {
         struct Panics;
         #[async_trait]
         impl Store for Panics {
-            async fn fetch(&self, _: &SecretRead) -> Result<Fetched, Fault> {
+            async fn fetch(&self, _: &SecretRead, _: Option<Revision>) -> Result<Fetched, Fault> {
                 panic!("on purpose")
             }
         }
-        let store = Share::new(Panics);
+        let store = SingleFlight::new(Panics);
         let source = source("app");
-        let (first, second) = tokio::join!(store.fetch(&source), store.fetch(&source));
+        let (first, second) = tokio::join!(store.fetch(&source, None), store.fetch(&source, None));
         assert_eq!([first.unwrap_err().kind, second.unwrap_err().kind], [Kind::Internal; 2]);
     }
 }
