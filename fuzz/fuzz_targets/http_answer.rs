@@ -3,29 +3,66 @@
 
 #![no_main]
 
-use std::sync::LazyLock;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use secrets_sync::net::Request;
-use secrets_sync::net::fuzzing::answer;
+use secrets_sync::net::{Address, Client, ClientSettings, HttpRequest, Redirects, TlsSettings};
 use secrets_sync::secret::SecretBytes;
 use secrets_sync_fuzz::MARKER;
 use tokio::runtime::{Builder, Runtime};
 
 const LIMIT: usize = 4096;
 
-static RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
+/// What the server answers next.
+static ANSWER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-static REQUEST: LazyLock<Request> = LazyLock::new(|| Request {
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
+
+static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+    let settings = ClientSettings {
+        address: Address::Unix(serve()),
+        tls: TlsSettings::default(),
+        proxy: None,
+        timeout: Duration::from_secs(5),
+        max_body: LIMIT,
+        max_connections: 1,
+        redirects: Redirects::OnTheSameHost,
+    };
+    Client::build(settings).expect("a client")
+});
+
+static REQUEST: LazyLock<HttpRequest> = LazyLock::new(|| HttpRequest {
     method: "GET".parse().expect("a method"),
     target: "/v1/secret/data/app".to_owned(),
     headers: Default::default(),
     body: SecretBytes::default(),
 });
 
+/// A server that answers each connection once and closes it; its socket.
+fn serve() -> std::path::PathBuf {
+    let directory = tempfile::tempdir().expect("a directory").keep();
+    let socket = directory.join("socket");
+    let listener = UnixListener::bind(&socket).expect("a socket");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(&stream);
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+            let _ = (&stream).write_all(&ANSWER.lock().expect("the answer"));
+        }
+    });
+    socket
+}
+
 fuzz_target!(|answered: &[u8]| {
-    match RUNTIME.block_on(answer(&REQUEST, answered, LIMIT)) {
+    *ANSWER.lock().expect("the answer") = answered.to_vec();
+    match RUNTIME.block_on(CLIENT.send(&REQUEST)) {
         Ok(response) => {
             let body = response.body.expose();
             assert!(body.len() <= LIMIT);

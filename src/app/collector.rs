@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::config::settings::TraceSettings;
 use crate::fault::{Fault, Kind};
-use crate::net::{self, Address, Client, ClientCertificate, Request, TlsSettings};
+use crate::net::{self, Address, Client, ClientCertificate, HttpRequest, TlsSettings};
 use crate::secret::SecretBytes;
 use crate::telemetry::trace::{self, SpanLayer, Transport};
 
@@ -44,7 +44,7 @@ impl Collector {
         origin.set_query(None);
         origin.set_fragment(None);
         let identity = client_certificate.clone();
-        let client = Client::build(net::Settings {
+        let client = Client::build(net::ClientSettings {
             address: Address::Http(origin),
             tls: TlsSettings {
                 ca_cert: ca_certificate.clone(),
@@ -54,6 +54,7 @@ impl Collector {
             timeout: pipeline.timeout,
             max_body: MAX_ANSWER,
             max_connections: 1,
+            proxy: None,
             redirects: net::Redirects::OnTheSameHost,
         })
         .map_err(|error| {
@@ -78,7 +79,7 @@ impl Collector {
 #[async_trait]
 impl Transport for Collector {
     async fn post(&self, body: Bytes) -> Result<Response<Bytes>, String> {
-        let request = Request {
+        let request = HttpRequest {
             method: Method::POST,
             target: self.target.clone(),
             headers: self.headers.clone(),

@@ -1,7 +1,7 @@
 //! Bodies: read whole, up to a limit, into memory that is wiped. A longer body is an error, never a shorter body.
 
-use http_body_util::BodyExt;
-use hyper::body::{Body, Bytes};
+use bytes::Bytes;
+use reqwest::Response;
 use zeroize::Zeroizing;
 
 use super::error::NetError;
@@ -10,32 +10,26 @@ use crate::secret::SecretBytes;
 /// First buffer of a body whose length is not announced.
 const FIRST: usize = 4096;
 
-/// Most of an announced length that is believed before a byte of it has come: the limit may be set so high that one
+/// Most of an announced length that is trusted before a byte of it has come: the limit may be set so high that one
 /// lying header would take all memory, or more than there is, which ends the process.
-const BELIEVED: usize = 16 << 20;
+const TRUSTED: usize = 16 << 20;
 
-/// Reads `body` to its end.
+/// Reads the body of `answer` to its end.
 ///
 /// # Errors
 /// `TooLarge` before the first byte when the announced length exceeds `limit`, else with the first byte too many; the
-/// caller drops the connection then. `Broken` or `Tls` when the connection fails.
-pub(super) async fn read<B>(mut body: B, limit: usize, host: &str) -> Result<SecretBytes, NetError>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: std::error::Error + 'static,
-{
-    let announced = body.size_hint().exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+/// connection closes then. `Broken` or `Tls` when the connection fails.
+pub(super) async fn read(mut answer: Response, limit: usize, host: &str) -> Result<SecretBytes, NetError> {
+    let announced = answer.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     if announced.is_some_and(|length| length > limit) {
         return Err(NetError::too_large(host, limit));
     }
-    let mut content = Zeroizing::new(Vec::with_capacity(announced.unwrap_or_default().min(BELIEVED)));
+    let mut content = Zeroizing::new(Vec::with_capacity(announced.unwrap_or_default().min(TRUSTED)));
     // While this is held, hyper cannot read into the buffer that it is part of: it takes another, and this one is
     // freed, and with that wiped, as soon as the next part or the end has come. Otherwise an idle connection would keep
     // the last answers.
     let mut last = Bytes::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| NetError::lost(host, &error))?;
-        let Ok(data) = frame.into_data() else { continue };
+    while let Some(data) = answer.chunk().await.map_err(|error| NetError::failed(host, &error, None))? {
         if data.len() > limit.saturating_sub(content.len()) {
             return Err(NetError::too_large(host, limit));
         }
@@ -66,11 +60,10 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
-    use http_body_util::Full;
-    use hyper::body::{Frame, SizeHint};
+    use hyper::body::{Body, Frame, SizeHint};
 
     use super::*;
-    use crate::net::Trouble;
+    use crate::net::NetErrorKind;
 
     /// A body that announces what it likes, or nothing.
     struct Chunks {
@@ -82,6 +75,10 @@ mod tests {
         fn of<const N: usize>(chunks: [&'static [u8]; N]) -> Self {
             Self { left: VecDeque::from(chunks), announced: None }
         }
+    }
+
+    fn answer(body: Chunks) -> Response {
+        http::Response::new(reqwest::Body::wrap(body)).into()
     }
 
     impl Body for Chunks {
@@ -103,24 +100,24 @@ mod tests {
     #[tokio::test]
     async fn an_announced_length_takes_no_memory_by_itself() {
         let body = Chunks { announced: Some(u64::MAX / 2), ..Chunks::of([b"abc"]) };
-        assert_eq!(read(body, usize::MAX, "h").await.unwrap().expose(), b"abc");
+        assert_eq!(read(answer(body), usize::MAX, "h").await.unwrap().expose(), b"abc");
     }
 
     #[tokio::test]
     async fn joins_the_chunks_and_accepts_a_body_of_exactly_the_limit() {
         let chunks = Chunks::of([b"abc", b"", b"def"]);
-        assert_eq!(read(chunks, 6, "h").await.unwrap().expose(), b"abcdef");
+        assert_eq!(read(answer(chunks), 6, "h").await.unwrap().expose(), b"abcdef");
     }
 
     #[tokio::test]
     async fn refuses_the_first_byte_above_the_limit() {
         let chunks = Chunks::of([b"abc", b"defg"]);
-        assert_eq!(read(chunks, 6, "h").await.unwrap_err().trouble, Trouble::TooLarge);
+        assert_eq!(read(answer(chunks), 6, "h").await.unwrap_err().kind, NetErrorKind::TooLarge);
     }
 
     #[tokio::test]
     async fn refuses_an_announced_length_above_the_limit() {
-        let body = Full::new(Bytes::from_static(b"abcdefg"));
-        assert_eq!(read(body, 6, "h").await.unwrap_err().trouble, Trouble::TooLarge);
+        let body = Chunks { announced: Some(7), ..Chunks::of([b"abcdefg"]) };
+        assert_eq!(read(answer(body), 6, "h").await.unwrap_err().kind, NetErrorKind::TooLarge);
     }
 }

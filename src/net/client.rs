@@ -1,49 +1,61 @@
 //! The client: one request, its one redirect, its one time limit.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::connect::Origin;
-use super::error::NetError;
-use super::pool::{Connection, Pool};
+use super::body;
+use super::connections::{ConnectionLimits, KeptConnections, PROGRESS, Progress};
+use super::endpoint::Endpoint;
+use super::error::{NetError, NetErrorKind};
+use super::proxy::Proxy;
 use super::redirect::{self, Redirects};
-use super::{Address, TlsSettings, body};
+use super::settings::{Address, TlsSettings};
+use super::tls::ReloadingTls;
 use crate::secret::SecretBytes;
 
-/// What every request says about its sender.
-const AGENT: &str = concat!("secrets-sync/", env!("CARGO_PKG_VERSION"));
+/// Servers to which connections are kept: the client's own, and the one it was redirected to.
+const MAX_ORIGINS: usize = 2;
 
 /// An HTTP client of one server; cheap to clone, clones share their connections.
 #[derive(Clone)]
 pub struct Client {
-    origin: Origin,
+    origin: Endpoint,
     /// The address's path without a slash at its end: each request's path follows it.
     prefix: String,
-    timeout: Duration,
     max_body: usize,
     redirects: Redirects,
-    pool: Arc<Pool>,
+    limits: ConnectionLimits,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    requests: Semaphore,
+    tls: ReloadingTls,
+    /// Oldest first.
+    connections: Mutex<Vec<KeptConnections>>,
 }
 
 /// What a client is built from.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ClientSettings {
     /// The server.
     pub address: Address,
     /// TLS settings, for `https`.
     pub tls: TlsSettings,
-    /// One request from connecting to the last byte of its answer; waiting for a free connection is not counted.
+    /// The proxy, for `https` to other machines.
+    pub proxy: Option<Proxy>,
+    /// One request from connecting to the last byte of its answer; waiting for its turn is not counted.
     pub timeout: Duration,
     /// Most bytes of one answer.
     pub max_body: usize,
-    /// Most connections at once.
+    /// Most requests under way, and most connections that are kept to one server.
     pub max_connections: usize,
     /// Where the headers of a request may travel.
     pub redirects: Redirects,
@@ -51,7 +63,7 @@ pub struct Settings {
 
 /// One request.
 #[derive(Debug)]
-pub struct Request {
+pub struct HttpRequest {
     /// The method. A `GET` is sent again when a connection that waited turns out to be closed.
     pub method: Method,
     /// Path and query, percent-encoded, beginning with `/`.
@@ -86,19 +98,23 @@ impl Client {
     ///
     /// # Errors
     /// The TLS files cannot be used, or the address has no host.
-    pub fn build(settings: Settings) -> Result<Self, NetError> {
-        let Settings { address, tls, timeout, max_body, max_connections, redirects } = settings;
-        let origin = Origin::of(&address)
+    pub fn build(settings: ClientSettings) -> Result<Self, NetError> {
+        let ClientSettings { address, tls, proxy, timeout, max_body, max_connections, redirects } = settings;
+        let origin = Endpoint::of(&address)
             .ok_or_else(|| NetError::redirect("the store's address", "it is neither http nor https"))?;
         let prefix = match &address {
             Address::Http(url) => url.path().trim_end_matches('/').to_owned(),
             Address::Unix(_) => String::new(),
         };
-        let pool = Arc::new(Pool::new(max_connections.max(1), tls));
+        let max_connections = max_connections.max(1);
+        let tls = ReloadingTls::new(tls);
         if origin.uses_tls() {
-            pool.check_tls(&origin)?;
+            tls.load(&origin.to_string())?;
         }
-        Ok(Self { origin, prefix, timeout, max_body, redirects, pool })
+        let requests = Semaphore::new(max_connections);
+        let shared = Arc::new(Shared { requests, tls, connections: Mutex::default() });
+        let limits = ConnectionLimits { timeout, max_connections, proxy };
+        Ok(Self { origin, prefix, max_body, redirects, limits, shared })
     }
 
     /// Host and port, or the socket's path: what messages call the server.
@@ -106,22 +122,36 @@ impl Client {
         self.origin.to_string()
     }
 
-    /// Sends `request` and reads its answer. Follows one 307 as far as [`Redirects`] say, never into the clear; the headers
-    /// travel along.
+    /// The path that is sent for `target`: that of the address comes first.
+    pub fn full_path(&self, target: &str) -> String {
+        format!("{}{target}", self.prefix)
+    }
+
+    /// Closes every kept connection; those of requests under way close with their answers.
+    pub fn drop_connections(&self) {
+        self.connections().clear();
+    }
+
+    /// Sends `request` and reads its answer. Follows one 307 where [`Redirects`] allow it, never from TLS into the
+    /// clear; the headers travel along.
     ///
     /// # Errors
-    /// Each [`super::Trouble`]. An answer with an error status is not one.
+    /// Each [`NetErrorKind`]. An answer with an error status is not one.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection it used.
-    pub async fn send(&self, request: &Request) -> Result<Response, NetError> {
-        let _slot = self.pool.slot().await;
-        let late = |_| Err(NetError::timeout(&self.host(), self.timeout));
-        timeout(self.timeout, self.follow(request)).await.unwrap_or_else(late)
+    pub async fn send(&self, request: &HttpRequest) -> Result<Response, NetError> {
+        let _permit = self.shared.requests.acquire().await;
+        let progress = Progress::default();
+        let sent = PROGRESS.scope(progress.clone(), self.follow(request));
+        match timeout(self.limits.timeout, sent).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.late(&self.origin, &progress)),
+        }
     }
 
-    async fn follow(&self, request: &Request) -> Result<Response, NetError> {
-        let target = format!("{}{}", self.prefix, request.target);
+    async fn follow(&self, request: &HttpRequest) -> Result<Response, NetError> {
+        let target = self.full_path(&request.target);
         let answer = self.exchange(&self.origin, &target, request).await?;
         if answer.status != StatusCode::TEMPORARY_REDIRECT {
             return Ok(answer);
@@ -137,58 +167,101 @@ impl Client {
         Ok(Response { redirected_to, ..answer })
     }
 
-    async fn exchange(&self, origin: &Origin, target: &str, request: &Request) -> Result<Response, NetError> {
-        let (connection, answer) = self.answer_head(origin, target, request).await?;
-        let (parts, incoming) = answer.into_parts();
-        let body = body::read(incoming, self.max_body, &origin.to_string()).await?;
-        self.pool.give_back(connection);
-        Ok(Response { status: parts.status, headers: parts.headers, body, redirected_to: None })
+    async fn exchange(
+        &self,
+        origin: &Endpoint,
+        target: &str,
+        request: &HttpRequest,
+    ) -> Result<Response, NetError> {
+        let answer = self.answer_head(origin, target, request).await?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = body::read(answer, self.max_body, &origin.to_string()).await?;
+        Ok(Response { status, headers, body, redirected_to: None })
     }
 
-    /// Sends on a waiting connection, or on a new one. A server may close a connection in the very moment it is taken
-    /// up again; what has not left, or changes nothing, is then sent once more on a new connection.
+    /// Sends on a kept connection, or on a new one. A server may close a connection in the very moment it is used
+    /// again: reqwest repeats what has not left, and a `GET` is repeated here, once, on a new connection.
     async fn answer_head(
         &self,
-        origin: &Origin,
+        origin: &Endpoint,
         target: &str,
-        request: &Request,
-    ) -> Result<(Connection, http::Response<Incoming>), NetError> {
-        let broken = |error: &hyper::Error| NetError::lost(&origin.to_string(), error);
-        let mut connection = self.pool.take(origin).await?;
-        match connection.send(assemble(origin, target, request)?).await {
-            Ok(answer) => Ok((connection, answer)),
-            Err(lost) if connection.is_used() && (lost.unsent || request.method == Method::GET) => {
-                drop(connection);
-                let mut connection = self.pool.open(origin).await?;
-                let answer = connection.send(assemble(origin, target, request)?).await;
-                Ok((connection, answer.map_err(|lost| broken(&lost.error))?))
+        request: &HttpRequest,
+    ) -> Result<reqwest::Response, NetError> {
+        let progress = PROGRESS.try_with(Progress::clone).unwrap_or_default();
+        let mut is_retried = false;
+        loop {
+            let (connections, tls_error) = self.connections_to(origin).await?;
+            let sent = connections.client.execute(assemble(&connections, target, request)?).await;
+            let error = match sent {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let was_kept = !error.is_connect() && !progress.has_connected();
+            if was_kept && request.method == Method::GET && !is_retried {
+                is_retried = true;
+                // The others may have been closed as well.
+                self.connections().retain(|kept| !kept.is(&connections));
+                continue;
             }
-            Err(lost) => Err(broken(&lost.error)),
+            if error.is_timeout() {
+                return Err(self.late(origin, &progress));
+            }
+            let error = NetError::failed(&origin.to_string(), &error, self.shared.tls.ca());
+            if error.kind == NetErrorKind::Tls {
+                self.shared.tls.expire();
+                // Files that changed for the worse matter when the old ones do not open the door any more.
+                return Err(tls_error.unwrap_or(error));
+            }
+            return Err(error);
         }
+    }
+
+    /// The connections to `origin`, with TLS as its files are; and what is wrong with newer files, if they cannot be used.
+    async fn connections_to(
+        &self,
+        origin: &Endpoint,
+    ) -> Result<(KeptConnections, Option<NetError>), NetError> {
+        let loaded =
+            if origin.uses_tls() { Some(self.shared.tls.current(&origin.to_string()).await?) } else { None };
+        let (tls, tls_error) = loaded.map(|loaded| (loaded.tls, loaded.error)).unzip();
+        let mut kept = self.connections();
+        if let Some(connections) = kept.iter().find(|kept| kept.serve(origin, tls.as_ref())) {
+            return Ok((connections.clone(), tls_error.flatten()));
+        }
+        kept.retain(|kept| kept.origin != *origin);
+        kept.truncate(MAX_ORIGINS - 1);
+        let connections = KeptConnections::new(origin, tls, &self.limits)?;
+        kept.push(connections.clone());
+        Ok((connections, tls_error.flatten()))
+    }
+
+    fn late(&self, origin: &Endpoint, progress: &Progress) -> NetError {
+        NetError::timeout(&origin.to_string(), self.limits.timeout, progress.is_connecting())
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Vec<KeptConnections>> {
+        self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(super) fn assemble(
-    origin: &Origin,
+fn assemble(
+    connections: &KeptConnections,
     target: &str,
-    request: &Request,
-) -> Result<http::Request<Full<Bytes>>, NetError> {
-    let refused = |error: http::Error| NetError::request(&origin.to_string(), &error);
-    // EXPOSE: the body goes to the server it is for; the copy is wiped when hyper has written it.
-    let content = zeroize::Zeroizing::new(request.body.expose().to_vec());
-    let length = content.len();
-    let mut assembled = http::Request::builder()
-        .method(request.method.clone())
-        .uri(target)
-        .body(Full::new(Bytes::from_owner(content)))
-        .map_err(refused)?;
+    request: &HttpRequest,
+) -> Result<reqwest::Request, NetError> {
+    let origin = &connections.origin;
+    let refused = |cause: &str| NetError::request(&origin.to_string(), cause);
+    let url = origin.url(connections.name.as_deref(), target).map_err(refused)?;
+    let mut assembled = reqwest::Request::new(request.method.clone(), url);
     let headers = assembled.headers_mut();
     headers.clone_from(&request.headers);
-    headers.insert(HOST, HeaderValue::try_from(origin.authority()).map_err(|error| refused(error.into()))?);
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    if length > 0 {
+    let host = HeaderValue::try_from(origin.authority());
+    headers.insert(HOST, host.map_err(|_| refused("its host cannot be sent"))?);
+    if !request.body.is_empty() {
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        // EXPOSE: the body goes to the server it is for; the copy is wiped when hyper has written it.
+        let content = zeroize::Zeroizing::new(request.body.expose().to_vec());
+        *assembled.body_mut() = Some(Bytes::from_owner(content).into());
     }
     Ok(assembled)
 }

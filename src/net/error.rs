@@ -3,10 +3,12 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError};
 
+use super::dns::{self, DnsError};
 use crate::fault::{Chain, Fault, Kind};
 
 /// A request that got no answer.
@@ -14,7 +16,7 @@ use crate::fault::{Chain, Fault, Kind};
 #[error("{host}: {cause}")]
 pub struct NetError {
     /// What kind of failure it is.
-    pub trouble: Trouble,
+    pub kind: NetErrorKind,
     /// Host and port, or the socket's path.
     host: String,
     cause: String,
@@ -23,7 +25,7 @@ pub struct NetError {
 
 /// The classes of failures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Trouble {
+pub enum NetErrorKind {
     /// The name was not resolved, or nobody listens there.
     Connect,
     /// The answer was not complete in time.
@@ -58,79 +60,110 @@ impl NetError {
             }
             _ => "check the store's address, and that the server runs and can be reached from here",
         };
-        Self::new(Trouble::Connect, host, format!("cannot connect: {error}"), remedy)
+        Self::new(NetErrorKind::Connect, host, format!("cannot connect: {error}"), remedy)
     }
 
-    pub(super) fn timeout(host: &str, after: Duration) -> Self {
-        let cause = format!("no complete answer within {}", humantime::format_duration(after));
-        let remedy = "the server or the way to it is slow; raise the store's `timeout` if that is expected";
-        Self::new(Trouble::Timeout, host, cause, remedy)
+    /// `is_connecting`: there was no connection yet.
+    pub(super) fn timeout(host: &str, after: Duration, is_connecting: bool) -> Self {
+        let after = humantime::format_duration(after);
+        let (cause, remedy) = if is_connecting {
+            let remedy = "the host is down, or a firewall drops what is sent to it: check the store's address, and that the server runs";
+            (format!("no connection within {after}"), remedy)
+        } else {
+            let remedy =
+                "the server or the way to it is slow; raise the store's `timeout` if that is expected";
+            (format!("connected, but no complete answer within {after}"), remedy)
+        };
+        Self::new(NetErrorKind::Timeout, host, cause, remedy)
     }
 
     /// A failed handshake, or a TLS alert that came later: a server that wants a client certificate says so (TLS 1.3)
-    /// only when the first request is under way.
-    pub(super) fn tls(host: &str, error: &rustls::Error) -> Self {
-        Self::new(Trouble::Tls, host, format!("TLS failed: {error}"), tls_remedy(error))
+    /// only when the first request is under way. `ca` is the configured CA.
+    fn tls(host: &str, error: &rustls::Error, ca: Option<&Path>) -> Self {
+        let cause = match (error, ca) {
+            (rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer), Some(ca)) => {
+                format!("TLS failed: the CA in {} did not sign the server's certificate", ca.display())
+            }
+            _ => format!("TLS failed: {error}"),
+        };
+        Self::new(NetErrorKind::Tls, host, cause, tls_remedy(error, ca.is_some()))
     }
 
     /// TLS files or settings that cannot be used; `cause` names the file.
     pub(super) fn tls_setup(host: &str, cause: impl Into<String>, remedy: &'static str) -> Self {
-        Self::new(Trouble::Tls, host, cause.into(), remedy)
+        Self::new(NetErrorKind::Tls, host, cause.into(), remedy)
     }
 
     pub(super) fn too_large(host: &str, limit: usize) -> Self {
         let cause = format!("the answer is larger than {limit} bytes");
         let remedy = "raise limits.maxResponseSize, or split the secret";
-        Self::new(Trouble::TooLarge, host, cause, remedy)
+        Self::new(NetErrorKind::TooLarge, host, cause, remedy)
     }
 
     pub(super) fn redirect(host: &str, cause: impl Into<String>) -> Self {
         let remedy = "give the address of the active node, or of the load balancer, with https";
-        Self::new(Trouble::Redirect, host, cause.into(), remedy)
+        Self::new(NetErrorKind::Redirect, host, cause.into(), remedy)
     }
 
-    pub(super) fn request(host: &str, error: &http::Error) -> Self {
+    pub(super) fn request(host: &str, cause: &str) -> Self {
         let remedy = "remove control characters from addresses, names and credentials";
-        Self::new(Trouble::Request, host, format!("the request cannot be built: {error}"), remedy)
+        Self::new(NetErrorKind::Request, host, format!("the request cannot be built: {cause}"), remedy)
+    }
+
+    /// What reqwest says. Its own text is left out: it has the URL.
+    pub(super) fn failed(host: &str, error: &reqwest::Error, ca: Option<&Path>) -> Self {
+        match error.source() {
+            Some(cause) if error.is_connect() => Self::unconnected(host, cause, ca),
+            Some(cause) if !error.is_builder() => Self::lost(host, cause, ca),
+            _ => Self::request(host, "it is not valid HTTP"),
+        }
+    }
+
+    fn unconnected(host: &str, error: &(dyn Error + 'static), ca: Option<&Path>) -> Self {
+        if let Some(error) = find::<DnsError>(error) {
+            return Self::new(NetErrorKind::Connect, host, error.to_string(), dns::REMEDY);
+        }
+        if let Some(error) = find::<rustls::Error>(error) {
+            return Self::tls(host, error, ca);
+        }
+        match find::<io::Error>(error) {
+            Some(error) => Self::connect(host, error),
+            None => Self::connect(host, &io::Error::other(Chain(error).to_string())),
+        }
     }
 
     /// An error of the connection while a request or its answer was under way.
-    pub(super) fn lost(host: &str, error: &(dyn Error + 'static)) -> Self {
-        if let Some(error) = tls_cause(error) {
-            return Self::tls(host, error);
+    fn lost(host: &str, error: &(dyn Error + 'static), ca: Option<&Path>) -> Self {
+        if let Some(error) = find::<rustls::Error>(error) {
+            return Self::tls(host, error, ca);
         }
         let remedy = "check that the address is that of the Vault or OpenBao API, and http or https as the server wants";
-        Self::new(Trouble::Broken, host, format!("the connection broke: {}", Chain(error)), remedy)
+        Self::new(NetErrorKind::Broken, host, format!("the connection broke: {}", Chain(error)), remedy)
     }
 
-    /// A failed handshake comes wrapped in an I/O error.
-    pub(super) fn handshake(host: &str, error: &io::Error) -> Self {
-        Self::lost(host, error)
-    }
-
-    fn new(trouble: Trouble, host: &str, cause: String, remedy: &'static str) -> Self {
-        Self { trouble, host: host.to_owned(), cause, remedy }
+    fn new(kind: NetErrorKind, host: &str, cause: String, remedy: &'static str) -> Self {
+        Self { kind, host: host.to_owned(), cause, remedy }
     }
 }
 
 impl From<NetError> for Fault {
     fn from(error: NetError) -> Self {
-        let kind = match error.trouble {
-            Trouble::Connect | Trouble::Tls | Trouble::Broken => Kind::Unreachable,
-            Trouble::Timeout => Kind::Timeout,
-            Trouble::TooLarge | Trouble::Redirect => Kind::BadAnswer,
-            Trouble::Request => Kind::BadRequest,
+        let kind = match error.kind {
+            NetErrorKind::Connect | NetErrorKind::Tls | NetErrorKind::Broken => Kind::Unreachable,
+            NetErrorKind::Timeout => Kind::Timeout,
+            NetErrorKind::TooLarge | NetErrorKind::Redirect => Kind::BadAnswer,
+            NetErrorKind::Request => Kind::BadRequest,
         };
         Self::new(kind, error.to_string(), error.remedy)
     }
 }
 
-/// The TLS error below `error`, if there is one. `io::Error` hides what it wraps from `source()`, so it is asked for it.
-fn tls_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+/// The error of type `E` in the chain of `error`. `io::Error` hides what it wraps from `source()`, so it is asked for it.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next: Option<&'a (dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Some(tls);
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
         }
         next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
@@ -140,8 +173,11 @@ fn tls_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
     None
 }
 
-fn tls_remedy(error: &rustls::Error) -> &'static str {
+fn tls_remedy(error: &rustls::Error, has_ca: bool) -> &'static str {
     match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) if has_ca => {
+            "put the CA that signed the server's certificate into the file of tlsCACert, or the directory of tlsCAPath"
+        }
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "set tlsCACert to the CA that signed the server's certificate"
         }
@@ -170,8 +206,8 @@ mod tests {
     fn a_tls_error_is_found_below_io_and_other_errors() {
         let tls = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
         let wrapped = io::Error::other(io::Error::other(tls));
-        let error = NetError::lost("vault:8200", &wrapped);
-        assert_eq!(error.trouble, Trouble::Tls);
+        let error = NetError::lost("vault:8200", &wrapped, None);
+        assert_eq!(error.kind, NetErrorKind::Tls);
         assert!(Fault::from(error).remedy.contains("tlsClientCert"));
     }
 

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::connect::Origin;
+use super::endpoint::Endpoint;
 
 /// Which redirects a client follows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,19 +19,19 @@ pub enum Redirects {
 /// # Errors
 /// Why it is not followed. Nothing of `location` is in the words: it could repeat what was asked for, or more.
 pub(super) fn destination(
-    from: &Origin,
+    from: &Endpoint,
     target: &str,
     location: Option<&str>,
     redirects: Redirects,
-) -> Result<(Origin, String), &'static str> {
-    if matches!(from, Origin::Unix(_)) {
+) -> Result<(Endpoint, String), &'static str> {
+    if matches!(from, Endpoint::Unix(_)) {
         return Err("it redirects away from the unix socket");
     }
     let scheme = if from.uses_tls() { "https" } else { "http" };
     let here = Url::parse(&format!("{scheme}://{}{target}", from.authority()));
     let url = here.ok().zip(location).and_then(|(here, location)| here.join(location).ok());
     let url = url.ok_or("it redirects to nowhere")?;
-    let to = Origin::of_url(&url).ok_or("it redirects to something else than HTTP")?;
+    let to = Endpoint::of_url(&url).ok_or("it redirects to something else than HTTP")?;
     if from.uses_tls() && !to.uses_tls() {
         return Err("it redirects from https to http, where the token could be read by others");
     }
@@ -52,8 +52,8 @@ pub(super) fn destination(
 mod tests {
     use super::*;
 
-    fn origin(url: &str) -> Origin {
-        Origin::of_url(&Url::parse(url).unwrap()).unwrap()
+    fn origin(url: &str) -> Endpoint {
+        Endpoint::of_url(&Url::parse(url).unwrap()).unwrap()
     }
 
     fn led(from: &str, location: &str) -> Result<(String, String), &'static str> {
@@ -100,7 +100,7 @@ mod tests {
         }
         let nowhere = destination(&origin("http://a"), "/", None, Redirects::ToOtherHosts);
         assert_eq!(nowhere.err(), Some("it redirects to nowhere"));
-        let socket = Origin::Unix("/run/bao.sock".into());
+        let socket = Endpoint::Unix("/run/bao.sock".into());
         assert!(destination(&socket, "/", Some("/"), Redirects::ToOtherHosts).is_err());
     }
 

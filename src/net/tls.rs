@@ -1,29 +1,34 @@
 //! TLS: which roots are trusted, which certificate is shown, which name is verified.
 
-mod fresh;
+mod reload;
+mod verify;
 
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::error::NetError;
-use super::{ClientCertificate, TlsSettings};
+use super::settings::{ClientCertificate, TlsSettings};
 use crate::regular_file::{self, ReadError};
 
-pub(super) use fresh::Fresh;
+pub(super) use reload::ReloadingTls;
+use verify::{AcceptAny, RootVerifier};
 
 /// Most bytes of a PEM file; the roots of a whole system are a quarter of a megabyte.
 const MAX_FILE: usize = 8 << 20;
+
+/// Servers whose sessions are kept, to be resumed. The package's own number is 256, and takes the memory for them.
+const MAX_SESSIONS: usize = 4;
 
 /// Whether the files that `settings` names can be used; nothing is connected to.
 ///
@@ -33,9 +38,9 @@ pub fn check(settings: &TlsSettings) -> Result<(), NetError> {
     Tls::build(settings, "tls").map(drop)
 }
 
-/// What a handshake needs. Built only for `https`: the provider's start costs 20 ms that plain HTTP does not pay.
+/// What a handshake needs.
 pub(super) struct Tls {
-    connector: TlsConnector,
+    config: ClientConfig,
     server_name: Option<ServerName<'static>>,
 }
 
@@ -44,40 +49,57 @@ impl Tls {
     ///
     /// # Errors
     /// A file cannot be read, holds nothing usable, or the system has no roots.
-    pub(super) fn build(settings: &TlsSettings, host: &str) -> Result<Self, NetError> {
+    fn build(settings: &TlsSettings, host: &str) -> Result<Self, NetError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| NetError::tls(host, &error))?;
-        let builder = if settings.skip_verify {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
-        } else {
-            builder.with_root_certificates(roots(settings, host)?)
-        };
-        let mut config = match &settings.client {
-            None => builder.with_no_client_auth(),
-            Some(client) => {
-                let (chain, key) = identity(client, host)?;
-                let remedy = "tlsClientCert and tlsClientKey must belong together";
-                builder.with_client_auth_cert(chain, key).map_err(|error| {
-                    NetError::tls_setup(host, format!("{}: {error}", client.key.display()), remedy)
-                })?
-            }
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let server_name =
             settings.server_name.as_deref().map(|name| verified_name(name, host)).transpose()?;
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), server_name })
+        let verifier: Arc<dyn ServerCertVerifier> = if settings.skip_verify {
+            Arc::new(AcceptAny(Arc::clone(&provider)))
+        } else {
+            let roots = TrustedRoots::read(settings, host)?;
+            Arc::new(RootVerifier::new(roots, server_name.clone(), Arc::clone(&provider), host)?)
+        };
+        let mut config = config(Arc::clone(&provider), verifier, host)?;
+        if let Some(client) = &settings.client {
+            config.client_auth_cert_resolver = Arc::new(identity(client, &provider, host)?);
+        }
+        config.resumption = Resumption::in_memory_sessions(MAX_SESSIONS);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // An address is verified, but never asked for. The one in the URL would be, if it is a name.
+        config.enable_sni = !matches!(server_name, Some(ServerName::IpAddress(_)));
+        Ok(Self { config, server_name })
     }
 
-    /// Speaks TLS over `plain` with the server called `name`, or as `tlsServerName` says.
-    pub(super) async fn handshake(
-        &self,
-        name: ServerName<'static>,
-        plain: TcpStream,
-    ) -> io::Result<TlsStream<TcpStream>> {
-        self.connector.connect(self.server_name.clone().unwrap_or(name), plain).await
+    /// The configuration of a client that never speaks TLS: reqwest would look for the system's roots without one.
+    pub(super) fn unused(host: &str) -> Result<ClientConfig, NetError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = config(Arc::clone(&provider), Arc::new(AcceptAny(provider)), host)?;
+        config.resumption = Resumption::disabled();
+        Ok(config)
     }
+
+    pub(super) fn config(&self) -> ClientConfig {
+        self.config.clone()
+    }
+
+    /// The name that is asked for and verified, where it is a name and not that of the address.
+    pub(super) fn server_name(&self) -> Option<String> {
+        match &self.server_name {
+            Some(ServerName::DnsName(name)) => Some(name.as_ref().to_owned()),
+            _ => None,
+        }
+    }
+}
+
+fn config(
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<dyn ServerCertVerifier>,
+    host: &str,
+) -> Result<ClientConfig, NetError> {
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| NetError::tls_setup(host, error.to_string(), "please report this defect"))?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
 fn verified_name(name: &str, host: &str) -> Result<ServerName<'static>, NetError> {
@@ -87,33 +109,46 @@ fn verified_name(name: &str, host: &str) -> Result<ServerName<'static>, NetError
     })
 }
 
-fn roots(settings: &TlsSettings, host: &str) -> Result<RootCertStore, NetError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(file) = &settings.ca_cert {
-        add_file(&mut roots, file, host)?;
-    } else if let Some(directory) = &settings.ca_path {
-        add_directory(&mut roots, directory, host)?;
-    } else {
-        // Damaged files among the system's are common and harmless as long as others can be used.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    if !roots.is_empty() {
-        return Ok(roots);
-    }
-    let (place, remedy) = match settings.ca_cert.as_deref().or(settings.ca_path.as_deref()) {
-        Some(path) => (
-            path.display().to_string(),
-            "put the CA that signed the server's certificate there, as PEM: \"-----BEGIN CERTIFICATE-----\"",
-        ),
-        None => (
-            "the system".to_owned(),
-            "set tlsCACert, or mount the system's /etc/ssl/certs/ca-certificates.crt",
-        ),
-    };
-    Err(NetError::tls_setup(host, format!("{place} holds no CA certificate"), remedy))
+/// Whom a server's certificate may come from.
+struct TrustedRoots {
+    store: RootCertStore,
+    /// The certificates that were configured, byte for byte; those of the system are not among them.
+    configured: Vec<CertificateDer<'static>>,
 }
 
-fn add_directory(roots: &mut RootCertStore, directory: &Path, host: &str) -> Result<(), NetError> {
+impl TrustedRoots {
+    fn empty() -> Self {
+        Self { store: RootCertStore::empty(), configured: Vec::new() }
+    }
+
+    fn read(settings: &TlsSettings, host: &str) -> Result<Self, NetError> {
+        let mut roots = Self::empty();
+        if let Some(file) = &settings.ca_cert {
+            add_file(&mut roots, file, host)?;
+        } else if let Some(directory) = &settings.ca_path {
+            add_directory(&mut roots, directory, host)?;
+        } else {
+            // Damaged files among the system's are common and harmless as long as others can be used.
+            roots.store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        if !roots.store.is_empty() {
+            return Ok(roots);
+        }
+        let (place, remedy) = match settings.ca() {
+            Some(path) => (
+                path.display().to_string(),
+                "put the CA that signed the server's certificate there, as PEM: \"-----BEGIN CERTIFICATE-----\"",
+            ),
+            None => (
+                "the system".to_owned(),
+                "set tlsCACert, or mount the system's /etc/ssl/certs/ca-certificates.crt",
+            ),
+        };
+        Err(NetError::tls_setup(host, format!("{place} holds no CA certificate"), remedy))
+    }
+}
+
+fn add_directory(roots: &mut TrustedRoots, directory: &Path, host: &str) -> Result<(), NetError> {
     let unreadable =
         |error: io::Error| unreadable(host, directory, &error, "tlsCAPath must be a directory of PEM files");
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
@@ -125,7 +160,7 @@ fn add_directory(roots: &mut RootCertStore, directory: &Path, host: &str) -> Res
     Ok(())
 }
 
-fn add_file(roots: &mut RootCertStore, path: &Path, host: &str) -> Result<(), NetError> {
+fn add_file(roots: &mut TrustedRoots, path: &Path, host: &str) -> Result<(), NetError> {
     let remedy = "tlsCACert and the files of tlsCAPath must be readable PEM files";
     let pem = read(path).map_err(|error| unreadable(host, path, &error, remedy))?;
     add_pem(roots, &pem)
@@ -133,12 +168,20 @@ fn add_file(roots: &mut RootCertStore, path: &Path, host: &str) -> Result<(), Ne
 }
 
 /// The certificates of `pem`. The error holds nothing of it: a wrong path may lead to a key or a token.
-pub(super) fn add_pem(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {
+fn add_pem(roots: &mut TrustedRoots, pem: &[u8]) -> Result<(), String> {
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|error| damage(&error).to_owned())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
+        roots.store.add(certificate.clone()).map_err(|error| error.to_string())?;
+        roots.configured.push(certificate);
     }
     Ok(())
+}
+
+/// How many certificates `pem` holds.
+#[cfg(fuzzing)]
+pub(super) fn count_certificates(pem: &[u8]) -> Result<usize, String> {
+    let mut roots = TrustedRoots::empty();
+    add_pem(&mut roots, pem).map(|()| roots.store.len())
 }
 
 /// The parser's own words would quote a line, as a list of its bytes.
@@ -151,9 +194,12 @@ fn damage(error: &pem::Error) -> &'static str {
     }
 }
 
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn identity(client: &ClientCertificate, host: &str) -> Result<Identity, NetError> {
+/// The certificate this client shows. What it looks like is the server's business: X.509 version 1 is good enough.
+fn identity(
+    client: &ClientCertificate,
+    provider: &CryptoProvider,
+    host: &str,
+) -> Result<SingleCertAndKey, NetError> {
     let remedy = "tlsClientCert and tlsClientKey must be readable PEM files";
     let pem =
         read(&client.certificate).map_err(|error| unreadable(host, &client.certificate, &error, remedy))?;
@@ -166,7 +212,24 @@ fn identity(client: &ClientCertificate, host: &str) -> Result<Identity, NetError
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         NetError::tls_setup(host, format!("{}: no private key in it", client.key.display()), remedy)
     })?;
-    Ok((chain, key))
+    let key = provider.key_provider.load_private_key(key).map_err(|error| {
+        NetError::tls_setup(host, format!("{}: {error}", client.key.display()), "use a key of another kind")
+    })?;
+    let identity = CertifiedKey::new(chain, key);
+    if !belong_together(&identity) {
+        let cause = format!("{} is not the key of {}", client.key.display(), client.certificate.display());
+        let remedy = "tlsClientCert and tlsClientKey must belong together";
+        return Err(NetError::tls_setup(host, cause, remedy));
+    }
+    Ok(SingleCertAndKey::from(identity))
+}
+
+/// Whether the first certificate holds the key's public half, which stands in it as it is.
+fn belong_together(identity: &CertifiedKey) -> bool {
+    let (Some(certificate), Some(public)) = (identity.cert.first(), identity.key.public_key()) else {
+        return true;
+    };
+    certificate.windows(public.len()).any(|part| part == public.as_ref())
 }
 
 fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, ReadError> {
@@ -175,45 +238,6 @@ fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, ReadError> {
 
 fn unreadable(host: &str, path: &Path, error: &dyn Display, remedy: &'static str) -> NetError {
     NetError::tls_setup(host, format!("cannot read {}: {error}", path.display()), remedy)
-}
-
-/// `tlsSkipVerify`: any certificate will do, but its holder must still have its key.
-#[derive(Debug)]
-struct AcceptAny(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]
@@ -228,7 +252,7 @@ mod tests {
             ("-----BEGIN hunter2-----\naGk=\n", "has no end"),
             ("-----BEGIN CERTIFICATE-----\nhunter2 hunter2!\n-----END CERTIFICATE-----\n", "not base64"),
         ] {
-            let told = add_pem(&mut RootCertStore::empty(), pem.as_bytes()).unwrap_err();
+            let told = add_pem(&mut TrustedRoots::empty(), pem.as_bytes()).unwrap_err();
             assert!(told.contains(cause), "{told}");
             assert!(!told.contains("hunter2") && !told.contains(&bytes), "{told}");
         }

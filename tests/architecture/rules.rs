@@ -33,7 +33,7 @@ const DOORS: [(&str, &[&str]); 19] = [
     ("hyper", &["net", "admin"]),
     ("axum", &["admin"]),
     ("rustls", &["net"]),
-    ("tokio_rustls", &["net"]),
+    ("hickory_resolver", &["net/dns"]),
     ("granit_parser", &["config/value"]),
     ("tera", &["template"]),
     ("clap", &["cli"]),

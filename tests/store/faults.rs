@@ -16,7 +16,7 @@ use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
 use secrets_sync::config::settings::BreakerSettings;
 use secrets_sync::fault::{Fault, Kind};
 use secrets_sync::name::StoreName;
-use secrets_sync::net::{Address, Client, Redirects, Request, Settings, TlsSettings, Trouble};
+use secrets_sync::net::{Address, Client, ClientSettings, HttpRequest, NetErrorKind, Redirects, TlsSettings};
 use secrets_sync::secret::{FingerprintKey, SecretBytes};
 use secrets_sync::store::Store;
 use secrets_sync::store::limit::Limit;
@@ -289,7 +289,7 @@ async fn redirects_from_https_to_http_are_refused_and_nothing_is_sent_there() {
     let client = client(&address, tls);
     let refused = client.send(&get("/v1/x")).await.unwrap_err();
     assert_eq!(group.await.unwrap(), rustls::NamedGroup::X25519MLKEM768, "the first choice is post-quantum");
-    assert_eq!((refused.trouble, plain.accepted()), (Trouble::Redirect, 0), "{refused}");
+    assert_eq!((refused.kind, plain.accepted()), (NetErrorKind::Redirect, 0), "{refused}");
 }
 
 #[tokio::test]
@@ -301,19 +301,20 @@ async fn errors_do_not_show_userinfo_query_or_body() {
 }
 
 fn client(address: &str, tls: TlsSettings) -> Client {
-    Client::build(Settings {
+    Client::build(ClientSettings {
         address: Address::Http(address.parse().unwrap()),
         tls,
         timeout: Duration::from_secs(10),
         max_body: 1 << 20,
         max_connections: 2,
+        proxy: None,
         redirects: Redirects::ToOtherHosts,
     })
     .unwrap()
 }
 
-fn get(target: &str) -> Request {
-    Request {
+fn get(target: &str) -> HttpRequest {
+    HttpRequest {
         method: http::Method::GET,
         target: target.to_owned(),
         headers: http::HeaderMap::new(),

@@ -118,7 +118,7 @@ async fn plain_http_to_a_tls_port_and_the_reverse_are_explained() {
     let bao = Bao::shared();
     let plain =
         fault(&store(&bao.tls_address().replace("https", "http"), ROOT), &source("secret", "x")).await;
-    assert_eq!(plain.kind, Kind::BadRequest);
+    assert_eq!(plain.kind, Kind::BadAnswer);
     assert!(plain.remedy.contains("https"), "{}", plain.remedy);
     let blind = TlsSettings { skip_verify: true, ..TlsSettings::default() };
     let spoken = reads_over(&tls_spec(&bao.address().replace("http", "https"), blind)).await.unwrap_err();

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
 use crate::name::StoreName;
-use crate::net::{Client, Request, Response};
+use crate::net::{Client, HttpRequest, Response};
 use crate::secret::{SecretBytes, SecretText};
 use crate::store::breaker::{Circuit, Ending};
 use crate::telemetry::event::{Redirected, Requested};
@@ -68,7 +68,8 @@ impl Server {
         let headers = headers(caller)?;
         let entered = self.circuit.enter(&place)?;
         let begun = Instant::now();
-        let outcome = self.http.send(&Request { method, target, headers, body }).await.map_err(Fault::from);
+        let outcome =
+            self.http.send(&HttpRequest { method, target, headers, body }).await.map_err(Fault::from);
         entered.end(ending(&place, &outcome));
         let code = match &outcome {
             Ok(response) => {
