@@ -61,14 +61,14 @@ impl Server {
         self.serve_on(Connections::default(), board).await;
     }
 
-    async fn serve_on(self, connections: Connections, board: Arc<Board>) {
+    async fn serve_on(self, mut connections: Connections, board: Arc<Board>) {
         let (mut tasks, router) = (JoinSet::new(), routes::router(board));
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         connections.room().await;
-                        tasks.spawn(connections.serve(prompt(stream), router.clone()));
+                        connections.add(tasks.spawn(connections::serve(set_nodelay(stream), router.clone())));
                     }
                     Err(error) if is_of_one_client(&error) => {}
                     Err(_) => tokio::time::sleep(PAUSE).await,
@@ -79,14 +79,14 @@ impl Server {
     }
 }
 
-/// Answers are written as a whole: there is nothing to wait for with a packet.
-fn prompt(stream: TcpStream) -> TcpStream {
+/// Answers are written as a whole: a packet has nothing to wait for.
+fn set_nodelay(stream: TcpStream) -> TcpStream {
     // Without it an answer is late and not wrong.
     drop(stream.set_nodelay(true));
     stream
 }
 
-/// The client went away between its knock and the open door.
+/// The client closed its connection before it was accepted.
 fn is_of_one_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -158,9 +158,8 @@ mod tests {
         let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let mut probe = connect(&server);
         let _crowd: Vec<_> = (0..CROWD).map(|_| connect(&server)).collect();
-        let connections = Connections::patient(Duration::from_secs(3600));
-        let _serving = start(server, connections.clone());
-        while !connections.is_full() {
+        let _serving = start(server, Connections::patient(Duration::from_secs(3600)));
+        for _ in 0..CROWD {
             tokio::task::yield_now().await;
         }
         ask(&mut probe);

@@ -3,9 +3,10 @@
 use std::sync::LazyLock;
 
 use axum::body::Body;
+use axum::response::IntoResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName};
 use http::header::{
     CONTENT_LENGTH, REFERRER_POLICY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
@@ -13,7 +14,6 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::connections::Turn;
 use super::page;
 
 const JSON: &str = "application/json";
@@ -53,14 +53,12 @@ impl Answer {
     pub(super) fn refusal(status: StatusCode, text: &str) -> Self {
         Self { status, content_type: TEXT, text: format!("{text}\n") }
     }
+}
 
-    /// The response to the request whose turn it is.
-    pub(super) fn response(self, turn: Turn) -> Response<Body> {
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response<Body> {
         let Self { status, content_type, text } = self;
-        let mut response = Response::new(Body::from(turn.carry(text)));
-        *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        response
+        (status, [(CONTENT_TYPE, content_type)], text).into_response()
     }
 }
 
@@ -71,12 +69,9 @@ pub(super) fn has_body<B>(request: &Request<B>) -> bool {
         || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
 }
 
-/// Refuses a body without reading it: the connection ends with the answer.
-pub(super) fn body_refused(turn: Turn) -> Response<Body> {
-    let refusal = Answer::refusal(StatusCode::PAYLOAD_TOO_LARGE, "requests must not have a body");
-    let mut response = refusal.response(turn);
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+/// Refuses a body without reading it.
+pub(super) fn body_refused() -> Response<Body> {
+    Answer::refusal(StatusCode::PAYLOAD_TOO_LARGE, "requests must not have a body").into_response()
 }
 
 /// The headers of every answer: nothing is kept, nothing is guessed, nothing runs, nobody frames it.

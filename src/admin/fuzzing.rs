@@ -1,5 +1,5 @@
-//! What the fuzz targets reach of the HTTP endpoints: a connection that is made of bytes. Exists under `cfg(fuzzing)`
-//! alone.
+//! What the fuzz targets reach of the HTTP endpoints: a connection that is made of bytes. Exists only under
+//! `cfg(fuzzing)`.
 
 use std::io;
 use std::pin::Pin;
@@ -8,15 +8,14 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections::Connections;
-use super::routes;
+use super::{connections, routes};
 use crate::status::Board;
 
 /// Serves one connection on which a client sends `request` and then no more; returns all that was answered.
 pub async fn serve(board: Arc<Board>, request: &[u8]) -> Vec<u8> {
     let answered = Arc::new(Mutex::new(Vec::new()));
     let client = Client { sent: request.to_vec(), read: 0, answered: Arc::clone(&answered) };
-    Connections::default().serve(client, routes::router(board)).await;
+    connections::serve(client, routes::router(board)).await;
     let answered = answered.lock().unwrap_or_else(PoisonError::into_inner);
     answered.clone()
 }

@@ -1,25 +1,17 @@
-//! Which path leads to which answer. GET and HEAD alone: nothing here changes anything.
+//! Which path leads to which answer. Only GET and HEAD: nothing here changes anything.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::routing::{MethodRouter, get};
-
-use http::{Response, StatusCode};
-use tokio::task::spawn_blocking;
+use http::StatusCode;
 
 use super::answer::Answer;
-use super::connections::Turn;
 use super::{page, probes};
 use crate::status::{Board, Snapshot};
 use crate::telemetry::metrics::{SecretFacts, metrics};
-
-/// Up to so many secrets are written down at once: 2 to 4 ms for a thousand, which no timer of this program notices.
-/// More are left to a thread, which costs memory: each thread of the pool keeps what it has once asked for.
-const INLINE: usize = 1000;
 
 /// All endpoints.
 pub(super) fn router(board: Arc<Board>) -> Router {
@@ -43,30 +35,16 @@ pub(super) fn router(board: Arc<Board>) -> Router {
 
 /// An endpoint that needs no more than the board.
 fn probe(answer: fn(&Board) -> Answer) -> MethodRouter<Arc<Board>> {
-    get(async move |State(board): State<Arc<Board>>, Extension(turn): Extension<Turn>| {
-        answer(&board).response(turn)
-    })
+    get(async move |State(board): State<Arc<Board>>| answer(&board))
 }
 
 /// An endpoint that shows the secrets of this moment.
 fn look(answer: fn(&Snapshot) -> Answer) -> MethodRouter<Arc<Board>> {
-    get(async move |State(board): State<Arc<Board>>, Extension(turn): Extension<Turn>| {
-        let snapshot = board.snapshot();
-        if snapshot.secret_count <= INLINE {
-            return answer(&snapshot).response(turn);
-        }
-        let answered = spawn_blocking(move || answer(&snapshot)).await;
-        answered
-            .unwrap_or_else(|_| Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, "this is a defect"))
-            .response(turn)
-    })
+    get(async move |State(board): State<Arc<Board>>| answer(&board.snapshot()))
 }
 
-fn refuse(
-    status: StatusCode,
-    text: &'static str,
-) -> impl Fn(Extension<Turn>) -> Ready<Response<Body>> + Clone + Send + Sync {
-    move |Extension(turn)| ready(Answer::refusal(status, text).response(turn))
+fn refuse(status: StatusCode, text: &'static str) -> impl Fn() -> Ready<Answer> + Clone + Send + Sync {
+    move || ready(Answer::refusal(status, text))
 }
 
 fn status(snapshot: &Snapshot) -> Answer {

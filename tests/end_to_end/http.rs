@@ -260,23 +260,33 @@ fn bodies_and_oversized_heads_are_refused_without_reading_them() {
 }
 
 #[test]
-fn a_connection_is_kept_for_the_next_request_and_not_for_long() {
+fn each_answer_ends_its_connection_and_a_silent_one_is_closed_soon() {
     let sandbox = sandbox(BOTH);
     let daemon = sandbox.ready_daemon();
-    let mut stream = connect(&address(&daemon));
-    for _ in 0..3 {
-        stream.write_all(b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        assert!(head.starts_with(b"HTTP/1.1 200"));
-    }
-    let begun = Instant::now();
-    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the idle connection is closed");
+    let address = address(&daemon);
+    let answer =
+        send(&address, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(answer.status == 200 && answer.has("connection: close"), "{answer:?}");
+    assert_eq!(answer.body.matches("healthy").count(), 1, "one answer each: {answer:?}");
+    let (mut silent, begun) = (connect(&address), Instant::now());
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "the silent connection is closed");
     assert!((3..10).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn process_metrics_are_of_this_process_where_proc_is_the_hosts() {
+    let sandbox = sandbox(BOTH);
+    let mut command = sandbox.program("unshare");
+    // Its own pid namespace, and the host's /proc: number 1 there is another process.
+    command.args(["--pid", "--fork", "--kill-child", crate::daemon::BINARY]);
+    let mut daemon = Process::start(command);
+    sandbox.wait_until_ready(&daemon);
+    let metrics = get(&address(&daemon), "/metrics").body;
+    let value =
+        |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+    let started = value("process_start_time_seconds").unwrap();
+    let age = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64() - started;
+    assert!((-5.0..60.0).contains(&age) && daemon.is_running(), "started {age} s ago:\n{metrics}");
 }
 
 /// Resident memory in KiB.
@@ -305,7 +315,7 @@ fn a_thousand_idle_clients_slow_writers_and_slow_readers_starve_nobody() {
     let slow_readers: Vec<_> = (0..200)
         .map(|_| {
             let mut stream = connect(&address);
-            // Pipelined: the answers are more than the kernel takes.
+            // Only the first is answered.
             drop(stream.write_all(&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400)));
             stream
         })
