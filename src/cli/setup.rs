@@ -16,7 +16,7 @@ use crate::config::settings::{LogFormat, Settings};
 use crate::config::{Config, Loaded, Loader};
 use crate::fault::ExitStatus;
 use crate::lifecycle::{Systemd, Variables};
-use crate::telemetry::log::{self, Style};
+use crate::telemetry::log::{self, LogStyle};
 
 /// Flags, environment and working directory of this process.
 #[derive(Clone)]
@@ -139,7 +139,7 @@ impl Setup {
             LogFormat::Text => true,
             LogFormat::Auto => output::is_terminal(),
         };
-        let style = if as_text { Style::Text { colour } } else { Style::Json };
+        let style = if as_text { LogStyle::Text { colour } } else { LogStyle::Json };
         log::start(self.settings.log_level.filter(), style, Clock::system(), spans);
         Ok(())
     }

@@ -27,7 +27,7 @@ pub(super) fn fetched(spec: &SecretSpec, outcome: &Result<Fetched, Fault>) {
         let version = answer.and_then(|fetched| fetched.revision.version());
         let request_id = answer.and_then(|fetched| fetched.request_id.as_ref()).map(RequestId::as_str);
         let failure = outcome.as_ref().err().map(|fault| fault.kind);
-        event::Fetched { subject, version, request_id, failure }.emit();
+        event::FetchEnded { subject, version, request_id, failure }.emit();
     });
 }
 

@@ -20,15 +20,15 @@ use std::time::Duration;
 use crate::clock::{Clock, rfc3339};
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::queue::LineQueue;
-use output::Output;
-use writer::Writer;
+use output::AuditOutput;
+use writer::AuditWriter;
 
 pub use record::{Record, Subject};
 
 /// How long the end of the process waits for lines that are not written yet.
 const LAST_FLUSH: Duration = Duration::from_secs(2);
 
-static STREAM: OnceLock<Stream> = OnceLock::new();
+static STREAM: OnceLock<AuditStream> = OnceLock::new();
 
 /// Where audit lines go.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,7 +45,7 @@ pub enum Destination {
 pub struct Open(());
 
 /// What events need to hand over a line.
-struct Stream {
+struct AuditStream {
     queue: Arc<LineQueue>,
     clock: Clock,
 }
@@ -55,12 +55,12 @@ struct Stream {
 /// # Errors
 /// The file cannot be opened or is not a regular file, or no thread can be started.
 pub fn start(destination: &Destination, clock: Clock) -> io::Result<Open> {
-    let output = Output::open(destination)?;
+    let output = AuditOutput::open(destination)?;
     let queue = Arc::new(LineQueue::default());
-    let writer = Writer::new(output, Arc::clone(&queue), clock.clone());
+    let writer = AuditWriter::new(output, Arc::clone(&queue), clock.clone());
     thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())?;
     // Open already only in tests that start several daemons in one process.
-    drop(STREAM.set(Stream { queue, clock }));
+    drop(STREAM.set(AuditStream { queue, clock }));
     Ok(Open(()))
 }
 
@@ -71,7 +71,7 @@ pub(super) fn is_on() -> bool {
 
 /// Writes a line, if the stream is open.
 pub(super) fn record(record: &Record<'_>) {
-    let Some(Stream { queue, clock }) = STREAM.get() else { return };
+    let Some(AuditStream { queue, clock }) = STREAM.get() else { return };
     if !queue.push(record.line(&rfc3339(clock.now())).as_bytes()) {
         metrics().audit_lines_lost(1);
     }

@@ -13,7 +13,7 @@ mod trace;
 use std::time::Duration;
 
 pub use audit::{
-    Fetched, FileChange, FileTouched, NotWritten, Subject, audit_failed, audit_file_not_reopened,
+    FetchEnded, FileChange, FileTouched, NotWritten, Subject, audit_failed, audit_file_not_reopened,
     audit_lines_lost, is_audited,
 };
 pub use configuration::{

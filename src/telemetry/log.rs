@@ -1,6 +1,6 @@
 //! The log: one line per event on stderr, fields rather than sentences, as JSON or as text for a terminal.
 //!
-//! Lines are ours alone at every level: other crates are heard from `warn` on, and those that trace requests
+//! At every level the lines are our own: other crates are heard from `warn` on, and those that trace requests
 //! (`rustify`, `vaultrs`) not at all, because what they say cannot be promised to hold no value.
 
 #[cfg(fuzzing)]
@@ -42,7 +42,7 @@ static STDERR: OnceLock<LineQueue> = OnceLock::new();
 
 /// How a line looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Style {
+pub enum LogStyle {
     /// One JSON object a line.
     Json,
     /// Columns for people; `colour` adds ANSI escapes to the level.
@@ -93,9 +93,9 @@ fn write_lines(queue: &LineQueue) {
 }
 
 /// Takes the lines of `tracing`, each in one piece.
-struct Stderr;
+struct LineWriter;
 
-impl io::Write for Stderr {
+impl io::Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match STDERR.get() {
             Some(queue) => push(queue, line),
@@ -110,16 +110,16 @@ impl io::Write for Stderr {
 }
 
 /// Starts logging to stderr for the whole process, and the spans of `spans`. A second call changes nothing.
-pub fn start(level: LevelFilter, style: Style, clock: Clock, spans: Option<SpanLayer>) {
+pub fn start(level: LevelFilter, style: LogStyle, clock: Clock, spans: Option<SpanLayer>) {
     let traced = if spans.is_some() { LevelFilter::TRACE } else { LevelFilter::OFF };
-    let lines = Lines { style, clock };
+    let lines = LineFormat { style, clock };
     // A subscriber is there already only in tests that start several daemons in one process.
     drop(match spans {
         None => {
             let filter = changeable(level, traced);
             tracing_subscriber::registry().with(filter).with(lines.layer()).try_init()
         }
-        // Lines do not show spans: their fields are not to be formatted for nothing.
+        // LineFormat do not show spans: their fields are not to be formatted for nothing.
         Some(spans) => {
             let filter = changeable(level, traced);
             let lines = lines.layer().with_filter(filter_fn(|metadata| !metadata.is_span()));
@@ -156,18 +156,18 @@ fn targets(level: LevelFilter, traced: LevelFilter) -> Targets {
         .with_default(level.min(LevelFilter::WARN))
 }
 
-struct Lines {
-    style: Style,
+struct LineFormat {
+    style: LogStyle,
     clock: Clock,
 }
 
-impl Lines {
+impl LineFormat {
     fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(self) -> impl Layer<S> + Send + Sync + 'static {
-        tracing_subscriber::fmt::layer().with_writer(|| Stderr).event_format(self)
+        tracing_subscriber::fmt::layer().with_writer(|| LineWriter).event_format(self)
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LineFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -178,24 +178,24 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut line = Line::new(rfc3339(self.clock.now()), *event.metadata().level());
+        let mut line = LogLine::new(rfc3339(self.clock.now()), *event.metadata().level());
         event.record(&mut line);
         match self.style {
-            Style::Json => writeln!(writer, "{}", line.json().map_err(|_| fmt::Error)?),
-            Style::Text { colour } => writeln!(writer, "{}", line.text(colour)?),
+            LogStyle::Json => writeln!(writer, "{}", line.json().map_err(|_| fmt::Error)?),
+            LogStyle::Text { colour } => writeln!(writer, "{}", line.text(colour)?),
         }
     }
 }
 
 /// One event on its way to a line; fields stay in the order in which the event names them.
-struct Line {
+struct LogLine {
     ts: String,
     level: Level,
     message: String,
     fields: Vec<(&'static str, Value)>,
 }
 
-impl Line {
+impl LogLine {
     fn new(ts: String, level: Level) -> Self {
         Self { ts, level, message: String::new(), fields: Vec::new() }
     }
@@ -227,7 +227,7 @@ impl Line {
     }
 }
 
-impl Serialize for Line {
+impl Serialize for LogLine {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(Some(self.fields.len() + 3))?;
         map.serialize_entry("ts", &self.ts)?;
@@ -250,7 +250,7 @@ fn ansi(level: Level) -> u8 {
     }
 }
 
-impl Visit for Line {
+impl Visit for LogLine {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.set(field, Value::from(value));
     }
@@ -280,8 +280,8 @@ impl Visit for Line {
 mod tests {
     use super::*;
 
-    fn line() -> Line {
-        Line {
+    fn line() -> LogLine {
+        LogLine {
             ts: "2026-01-01T00:00:00.000Z".to_owned(),
             level: Level::WARN,
             message: "synced".to_owned(),

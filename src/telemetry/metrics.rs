@@ -6,7 +6,8 @@
 mod make;
 mod secrets;
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use prometheus::{
@@ -15,7 +16,7 @@ use prometheus::{
 
 use crate::fault::Kind;
 use make::Maker;
-use secrets::OfSecrets;
+use secrets::SecretMetrics;
 
 pub use make::Described;
 pub use secrets::SecretFacts;
@@ -42,8 +43,9 @@ pub struct Metrics {
     secrets: IntGauge,
     secrets_ready: IntGauge,
     ready: IntGauge,
-    /// Held through a scrape, so that each is of one piece.
-    of_secrets: Mutex<OfSecrets>,
+    of_secrets: SecretMetrics,
+    /// The secrets of the last scrape. Held through each, so that two do not mix.
+    scraped: Mutex<BTreeSet<String>>,
     sync_duration: Histogram,
     circuit_breaker_state: IntGaugeVec,
     store_requests_total: IntCounterVec,
@@ -71,7 +73,8 @@ impl Metrics {
                 .gauge("secrets_ready", "Secrets that have synced since start and are not stale."),
             ready: make.gauge("ready", "1 while /ready says yes."),
             sync_duration: make.histogram("sync_duration_seconds", "Time of a pass, from request to rename."),
-            of_secrets: Mutex::default(),
+            of_secrets: SecretMetrics::new(&mut make),
+            scraped: Mutex::default(),
             circuit_breaker_state: make.gauges(
                 "circuit_breaker_state",
                 "0 closed, 1 half-open, 2 open.",
@@ -122,7 +125,7 @@ impl Metrics {
                 "Lines of the log that nobody read or that could not be written.",
             ),
             registry: make.registry,
-            catalogue: make.catalogue.into_iter().chain(secrets::catalogue()).collect(),
+            catalogue: make.catalogue,
         };
         metrics.config_last_reload_successful.set(1);
         for end in END {
@@ -140,18 +143,21 @@ impl Metrics {
     pub fn text<'a>(&self, facts: impl IntoIterator<Item = SecretFacts<'a>>) -> String {
         let facts: Vec<_> = facts.into_iter().collect();
         let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
-        let mut of_secrets = self.of_secrets();
+        let mut scraped = self.scraped.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = facts.iter().map(|facts| facts.name.to_owned()).collect();
+        std::mem::replace(&mut *scraped, names)
+            .difference(&scraped)
+            .for_each(|gone| self.of_secrets.forget(gone));
         self.secrets.set(count(facts.len()));
         self.secrets_ready.set(count(facts.iter().filter(|facts| facts.ready).count()));
+        self.of_secrets.set(facts);
         // Writing to a `String` fails for no metric that can be registered.
-        let mut text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default();
-        text.push_str(&of_secrets.text(&facts));
-        text
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 
     /// Drops the series of a secret that is not in the configuration any more.
     pub fn forget_secret(&self, secret: &str) {
-        self.of_secrets().forget(secret);
+        self.of_secrets.forget(secret);
     }
 
     /// Drops the series of a credential set that is not in the configuration any more.
@@ -179,12 +185,12 @@ impl Metrics {
     }
 
     pub(super) fn synced(&self, secret: &str, changed: usize, repaired: usize, duration: Duration) {
-        self.of_secrets().synced(secret, changed, repaired);
+        self.of_secrets.synced(secret, changed, repaired);
         self.sync_duration.observe(duration.as_secs_f64());
     }
 
     pub(super) fn failed(&self, secret: &str, kind: Kind, duration: Duration) {
-        self.of_secrets().failed(secret, kind);
+        self.of_secrets.failed(secret, kind);
         self.sync_duration.observe(duration.as_secs_f64());
     }
 
@@ -233,10 +239,6 @@ impl Metrics {
     pub(super) fn log_lines_lost(&self, lines: u64) {
         self.log_lines_lost_total.inc_by(lines);
     }
-
-    fn of_secrets(&self) -> MutexGuard<'_, OfSecrets> {
-        self.of_secrets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A status or a kind as it is; anything else is one and the same: a server must not be able to make series.
@@ -273,6 +275,7 @@ mod tests {
             text.contains("secrets_sync_last_success_timestamp_seconds{secret_name=\"old\"} 1.5"),
             "{text}"
         );
+        metrics.synced("old", 1, 1, Duration::ZERO);
         let text = metrics.text([facts("new")]);
         assert!(text.contains("secrets_sync_secret_version{secret_name=\"new\"} 3"), "{text}");
         assert!(!text.contains("old"), "{text}");

@@ -10,12 +10,12 @@ const LIMIT: usize = 1 << 20;
 /// The lines of one stream.
 #[derive(Debug, Default)]
 pub(super) struct LineQueue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     waiting: LineBatch,
     /// The thread has taken a batch and has not come back for the next one.
     is_writing: bool,
@@ -62,7 +62,7 @@ impl LineQueue {
         let mut state = self.state();
         state.is_writing = false;
         self.changed.notify_all();
-        let is_empty = |state: &mut State| state.waiting == LineBatch::default();
+        let is_empty = |state: &mut QueueState| state.waiting == LineBatch::default();
         let mut state = self.changed.wait_while(state, is_empty).unwrap_or_else(PoisonError::into_inner);
         state.is_writing = true;
         std::mem::take(&mut state.waiting)
@@ -70,18 +70,18 @@ impl LineQueue {
 
     /// Waits until everything added so far has been written or given up, but not longer than `limit`.
     pub(super) fn flush(&self, limit: Duration) {
-        let is_busy = |state: &mut State| state.is_writing || !state.waiting.text.is_empty();
+        let is_busy = |state: &mut QueueState| state.is_writing || !state.waiting.text.is_empty();
         drop(self.changed.wait_timeout_while(self.state(), limit, is_busy));
     }
 
     /// A thread that is writing looks again by itself.
-    fn wake(&self, state: &State) {
+    fn wake(&self, state: &QueueState) {
         if !state.is_writing {
             self.changed.notify_all();
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 
 use secrets_sync::cli;
 use secrets_sync::clock::Clock;
-use secrets_sync::telemetry::log::{self, Style};
+use secrets_sync::telemetry::log::{self, LogStyle};
 use tracing::level_filters::LevelFilter;
 
 use crate::daemon::Process;
@@ -32,7 +32,7 @@ fn payload() -> String {
 /// What the binary does with panics is set up by its own entry; the arguments of this test are none of its own.
 fn panic_in_every_way() {
     cli::main();
-    log::start(LevelFilter::TRACE, Style::Json, Clock::system(), None);
+    log::start(LevelFilter::TRACE, LogStyle::Json, Clock::system(), None);
     thread::spawn(|| panic_any(payload())).join().unwrap_err();
     catch_unwind(|| assert_eq!(payload(), "")).unwrap_err();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 use super::Destination;
 
 /// An open stream.
-pub(super) struct Output {
+pub(super) struct AuditOutput {
     file: File,
     /// Where the file is; `None` for standard output.
     path: Option<PathBuf>,
@@ -19,7 +19,7 @@ pub(super) struct Output {
     torn: bool,
 }
 
-impl Output {
+impl AuditOutput {
     pub(super) fn open(destination: &Destination) -> io::Result<Self> {
         let (file, path) = match destination {
             // A descriptor of our own, without the buffer that `Stdout` keeps: what cannot be written is given up.
@@ -90,8 +90,8 @@ mod tests {
 
     use super::*;
 
-    fn output(path: &Path) -> io::Result<Output> {
-        Output::open(&Destination::File(path.to_owned()))
+    fn output(path: &Path) -> io::Result<AuditOutput> {
+        AuditOutput::open(&Destination::File(path.to_owned()))
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
     fn a_reader_that_has_gone_costs_the_lines_and_the_next_one_gets_whole_ones() {
         let (reader, writer) = io::pipe().unwrap();
         let file = File::from(std::os::fd::OwnedFd::from(writer));
-        let mut output = Output { file, path: None, torn: false };
+        let mut output = AuditOutput { file, path: None, torn: false };
         drop(reader);
         assert_eq!(output.write(b"one\n").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         assert!(!output.torn);

@@ -92,13 +92,13 @@ impl Record<'_> {
     /// The line of JSON, with its newline.
     pub(super) fn line(&self, ts: &str) -> String {
         #[derive(Serialize)]
-        struct Line<'a> {
+        struct RecordLine<'a> {
             ts: &'a str,
             #[serde(flatten)]
             record: &'a Record<'a>,
         }
         // Names and numbers always have a JSON form.
-        let mut line = serde_json::to_string(&Line { ts, record: self }).unwrap_or_default();
+        let mut line = serde_json::to_string(&RecordLine { ts, record: self }).unwrap_or_default();
         line.push('\n');
         line
     }

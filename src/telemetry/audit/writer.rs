@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::output::Output;
+use super::output::AuditOutput;
 use super::record::Record;
 use crate::clock::{Clock, rfc3339};
 use crate::telemetry::event;
@@ -10,16 +10,16 @@ use crate::telemetry::metrics::metrics;
 use crate::telemetry::queue::{LineBatch, LineQueue};
 
 /// What the thread owns.
-pub(super) struct Writer {
-    output: Output,
+pub(super) struct AuditWriter {
+    output: AuditOutput,
     queue: Arc<LineQueue>,
     clock: Clock,
     /// Lines that could not be written since the last one that could.
     missing: u64,
 }
 
-impl Writer {
-    pub(super) fn new(output: Output, queue: Arc<LineQueue>, clock: Clock) -> Self {
+impl AuditWriter {
+    pub(super) fn new(output: AuditOutput, queue: Arc<LineQueue>, clock: Clock) -> Self {
         Self { output, queue, clock, missing: 0 }
     }
 
@@ -75,9 +75,9 @@ mod tests {
     fn lines_that_were_lost_are_one_record_where_they_are_missing() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("audit");
-        let output = Output::open(&Destination::File(path.clone())).unwrap();
+        let output = AuditOutput::open(&Destination::File(path.clone())).unwrap();
         let clock = Clock::from_fn(|| std::time::SystemTime::UNIX_EPOCH);
-        let mut writer = Writer::new(output, Arc::default(), clock);
+        let mut writer = AuditWriter::new(output, Arc::default(), clock);
         writer.missing = 3;
         let batch = |text: &str, lost| LineBatch { text: text.into(), lines: 1, lost, reopen: false };
         writer.write(batch("one\n", 2));

@@ -13,7 +13,7 @@ pub fn is_audited() -> bool {
 }
 
 /// A store was asked for a secret.
-pub struct Fetched<'a> {
+pub struct FetchEnded<'a> {
     /// The secret.
     pub subject: Subject<'a>,
     /// The store's version number.
@@ -24,7 +24,7 @@ pub struct Fetched<'a> {
     pub failure: Option<Kind>,
 }
 
-impl Fetched<'_> {
+impl FetchEnded<'_> {
     /// Writes the audit line. The log tells the end of the pass.
     pub fn emit(&self) {
         let Self { subject, version, request_id, failure } = *self;

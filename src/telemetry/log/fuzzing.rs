@@ -3,11 +3,11 @@
 use serde_json::Value;
 use tracing::Level;
 
-use super::Line;
+use super::LogLine;
 
 /// The line of an event with these fields, as JSON and as text.
 pub fn lines(error: &str, attempt: u64) -> (String, String) {
-    let line = Line {
+    let line = LogLine {
         ts: "2026-01-01T00:00:00.000Z".to_owned(),
         level: Level::WARN,
         message: "sync failed".to_owned(),

@@ -1,5 +1,6 @@
 //! Makes metrics and registers them, and keeps a list of what there is: the documentation is compared with it.
 
+use nix::unistd::getpid;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
@@ -8,7 +9,7 @@ use prometheus::{
 };
 
 /// What every name begins with; the `process_*` set apart.
-pub(super) const PREFIX: &str = "secrets_sync";
+const PREFIX: &str = "secrets_sync";
 
 /// From a request on loopback to the patience of a pass, in seconds.
 const BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0];
@@ -64,7 +65,9 @@ impl Maker {
 
     /// The set that every Prometheus client has.
     pub(super) fn process(&mut self) {
-        let process = ProcessCollector::for_self();
+        // Of what /proc calls this process: in a pid namespace with the host's /proc, `getpid` names another one.
+        let pid = std::fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
+        let process = ProcessCollector::new(pid.unwrap_or_else(|| getpid().as_raw()), "");
         self.describe(&process, |name| if name.ends_with("_total") { "counter" } else { "gauge" });
         self.registry.register(Box::new(process)).expect("invariant: each name once");
     }
