@@ -14,6 +14,7 @@ pub mod fuzzing;
 mod interpolate;
 mod limits;
 mod loader;
+pub mod origin;
 pub mod provider;
 pub mod secret;
 pub mod settings;
@@ -21,6 +22,7 @@ pub mod size;
 pub mod source;
 
 pub mod value;
+pub mod yaml;
 
 #[cfg(test)]
 mod tests;

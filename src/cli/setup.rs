@@ -12,6 +12,7 @@ use crate::app::{self, EnvironmentFiles, World};
 use crate::clock::Clock;
 use crate::config::diagnostic::Report;
 use crate::config::env::Env;
+use crate::config::provider;
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{Config, Loaded, Loader};
 use crate::fault::ExitStatus;
@@ -110,7 +111,7 @@ impl Setup {
         EnvironmentFiles {
             roots_file: self.env.value("SSL_CERT_FILE"),
             roots_directories: self.env.value("SSL_CERT_DIR"),
-            of_stores: self.env.files_of_stores(),
+            of_stores: provider::files_of_variables(&self.env),
         }
     }
 

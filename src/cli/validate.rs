@@ -7,7 +7,7 @@ use super::output;
 use super::setup::{Obstacle, Setup, runtime};
 use crate::app::{Finding, survey};
 use crate::config::diagnostic::{Report, Severity};
-use crate::config::env::Origins;
+use crate::config::origin::Origins;
 use crate::config::{Config, Loaded, Loader};
 use crate::fault::{ExitStatus, Fault};
 use crate::printable::Printable;

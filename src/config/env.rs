@@ -1,13 +1,7 @@
 //! The environment as an argument: read once from the process, made up in tests, and never printed.
 
-mod origin;
-mod store;
-
 use std::collections::BTreeMap;
 use std::fmt;
-
-pub use origin::{Origin, Origins};
-pub(super) use store::{Filler, Reason, StoreVariables, read_value};
 
 /// The variables of one environment. `Debug` shows names alone.
 #[derive(Clone, Default)]
@@ -34,11 +28,6 @@ impl Env {
     /// The value of `name`, if it is set and UTF-8.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.variables.get(name)?.as_deref()
-    }
-
-    /// The paths of files from which a store's settings may come, whether a configuration asks for them or not.
-    pub fn files_of_stores(&self) -> Vec<&str> {
-        StoreVariables(self).files()
     }
 
     /// Whether `name` is set to something that is not UTF-8.

@@ -1,9 +1,9 @@
 //! What the fuzz targets reach of the configuration beside its public types: parsers that are private to everybody
 //! else. Exists under `cfg(fuzzing)` alone.
 
-use super::compile::address;
 use super::env::Env;
 use super::interpolate;
+use super::provider::vault::address;
 use crate::net::Address;
 
 /// `${NAME}` filled in: the text, or every reason why not.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::compile::{Pass, Section};
+use super::compile::context::CompileContext;
+use super::compile::section::Section;
 use super::diagnostic::{Code, Diagnostic};
 use super::{duration, size};
 
@@ -39,53 +40,63 @@ const SHORTEST_REFRESH: Duration = Duration::from_millis(100);
 /// Most requests under way at one store that make sense to ask for.
 const MOST_CONCURRENT_REQUESTS: usize = 1024;
 
-pub(super) fn compile(top: &mut Section<'_>, pass: &mut Pass<'_>) -> Limits {
+pub(super) fn compile(top: &mut Section<'_>, context: &mut CompileContext<'_>) -> Limits {
     let default = Limits::default();
-    let Some(mut section) = top.child("limits", pass) else { return default };
+    let Some(mut section) = top.child("limits", context) else { return default };
     let limits = Limits {
-        max_secrets: number(&mut section, "maxSecrets", usize::MAX, pass).unwrap_or(default.max_secrets),
-        max_file_size: bytes(&mut section, "maxFileSize", pass).unwrap_or(default.max_file_size),
-        max_response_size: bytes(&mut section, "maxResponseSize", pass).unwrap_or(default.max_response_size),
-        min_refresh_interval: shortest(&mut section, pass).unwrap_or(default.min_refresh_interval),
+        max_secrets: number(&mut section, "maxSecrets", usize::MAX, context).unwrap_or(default.max_secrets),
+        max_file_size: bytes(&mut section, "maxFileSize", context).unwrap_or(default.max_file_size),
+        max_response_size: bytes(&mut section, "maxResponseSize", context)
+            .unwrap_or(default.max_response_size),
+        min_refresh_interval: shortest(&mut section, context).unwrap_or(default.min_refresh_interval),
         max_concurrent_requests: number(
             &mut section,
             "maxConcurrentRequests",
             MOST_CONCURRENT_REQUESTS,
-            pass,
+            context,
         )
         .unwrap_or(default.max_concurrent_requests),
     };
-    section.finish(pass);
+    section.finish(context);
     limits
 }
 
-fn number(section: &mut Section<'_>, key: &'static str, most: usize, pass: &mut Pass<'_>) -> Option<usize> {
-    let number =
-        section.parsed(key, (Code::BadValue, "a whole number"), |text| text.parse().map_err(|_| ""), pass)?;
+fn number(
+    section: &mut Section<'_>,
+    key: &'static str,
+    most: usize,
+    context: &mut CompileContext<'_>,
+) -> Option<usize> {
+    let number = section.parsed(
+        key,
+        (Code::BadValue, "a whole number"),
+        |text| text.parse().map_err(|_| ""),
+        context,
+    )?;
     let message = match number {
         0 => "at least 1 is needed".to_owned(),
         _ if number > most => format!("at most {most} is possible"),
         _ => return Some(number),
     };
-    pass.push(Diagnostic::new(Code::OutOfRange, section.place_of(key), message));
+    context.push(Diagnostic::new(Code::OutOfRange, section.place_of(key), message));
     None
 }
 
-fn bytes(section: &mut Section<'_>, key: &'static str, pass: &mut Pass<'_>) -> Option<usize> {
-    let bytes = section.parsed(key, (Code::BadSize, "a size such as 64KiB or 1MiB"), size::parse, pass)?;
+fn bytes(section: &mut Section<'_>, key: &'static str, context: &mut CompileContext<'_>) -> Option<usize> {
+    let bytes = section.parsed(key, (Code::BadSize, "a size such as 64KiB or 1MiB"), size::parse, context)?;
     if bytes == 0 {
-        pass.push(Diagnostic::new(Code::OutOfRange, section.place_of(key), "at least one byte is needed"));
+        context.push(Diagnostic::new(Code::OutOfRange, section.place_of(key), "at least one byte is needed"));
         return None;
     }
     Some(bytes)
 }
 
-fn shortest(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Option<Duration> {
+fn shortest(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<Duration> {
     let key = "minRefreshInterval";
-    let interval = section.parsed(key, super::compile::A_DURATION, duration::parse, pass)?;
+    let interval = section.duration(key, context)?;
     if interval < SHORTEST_REFRESH {
         let message = format!("it cannot be below {}", duration::format(SHORTEST_REFRESH));
-        pass.push(Diagnostic::new(Code::OutOfRange, section.place_of(key), message));
+        context.push(Diagnostic::new(Code::OutOfRange, section.place_of(key), message));
         return None;
     }
     Some(interval)

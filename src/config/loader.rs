@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::compile::context::CompileContext;
 use super::compile::{self, Config};
 use super::diagnostic::Report;
-use super::env::{Env, Origins};
-use super::{settings, source, value};
+use super::env::Env;
+use super::origin::Origins;
+use super::{settings, source, yaml};
 
 /// Loads one configuration file, as often as it is asked to.
 #[derive(Clone, Debug)]
@@ -63,13 +65,18 @@ impl Config {
     /// # Errors
     /// Every mistake of the text, and its warnings.
     pub fn parse(text: &str, file_name: &str, env: &Env, working_directory: &Path) -> Result<Loaded, Report> {
-        let (root, diagnostics) = value::read(text);
+        let (root, diagnostics) = yaml::read(text);
         let report = Report { file: file_name.to_owned(), diagnostics };
-        let mut pass =
-            compile::Pass { env, working_directory, report, origins: Origins::default(), inputs: Vec::new() };
-        pass.reads("the configuration itself", Path::new(file_name));
-        let config = root.and_then(|root| compile::compile(&root, &mut pass));
-        let compile::Pass { mut report, origins, inputs, .. } = pass;
+        let mut context = CompileContext {
+            env,
+            working_directory,
+            report,
+            origins: Origins::default(),
+            inputs: Vec::new(),
+        };
+        context.reads("the configuration itself", Path::new(file_name));
+        let config = root.and_then(|root| compile::compile(&root, &mut context));
+        let CompileContext { mut report, origins, inputs, .. } = context;
         let inputs = inputs.into_iter().map(|(name, path)| (name, path.as_path().to_path_buf())).collect();
         report.sort();
         match config {

@@ -5,9 +5,15 @@ pub mod vault;
 
 use std::path::Path;
 
+use super::compile::context::CompileContext;
+use super::compile::section::Section;
+use super::diagnostic::{Code, Diagnostic, Place};
+use super::env::Env;
+use super::value::Node;
 use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
 use file::{FileRead, FileStoreSpec};
+use vault::variables::VARIABLES;
 use vault::{VaultRead, VaultSpec};
 
 /// One store as configured.
@@ -20,6 +26,15 @@ pub enum StoreSpec {
 }
 
 impl StoreSpec {
+    /// The keys of a secret that only stores of other providers have, by provider.
+    pub(super) fn foreign_read_keys(&self) -> Vec<(&'static str, &'static [&'static str])> {
+        let provider = match self {
+            Self::Vault(_) => Provider::Vault,
+            Self::File(_) => Provider::File,
+        };
+        provider.foreign_keys().map(|(name, [_, of_secret])| (name, of_secret)).collect()
+    }
+
     /// The credential sets that log in.
     pub fn credential_sets(&self) -> Vec<CredentialsName> {
         match self {
@@ -100,6 +115,93 @@ impl SecretRead {
             Self::Vault(_) => Err(other_provider()),
         }
     }
+}
+
+/// `provider`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Provider {
+    Vault,
+    File,
+}
+
+/// The providers by name.
+const PROVIDERS: [(&str, Provider); 2] = [("vault", Provider::Vault), ("file", Provider::File)];
+
+impl Provider {
+    /// The keys of a store, and the keys of a secret that not every provider has.
+    fn keys(self) -> [&'static [&'static str]; 2] {
+        match self {
+            Self::Vault => [vault::compile::STORE_KEYS, vault::compile::READ_KEYS],
+            Self::File => [file::STORE_KEYS, &[]],
+        }
+    }
+
+    /// The keys of the other providers' stores and secrets, by provider.
+    fn foreign_keys(self) -> impl Iterator<Item = (&'static str, [&'static [&'static str]; 2])> {
+        let others = PROVIDERS.into_iter().filter(move |(_, provider)| *provider != self);
+        others.map(|(name, provider)| (name, provider.keys()))
+    }
+}
+
+/// Compiles one store: `secretStore` or an entry of `secretStores`.
+pub(super) fn compile_store(mut section: Section<'_>, context: &mut CompileContext<'_>) -> Option<StoreSpec> {
+    let stated = section.choice("provider", &PROVIDERS, context);
+    if stated.is_none() && section.has("provider") {
+        // Which keys are right depends on the provider.
+        return None;
+    }
+    let provider = stated.unwrap_or(Provider::Vault);
+    let spec = match provider {
+        Provider::Vault => {
+            vault::compile::spec(&mut section, context).map(|spec| StoreSpec::Vault(Box::new(spec)))
+        }
+        Provider::File => file::spec(&mut section, context).map(StoreSpec::File),
+    };
+    let foreign: Vec<_> = provider.foreign_keys().map(|(name, [of_store, _])| (name, of_store)).collect();
+    section.finish_among(&foreign, context);
+    spec
+}
+
+/// Compiles `secretStore`, whose gaps the environment fills.
+pub(super) fn compile_main(section: Section<'_>, context: &mut CompileContext<'_>) -> Option<StoreSpec> {
+    compile_store(section.with_fallback(&VARIABLES), context)
+}
+
+/// `secretStore` when the file has none: all of it from the environment.
+pub(super) fn compile_absent(top: &Section<'_>, context: &mut CompileContext<'_>) -> Option<StoreSpec> {
+    if !VARIABLES.gives("address", context.env) {
+        let place = Place { path: "secretStore".to_owned(), position: Some(top.position()) };
+        let missing = Diagnostic::new(Code::MissingKey, place, "there is no secretStore")
+            .hint("describe it, or set BAO_ADDR or VAULT_ADDR");
+        context.push(VARIABLES.blame_empty(missing, "address", context.env));
+        return None;
+    }
+    compile_main(Section::absent("secretStore", top.position()), context)
+}
+
+/// Compiles what a secret reads from `store`. Where the store is wrong, the keys are looked at nevertheless.
+pub(super) fn compile_read(
+    section: &mut Section<'_>,
+    store: Option<&StoreSpec>,
+    context: &mut CompileContext<'_>,
+) -> Option<SecretRead> {
+    match store {
+        Some(StoreSpec::File(_)) => file::read(section, context).map(SecretRead::File),
+        Some(StoreSpec::Vault(spec)) => {
+            vault::compile::read(section, Some(spec), context).map(SecretRead::Vault)
+        }
+        None => vault::compile::read(section, None, context).map(SecretRead::Vault),
+    }
+}
+
+/// Warns of variables that are set and fill nothing.
+pub(super) fn warn_of_ignored_variables(root: &Node, context: &mut CompileContext<'_>) {
+    VARIABLES.warn_of_ignored(root, "secretStore", context);
+}
+
+/// The paths of files from which a store's settings may come, whether a configuration asks for them or not.
+pub fn files_of_variables(env: &Env) -> Vec<&str> {
+    VARIABLES.files(env)
 }
 
 fn other_provider() -> Fault {

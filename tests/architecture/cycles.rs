@@ -10,7 +10,6 @@ use super::source::{Source, closing};
 const LEFT: &[&str] = &[
     "admin",
     "app",
-    "config",
     "disk",
     "net",
     "telemetry",
@@ -136,7 +135,10 @@ fn named(source: &Source) -> Named {
                 tree(source, index + 1, end, &[], &mut named.imports);
             }
             index = end;
-        } else if source.text(index + 1) == "::" && !["::", "."].contains(&before(source, index)) {
+        } else if source.text(index + 1) == "::"
+            && !["::", "."].contains(&before(source, index))
+            && !is_visibility(source, index)
+        {
             let mut path = vec![token.text.clone()];
             while source.text(index + 1) == "::" {
                 index += 2;
@@ -154,6 +156,11 @@ fn named(source: &Source) -> Named {
 /// Whether `use` is the keyword of an item here, and not that of a precise capture (`impl Trait + use<'_>`).
 fn starts_item(source: &Source, index: usize) -> bool {
     source.text(index + 1) != "<"
+}
+
+/// Whether a path that begins here is that of `pub(in crate::room)`.
+fn is_visibility(source: &Source, index: usize) -> bool {
+    before(source, index) == "in" && index.checked_sub(2).is_some_and(|before| source.text(before) == "(")
 }
 
 fn before(source: &Source, index: usize) -> &str {

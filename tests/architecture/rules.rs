@@ -34,7 +34,7 @@ const DOORS: [(&str, &[&str]); 19] = [
     ("axum", &["admin"]),
     ("rustls", &["net"]),
     ("hickory_resolver", &["net/dns"]),
-    ("granit_parser", &["config/value"]),
+    ("granit_parser", &["config/yaml"]),
     ("tera", &["template"]),
     ("clap", &["cli"]),
     ("prometheus", &["telemetry/metrics"]),

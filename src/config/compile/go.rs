@@ -9,7 +9,7 @@ pub(super) const HINT: &str = "in Tera: {{ .name }} is {{ name }}, {{ index . \"
 
 /// One `{{ … }}` that only Go understands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Action<'t> {
+pub(super) struct GoAction<'t> {
     /// With its braces.
     pub(super) text: &'t str,
     /// Between braces and trim markers.
@@ -18,21 +18,21 @@ pub(super) struct Action<'t> {
 
 /// The first action of `source` that is Go: one with a dot that begins a word (`.name`, `index . "x"`), a variable
 /// (`$x`), a comment, or an `end`. None of these is Tera.
-pub(super) fn find(source: &str) -> Option<Action<'_>> {
+pub(super) fn find(source: &str) -> Option<GoAction<'_>> {
     let mut rest = source;
     while let Some(start) = rest.find("{{") {
         let (_, from) = rest.split_at(start);
         let (text, behind) = from.find("}}").map_or((from, ""), |end| from.split_at(end + 2));
         let inner = text.trim_start_matches('{').trim_end_matches('}').trim_matches('-').trim();
         if is_go(inner) {
-            return Some(Action { text, inner });
+            return Some(GoAction { text, inner });
         }
         rest = behind;
     }
     None
 }
 
-impl Action<'_> {
+impl GoAction<'_> {
     /// The same in Tera, for the two forms whose translation is certain.
     pub(super) fn in_tera(self) -> Option<String> {
         let is_name = |name: &str| {

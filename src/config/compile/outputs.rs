@@ -1,8 +1,9 @@
 //! What a secret writes: `files` and `directory`.
 
-use super::cursor::{Item, Pass, Section};
-use super::overlap::{Kind, Outputs};
-use super::spelling;
+use super::conflicts::{OutputKind, Outputs};
+use super::context::CompileContext;
+use super::section::{Item, Section};
+use super::suggest;
 use super::template::Templates;
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::secret::{Content, Decoding, DirectorySpec, FileSpec};
@@ -22,16 +23,21 @@ const FORMATS: [(&str, Format); 4] = [
 pub(super) fn compile(
     secret: &mut Section<'_>,
     written: &mut Outputs,
-    pass: &mut Pass<'_>,
+    context: &mut CompileContext<'_>,
 ) -> (Vec<FileSpec>, Option<DirectorySpec>) {
-    let mut templates = Templates::compile(secret, pass);
-    let items = secret.list("files", pass);
+    let mut templates = Templates::compile(secret, context);
+    let items = secret.list("files", context);
     let is_empty = items.is_empty() && !secret.is_refused("files");
-    let files = files(secret, items, &mut templates, written, pass);
-    templates.warn_of_unused(pass);
-    let directory = secret.child("directory", pass).and_then(|section| directory(section, written, pass));
+    let files = files(secret, items, &mut templates, written, context);
+    templates.warn_of_unused(context);
+    let directory =
+        secret.child("directory", context).and_then(|section| directory(section, written, context));
     if is_empty && !secret.has("directory") {
-        secret.missing("files", "list the files that the secret becomes, or give it a \"directory\"", pass);
+        secret.missing(
+            "files",
+            "list the files that the secret becomes, or give it a \"directory\"",
+            context,
+        );
     }
     (files, directory)
 }
@@ -41,17 +47,17 @@ fn files(
     items: Vec<Item<'_>>,
     templates: &mut Templates,
     written: &mut Outputs,
-    pass: &mut Pass<'_>,
+    context: &mut CompileContext<'_>,
 ) -> Vec<FileSpec> {
     let mut sections: Vec<_> =
-        items.into_iter().filter_map(|Item { node, path }| Section::open(node, path, pass)).collect();
-    let pairing = pairing(secret, &sections, templates, pass);
+        items.into_iter().filter_map(|Item { node, path }| Section::open(node, path, context)).collect();
+    let pairing = pairing(secret, &sections, templates, context);
     let mut files = Vec::with_capacity(sections.len());
     for (index, section) in sections.iter_mut().enumerate() {
-        files.extend(file(section, index, pairing, templates, written, pass));
+        files.extend(file(section, index, pairing, templates, written, context));
     }
     for section in sections {
-        section.finish(pass);
+        section.finish(context);
     }
     files
 }
@@ -71,7 +77,7 @@ fn pairing(
     secret: &Section<'_>,
     files: &[Section<'_>],
     templates: &Templates,
-    pass: &mut Pass<'_>,
+    context: &mut CompileContext<'_>,
 ) -> Pairing {
     let names_content = |file: &Section<'_>| CONTENT_KEYS.iter().any(|key| file.has(key));
     if files.is_empty() || templates.len() == 0 || files.iter().any(names_content) {
@@ -81,7 +87,7 @@ fn pairing(
         let (files, entries) = (files.len(), templates.len());
         let message = format!("{files} files cannot be paired with {entries} entries of template.data");
         let refused = Diagnostic::new(Code::NoContent, secret.place_of("files"), message);
-        pass.push(refused.hint("say in each file which entry it holds: \"key: …\""));
+        context.push(refused.hint("say in each file which entry it holds: \"key: …\""));
         return Pairing::Refused;
     }
     let pair = |(file, name): (&Section<'_>, &str)| {
@@ -97,7 +103,7 @@ fn pairing(
         "say in each file which entry it holds: \"key: …\". The Go tool took the entries sorted by name instead, so \
          its files held each other's content"
     };
-    pass.push(Diagnostic::new(Code::PairedByPosition, secret.place_of("files"), message).hint(hint));
+    context.push(Diagnostic::new(Code::PairedByPosition, secret.place_of("files"), message).hint(hint));
     Pairing::InOrder
 }
 
@@ -107,15 +113,15 @@ fn file(
     pairing: Pairing,
     templates: &mut Templates,
     written: &mut Outputs,
-    pass: &mut Pass<'_>,
+    context: &mut CompileContext<'_>,
 ) -> Option<FileSpec> {
-    let target = target(section, Kind::File, written, pass);
-    let content = content(section, index, pairing, templates, pass);
-    let decoding = decoding(section, pass);
-    let mode = mode(section, "mode", FileMode::PRIVATE, pass);
-    let owner = owner(section, pass);
-    let in_place = section.boolean("inPlace", pass).unwrap_or(false);
-    Some(FileSpec { target: target?, content: content?, decoding, mode, owner, in_place })
+    let target = target(section, OutputKind::File, written, context);
+    let written_content = content(section, index, pairing, templates, context);
+    let decoding = decoding(section, context);
+    let mode = mode(section, "mode", FileMode::PRIVATE, context);
+    let owner = owner(section, context);
+    let in_place = section.boolean("inPlace", context).unwrap_or(false);
+    Some(FileSpec { target: target?, content: written_content?, decoding, mode, owner, in_place })
 }
 
 fn content(
@@ -123,27 +129,27 @@ fn content(
     index: usize,
     pairing: Pairing,
     templates: &mut Templates,
-    pass: &mut Pass<'_>,
+    context: &mut CompileContext<'_>,
 ) -> Option<Content> {
     let given = CONTENT_KEYS.iter().filter(|key| section.has(key)).count();
-    let keyed = keyed(section, templates, pass);
-    let field = field(section, pass);
-    let template = section.template("template", pass);
-    let template = template.and_then(|node| templates.template(node, section.place_of("template"), pass));
-    let format = section.choice("format", &FORMATS, pass).map(Content::Format);
+    let keyed = keyed(section, templates, context);
+    let field = field(section, context);
+    let template = section.template("template", context);
+    let template = template.and_then(|node| templates.template(node, section.place_of("template"), context));
+    let format = section.choice("format", &FORMATS, context).map(Content::Format);
     match given {
         0 if pairing == Pairing::InOrder => templates.at(index).map(Content::Template),
         0 if pairing == Pairing::Refused => None,
         0 => {
             let missing =
                 Diagnostic::new(Code::NoContent, section.place(), "this file does not say what it holds");
-            pass.push(missing.hint("give it one of key, field, template and format"));
+            context.push(missing.hint("give it one of key, field, template and format"));
             None
         }
         1 => keyed.or(field).or(template.map(Content::Template)).or(format),
         _ => {
             let message = "only one of key, field, template and format can say what a file holds";
-            pass.push(
+            context.push(
                 Diagnostic::new(Code::ConflictingKeys, section.place(), message).hint("keep one of them"),
             );
             None
@@ -152,8 +158,12 @@ fn content(
 }
 
 /// `key`: an entry of `template.data`.
-fn keyed(section: &mut Section<'_>, templates: &mut Templates, pass: &mut Pass<'_>) -> Option<Content> {
-    let text = section.text("key", pass)?;
+fn keyed(
+    section: &mut Section<'_>,
+    templates: &mut Templates,
+    context: &mut CompileContext<'_>,
+) -> Option<Content> {
+    let text = section.text("key", context)?;
     if templates.names().any(|name| name == text.value) {
         return templates.named(&text.value).map(Content::Template);
     }
@@ -162,79 +172,89 @@ fn keyed(section: &mut Section<'_>, templates: &mut Templates, pass: &mut Pass<'
         section.place_of("key"),
         text.is_not("an entry of template.data", ""),
     );
-    let hint = match spelling::nearest(&text.value, templates.names()) {
+    let hint = match suggest::nearest(&text.value, templates.names()) {
         Some(near) => format!("did you mean {near:?}?"),
         None if templates.len() == 0 => "for a field of the secret write \"field: …\"".to_owned(),
         None => format!("entries: {}", templates.names().collect::<Vec<_>>().join(", ")),
     };
-    pass.push(unknown.hint(hint));
+    context.push(unknown.hint(hint));
     None
 }
 
-fn field(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Option<Content> {
+fn field(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<Content> {
     let parse = |text: &str| if text.is_empty() { Err("it is empty") } else { Ok(text.to_owned()) };
-    section.parsed("field", (Code::BadValue, "the name of a field"), parse, pass).map(Content::Field)
+    section.parsed("field", (Code::BadValue, "the name of a field"), parse, context).map(Content::Field)
 }
 
-fn decoding(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Decoding {
+fn decoding(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Decoding {
     let words = [("none", Decoding::None), ("base64", Decoding::Base64)];
-    let decoding = section.choice("decoding", &words, pass).unwrap_or(Decoding::None);
+    let decoding = section.choice("decoding", &words, context).unwrap_or(Decoding::None);
     if decoding == Decoding::Base64 && section.has("format") {
         let message = "a document of all fields is not base64";
         let conflict = Diagnostic::new(Code::ConflictingKeys, section.place_of("decoding"), message);
-        pass.push(conflict.hint("name the one field that is base64: \"field: …\""));
+        context.push(conflict.hint("name the one field that is base64: \"field: …\""));
     }
     decoding
 }
 
-fn directory(mut section: Section<'_>, written: &mut Outputs, pass: &mut Pass<'_>) -> Option<DirectorySpec> {
-    let path = target(&mut section, Kind::Directory, written, pass);
-    let mode = mode(&mut section, "mode", FileMode::PRIVATE, pass);
-    let directory_mode = self::mode(&mut section, "directoryMode", FileMode::DIRECTORY, pass);
-    let owner = owner(&mut section, pass);
-    section.finish(pass);
+fn directory(
+    mut section: Section<'_>,
+    written: &mut Outputs,
+    context: &mut CompileContext<'_>,
+) -> Option<DirectorySpec> {
+    let path = target(&mut section, OutputKind::Directory, written, context);
+    let mode = mode(&mut section, "mode", FileMode::PRIVATE, context);
+    let directory_mode = self::mode(&mut section, "directoryMode", FileMode::DIRECTORY, context);
+    let owner = owner(&mut section, context);
+    section.finish(context);
     Some(DirectorySpec { path: path?, mode, directory_mode, owner })
 }
 
 fn target(
     section: &mut Section<'_>,
-    kind: Kind,
+    kind: OutputKind,
     written: &mut Outputs,
-    pass: &mut Pass<'_>,
+    context: &mut CompileContext<'_>,
 ) -> Option<TargetPath> {
     if !section.has("path") {
-        section.missing("path", "where it is written", pass);
+        section.missing("path", "where it is written", context);
     }
-    let base = pass.working_directory;
+    let base = context.working_directory;
     let parse = |text: &str| match kind {
-        Kind::File => TargetPath::parse(text, base),
-        Kind::Directory => TargetPath::parse_directory(text, base),
+        OutputKind::File => TargetPath::parse(text, base),
+        OutputKind::Directory => TargetPath::parse_directory(text, base),
     };
-    let target = section.parsed("path", (Code::BadPath, "a path to write to"), parse, pass)?;
+    let target = section.parsed("path", (Code::BadPath, "a path to write to"), parse, context)?;
     written.add(target.clone(), kind, section.place_of("path"));
     Some(target)
 }
 
-fn mode(section: &mut Section<'_>, key: &'static str, default: FileMode, pass: &mut Pass<'_>) -> FileMode {
-    section.parsed(key, (Code::BadMode, "a mode for a secret"), FileMode::parse, pass).unwrap_or(default)
+fn mode(
+    section: &mut Section<'_>,
+    key: &'static str,
+    default: FileMode,
+    context: &mut CompileContext<'_>,
+) -> FileMode {
+    section.parsed(key, (Code::BadMode, "a mode for a secret"), FileMode::parse, context).unwrap_or(default)
 }
 
 /// Owner and group are resolved apart, so that a mistake is shown at the right one.
-fn owner(section: &mut Section<'_>, pass: &mut Pass<'_>) -> Owner {
+fn owner(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Owner {
     let user = |text: &str| Owner::resolve(Some(text), None);
     let group = |text: &str| Owner::resolve(None, Some(text));
-    let user = section.parsed("owner", (Code::BadOwner, "a user"), user, pass).and_then(|owner| owner.user);
+    let user =
+        section.parsed("owner", (Code::BadOwner, "a user"), user, context).and_then(|owner| owner.user);
     let group =
-        section.parsed("group", (Code::BadOwner, "a group"), group, pass).and_then(|owner| owner.group);
-    warn_of_chown("owner", Owner { user, group: None }, section, pass);
-    warn_of_chown("group", Owner { user: None, group }, section, pass);
+        section.parsed("group", (Code::BadOwner, "a group"), group, context).and_then(|owner| owner.group);
+    warn_of_chown("owner", Owner { user, group: None }, section, context);
+    warn_of_chown("group", Owner { user: None, group }, section, context);
     Owner { user, group }
 }
 
 /// A warning and no error: the configuration may be checked by another user than the one that runs the daemon.
-fn warn_of_chown(key: &str, owner: Owner, section: &Section<'_>, pass: &mut Pass<'_>) {
+fn warn_of_chown(key: &str, owner: Owner, section: &Section<'_>, context: &mut CompileContext<'_>) {
     if !disk::may_give_to(owner) {
         let message = "this process has no right to give files away, so they cannot be written";
-        pass.push(Diagnostic::new(Code::CannotChown, section.place_of(key), message));
+        context.push(Diagnostic::new(Code::CannotChown, section.place_of(key), message));
     }
 }

@@ -1,9 +1,10 @@
 //! `template`: the engine, and the templates of `template.data` by name.
 
-use super::cursor::{Pass, Section};
+use super::context::CompileContext;
 use super::go;
+use super::section::Section;
 use crate::config::diagnostic::{Code, Diagnostic, Place, Position};
-use crate::config::value::{Node, Style};
+use crate::config::value::{Node, NodeStyle};
 use crate::template::{CompileError, Template};
 
 /// `template.engine`.
@@ -32,28 +33,33 @@ struct Named {
 }
 
 impl Templates {
-    pub(super) fn compile(secret: &mut Section<'_>, pass: &mut Pass<'_>) -> Self {
-        let Some(mut section) = secret.child("template", pass) else { return Self::default() };
-        let engine = section.choice("engine", &[("tera", Engine::Tera), ("go", Engine::Go)], pass);
+    pub(super) fn compile(secret: &mut Section<'_>, context: &mut CompileContext<'_>) -> Self {
+        let Some(mut section) = secret.child("template", context) else { return Self::default() };
+        let engine = section.choice("engine", &[("tera", Engine::Tera), ("go", Engine::Go)], context);
         if engine == Some(Engine::Go) {
             let refused =
                 Diagnostic::new(Code::EngineGoUnsupported, section.place_of("engine"), go::UNSUPPORTED);
-            pass.push(refused.hint(go::HINT));
+            context.push(refused.hint(go::HINT));
         }
         let is_refused = section.has("engine") && engine != Some(Engine::Tera);
         let mut templates = Self { engine, entries: Vec::new(), is_refused };
-        if let Some(data) = section.child("data", pass) {
-            for (entry, place) in data.templates(pass) {
-                let template = templates.template(&entry.node, place.clone(), pass);
+        if let Some(data) = section.child("data", context) {
+            for (entry, place) in data.templates(context) {
+                let template = templates.template(&entry.node, place.clone(), context);
                 templates.entries.push(Named { name: entry.key.clone(), place, template, is_used: false });
             }
         }
-        section.finish(pass);
+        section.finish(context);
         templates
     }
 
     /// Compiles one text as a template.
-    pub(super) fn template(&self, node: &Node, place: Place, pass: &mut Pass<'_>) -> Option<Template> {
+    pub(super) fn template(
+        &self,
+        node: &Node,
+        place: Place,
+        context: &mut CompileContext<'_>,
+    ) -> Option<Template> {
         let source = node.scalar()?.text();
         if self.is_refused {
             return None;
@@ -64,7 +70,7 @@ impl Templates {
                 Some(spelling) => format!("write {spelling}, or say \"engine: tera\" if it is Tera already"),
                 None => go::HINT.to_owned(),
             };
-            pass.push(
+            context.push(
                 Diagnostic::new(Code::EngineGoUnsupported, place, format!("{message}: {}", go::UNSUPPORTED))
                     .hint(hint),
             );
@@ -74,7 +80,7 @@ impl Templates {
             Ok(template) => Some(template),
             Err(error) => {
                 let place = Place { position: Some(position_in(node, &error)), ..place };
-                pass.push(Diagnostic::new(Code::TemplateSyntax, place, error.message));
+                context.push(Diagnostic::new(Code::TemplateSyntax, place, error.message));
                 None
             }
         }
@@ -102,10 +108,10 @@ impl Templates {
     }
 
     /// Warns of entries that no file takes.
-    pub(super) fn warn_of_unused(&self, pass: &mut Pass<'_>) {
+    pub(super) fn warn_of_unused(&self, context: &mut CompileContext<'_>) {
         for entry in self.entries.iter().filter(|entry| !entry.is_used) {
             let message = format!("no file has \"key: {}\": this template is never rendered", entry.name);
-            pass.push(Diagnostic::new(Code::UnusedTemplate, entry.place.clone(), message));
+            context.push(Diagnostic::new(Code::UnusedTemplate, entry.place.clone(), message));
         }
     }
 }
@@ -117,15 +123,15 @@ fn position_in(node: &Node, error: &CompileError) -> Position {
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let (line, column) = (number(line), error.column.map_or(1, number));
     match scalar.style() {
-        Style::Literal => {
+        NodeStyle::Literal => {
             let blank = scalar.text().bytes().take_while(|byte| *byte == b'\n').count();
             Position {
                 line: (start.line + line).saturating_sub(number(blank) + 1),
                 column: start.column + column - 1,
             }
         }
-        Style::Plain if line == 1 => Position { column: start.column + column - 1, ..start },
-        Style::Quoted if line == 1 => Position { column: start.column + column, ..start },
+        NodeStyle::Plain if line == 1 => Position { column: start.column + column - 1, ..start },
+        NodeStyle::Quoted if line == 1 => Position { column: start.column + column, ..start },
         _ => start,
     }
 }
@@ -138,10 +144,9 @@ fn is_surely_tera(source: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::value;
 
     fn position(yaml: &str, line: usize, column: Option<usize>) -> (u32, u32) {
-        let root = value::parse(yaml).unwrap();
+        let root = crate::config::yaml::parse(yaml).unwrap();
         let node = &root.entries().unwrap()[0].node;
         let error = CompileError { line: Some(line), column, message: String::new() };
         let Position { line, column } = position_in(node, &error);

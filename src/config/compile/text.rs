@@ -6,9 +6,9 @@ use std::borrow::Cow;
 const SHOWN: usize = 60;
 
 /// A string with what the environment put into it.
-pub(super) struct Text<'a> {
+pub(in crate::config) struct Text<'a> {
     /// The string itself.
-    pub(super) value: Cow<'a, str>,
+    pub(in crate::config) value: Cow<'a, str>,
     /// As it is in the file, or the variable that gave all of it: what a message may show.
     raw: Cow<'a, str>,
     /// Whether something of the value came from the environment and is not to be shown.
@@ -16,17 +16,17 @@ pub(super) struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    pub(super) fn new(value: Cow<'a, str>, raw: &'a str, is_private: bool) -> Self {
+    pub(in crate::config) fn new(value: Cow<'a, str>, raw: &'a str, is_private: bool) -> Self {
         Self { value, raw: Cow::Borrowed(raw), is_private }
     }
 
     /// A value that a variable gave as a whole.
-    pub(super) fn of_variable(value: String, variable: &str) -> Self {
+    pub(in crate::config) fn of_variable(value: String, variable: &str) -> Self {
         Self { value: Cow::Owned(value), raw: Cow::Owned(format!("${variable}")), is_private: true }
     }
 
     /// What a message may show: the text as it is in the file, quoted, shortened, control characters escaped.
-    pub(super) fn shown(&self) -> String {
+    pub(in crate::config) fn shown(&self) -> String {
         let mut short: String = self.raw.chars().take(SHOWN).collect();
         if short.len() < self.raw.len() {
             short.push('…');
@@ -35,7 +35,7 @@ impl<'a> Text<'a> {
     }
 
     /// "… is not `expected`", with the reason where it may be told.
-    pub(super) fn is_not(&self, expected: &str, reason: &str) -> String {
+    pub(in crate::config) fn is_not(&self, expected: &str, reason: &str) -> String {
         if self.is_private {
             format!("{}: what the environment holds is not {expected}", self.shown())
         } else if reason.is_empty() {

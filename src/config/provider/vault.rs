@@ -1,5 +1,11 @@
 //! `provider: vault`: a server with Vault's API, and what a secret reads from it.
 
+pub(in crate::config) mod address;
+mod auth;
+pub(super) mod compile;
+mod tls;
+pub(in crate::config) mod variables;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

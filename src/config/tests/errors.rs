@@ -62,7 +62,7 @@ fn ten_mistakes_give_ten_diagnostics_in_their_places() {
 fn the_report_reads_well() {
     let shown = parse(TEN_MISTAKES).unwrap_err().to_string();
     for line in [
-        "config.yaml:5:3: error[unknown-key] secretStore.timout: unknown key \"timout\"; did you mean \"timeout\"?\n  hint: keys here: address, ",
+        "config.yaml:5:3: error[unknown-key] secretStore.timout: unknown key \"timout\"; did you mean \"timeout\"?\n  hint: write \"timeout\"\n",
         "config.yaml:4:12: error[bad-duration] secretStore.timeout: \"10\" is not a duration such as 30s, 1h or 1d: a unit is missing; for seconds write \"10s\"\n",
         "error[env-unset] secrets[0].refreshInterval: the environment variable NOT_SET is not set\n  hint: set it, or write \"${NOT_SET:-default}\"",
         "error[duplicate-key] secrets[1].key: \"key\" is there already, in line 16, column 5\n",

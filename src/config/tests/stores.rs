@@ -106,6 +106,30 @@ fn a_value_of_the_file_wins_and_the_variable_is_named_as_ignored() {
 }
 
 #[test]
+fn each_ignored_variable_says_why() {
+    let pairs = [
+        ("VAULT_ADDR", "https://v"),
+        ("BAO_ADDR", "https://b"),
+        ("VAULT_NAMESPACE", "n"),
+        ("VAULT_AGENT_ADDR", "a"),
+        ("VAULT_CACERT", ""),
+        ("VAULT_SERVICE_HOST", "kubernetes sets this one"),
+        ("VAULT_ROLE_ID", "r"),
+    ];
+    let loaded = store(&pairs, "namespace: mine, token: t").unwrap();
+    let shown: Vec<_> = loaded.warnings.diagnostics.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(
+        shown,
+        [
+            "VAULT_ADDR is ignored: BAO_ADDR takes precedence",
+            "VAULT_ROLE_ID is ignored: nothing needs roleId",
+            "VAULT_NAMESPACE is ignored: namespace is set in the file",
+            "VAULT_AGENT_ADDR is ignored: this program does not read it: set secretStore.address to the agent's address",
+        ]
+    );
+}
+
+#[test]
 fn a_variable_that_an_interpolation_uses_is_not_ignored() {
     let loaded = store(&[("VAULT_TOKEN", "t")], "address: 'https://v', token: '${VAULT_TOKEN}'").unwrap();
     assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
@@ -136,7 +160,10 @@ fn an_empty_bao_addr_is_named_as_the_reason_of_a_missing_address() {
     ] {
         assert_eq!(found(&result, Severity::Warning), ["ignored-variable VAULT_ADDR"]);
         let shown = result.unwrap_err().to_string();
-        assert!(shown.contains(expected) && shown.contains("BAO_ADDR comes first, and is empty"), "{shown}");
+        assert!(
+            shown.contains(expected) && shown.contains("BAO_ADDR takes precedence, and is empty"),
+            "{shown}"
+        );
     }
 }
 

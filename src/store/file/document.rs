@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::fault;
-use crate::config::value::{Node, Scalar, Value, parse as parse_yaml};
+use crate::config::value::{Node, Scalar, Value};
+use crate::config::yaml;
 use crate::fault::Fault;
 use crate::secret::{FieldValue, Fields, SecretText};
 
@@ -12,7 +13,7 @@ use crate::secret::{FieldValue, Fields, SecretText};
 /// # Errors
 /// It is not one document of YAML, has a key twice, or is something else than a mapping.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Fields, Fault> {
-    let root = parse_yaml(text).map_err(|mistakes| {
+    let root = yaml::parse(text).map_err(|mistakes| {
         let first = mistakes.first();
         let position = first.and_then(|mistake| mistake.place.position);
         let cause = first.map_or("not YAML", |mistake| &mistake.message);

@@ -1,11 +1,11 @@
-//! Parser events → tree, within bounds.
+//! YAML, and so JSON, from a text to a tree, within bounds.
 
 use std::collections::{HashMap, HashSet};
 
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 
-use super::{Entry, Node, Scalar, Style, Value};
-use crate::config::diagnostic::{Code, Diagnostic, Place, Position};
+use super::diagnostic::{Code, Diagnostic, Place, Position};
+use super::value::{Entry, Node, NodeStyle, Scalar, Value};
 
 /// Most collections inside each other; a configuration needs six.
 const MAX_DEPTH: usize = 64;
@@ -24,7 +24,7 @@ const TEXT_UNIT: usize = 64;
 struct Stop(Box<Diagnostic>);
 
 #[derive(Default)]
-struct Reader {
+struct TreeReader {
     frames: Vec<Frame>,
     root: Option<Node>,
     /// Complete nodes by anchor; one that is still open is missing here, so that an alias cannot hold itself.
@@ -38,10 +38,10 @@ struct Reader {
 struct Frame {
     position: Position,
     anchor: usize,
-    content: Content,
+    content: OpenNode,
 }
 
-enum Content {
+enum OpenNode {
     Sequence(Vec<Node>),
     Mapping { entries: Vec<Entry>, merges: Vec<Node>, key: Key },
 }
@@ -56,8 +56,22 @@ enum Key {
     Refused,
 }
 
+/// Reads one document.
+///
+/// # Errors
+/// Everything that is wrong with the document: a syntax error, or all duplicate keys. No text of a scalar is quoted.
+pub fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
+    match read(text) {
+        (Some(root), problems) if problems.is_empty() => Ok(root),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// Reads one document, going on after a mistake that leaves the tree usable: of two equal keys the first counts.
+/// Without a root there is at least one problem.
 pub(super) fn read(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
-    let mut reader = Reader { budget: BUDGET, ..Reader::default() };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = TreeReader { budget: BUDGET, ..TreeReader::default() };
     let options = granit_parser::options! {
         emit_comments: false,
         flow_nesting_limit: MAX_DEPTH,
@@ -72,12 +86,12 @@ pub(super) fn read(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
     }
     let nothing = Node {
         position: Position { line: 1, column: 1 },
-        value: Value::Scalar(Scalar::new(String::new(), Style::Plain)),
+        value: Value::Scalar(Scalar::new(String::new(), NodeStyle::Plain)),
     };
     (Some(reader.root.unwrap_or(nothing)), reader.problems)
 }
 
-impl Reader {
+impl TreeReader {
     fn event(&mut self, (event, span): (Event<'_>, Span)) -> Result<(), Stop> {
         let position = position_of(&span.start);
         match event {
@@ -89,10 +103,11 @@ impl Reader {
                 self.complete(Node { position, value: Value::Scalar(scalar) }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.open(position, anchor, tag.as_deref(), Content::Sequence(Vec::new()))
+                self.open(position, anchor, tag.as_deref(), OpenNode::Sequence(Vec::new()))
             }
             Event::MappingStart(_, anchor, tag) => {
-                let content = Content::Mapping { entries: Vec::new(), merges: Vec::new(), key: Key::Awaited };
+                let content =
+                    OpenNode::Mapping { entries: Vec::new(), merges: Vec::new(), key: Key::Awaited };
                 self.open(position, anchor, tag.as_deref(), content)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
@@ -115,7 +130,7 @@ impl Reader {
         position: Position,
         anchor: usize,
         tag: Option<&Tag>,
-        content: Content,
+        content: OpenNode,
     ) -> Result<(), Stop> {
         self.check_tag(tag, position)?;
         self.charge(1, position)?;
@@ -129,8 +144,8 @@ impl Reader {
     fn close(&mut self) -> Result<(), Stop> {
         let Some(Frame { position, anchor, content }) = self.frames.pop() else { return Ok(()) };
         let value = match content {
-            Content::Sequence(items) => Value::Sequence(items),
-            Content::Mapping { entries, merges, .. } => {
+            OpenNode::Sequence(items) => Value::Sequence(items),
+            OpenNode::Mapping { entries, merges, .. } => {
                 let mut entries = self.without_duplicates(entries);
                 for node in merges {
                     self.merge(&mut entries, node);
@@ -171,8 +186,8 @@ impl Reader {
             return;
         };
         match &mut frame.content {
-            Content::Sequence(items) => items.push(node),
-            Content::Mapping { entries, merges, key } => match std::mem::replace(key, Key::Awaited) {
+            OpenNode::Sequence(items) => items.push(node),
+            OpenNode::Mapping { entries, merges, key } => match std::mem::replace(key, Key::Awaited) {
                 Key::Named(name, position) => entries.push(Entry { key: name, position, node }),
                 Key::Merge => merges.push(node),
                 Key::Refused => {}
@@ -183,7 +198,9 @@ impl Reader {
 
     fn key(&mut self, node: &Node) {
         let next = match &node.value {
-            Value::Scalar(scalar) if scalar.text() == "<<" && scalar.style() == Style::Plain => Key::Merge,
+            Value::Scalar(scalar) if scalar.text() == "<<" && scalar.style() == NodeStyle::Plain => {
+                Key::Merge
+            }
             Value::Scalar(scalar) => Key::Named(scalar.text().to_owned(), node.position),
             _ => {
                 let problem = self.problem(Code::YamlSyntax, node.position, "a key must be a text");
@@ -191,7 +208,7 @@ impl Reader {
                 Key::Refused
             }
         };
-        if let Some(Frame { content: Content::Mapping { key, .. }, .. }) = self.frames.last_mut() {
+        if let Some(Frame { content: OpenNode::Mapping { key, .. }, .. }) = self.frames.last_mut() {
             *key = next;
         }
     }
@@ -239,14 +256,14 @@ impl Reader {
         }
     }
 
-    fn style(&self, style: ScalarStyle, tag: Option<&Tag>, span: &Span) -> Result<Style, Stop> {
+    fn style(&self, style: ScalarStyle, tag: Option<&Tag>, span: &Span) -> Result<NodeStyle, Stop> {
         self.check_tag(tag, position_of(&span.start))?;
         let is_text = tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
         Ok(match style {
-            ScalarStyle::Plain if !is_text => Style::Plain,
-            ScalarStyle::Literal => Style::Literal,
-            ScalarStyle::Folded => Style::Folded,
-            _ => Style::Quoted,
+            ScalarStyle::Plain if !is_text => NodeStyle::Plain,
+            ScalarStyle::Literal => NodeStyle::Literal,
+            ScalarStyle::Folded => NodeStyle::Folded,
+            _ => NodeStyle::Quoted,
         })
     }
 
@@ -302,9 +319,9 @@ impl Reader {
         let mut path = String::new();
         for frame in &self.frames {
             match &frame.content {
-                Content::Sequence(items) => path = format!("{path}[{}]", items.len()),
-                Content::Mapping { key: Key::Named(name, _), .. } => path = join(&path, name),
-                Content::Mapping { .. } => {}
+                OpenNode::Sequence(items) => path = format!("{path}[{}]", items.len()),
+                OpenNode::Mapping { key: Key::Named(name, _), .. } => path = join(&path, name),
+                OpenNode::Mapping { .. } => {}
             }
         }
         path
@@ -340,3 +357,6 @@ fn position_of(marker: &Marker) -> Position {
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

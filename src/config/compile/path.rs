@@ -1,8 +1,12 @@
 //! What a path in a store may look like: mounts, keys, namespaces. All of them become parts of a URL or of a header.
 
+use super::context::CompileContext;
+use super::section::Section;
+use crate::config::diagnostic::Code;
+
 /// Why a path is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub(super) enum PathError {
+pub(in crate::config) enum KeyPathError {
     #[error("it is empty")]
     Empty,
     #[error("it has a slash at its beginning or end")]
@@ -14,44 +18,55 @@ pub(super) enum PathError {
 }
 
 /// A mount; slashes at its ends do not matter.
-pub(super) fn mount(text: &str) -> Result<String, PathError> {
+pub(in crate::config) fn mount(text: &str) -> Result<String, KeyPathError> {
     let inner = text.trim_matches('/');
     check(inner)?;
     Ok(inner.to_owned())
 }
 
 /// The mount of an auth method; `auth/` in front of it does not matter either.
-pub(super) fn auth_mount(text: &str) -> Result<String, PathError> {
+pub(in crate::config) fn auth_mount(text: &str) -> Result<String, KeyPathError> {
     let inner = text.trim_matches('/');
     mount(inner.strip_prefix("auth/").unwrap_or(inner))
 }
 
+/// `key` of a secret.
+pub(in crate::config) fn of_secret(
+    section: &mut Section<'_>,
+    context: &mut CompileContext<'_>,
+) -> Option<String> {
+    if !section.has("key") {
+        section.missing("key", "the path of the secret below its mount", context);
+    }
+    section.parsed("key", (Code::BadKey, "the path of a secret"), key, context)
+}
+
 /// A secret's path below its mount.
-pub(super) fn key(text: &str) -> Result<String, PathError> {
+pub(in crate::config) fn key(text: &str) -> Result<String, KeyPathError> {
     if text.len() > 1 && (text.starts_with('/') || text.ends_with('/')) {
-        return Err(PathError::OuterSlash);
+        return Err(KeyPathError::OuterSlash);
     }
     check(text)?;
     Ok(text.to_owned())
 }
 
 /// A namespace; `None` is the root namespace, which is written as an empty text or `/`.
-pub(super) fn namespace(text: &str) -> Result<Option<String>, PathError> {
+pub(in crate::config) fn namespace(text: &str) -> Result<Option<String>, KeyPathError> {
     match text.trim_matches('/') {
         "" => Ok(None),
         inner => check(inner).map(|()| Some(inner.to_owned())),
     }
 }
 
-fn check(path: &str) -> Result<(), PathError> {
+fn check(path: &str) -> Result<(), KeyPathError> {
     if path.is_empty() {
-        return Err(PathError::Empty);
+        return Err(KeyPathError::Empty);
     }
     if path.contains(char::is_control) {
-        return Err(PathError::Control);
+        return Err(KeyPathError::Control);
     }
     if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return Err(PathError::Part);
+        return Err(KeyPathError::Part);
     }
     Ok(())
 }
@@ -64,14 +79,14 @@ mod tests {
     fn keys_stay_below_their_mount() {
         assert_eq!(key("common/tls/my site"), Ok("common/tls/my site".to_owned()));
         for (text, error) in [
-            ("", PathError::Empty),
-            ("/a", PathError::OuterSlash),
-            ("a/", PathError::OuterSlash),
-            ("/", PathError::Part),
-            ("a//b", PathError::Part),
-            ("a/../b", PathError::Part),
-            (".", PathError::Part),
-            ("a\nb", PathError::Control),
+            ("", KeyPathError::Empty),
+            ("/a", KeyPathError::OuterSlash),
+            ("a/", KeyPathError::OuterSlash),
+            ("/", KeyPathError::Part),
+            ("a//b", KeyPathError::Part),
+            ("a/../b", KeyPathError::Part),
+            (".", KeyPathError::Part),
+            ("a\nb", KeyPathError::Control),
         ] {
             assert_eq!(key(text), Err(error), "{text:?}");
         }
@@ -82,10 +97,10 @@ mod tests {
     fn outer_slashes_of_mounts_and_namespaces_do_not_matter() {
         assert_eq!(mount("/kv/team/"), Ok("kv/team".to_owned()));
         assert_eq!(auth_mount("auth/approle/"), Ok("approle".to_owned()));
-        assert_eq!(mount("/"), Err(PathError::Empty));
+        assert_eq!(mount("/"), Err(KeyPathError::Empty));
         assert_eq!(namespace("team-a/"), Ok(Some("team-a".to_owned())));
         assert_eq!(namespace(""), Ok(None));
         assert_eq!(namespace("/"), Ok(None));
-        assert_eq!(namespace("a/../b"), Err(PathError::Part));
+        assert_eq!(namespace("a/../b"), Err(KeyPathError::Part));
     }
 }

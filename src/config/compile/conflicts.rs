@@ -3,27 +3,27 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::cursor::Pass;
+use super::context::CompileContext;
 use crate::config::diagnostic::{Code, Diagnostic, Place};
 use crate::disk::{Location, TargetPath};
 
 /// Every path that any secret writes, in the order of the file.
 #[derive(Default)]
 pub(super) struct Outputs {
-    outputs: Vec<Output>,
+    outputs: Vec<ConfiguredOutput>,
     secret: usize,
 }
 
-struct Output {
+struct ConfiguredOutput {
     target: TargetPath,
-    kind: Kind,
+    kind: OutputKind,
     secret: usize,
     place: Place,
 }
 
 /// What is written at a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum OutputKind {
     File,
     Directory,
 }
@@ -34,51 +34,51 @@ impl Outputs {
         self.secret += 1;
     }
 
-    pub(super) fn add(&mut self, target: TargetPath, kind: Kind, place: Place) {
-        self.outputs.push(Output { target, kind, secret: self.secret, place });
+    pub(super) fn add(&mut self, target: TargetPath, kind: OutputKind, place: Place) {
+        self.outputs.push(ConfiguredOutput { target, kind, secret: self.secret, place });
     }
 
     /// Reports every output that meets an earlier one, or a file that the program reads.
-    pub(super) fn check(&self, pass: &mut Pass<'_>) {
-        self.check_inputs(pass);
-        let mut first = HashMap::<&Path, &Output>::with_capacity(self.outputs.len());
+    pub(super) fn check(&self, context: &mut CompileContext<'_>) {
+        self.check_inputs(context);
+        let mut first = HashMap::<&Path, &ConfiguredOutput>::with_capacity(self.outputs.len());
         for output in &self.outputs {
             match first.get(output.target.as_path()) {
-                Some(earlier) => pass.push(output.duplicates(earlier)),
+                Some(earlier) => context.push(output.duplicates(earlier)),
                 None => drop(first.insert(output.target.as_path(), output)),
             }
         }
         for inner in &self.outputs {
             let above = inner.target.as_path().ancestors().skip(1).find_map(|path| first.get(path));
-            pass.report.diagnostics.extend(above.and_then(|outer| inner.is_below(outer)));
+            context.report.diagnostics.extend(above.and_then(|outer| inner.is_below(outer)));
         }
     }
 
     /// Neither an output nor a file in a `directory`, whose names come from the store, may replace what is read, whatever
     /// it is called here: a configuration is often reached through symlinks.
-    fn check_inputs(&self, pass: &mut Pass<'_>) {
+    fn check_inputs(&self, context: &mut CompileContext<'_>) {
         let inputs: Vec<_> =
-            pass.inputs.iter().map(|(name, path)| (name, Location::of(path.as_path()))).collect();
+            context.inputs.iter().map(|(name, path)| (name, Location::of(path.as_path()))).collect();
         for output in &self.outputs {
             let target = output.target.as_path();
-            let directory = (output.kind == Kind::Directory).then(|| Location::of(target));
+            let directory = (output.kind == OutputKind::Directory).then(|| Location::of(target));
             let is_inside =
                 |input: &Location| directory.as_ref().is_some_and(|directory| input.is_in(directory));
             if let Some((name, _)) = inputs.iter().find(|(_, input)| is_inside(input)) {
                 let message =
                     format!("{name} lies in this directory, where a field of its name would overwrite it");
                 let conflict = Diagnostic::new(Code::PathConflict, output.place.clone(), message);
-                pass.report.push(conflict.hint("give the secret a directory of its own"));
+                context.report.push(conflict.hint("give the secret a directory of its own"));
             }
             if let Some((name, _)) = inputs.iter().find(|(_, input)| input.is_replaced_at(target)) {
                 let message = format!("this is the path of {name}, which would be overwritten");
-                pass.report.push(Diagnostic::new(Code::PathConflict, output.place.clone(), message));
+                context.report.push(Diagnostic::new(Code::PathConflict, output.place.clone(), message));
             }
         }
     }
 }
 
-impl Output {
+impl ConfiguredOutput {
     fn duplicates(&self, earlier: &Self) -> Diagnostic {
         let message = format!("this is the path of {} too", earlier.name());
         Diagnostic::new(Code::DuplicatePath, self.place.clone(), message)
@@ -87,12 +87,13 @@ impl Output {
 
     /// A secret may put a file into its own directory.
     fn is_below(&self, outer: &Self) -> Option<Diagnostic> {
-        if outer.kind == Kind::Directory && self.kind == Kind::File && self.secret == outer.secret {
+        if outer.kind == OutputKind::Directory && self.kind == OutputKind::File && self.secret == outer.secret
+        {
             return None;
         }
         let message = match outer.kind {
-            Kind::File => format!("{} is a file and cannot be the parent of this path", outer.name()),
-            Kind::Directory => format!(
+            OutputKind::File => format!("{} is a file and cannot be the parent of this path", outer.name()),
+            OutputKind::Directory => format!(
                 "this lies in the directory of {}, which holds the fields of that secret alone",
                 outer.name()
             ),

@@ -4,14 +4,14 @@ use std::fmt;
 
 /// One value that came from a variable.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Origin {
+pub struct FromEnv {
     /// YAML path of the value, such as `secretStore.address`.
     pub path: String,
     /// The variable's name.
     pub variable: String,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for FromEnv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ← {}", self.path, self.variable)
     }
@@ -19,11 +19,11 @@ impl fmt::Display for Origin {
 
 /// Every value that came from a variable, in the order in which they were read.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Origins(Vec<Origin>);
+pub struct Origins(Vec<FromEnv>);
 
 impl Origins {
     /// The origins.
-    pub fn iter(&self) -> std::slice::Iter<'_, Origin> {
+    pub fn iter(&self) -> std::slice::Iter<'_, FromEnv> {
         self.0.iter()
     }
 
@@ -43,13 +43,13 @@ impl Origins {
     }
 
     pub(in crate::config) fn push(&mut self, path: String, variable: &str) {
-        self.0.push(Origin { path, variable: variable.to_owned() });
+        self.0.push(FromEnv { path, variable: variable.to_owned() });
     }
 }
 
 impl<'a> IntoIterator for &'a Origins {
-    type Item = &'a Origin;
-    type IntoIter = std::slice::Iter<'a, Origin>;
+    type Item = &'a FromEnv;
+    type IntoIter = std::slice::Iter<'a, FromEnv>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()

@@ -1,0 +1,210 @@
+//! A store of `provider: vault`, and what a secret reads there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{AuthSpec, KvVersion, VaultRead, VaultSpec, address, auth, tls};
+use crate::config::compile::context::CompileContext;
+use crate::config::compile::section::Section;
+use crate::config::compile::{path, suggest};
+use crate::config::diagnostic::{Code, Diagnostic};
+use crate::name::CredentialsName;
+use crate::net::Address;
+
+const KV_VERSIONS: [(&str, KvVersion); 3] =
+    [("v1", KvVersion::V1), ("v2", KvVersion::V2), ("auto", KvVersion::Auto)];
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The keys of a store.
+pub(in crate::config) const STORE_KEYS: &[&str] = &[
+    "address",
+    "namespace",
+    "mountPath",
+    "kvVersion",
+    "timeout",
+    "tlsCACert",
+    "tlsCAPath",
+    "tlsClientCert",
+    "tlsClientKey",
+    "tlsServerName",
+    "tlsSkipVerify",
+    "credentials",
+    "authMethod",
+    "token",
+    "tokenFile",
+    "roleId",
+    "roleIdFile",
+    "secretId",
+    "secretIdFile",
+    "secretIdWrapped",
+    "authMount",
+];
+
+/// The keys of a secret that only this provider has.
+pub(in crate::config) const READ_KEYS: &[&str] =
+    &["mountPath", "kvVersion", "version", "namespace", "credentials"];
+
+/// Where KV secrets are unless something says otherwise, as in a development server.
+const MOUNT: &str = "secret";
+
+const A_MOUNT: (Code, &str) = (Code::BadKey, "a mount");
+const A_NAMESPACE: (Code, &str) = (Code::BadKey, "a namespace");
+
+/// Compiles the keys of the store.
+pub(in crate::config) fn spec(
+    section: &mut Section<'_>,
+    context: &mut CompileContext<'_>,
+) -> Option<VaultSpec> {
+    let address = address(section, context);
+    let namespace = section.parsed("namespace", A_NAMESPACE, path::namespace, context);
+    let auth = (!auth::is_left_to_sets(section, context)).then(|| auth::compile(section, context));
+    let credentials = credential_sets(section, context);
+    let mount_path = section.parsed("mountPath", A_MOUNT, path::mount, context);
+    let kv_version = section.choice("kvVersion", &KV_VERSIONS, context);
+    let timeout = timeout(section, context);
+    let tls = tls::compile(section, address.as_ref(), context);
+    Some(VaultSpec {
+        address: address?,
+        namespace: namespace.flatten(),
+        auth: match auth {
+            Some(auth) => Some(auth?),
+            None => None,
+        },
+        credentials,
+        mount_path,
+        kv_version,
+        timeout,
+        tls,
+    })
+}
+
+fn address(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<Address> {
+    let key = "address";
+    if !section.gives(key, context) {
+        section.missing(
+            key,
+            "for example https://vault.example:8200; BAO_ADDR or VAULT_ADDR fills secretStore",
+            context,
+        );
+    }
+    let text = section.text(key, context)?;
+    match address::parse(&text.value) {
+        Ok(address) => {
+            if address::is_exposed(&address) {
+                let message = "plain http: tokens and secrets cross the network unencrypted";
+                context
+                    .push(Diagnostic::new(Code::PlainHttp, section.place_of(key), message).hint("use https"));
+            }
+            Some(address)
+        }
+        Err(error) => {
+            let diagnostic = Diagnostic::new(Code::BadAddress, section.place_of(key), error.to_string());
+            context.push(diagnostic.hint(error.hint()));
+            None
+        }
+    }
+}
+
+fn credential_sets(
+    section: &mut Section<'_>,
+    context: &mut CompileContext<'_>,
+) -> BTreeMap<CredentialsName, AuthSpec> {
+    let Some(sets) = section.child("credentials", context) else { return BTreeMap::new() };
+    let mut credentials = BTreeMap::new();
+    for (name, mut set) in sets.children(context) {
+        let auth = auth::compile(&mut set, context);
+        set.finish(context);
+        credentials.extend(auth.map(|auth| (CredentialsName::new(name), auth)));
+    }
+    credentials
+}
+
+fn timeout(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Duration {
+    let timeout = section.duration("timeout", context).unwrap_or(TIMEOUT);
+    if timeout.is_zero() {
+        let refused =
+            Diagnostic::new(Code::OutOfRange, section.place_of("timeout"), "a request needs some time");
+        context.push(refused.hint("leave \"timeout\" out for 10s"));
+    }
+    timeout
+}
+
+/// Compiles what a secret reads from `store`; without one the keys are looked at nevertheless.
+pub(in crate::config) fn read(
+    section: &mut Section<'_>,
+    store: Option<&VaultSpec>,
+    context: &mut CompileContext<'_>,
+) -> Option<VaultRead> {
+    let key = path::of_secret(section, context);
+    let own_mount = section.parsed("mountPath", A_MOUNT, path::mount, context);
+    let own_version = section.choice("kvVersion", &KV_VERSIONS, context);
+    let kv_version = own_version.or(store.and_then(|store| store.kv_version)).unwrap_or(KvVersion::V2);
+    let version = version(section, kv_version, context);
+    let own_namespace = section.parsed("namespace", A_NAMESPACE, path::namespace, context);
+    let credentials = credentials(section, store, context);
+    if kv_version != KvVersion::V1 && key.as_ref().is_some_and(|key| key.starts_with("data/")) {
+        let message = "the key begins with \"data/\", which KV v2 has in its URLs and not in its keys";
+        let warning = Diagnostic::new(Code::DataPrefix, section.place_of("key"), message);
+        context.push(
+            warning.hint("leave \"data/\" out, unless the secret really lies in a folder of that name"),
+        );
+    }
+    let mount = own_mount.or_else(|| store?.mount_path.clone()).unwrap_or_else(|| MOUNT.to_owned());
+    let namespace = own_namespace.unwrap_or_else(|| store?.namespace.clone());
+    Some(VaultRead { credentials, namespace, mount, key: key?, kv_version, version })
+}
+
+fn version(
+    section: &mut Section<'_>,
+    kv_version: KvVersion,
+    context: &mut CompileContext<'_>,
+) -> Option<u64> {
+    let version = section.parsed(
+        "version",
+        (Code::BadValue, "a whole number"),
+        |text| text.parse().map_err(|_| ""),
+        context,
+    )?;
+    let place = section.place_of("version");
+    if version == 0 {
+        let refused = Diagnostic::new(Code::OutOfRange, place, "versions start at 1");
+        context.push(refused.hint("leave \"version\" out for the newest"));
+    } else if kv_version == KvVersion::V1 {
+        context.push(
+            Diagnostic::new(Code::ConflictingKeys, place, "KV v1 keeps no versions").hint("kvVersion: v2?"),
+        );
+    }
+    Some(version)
+}
+
+fn credentials(
+    section: &mut Section<'_>,
+    store: Option<&VaultSpec>,
+    context: &mut CompileContext<'_>,
+) -> Option<CredentialsName> {
+    if !section.has("credentials")
+        && let Some(VaultSpec { auth: None, credentials, .. }) = store
+    {
+        let names: Vec<_> = credentials.keys().map(CredentialsName::as_str).collect();
+        let hint = format!(
+            "the store has no credentials of its own: name one of its sets ({}), or give it a token",
+            names.join(", ")
+        );
+        section.missing("credentials", &hint, context);
+    }
+    let text = section.text("credentials", context)?;
+    let name = CredentialsName::new(&text.value);
+    let known = &store?.credentials;
+    if known.contains_key(&name) {
+        return Some(name);
+    }
+    let message = text.is_not("a credential set of this secret's store", "");
+    let unknown = Diagnostic::new(Code::UnknownCredentials, section.place_of("credentials"), message);
+    let hint = match suggest::nearest(&text.value, known.keys().map(CredentialsName::as_str)) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => "describe it under \"credentials\" of the store".to_owned(),
+    };
+    context.push(unknown.hint(hint));
+    None
+}
