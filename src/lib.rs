@@ -17,6 +17,13 @@
 //!
 //! Data flow, invariants and decisions are told in `docs/architecture.md`.
 
+// The unit tests share constructors with the suites, which know the crate by its name.
+#[cfg(test)]
+extern crate self as secrets_sync;
+#[cfg(test)]
+#[path = "../tests/support/specs.rs"]
+mod testing;
+
 pub mod admin;
 pub mod app;
 pub mod backoff;

@@ -17,16 +17,16 @@ use super::{PolicySettings, Supervisor, Surroundings, board, once};
 use crate::backoff::BackoffSettings;
 use crate::clock::Clock;
 use crate::config::provider::SecretRead;
-use crate::config::provider::file::FileRead;
-use crate::config::secret::{Content, Decoding, DeletionPolicy, FileSpec, Refresh, SecretSpec};
-use crate::disk::{FileMode, Owner, TargetPath};
+use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
+use crate::disk::TargetPath;
 use crate::fault::{ExitStatus, Fault, Kind};
-use crate::name::{SecretName, StoreName};
+use crate::name::SecretName;
 use crate::plan::Job;
 use crate::secret::{FieldValue, Fields, FingerprintKey};
 use crate::status::State;
 use crate::store::fake::FakeStore;
 use crate::store::{Fetched, Life, Revision, Store};
+use crate::testing::{file_read, file_spec, job_of, secret_spec};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -41,26 +41,8 @@ fn outage() -> Fault {
 /// A secret whose field `value` goes to the file of its name.
 fn job(home: &TempDir, name: &str) -> Job {
     let target = TargetPath::parse(name, home.path()).unwrap();
-    let file = FileSpec {
-        target,
-        content: Content::Field("value".to_owned()),
-        decoding: Decoding::None,
-        mode: FileMode::PRIVATE,
-        owner: Owner::default(),
-        in_place: false,
-    };
-    let secret = SecretSpec {
-        name: SecretName::new(name),
-        store: StoreName::main(),
-        read: FileRead { key: name.to_owned() }.into(),
-        refresh: Refresh::Every(MINUTE),
-        required: true,
-        deletion_policy: DeletionPolicy::Retain,
-        max_staleness: None,
-        files: vec![file],
-        directory: None,
-    };
-    Job { secret: Arc::new(secret), max_file_size: 1 << 20 }
+    let files = vec![file_spec(target, "value")];
+    job_of(SecretSpec { files, ..secret_spec(name, file_read(name)) })
 }
 
 fn change(job: &Job, change: impl FnOnce(&mut SecretSpec)) -> Job {

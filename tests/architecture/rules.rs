@@ -22,6 +22,9 @@ const FLOORS: [&[&str]; 10] = [
     &["cli"],
 ];
 
+/// Constructors for unit tests; not there in a build.
+const TEST_VALUES: &str = "testing";
+
 /// Rooms that must not see a value (invariant 1), although they stand on a higher floor than those that hold one.
 const BLIND: [(&str, &[&str]); 1] = [("admin", &["store", "sink", "template", "plan"])];
 
@@ -87,7 +90,7 @@ pub(crate) fn floors(source: &Source) -> Vec<String> {
         return vec![format!("{}: module `{module}` has no floor; add it to FLOORS", source.path)];
     };
     let forbidden = |import: &&(usize, String)| match floor(&import.1) {
-        _ if import.1 == module => false,
+        _ if import.1 == module || import.1 == TEST_VALUES => false,
         Some(other) => other >= own || is_blind(module, &import.1),
         None => true,
     };

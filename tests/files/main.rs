@@ -8,4 +8,4 @@ mod sink;
 #[path = "../support/mod.rs"]
 mod support;
 
-use support::{placement, races as hostile};
+use support::{placement, races as hostile, specs};

@@ -5,16 +5,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use secrets_sync::config::provider::file::FileRead;
-use secrets_sync::config::secret::{
-    Content, Decoding, DeletionPolicy, DirectorySpec, FileSpec, Refresh, SecretSpec,
-};
+use crate::specs::{file_read, file_spec, job_of, secret_spec};
+use secrets_sync::config::secret::{DeletionPolicy, DirectorySpec, SecretSpec};
 use secrets_sync::disk::{FileMode, Owner, TargetPath};
 use secrets_sync::fault::Kind;
-use secrets_sync::name::{SecretName, StoreName};
 use secrets_sync::plan::{Job, Rendered, RenderedFile};
 use secrets_sync::secret::{FingerprintKey, SecretBytes};
 use secrets_sync::sink::{self, Action, Sink, Written};
@@ -27,32 +22,18 @@ fn target(path: &Path) -> TargetPath {
 /// A job with the file `file` and the directory `fields` in `root`.
 fn job(root: &Path) -> Job {
     let owner = Owner::default();
-    let file = FileSpec {
-        target: target(&root.join("file")),
-        content: Content::Field("field".into()),
-        decoding: Decoding::None,
-        mode: FileMode::PRIVATE,
-        owner,
-        in_place: false,
-    };
     let directory = DirectorySpec {
         path: target(&root.join("fields")),
         mode: FileMode::PRIVATE,
         directory_mode: FileMode::DIRECTORY,
         owner,
     };
-    let secret = SecretSpec {
-        name: SecretName::new("secret"),
-        store: StoreName::main(),
-        read: FileRead { key: "key".into() }.into(),
-        refresh: Refresh::Every(Duration::from_secs(60)),
-        required: true,
+    job_of(SecretSpec {
         deletion_policy: DeletionPolicy::Delete,
-        max_staleness: None,
-        files: vec![file],
+        files: vec![file_spec(target(&root.join("file")), "field")],
         directory: Some(directory),
-    };
-    Job { secret: Arc::new(secret), max_file_size: 1 << 20 }
+        ..secret_spec("secret", file_read("key"))
+    })
 }
 
 fn rendered(root: &Path, files: &[(&str, &str)]) -> Rendered {

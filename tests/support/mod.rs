@@ -23,4 +23,5 @@ pub(crate) mod placement;
 pub(crate) mod promtool;
 pub(crate) mod races;
 pub(crate) mod raft;
+pub(crate) mod specs;
 pub(crate) mod vault;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::specs::vault_read;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
 use secrets_sync::config::provider::vault::{AuthSpec, Credential, VaultSpec};
@@ -69,14 +70,7 @@ pub fn store(address: &str, text: &str) -> VaultStore {
 
 /// The newest version of a KV v2 secret in the root namespace.
 pub fn source(mount: &str, key: &str) -> VaultRead {
-    VaultRead {
-        credentials: None,
-        namespace: None,
-        mount: mount.to_owned(),
-        key: key.to_owned(),
-        kv_version: KvVersion::V2,
-        version: None,
-    }
+    vault_read(mount, key)
 }
 
 pub fn source_of(kv_version: KvVersion, mount: &str, key: &str) -> VaultRead {

@@ -1,14 +1,12 @@
 //! What one secret's files hold, and what is said when they cannot.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::*;
-use crate::config::provider::file::FileRead;
-use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
-use crate::name::{SecretName, StoreName};
+use crate::config::secret::SecretSpec;
 use crate::secret::SecretText;
 use crate::template::{Format, Template};
+use crate::testing::{file_read, job_of, secret_spec};
 
 fn path(text: &str) -> TargetPath {
     TargetPath::parse(text, Path::new("/")).unwrap()
@@ -30,18 +28,8 @@ fn directory() -> DirectorySpec {
 }
 
 fn job(files: Vec<FileSpec>, directory: Option<DirectorySpec>) -> Job {
-    let secret = SecretSpec {
-        name: SecretName::new("app"),
-        store: StoreName::main(),
-        read: FileRead { key: "app".into() }.into(),
-        refresh: Refresh::Once,
-        required: true,
-        deletion_policy: DeletionPolicy::Retain,
-        max_staleness: None,
-        files,
-        directory,
-    };
-    Job { secret: Arc::new(secret), max_file_size: 12 }
+    let secret = SecretSpec { files, directory, ..secret_spec("app", file_read("app")) };
+    Job { max_file_size: 12, ..job_of(secret) }
 }
 
 fn fields() -> Fields {

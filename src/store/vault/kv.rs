@@ -264,8 +264,8 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::config::provider::vault::KvVersion;
     use crate::net::Response;
+    use crate::testing::vault_read;
 
     fn judged(metadata: &str) -> Result<Option<u64>, Kind> {
         judged_with(StatusCode::OK, metadata)
@@ -276,8 +276,7 @@ mod tests {
         let body = SecretBytes::new(body.into_bytes());
         let response = Response { status, headers: HeaderMap::new(), body, redirected_to: None };
         let answered = Answered { place: "h: GET /p".into(), response };
-        let (mount, key, kv_version) = ("secret".into(), "a".into(), KvVersion::V2);
-        let source = VaultRead { credentials: None, namespace: None, mount, key, kv_version, version: None };
+        let source = vault_read("secret", "a");
         let (token, print) = (SecretText::default(), FingerprintKey::random().unwrap());
         let judged = judge(Kv::V2, &source, &answered, &token, &Clock::system(), None, &print);
         judged.map(|fetched| fetched.revision.version()).map_err(|fault| fault.kind)

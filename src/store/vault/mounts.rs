@@ -171,17 +171,10 @@ fn is_mount(path: &str, source: &VaultRead) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::provider::vault::KvVersion;
+    use crate::testing::vault_read;
 
     fn source(namespace: Option<&str>, mount: &str) -> VaultRead {
-        VaultRead {
-            credentials: None,
-            namespace: namespace.map(str::to_owned),
-            mount: mount.to_owned(),
-            key: "k".to_owned(),
-            kv_version: KvVersion::Auto,
-            version: None,
-        }
+        VaultRead { namespace: namespace.map(str::to_owned), ..vault_read(mount, "k") }
     }
 
     #[test]

@@ -1,0 +1,62 @@
+//! Plain values of the types that describe a secret, for unit tests (as `crate::testing`) and for the suites: a test
+//! writes down only what it is about.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrets_sync::config::provider::SecretRead;
+use secrets_sync::config::provider::file::FileRead;
+use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
+use secrets_sync::config::secret::{Content, Decoding, DeletionPolicy, FileSpec, Refresh, SecretSpec};
+use secrets_sync::disk::{FileMode, Owner, TargetPath};
+use secrets_sync::name::{SecretName, StoreName};
+use secrets_sync::plan::Job;
+
+/// The newest version of a KV v2 secret, read with the store's own credentials and namespace.
+pub(crate) fn vault_read(mount: &str, key: &str) -> VaultRead {
+    VaultRead {
+        credentials: None,
+        namespace: None,
+        mount: mount.to_owned(),
+        key: key.to_owned(),
+        kv_version: KvVersion::V2,
+        version: None,
+    }
+}
+
+/// A read of a local store.
+pub(crate) fn file_read(key: &str) -> SecretRead {
+    FileRead { key: key.to_owned() }.into()
+}
+
+/// A required secret of the main store that is read once a minute, with no files yet.
+pub(crate) fn secret_spec(name: &str, read: impl Into<SecretRead>) -> SecretSpec {
+    SecretSpec {
+        name: SecretName::new(name),
+        store: StoreName::main(),
+        read: read.into(),
+        refresh: Refresh::Every(Duration::from_secs(60)),
+        required: true,
+        deletion_policy: DeletionPolicy::Retain,
+        max_staleness: None,
+        files: Vec::new(),
+        directory: None,
+    }
+}
+
+/// A private file that holds field `field`.
+pub(crate) fn file_spec(target: TargetPath, field: &str) -> FileSpec {
+    FileSpec {
+        target,
+        content: Content::Field(field.to_owned()),
+        decoding: Decoding::None,
+        mode: FileMode::PRIVATE,
+        owner: Owner::default(),
+        in_place: false,
+    }
+}
+
+/// The job of `secret`, whose files may have a megabyte.
+pub(crate) fn job_of(secret: SecretSpec) -> Job {
+    Job { secret: Arc::new(secret), max_file_size: 1 << 20 }
+}
