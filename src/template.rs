@@ -30,7 +30,7 @@ use crate::secret::{FieldValue, SecretBytes, SecretText};
 pub use context::Context;
 pub use error::{CompileError, Place, RenderError, field_list};
 pub use format::Format;
-pub use limits::RENDER_TIME_LIMIT;
+pub use limits::{RENDER_TIME_LIMIT, until};
 
 use error::Translator;
 use limits::Output;

@@ -2,6 +2,7 @@
 //! and why does not matter here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
@@ -9,18 +10,23 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::fault::{Fault, Kind};
-use crate::plan::{Job, render};
+use crate::plan::{Job, Rendered, render};
 use crate::secret::{Fields, FingerprintKey, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::{Fetched, Life, Revision, Store};
 use crate::sync::witness::{self, Origin};
 use crate::telemetry::trace::{self, Span};
+use crate::template;
 
-/// How long a secret may keep its desk: a template ends within 5 s. Then the next one gets it, so that a file system
-/// that hangs holds up the secrets that write to it and no others.
+/// How long a secret may keep its desk while it renders, so that templates that run away hold up nobody else. Ordinary
+/// ones take microseconds.
+const RENDERING_LIMIT: Duration = Duration::from_millis(250);
+
+/// How long a secret may keep its desk in all. Then the next one gets it, so that a file system that hangs holds up the
+/// secrets that write to it and no others.
 const DESK_LIMIT: Duration = Duration::from_secs(6);
 
-/// How long rendering and publishing may go on after that, before the secret is reported as late.
+/// How long work may go on after that, before the secret is reported as late.
 const PATIENCE: Duration = Duration::from_secs(24);
 
 /// The passes of one secret, one at a time.
@@ -31,6 +37,8 @@ pub(super) struct Pass {
     /// Bounds how many secrets render and publish at once, so that few threads are enough.
     desks: Arc<Semaphore>,
     sink: Held,
+    /// The thread renders; it has not begun to write.
+    rendering: Arc<AtomicBool>,
     /// What is on disk, as far as this process has written it; nothing while that is in doubt.
     published: Option<Revision>,
     /// Good files of this process's own making are on disk, whatever has failed since.
@@ -57,7 +65,8 @@ enum Held {
 impl Pass {
     pub(super) fn new(job: Job, store: Arc<dyn Store>, key: FingerprintKey, desks: Arc<Semaphore>) -> Self {
         let sink = Held::Here(Box::new(Sink::new(&job, key.clone())));
-        Self { job, store, key, desks, sink, published: None, serves: false, removed: false }
+        let rendering = Arc::default();
+        Self { job, store, key, desks, sink, rendering, published: None, serves: false, removed: false }
     }
 
     pub(super) fn job(&self) -> &Job {
@@ -145,15 +154,26 @@ impl Pass {
         let Some(fields) = fields.filter(|_| self.published != Some(revision)) else {
             return Some(Ok(Outcome { version, life, written: Written::default() }));
         };
-        let job = self.job.clone();
+        let (job, rendering, stopped) = (self.job.clone(), Arc::clone(&self.rendering), stop.clone());
+        rendering.store(true, Ordering::Relaxed);
         let work = move |sink: &mut Sink| {
-            let written = render_and_publish(&job, &fields, sink);
+            let rendered = rendered(&job, &fields, stopped.clone());
             wipe_stack::<RENDERING>();
-            written
+            // A stop waits for files that are being written and for no template.
+            rendering.store(stopped.is_cancelled(), Ordering::Relaxed);
+            if stopped.is_cancelled() {
+                rendered.map(|_| Written::default())
+            } else {
+                published(&rendered?, sink)
+            }
         };
         // Until the work is done nobody knows what is on disk.
         self.published = None;
-        Some(self.touching(work, &origin, stop).await?.map(|written| {
+        let written = self.touching(work, &origin, stop).await?;
+        if self.rendering.swap(false, Ordering::Relaxed) && stop.is_cancelled() {
+            return None;
+        }
+        Some(written.map(|written| {
             (self.published, self.serves, self.removed) = (Some(revision), true, false);
             Outcome { version, life, written }
         }))
@@ -222,12 +242,14 @@ impl Pass {
             drop(span);
             sink
         });
-        let soon = tokio::time::timeout(DESK_LIMIT, &mut thread).await;
+        let mut ended = tokio::time::timeout(RENDERING_LIMIT, &mut thread).await;
+        if ended.is_err() && !self.rendering.load(Ordering::Relaxed) {
+            ended = tokio::time::timeout(DESK_LIMIT, &mut thread).await;
+        }
         drop(desk);
-        let ended = match soon {
-            Ok(ended) => Ok(ended),
-            Err(_) => tokio::time::timeout(PATIENCE, &mut thread).await,
-        };
+        if ended.is_err() {
+            ended = tokio::time::timeout(PATIENCE, &mut thread).await;
+        }
         match ended {
             Ok(Ok(sink)) => {
                 self.sink = Held::Here(sink);
@@ -260,20 +282,30 @@ impl Pass {
     }
 
     fn still_busy(&self) -> Fault {
-        let limit = (DESK_LIMIT + PATIENCE).as_secs();
-        let message = format!("writing {} takes longer than {limit} s", self.job.secret.name);
+        let (name, limit) = (&self.job.secret.name, PATIENCE.as_secs());
+        if self.rendering.load(Ordering::Relaxed) {
+            let message = format!("rendering {name} takes longer than {limit} s");
+            return Fault::new(
+                Kind::Template,
+                message,
+                "simplify its templates, or split it into several secrets",
+            );
+        }
+        let message = format!("writing {name} takes longer than {limit} s");
         Fault::new(Kind::Write, message, "look for a file system that hangs")
     }
 }
 
 /// Not inlined, so that its variables lie where `wipe_stack` reaches.
 #[inline(never)]
-fn render_and_publish(job: &Job, fields: &Fields, sink: &mut Sink) -> Result<Written, Fault> {
+fn rendered(job: &Job, fields: &Fields, stop: CancellationToken) -> Result<Rendered, Fault> {
     let span = trace::render();
-    let rendered = span.checked(span.within(|| render(job, fields)));
-    drop(span);
-    let (rendered, span) = (rendered?, trace::write());
-    let written = span.checked(span.within(|| sink.publish(&rendered)))?;
+    span.checked(span.within(|| template::until(move || stop.is_cancelled(), || render(job, fields))))
+}
+
+fn published(rendered: &Rendered, sink: &mut Sink) -> Result<Written, Fault> {
+    let span = trace::write();
+    let written = span.checked(span.within(|| sink.publish(rendered)))?;
     span.wrote(written.changed + written.repaired + written.removed);
     Ok(written)
 }

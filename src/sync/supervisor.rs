@@ -369,7 +369,11 @@ fn facts(job: &Job) -> Facts {
 
 fn too_late(name: &SecretName) -> Fault {
     let message = format!("{name} was not done in time");
-    Fault::new(Kind::Timeout, message, "look for a slow store or file system, or give a longer --timeout")
+    Fault::new(
+        Kind::Timeout,
+        message,
+        "look for a slow store, template or file system, or give a longer --timeout",
+    )
 }
 
 /// The fault of a secret that a signal kept from being synced.

@@ -6,7 +6,7 @@ use std::fmt;
 use tera::ErrorKind;
 
 use super::context::Context;
-use super::limits::{ITEM_LIMIT, RENDER_TIME_LIMIT, Refusal};
+use super::limits::{ITEM_LIMIT, RENDER_TIME_LIMIT, Refusal, STEP_LIMIT};
 use super::members::{Holder, holder};
 use super::strict::Strict;
 use crate::fault::Kind;
@@ -112,6 +112,9 @@ pub enum RenderError {
     /// The template runs for too long, or handles too much.
     #[error("{0}")]
     TooMuch(String),
+    /// The program stops; see [`until`](super::until).
+    #[error("not rendered: secrets-sync stops")]
+    Stopped,
 }
 
 impl RenderError {
@@ -121,6 +124,7 @@ impl RenderError {
             Self::Undefined { .. } | Self::Null { .. } | Self::Failed { .. } | Self::TooMuch(_) => {
                 Kind::Template
             }
+            Self::Stopped => Kind::Internal,
             Self::Field { .. } | Self::Value(_) | Self::TooLarge { .. } => Kind::Output,
         }
     }
@@ -140,6 +144,7 @@ impl RenderError {
             }
             Self::TooLarge { .. } => "raise limits.maxFileSize, or write less",
             Self::TooMuch(_) => "simplify the template's loops",
+            Self::Stopped => "nothing was written; the next start renders it",
         }
     }
 }
@@ -267,7 +272,9 @@ const SAFE: [&str; 14] = [
 
 pub(super) fn too_much(refusal: &Refusal) -> RenderError {
     RenderError::TooMuch(match refusal {
+        Refusal::Stopped => return RenderError::Stopped,
         Refusal::Items => format!("the template's loops go over more than {ITEM_LIMIT} items"),
+        Refusal::Steps => format!("the template compares more than {STEP_LIMIT} values"),
         Refusal::Text => "the template handles more text than a file could hold".to_owned(),
         _ => format!("the template did not finish within {} s", RENDER_TIME_LIMIT.as_secs()),
     })

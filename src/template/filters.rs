@@ -1,11 +1,13 @@
 //! The filters, tests and functions that are ours. None reaches anything outside its arguments, and none is random.
 //!
-//! Some replace the engine's own of the same name: those that would turn `null` or nothing into an empty text, those
-//! that can make a thousand times their input, and `group_by`, whose order is random.
+//! Many replace the engine's own of the same name: those that would turn `null` or nothing into an empty text, those
+//! whose cost grows with their input, which is counted here, and `group_by`, whose order is random.
 
 mod encoding;
 mod list;
+mod order;
 mod quoting;
+mod tests_of_values;
 mod text;
 
 use std::borrow::Cow;
@@ -45,6 +47,24 @@ const ENTRIES: &[Entry] = &[
     Entry(&["trim_prefix"], &["pat"], text::trim_prefix),
     Entry(&["trim_suffix"], &["pat"], text::trim_suffix),
     Entry(&["indent"], &["width", "indentation", "first", "blank"], text::indent),
+    Entry(&["upper"], &[], |value, _| text::map(value, str::to_uppercase)),
+    Entry(&["lower"], &[], |value, _| text::map(value, str::to_lowercase)),
+    Entry(&["capitalize"], &[], |value, _| text::map(value, text::capitalized)),
+    Entry(&["title"], &[], |value, _| text::map(value, text::titled)),
+    Entry(&["escape_html", "escape"], &[], |value, _| text::map(value, |text| text::escaped(text, "&#39;"))),
+    Entry(&["escape_xml"], &[], |value, _| text::map(value, |text| text::escaped(text, "&apos;"))),
+    Entry(&["newlines_to_br"], &[], |value, _| text::map(value, text::with_breaks)),
+    Entry(&["trim"], &["pat"], |value, given| text::trimmed(value, given, true, true)),
+    Entry(&["trim_start"], &["pat"], |value, given| text::trimmed(value, given, true, false)),
+    Entry(&["trim_end"], &["pat"], |value, given| text::trimmed(value, given, false, true)),
+    Entry(&["truncate"], &["length", "end"], text::truncate),
+    Entry(&["wordcount"], &[], text::wordcount),
+    Entry(&["keys"], &[], list::keys),
+    Entry(&["values"], &[], list::values),
+    Entry(&["pairs"], &[], list::pairs),
+    Entry(&["reverse"], &[], list::reverse),
+    Entry(&["sort"], &["attribute"], order::sort),
+    Entry(&["unique"], &[], order::unique),
     Entry(&["split"], &["pat"], list::split),
     Entry(&["join"], &["sep"], list::join),
     Entry(&["group_by"], &["attribute"], list::group_by),
@@ -52,15 +72,19 @@ const ENTRIES: &[Entry] = &[
     Entry(&[strict::SHALLOW], &[], shallow),
     Entry(&[strict::TEXT], &[], text::str),
     Entry(&[strict::ITEMS], &[], list::items),
+    Entry(&[strict::SLICED], &[], list::sliced),
+    Entry(&[strict::COMPARED], &[], order::compared),
 ];
 
 /// The names of all filters of ours, the inserted ones apart.
 #[rustfmt::skip]
 pub(super) const NAMES: &[&str] = &[
     "b64_decode", "b64_encode", "b64dec", "b64decode", "b64enc", "b64encode", "base64_decode",
-    "base64_encode", "default", "float", "from_json", "group_by", "indent", "join", "json_decode",
-    "json_encode", "json_quote", "quote", "replace", "safe", "sha256", "sha256sum", "shell_quote", "split",
-    "squote", "str", "to_json", "trim_prefix", "trim_suffix", "urlencode", "urlencode_strict",
+    "base64_encode", "capitalize", "default", "escape", "escape_html", "escape_xml", "float", "from_json",
+    "group_by", "indent", "join", "json_decode", "json_encode", "json_quote", "keys", "lower",
+    "newlines_to_br", "pairs", "quote", "replace", "reverse", "safe", "sha256", "sha256sum", "shell_quote",
+    "sort", "split", "squote", "str", "title", "to_json", "trim", "trim_end", "trim_prefix", "trim_start",
+    "trim_suffix", "truncate", "unique", "upper", "urlencode", "urlencode_strict", "values", "wordcount",
     "yaml_quote",
 ];
 
@@ -76,11 +100,13 @@ pub(super) fn register(engine: &mut Tera) {
             engine.register_filter::<_, &Value, _>(*name, call);
         }
     }
-    engine.register_test("number", |value: &Value, _: Kwargs, _: &State<'_>| {
-        value.is_number() || value.is_bytes()
-    });
+    tests_of_values::register(engine);
     engine.register_function("range", |given: Kwargs, _: &State<'_>| {
         list::range(&Arguments { filter: "range", given })
+    });
+    engine.register_function(strict::ROUND, |given: Kwargs, _: &State<'_>| -> TeraResult<bool> {
+        let text = Arguments { filter: "for", given }.integer("text")?.unwrap_or_default();
+        limits::text(usize::try_from(text).unwrap_or(usize::MAX)).map(|()| false).map_err(refuse)
     });
     engine.register_function("throw", |given: Kwargs, _: &State<'_>| -> TeraResult<bool> {
         let message = Arguments { filter: "throw", given }.text("message")?.into_owned();

@@ -8,7 +8,7 @@ use tera::value::{Key, ValueKind};
 use tera::{Map, Value};
 
 use super::context::number;
-use super::limits::{Full, Output};
+use super::limits::{self, Full, Output};
 
 /// How deep objects and arrays may lie in each other, as in `serde_json`.
 const DEPTH_LIMIT: usize = 128;
@@ -137,7 +137,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// Reads one JSON document; members of objects are sorted by name, the last of two equal names counts.
-/// `None` for anything that is not JSON: the parser's words could quote the value.
+/// `None` for anything that is not JSON: the parser's words could quote the value. Every member counts as an item.
 pub(super) fn parse(text: &str) -> Option<Value> {
     let raw: &RawValue = serde_json::from_str(text).ok()?;
     parse_raw(raw, 0)
@@ -152,11 +152,13 @@ fn parse_raw(raw: &RawValue, depth: usize) -> Option<Value> {
     let value = match text.as_bytes().first()? {
         b'{' => {
             let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+            limits::items(members.len()).map_err(limits::keep).ok()?;
             let member = |(name, raw)| Some((Key::from(name), parse_raw(raw, depth + 1)?));
             Value::from(members.into_iter().map(member).collect::<Option<Map>>()?)
         }
         b'[' => {
             let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            limits::items(items.len()).map_err(limits::keep).ok()?;
             Value::from(items.into_iter().map(|raw| parse_raw(raw, depth + 1)).collect::<Option<Vec<_>>>()?)
         }
         b'"' => Value::from(serde_json::from_str::<String>(text).ok()?),

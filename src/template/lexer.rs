@@ -72,8 +72,8 @@ impl<'s> Lexer<'s> {
         } else if rest.starts_with("{{") {
             self.push(Kind::PrintStart, opened)?;
             self.code("}}")?;
-        } else if let Some(length) = raw_block(rest, opened) {
-            self.at += length;
+        } else if let Some(content) = bare_tag(rest.get(opened..)?, "raw") {
+            self.at += raw_block(rest, opened + content)?;
         } else {
             self.push(Kind::TagStart, opened)?;
             self.code("%}")?;
@@ -98,9 +98,8 @@ impl<'s> Lexer<'s> {
     }
 }
 
-/// Length of a raw block that begins `source`, whose tag's content begins at `opened`.
-fn raw_block(source: &str, opened: usize) -> Option<usize> {
-    let mut at = opened + bare_tag(source.get(opened..)?, "raw")?;
+/// Length of a raw block that begins `source`, whose content begins at `at`; `None` where nothing ends it.
+fn raw_block(source: &str, mut at: usize) -> Option<usize> {
     loop {
         at += source.get(at..)?.find("{%")? + 2;
         if let Some(length) = bare_tag(source.get(at..)?, "endraw") {
@@ -187,7 +186,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_tag_has_no_tokens() {
-        for source in ["{{ a", "{% if", "{# x", "{{ 'a }}", "{{ § }}"] {
+        for source in ["{{ a", "{% if", "{% raw %}{% x %}", "{# x", "{{ 'a }}", "{{ § }}"] {
             assert_eq!(tokens(source), None, "{source}");
         }
     }

@@ -1,9 +1,6 @@
 //! What one rendering may cost. A thread cannot be killed, so a template that runs away has to be stopped from inside:
-//! every print, every join, every loop and every filter of ours asks here whether it may go on.
-//!
-//! What remains: the engine's own filters and operators are not asked. Components that call themselves many times
-//! over, comparisons of lists nested in themselves, or a list nested a hundred thousand deep can still use more time
-//! or memory than allowed; whoever renders waits [`RENDER_TIME_LIMIT`] and then gives up on the thread.
+//! every print, join and comparison, every variable, each round of a loop, each use of a component, and every filter
+//! whose cost grows with its input asks here whether it may go on.
 
 use std::cell::RefCell;
 use std::io;
@@ -19,18 +16,23 @@ pub const RENDER_TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How many items all loops, ranges, splits and spreads of one rendering may go over together.
 pub(super) const ITEM_LIMIT: usize = 1_000_000;
 
+/// How many values all comparisons and sorts of one rendering may look at, those in lists and maps included.
+pub(super) const STEP_LIMIT: usize = 10_000_000;
+
 /// How much text one rendering may handle in all, beside sixteen times what it may write, in bytes.
 const TEXT_LIMIT: usize = 16 << 20;
 
 thread_local! {
     /// The engine's filters are plain functions: this is how they reach the rendering they belong to.
     static METER: RefCell<Option<Meter>> = const { RefCell::new(None) };
+    static STOPPED: RefCell<Option<Box<dyn Fn() -> bool>>> = const { RefCell::new(None) };
 }
 
 /// What is left to the rendering of this thread.
 struct Meter {
     deadline: Instant,
     items: usize,
+    steps: usize,
     text: usize,
     refusal: Option<Refusal>,
 }
@@ -44,8 +46,12 @@ pub(super) enum Refusal {
     Null,
     /// [`RENDER_TIME_LIMIT`] has passed.
     Time,
+    /// The rendering is not wanted any more.
+    Stopped,
     /// More than [`ITEM_LIMIT`].
     Items,
+    /// More than [`STEP_LIMIT`].
+    Steps,
     /// More text than a rendering may handle.
     Text,
     /// The template called `throw`, with this message.
@@ -54,10 +60,21 @@ pub(super) enum Refusal {
     Cause(String),
 }
 
+/// Does `work`; its renderings end with [`RenderError::Stopped`] soon after `stopped` is true.
+///
+/// [`RenderError::Stopped`]: super::RenderError::Stopped
+pub fn until<T>(stopped: impl Fn() -> bool + 'static, work: impl FnOnce() -> T) -> T {
+    STOPPED.set(Some(Box::new(stopped)));
+    let result = work();
+    STOPPED.take();
+    result
+}
+
 /// Runs `render` within limits for an output of `limit` bytes; the second part is why one of our filters refused.
 pub(super) fn metered<T>(limit: usize, time: Duration, render: impl FnOnce() -> T) -> (T, Option<Refusal>) {
     let text = limit.saturating_mul(16).saturating_add(TEXT_LIMIT);
-    let meter = Meter { deadline: Instant::now() + time, items: ITEM_LIMIT, text, refusal: None };
+    let deadline = Instant::now() + time;
+    let meter = Meter { deadline, items: ITEM_LIMIT, steps: STEP_LIMIT, text, refusal: None };
     METER.with_borrow_mut(|slot| *slot = Some(meter));
     let result = render();
     let late = in_time().err();
@@ -65,8 +82,11 @@ pub(super) fn metered<T>(limit: usize, time: Duration, render: impl FnOnce() -> 
     (result, meter.and_then(|meter| meter.refusal).or(late))
 }
 
-/// Refuses after the deadline.
+/// Refuses after the deadline, and when the rendering is not wanted any more.
 pub(super) fn in_time() -> Result<(), Refusal> {
+    if STOPPED.with_borrow(|stopped| stopped.as_ref().is_some_and(|stopped| stopped())) {
+        return Err(Refusal::Stopped);
+    }
     charge(|meter| if Instant::now() < meter.deadline { Ok(()) } else { Err(Refusal::Time) })
 }
 
@@ -75,6 +95,15 @@ pub(super) fn items(count: usize) -> Result<(), Refusal> {
     in_time()?;
     charge(|meter| {
         meter.items = meter.items.checked_sub(count).ok_or(Refusal::Items)?;
+        Ok(())
+    })
+}
+
+/// Takes `count` from the steps that are left.
+pub(super) fn steps(count: usize) -> Result<(), Refusal> {
+    in_time()?;
+    charge(|meter| {
+        meter.steps = meter.steps.checked_sub(count).ok_or(Refusal::Steps)?;
         Ok(())
     })
 }

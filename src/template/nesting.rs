@@ -11,6 +11,9 @@ use super::limits::{self, Refusal};
 /// Twice as deep as the secrets of a store may be.
 const LIMIT: usize = 128;
 
+/// Bytes of text that are compared as fast as one value.
+const TEXT_PER_STEP: usize = 64;
+
 /// Refuses a value that is nested too deep.
 pub(super) fn check(value: &Value) -> Result<(), Refusal> {
     height(value, 0, &mut HashMap::new()).map(drop)
@@ -41,6 +44,25 @@ fn height(value: &Value, depth: usize, known: &mut HashMap<usize, usize>) -> Res
         known.insert(identity, below);
     }
     Ok(below)
+}
+
+/// What it costs to compare `value` as a whole: it and all values in it, as often as they are in it, with their text.
+/// Refuses what costs more than a rendering may spend.
+pub(super) fn weight(value: &Value) -> Result<usize, Refusal> {
+    let mut steps = 0;
+    weigh(value, &mut steps)?;
+    Ok(steps)
+}
+
+fn weigh(value: &Value, steps: &mut usize) -> Result<(), Refusal> {
+    *steps = steps.saturating_add(1 + value.as_str().map_or(0, |text| text.len() / TEXT_PER_STEP));
+    if *steps > limits::STEP_LIMIT {
+        return Err(Refusal::Steps);
+    }
+    let (list, map) = (value.as_array().unwrap_or_default(), value.as_map());
+    list.iter()
+        .chain(map.into_iter().flatten().map(|(_, value)| value))
+        .try_for_each(|value| weigh(value, steps))
 }
 
 fn too_deep() -> Refusal {

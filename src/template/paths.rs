@@ -8,41 +8,30 @@ use std::ops::Range;
 
 use super::lexer::{Kind, Token};
 
-/// Where the variables are in the code of one `{{ }}` or `{% %}`; those in brackets of another come after it.
-/// `None` where brackets do not match.
-pub(super) fn paths(kind: Kind, code: &[Token<'_>]) -> Option<Vec<Range<usize>>> {
-    Some(
-        all(kind, code)?
-            .into_iter()
-            .filter(|(_, may_be_absent)| !may_be_absent)
-            .map(|(path, _)| path)
-            .collect(),
-    )
+/// A variable with its members.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Path {
+    pub(super) range: Range<usize>,
+    /// It has a `?.` or `?[`.
+    pub(super) may_be_absent: bool,
+    /// It copies a part of a list or a text: `a[1:3]`.
+    pub(super) is_slice: bool,
 }
 
-/// Those with `?.` or `?[`, unless it is asked for whether they are there.
-pub(super) fn optional_paths(kind: Kind, code: &[Token<'_>]) -> Option<Vec<Range<usize>>> {
-    Some(
-        all(kind, code)?
-            .into_iter()
-            .filter(|(_, may_be_absent)| *may_be_absent)
-            .map(|(path, _)| path)
-            .collect(),
-    )
-}
-
-fn all(kind: Kind, code: &[Token<'_>]) -> Option<Vec<(Range<usize>, bool)>> {
+/// The variables in the code of one `{{ }}` or `{% %}` that their author does not ask for; those in brackets of
+/// another come after it. `None` where brackets do not match.
+pub(super) fn paths(kind: Kind, code: &[Token<'_>]) -> Option<Vec<Path>> {
     let closing = closing_brackets(code)?;
     let mut names = Names::new(kind, code);
     let mut paths = Vec::new();
     for (index, token) in code.iter().enumerate() {
         let is_name = names.next(index, token);
         let Some(base) = base(code, &closing, index).filter(|_| !is_name) else { continue };
-        let (end, may_be_absent) = members(code, &closing, base);
+        let (end, may_be_absent, is_slice) = members(code, &closing, base);
         let is_path = token.kind == Kind::Word || end > base;
         let last = end.checked_sub(1).and_then(|last| code.get(last)).filter(|_| is_path);
         if let Some(last) = last.filter(|_| !is_asked_for(code, &closing, index, end)) {
-            paths.push((token.at..last.end(), may_be_absent));
+            paths.push(Path { range: token.at..last.end(), may_be_absent, is_slice });
         }
     }
     Some(paths)
@@ -79,18 +68,23 @@ fn base(code: &[Token<'_>], closing: &[usize], index: usize) -> Option<usize> {
     }
 }
 
-/// The end of the members that begin at `index`, and whether one of them may be absent.
-fn members(code: &[Token<'_>], closing: &[usize], mut index: usize) -> (usize, bool) {
-    let mut may_be_absent = false;
+/// The end of the members that begin at `index`, whether one of them may be absent, and whether one is a slice.
+fn members(code: &[Token<'_>], closing: &[usize], mut index: usize) -> (usize, bool, bool) {
+    let (mut may_be_absent, mut is_slice) = (false, false);
     while let Some(token) = code.get(index).filter(|token| token.kind == Kind::Symbol) {
         may_be_absent |= matches!(token.text, "?." | "?[");
         index = match token.text {
             "." | "?." => index + 2,
-            "[" | "?[" => closing.get(index).map_or(index, |close| *close) + 1,
+            "[" | "?[" => {
+                let close = closing.get(index).map_or(index, |close| *close);
+                is_slice |=
+                    code.get(index..close).is_some_and(|code| code.iter().any(|inner| inner.text == ":"));
+                close + 1
+            }
             _ => break,
         };
     }
-    (index, may_be_absent)
+    (index, may_be_absent, is_slice)
 }
 
 /// The author asks whether what is from `start` to `end` is there. Parentheses around it change nothing.
@@ -206,7 +200,8 @@ mod tests {
     fn found(source: &str) -> Vec<&str> {
         let tokens = tokens(source).unwrap();
         let [start, code @ .., _end] = &*tokens else { panic!("{source}") };
-        paths(start.kind, code).unwrap().into_iter().map(|path| source.get(path).unwrap()).collect()
+        let required = paths(start.kind, code).unwrap().into_iter().filter(|path| !path.may_be_absent);
+        required.map(|path| source.get(path.range).unwrap()).collect()
     }
 
     #[test]

@@ -4,16 +4,21 @@
 //! `~`; it prints `null` as nothing and objects in a notation that is almost JSON, and has no limit on what a loop may
 //! cost. Its AST is private, so the source is changed before the engine compiles it: every variable goes through the
 //! filter [`DEFINED`], or [`SHALLOW`] if it may be absent, every printed expression and every operand of `~` through
-//! [`TEXT`], everything that is iterated or spread through [`ITEMS`].
+//! [`TEXT`], everything that is iterated or spread through [`ITEMS`], every part of a list or text through [`SLICED`],
+//! the right side of every comparison through [`COMPARED`], and each item of a list comprehension through [`SHALLOW`].
+//! The body of a loop or a component begins with a call of [`ROUND`].
 //!
 //! What is accepted is what the engine accepts, and a sign or a `not` after `~`, for which it knows no parentheses.
 //! Only insertions are made, each is remembered, so that errors are told at their place in the operator's own text.
+
+mod rounds;
 
 use std::collections::HashSet;
 use std::ops::Range;
 
 use super::lexer::{Kind, Token};
-use super::paths::{optional_paths, paths};
+use super::paths::{Path, paths};
+use rounds::{Round, Rounds};
 
 /// The filter that lets a value through that is there, or refuses.
 pub(super) const DEFINED: &str = "__secrets_sync_defined";
@@ -23,6 +28,12 @@ pub(super) const SHALLOW: &str = "__secrets_sync_shallow";
 pub(super) const TEXT: &str = "__secrets_sync_text";
 /// The filter that counts what a loop will go over, or refuses.
 pub(super) const ITEMS: &str = "__secrets_sync_items";
+/// The filter that counts what a slice has copied.
+pub(super) const SLICED: &str = "__secrets_sync_sliced";
+/// The filter that counts what a comparison will look at.
+pub(super) const COMPARED: &str = "__secrets_sync_compared";
+/// The function that counts one round of a loop or one use of a component, and the text that is written in it.
+pub(super) const ROUND: &str = "__secrets_sync_round";
 
 /// A template as the engine gets it.
 #[derive(Debug)]
@@ -54,11 +65,13 @@ impl Strict {
     /// Changes `source`, whose code is `tokens`; `None` where brackets do not match.
     pub(super) fn new(source: &str, tokens: &[Token<'_>]) -> Option<Self> {
         let mut wraps = Vec::new();
+        let mut rounds = Rounds::default();
         for block in tokens.split_inclusive(|token| token.kind == Kind::End) {
-            let [start, code @ .., _end] = block else { return None };
+            let [start, code @ .., end] = block else { return None };
             wrap_block(start.kind, code, &mut wraps)?;
+            rounds.block(start, code.first(), end);
         }
-        Some(insert(source, wraps))
+        Some(insert(source, wraps, &rounds.found))
     }
 
     /// The expression of the operator's text whose inserted filter has its name at this place of the changed source.
@@ -84,21 +97,33 @@ impl Strict {
     }
 }
 
+/// What is inserted at a place.
+#[derive(Clone, Copy)]
+enum Insertion {
+    Open,
+    /// The end of a wrap, by its index.
+    Close(usize),
+    Round(usize),
+}
+
 /// Makes the insertions. Wraps come innermost first, which is the order their ends have to be written in.
-fn insert(source: &str, mut wraps: Vec<Wrap>) -> Strict {
-    let mut edits: Vec<_> = wraps.iter().map(|wrap| (wrap.original.start, None)).collect();
-    edits.extend(wraps.iter().enumerate().map(|(index, wrap)| (wrap.original.end, Some(index))));
+fn insert(source: &str, mut wraps: Vec<Wrap>, rounds: &[Round]) -> Strict {
+    let mut edits: Vec<_> = wraps.iter().map(|wrap| (wrap.original.start, Insertion::Open)).collect();
+    edits.extend(wraps.iter().enumerate().map(|(index, wrap)| (wrap.original.end, Insertion::Close(index))));
+    edits.extend(rounds.iter().enumerate().map(|(index, round)| (round.at, Insertion::Round(index))));
     edits.sort_by_key(|(place, _)| *place);
     let mut changed = String::with_capacity(source.len() + wraps.len() * (TEXT.len() + 4));
     let mut insertions = Vec::with_capacity(edits.len());
     let mut copied = 0;
-    for (place, closes) in edits {
+    for (place, insertion) in edits {
         changed.push_str(source.get(copied..place).unwrap_or_default());
         copied = place;
         let start = changed.len();
-        match closes.and_then(|index| wraps.get_mut(index)) {
-            None => changed.push('('),
-            Some(wrap) => {
+        match insertion {
+            Insertion::Open => changed.push('('),
+            Insertion::Round(index) => changed.extend(rounds.get(index).map(Round::call)),
+            Insertion::Close(index) => {
+                let Some(wrap) = wraps.get_mut(index) else { continue };
                 wrap.name_at = start + 2;
                 // The blank keeps the name apart from a keyword that follows.
                 changed.extend([")|", wrap.filter, " "]);
@@ -131,10 +156,12 @@ fn wrap_block(kind: Kind, code: &[Token<'_>], wraps: &mut Vec<Wrap>) -> Option<(
     // What is turned into text has to be there anyway.
     let texts = texts_and_items.iter().filter(|wrap| wrap.filter == TEXT);
     let texts: HashSet<_> = texts.map(|wrap| wrap.original.clone()).collect();
-    let required = paths(kind, code)?.into_iter().map(|path| Wrap::new(path, DEFINED));
-    let optional = optional_paths(kind, code)?.into_iter().map(|path| Wrap::new(path, SHALLOW));
     // Variables first: nothing that ends where one of them ends is inside it.
-    wraps.extend(required.chain(optional).filter(|wrap| !texts.contains(&wrap.original)));
+    for Path { range, may_be_absent, is_slice } in paths(kind, code)? {
+        let filter = if may_be_absent { SHALLOW } else { DEFINED };
+        wraps.extend(is_slice.then(|| Wrap::new(range.clone(), SLICED)));
+        wraps.extend((!texts.contains(&range)).then(|| Wrap::new(range, filter)));
+    }
     wraps.append(&mut texts_and_items);
     Some(())
 }
@@ -158,6 +185,12 @@ struct Level {
     is_for: bool,
     /// First byte of what is iterated or spread.
     items: Option<usize>,
+    /// First byte of the right side of a comparison.
+    compared: Option<usize>,
+    /// First byte between the brackets.
+    start: usize,
+    /// In the tag of a component, where `<` and `>` compare nothing.
+    in_component: bool,
 }
 
 impl Scan<'_> {
@@ -180,21 +213,28 @@ impl Scan<'_> {
             (Kind::Symbol, "-") if is_sign => self.operand(token),
             (Kind::Symbol, "*" | "/" | "//" | "%") => self.factor(token),
             (Kind::Symbol, ",") => self.end_items(token.at),
+            (Kind::Symbol, "<") if self.at_start() => self.component(true),
+            (Kind::Symbol, "</") => self.component(true),
+            (Kind::Symbol, ">") if self.in_component() => self.component(false),
+            (Kind::Symbol, "==" | "!=" | "<" | "<=" | ">" | ">=") => self.compare(token),
             (Kind::Symbol, "...") => {
                 self.barrier();
                 self.change(|level| level.items = Some(token.end()));
             }
             (Kind::Symbol, _) => self.barrier(),
-            (Kind::Word, word) if !is_name => self.word(token, word),
+            (Kind::Word, word) if !is_name => self.word(token, word, previous),
             _ => self.operand(token),
         }
         Some(())
     }
 
-    fn word(&mut self, token: &Token<'_>, word: &str) {
+    fn word(&mut self, token: &Token<'_>, word: &str, previous: Option<&Token<'_>>) {
         match word {
             "for" => {
-                self.barrier();
+                self.end_comparison(token.at);
+                // An item of a list comprehension is made in each round.
+                let item = self.levels.last().filter(|level| level.closed_by == "]").map(|level| level.start);
+                self.wraps.extend(item.map(|start| Wrap::new(start..token.at, SHALLOW)));
                 self.change(|level| level.is_for = true);
             }
             "in" if self.levels.last().is_some_and(|level| level.is_for) => {
@@ -206,7 +246,13 @@ impl Scan<'_> {
             }
             // In a list comprehension the condition ends what is iterated; in a tag it is a ternary, which belongs.
             "if" if self.levels.len() > 1 => self.end_items(token.at),
-            "if" | "else" | "or" | "and" | "not" | "is" | "in" => self.barrier(),
+            // `a == not b`: what is true or false costs nothing to compare.
+            "not" if self.at_start() => self.change(|level| level.compared = None),
+            // Where no operand precedes, it is the name of an argument.
+            "in" if !self.at_start() || previous.is_some_and(|word| word.text == "not") => {
+                self.compare(token);
+            }
+            "if" | "else" | "or" | "and" | "not" | "is" => self.end_comparison(token.at),
             _ => self.operand(token),
         }
     }
@@ -261,8 +307,30 @@ impl Scan<'_> {
         }
     }
 
-    fn end_items(&mut self, at: usize) {
+    /// What follows is the right side of a comparison.
+    fn compare(&mut self, token: &Token<'_>) {
+        self.end_comparison(token.at);
+        self.change(|level| level.compared = Some(token.end()));
+    }
+
+    fn end_comparison(&mut self, at: usize) {
         self.barrier();
+        if let Some(start) = self.levels.last_mut().and_then(|level| level.compared.take()) {
+            self.wraps.push(Wrap::new(start..at, COMPARED));
+        }
+    }
+
+    fn in_component(&self) -> bool {
+        self.levels.last().is_some_and(|level| level.in_component)
+    }
+
+    fn component(&mut self, begins: bool) {
+        self.barrier();
+        self.change(|level| level.in_component = begins);
+    }
+
+    fn end_items(&mut self, at: usize) {
+        self.end_comparison(at);
         if let Some(start) = self.levels.last_mut().and_then(|level| level.items.take()) {
             self.wraps.push(Wrap::new(start..at, ITEMS));
         }
@@ -270,7 +338,7 @@ impl Scan<'_> {
 
     fn open_level(&mut self, token: &Token<'_>, closed_by: &'static str) {
         self.operand(token);
-        self.levels.push(Level { closed_by, ..Level::default() });
+        self.levels.push(Level { closed_by, start: token.end(), ..Level::default() });
     }
 
     fn close_level(&mut self, at: usize, bracket: &str) -> Option<()> {
@@ -290,8 +358,11 @@ mod tests {
 
     /// The changed source with short filter names.
     fn changed(source: &str) -> String {
-        let changed = strict(source).source.replace(TEXT, "T").replace(ITEMS, "I");
-        changed.replace(DEFINED, "D").replace(SHALLOW, "S")
+        let mut changed = strict(source).source.to_string();
+        for (name, short) in [(TEXT, "T"), (ITEMS, "I"), (DEFINED, "D"), (SHALLOW, "S")] {
+            changed = changed.replace(name, short);
+        }
+        changed.replace(SLICED, "P").replace(COMPARED, "C").replace(ROUND, "R")
     }
 
     #[test]
@@ -309,7 +380,7 @@ mod tests {
     fn wraps_each_operand_of_a_concatenation() {
         for (source, expected) in [
             ("{% set x = a ~ b.c ~ 'd' %}", "{% set x = (a)|T  ~ (b.c)|T  ~ ('d')|T  %}"),
-            ("{% if not a ~ b == c %}", "{% if not (a)|T  ~ (b)|T  == (c)|D  %}"),
+            ("{% if not a ~ b == c %}", "{% if not (a)|T  ~ (b)|T  ==( (c)|D )|C  %}"),
             ("{% if a + b|x ~ c and d %}", "{% if (a)|D  + ((b)|D |x)|T  ~ (c)|T  and (d)|D  %}"),
             ("{% if -a * -b ~ c ** 2 %}", "{% if (-(a)|D  * -(b)|D )|T  ~ ((c)|D  ** 2)|T  %}"),
             ("{% if (a ~ b)|c ~ d[e ~ f] %}", "{% if (((a)|T  ~ (b)|T )|c)|T  ~ (d[(e)|T  ~ (f)|T ])|T  %}"),
@@ -324,15 +395,22 @@ mod tests {
     #[test]
     fn wraps_what_is_iterated_or_spread() {
         for (source, expected) in [
-            ("{% for a in b %}", "{% for a in( (b)|D )|I  %}"),
-            ("{% for k, v in b if c else d %}", "{% for k, v in( (b)|D  if (c)|D  else (d)|D )|I  %}"),
-            ("{% for a in b ~ c %}", "{% for a in( (b)|T  ~ (c)|T )|I  %}"),
+            ("{% for a in b %}", "{% for a in( (b)|D )|I  %}{% if R(text=0) %}{% endif %}"),
+            (
+                "{% for k, v in b if c else d -%}x{% endfor %}y",
+                "{% for k, v in( (b)|D  if (c)|D  else (d)|D )|I  -%}{% if R(text=1) %}{% endif -%}x{% endfor %}y",
+            ),
             (
                 "{% set x = [a for a in b if a in c] %}",
-                "{% set x = [(a)|D  for a in( (b)|D  )|I if (a)|D  in (c)|D ] %}",
+                "{% set x = [((a)|D  )|S for a in( (b)|D  )|I if (a)|D  in( (c)|D )|C ] %}",
             ),
+            ("{% set x = a[1:b] ~ c[:] %}", "{% set x = ((a[1:(b)|D ])|P )|T  ~ ((c[:])|P )|T  %}"),
             ("{% set x = [...a, ...b] %}", "{% set x = [...((a)|D )|I , ...((b)|D )|I ] %}"),
-            ("{% component c(a: String = 'x', ...rest) %}", "{% component c(a: String = 'x', ...rest) %}"),
+            (
+                "{% component c(a: String = 'x', ...rest) %}é{% for a in b %}xy{% endfor %}",
+                "{% component c(a: String = 'x', ...rest) %}{% if R(text=2) %}{% endif %}é\
+                 {% for a in( (b)|D )|I  %}{% if R(text=2) %}{% endif %}xy{% endfor %}",
+            ),
         ] {
             assert_eq!(changed(source), expected);
         }
@@ -344,6 +422,22 @@ mod tests {
             ("{% if a.b and not c is defined %}", "{% if (a.b)|D  and not c is defined %}"),
             ("{% set x = data?.y or data[k].z %}", "{% set x = (data?.y)|S  or (data[(k)|D ].z)|D  %}"),
             ("{{ a | default(value=b) }}", "{{ (a | default(value=(b)|D ))|T  }}"),
+        ] {
+            assert_eq!(changed(source), expected);
+        }
+    }
+
+    #[test]
+    fn wraps_the_right_side_of_each_comparison() {
+        for (source, expected) in [
+            ("{% if a == b + 1 and c %}", "{% if (a)|D  ==( (b)|D  + 1 )|C and (c)|D  %}"),
+            ("{% if a not in b == c %}", "{% if (a)|D  not in( (b)|D  )|C ==( (c)|D )|C  %}"),
+            ("{% if a < b is string %}", "{% if (a)|D  <( (b)|D  )|C is string %}"),
+            ("{% if a != not b == c %}", "{% if (a)|D  != not (b)|D  ==( (c)|D )|C  %}"),
+            ("{% if (a >= b) or c %}", "{% if ((a)|D  >=( (b)|D )|C ) or (c)|D  %}"),
+            ("{{ <c d={1 > e} /> }}", "{{ (<c d={1 >( (e)|D )|C } />)|T  }}"),
+            ("{{ 1 if <c /> else <e f /> }}", "{{ (1 if <c /> else <e f />)|T  }}"),
+            ("{% <c d='x'> %}{% </c> %}", "{% <c d='x'> %}{% </c> %}"),
         ] {
             assert_eq!(changed(source), expected);
         }

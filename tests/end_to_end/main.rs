@@ -26,6 +26,7 @@ mod once;
 mod outages;
 mod relay;
 mod reload;
+mod runaways;
 mod sandbox;
 mod sandbox_kernels;
 mod sandbox_trees;

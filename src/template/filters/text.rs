@@ -74,6 +74,86 @@ pub(super) fn indent(value: &Value, arguments: &Arguments) -> TeraResult<Value> 
     Ok(Value::from(indented))
 }
 
+/// The text that `change` makes of a text; both count.
+pub(super) fn map(value: &Value, change: impl FnOnce(&str) -> String) -> TeraResult<Value> {
+    let changed = change(&input_text(value)?);
+    reserve(changed.len())?;
+    Ok(Value::from(changed))
+}
+
+pub(super) fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(chars.as_str().to_lowercase().chars()).collect()
+}
+
+/// A capital letter after each blank and sign, but not after an apostrophe.
+pub(super) fn titled(text: &str) -> String {
+    let mut titled = String::with_capacity(text.len());
+    let mut begins = true;
+    for c in text.chars() {
+        match c {
+            _ if c.is_ascii_punctuation() || c.is_whitespace() => {
+                titled.push(c);
+                begins |= c != '\'';
+            }
+            _ if std::mem::take(&mut begins) => titled.extend(c.to_uppercase()),
+            _ => titled.extend(c.to_lowercase()),
+        }
+    }
+    titled
+}
+
+pub(super) fn escaped(text: &str, apostrophe: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str(apostrophe),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+pub(super) fn with_breaks(text: &str) -> String {
+    text.replace("\r\n", "<br>").replace(['\n', '\r'], "<br>")
+}
+
+pub(super) fn trimmed(value: &Value, arguments: &Arguments, start: bool, end: bool) -> TeraResult<Value> {
+    let pattern = arguments.text_if_given("pat")?;
+    map(value, |text| {
+        let trim_start = |text| match &pattern {
+            Some(pattern) => str::trim_start_matches(text, &**pattern),
+            None => str::trim_start(text),
+        };
+        let text = if start { trim_start(text) } else { text };
+        let trim_end = |text| match &pattern {
+            Some(pattern) => str::trim_end_matches(text, &**pattern),
+            None => str::trim_end(text),
+        };
+        (if end { trim_end(text) } else { text }).to_owned()
+    })
+}
+
+/// The engine's: so many characters, then `end`.
+pub(super) fn truncate(value: &Value, arguments: &Arguments) -> TeraResult<Value> {
+    let length = arguments.integer("length")?.and_then(|length| usize::try_from(length).ok());
+    let length = length.ok_or_else(|| arguments.wrong("needs a whole number for `length`"))?;
+    let end = arguments.text_if_given("end")?.unwrap_or("…".into());
+    map(value, |text| match text.char_indices().nth(length) {
+        Some((at, _)) => [text.get(..at).unwrap_or_default(), &end].concat(),
+        None => text.to_owned(),
+    })
+}
+
+pub(super) fn wordcount(value: &Value, _: &Arguments) -> TeraResult<Value> {
+    Ok(Value::from(input_text(value)?.split_whitespace().count()))
+}
+
 /// Refuses a text of `length` bytes that is too much before it is made.
 pub(super) fn reserve(length: usize) -> TeraResult<()> {
     limits::text(length).map_err(refuse)

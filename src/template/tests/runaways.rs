@@ -37,6 +37,158 @@ fn doubling_a_text_ends() {
     }
 }
 
+/// A list of one value in two, as deep as `depth`: 2^depth values to compare, and a few to hold.
+const NESTED: &str = "{% set_global a = [1, 2] %}{% set_global b = [1, 2] %}\
+                      {% for i in range(end=40) %}{% set_global a = [a, a] %}{% set_global b = [b, b] %}{% endfor %}";
+
+#[test]
+fn comparing_lists_that_hold_themselves_many_times_ends() {
+    for source in [
+        "{% if a == b %}{% endif %}",
+        "{% if a < b %}{% endif %}",
+        "{% if a >= b and true %}{% endif %}",
+        "{% if a in b %}{% endif %}",
+        "{% if a not in [b] %}{% endif %}",
+        "{% if [a, 1] == [b, 1] %}{% endif %}",
+        "{{ [1 for i in [1] if a == b] }}",
+        "{% for i in [1] if a == b else [2] %}{% endfor %}",
+        "{% if a is containing(pat=b) %}{% endif %}",
+        "{{ [a, b] | sort | length }}",
+        "{{ [{'k': a}, {'k': b}] | sort(attribute='k') | length }}",
+        "{{ [a, b] | unique | length }}",
+    ] {
+        let error = refused(&format!("{NESTED}{source}"));
+        assert!(error.contains("compares more than 10000000 values"), "{source}: {error}");
+    }
+}
+
+/// `v` is a list of so many numbers, as JSON.
+fn rendered_with_a_list(numbers: usize, source: &str) -> Result<String, String> {
+    let list: Vec<_> = (0..numbers).map(|number| (number * 7919 % numbers).to_string()).collect();
+    let text = format!("[{}]", list.join(","));
+    let fields: Fields = [("v".to_owned(), text.as_str().into())].into_iter().collect();
+    let template = Template::compile(source).unwrap();
+    let rendered = template.render_in(&Context::new(&fields), 1 << 20, Duration::from_secs(600));
+    // EXPOSE: test
+    rendered.map(|text| String::from_utf8(text.expose().to_vec()).unwrap()).map_err(|error| error.to_string())
+}
+
+/// With one comparison for each two items these would take hours.
+#[test]
+fn a_large_list_is_sorted_and_its_doubles_are_found_in_time() {
+    for (source, expected) in [
+        ("{{ v | json_decode | unique | length }}", "40000"),
+        (
+            "{% set l = v | json_decode | sort %}{{ l | first }} {{ l[20000] }} {{ l | last }}",
+            "0 20000 39999",
+        ),
+        ("{% set l = v | json_decode %}{{ [{'k': 1}, {'k': 2}] | group_by(attribute='k') | length }}", "2"),
+    ] {
+        assert_eq!(rendered_with_a_list(40_000, source).as_deref(), Ok(expected), "{source}");
+    }
+}
+
+#[test]
+fn lists_that_are_too_large_are_refused() {
+    for source in [
+        "{% set l = v | json_decode %}{% for i in range(end=100) %}{% set x = l[:] %}{% endfor %}",
+        "{% set l = v | json_decode %}{% for i in range(end=100) %}{% set x = (l)[1:] | length %}{% endfor %}",
+        "{% set l = v | json_decode %}{% for i in range(end=100) %}{% set x = l | reverse %}{% endfor %}",
+        "{% set l = v | json_decode %}{% for i in range(end=100) %}{% set x = l | unique %}{% endfor %}",
+        "{% for i in range(end=100) %}{% set x = v | json_decode %}{% endfor %}",
+    ] {
+        let error = rendered_with_a_list(20_000, source).unwrap_err();
+        assert!(error.contains("more than 1000000 items"), "{source}: {error}");
+    }
+}
+
+/// No variable is read, nothing is printed: only the round itself can ask for the time.
+#[test]
+fn a_loop_that_does_nothing_with_variables_ends_in_time() {
+    let long = "x".repeat(1 << 10);
+    for body in [
+        format!("{{% if 'y' in '{long}' %}}{{% endif %}}"),
+        format!("{{% if '{long}' is ending_with(pat='y') %}}{{% endif %}}"),
+        "{% set x = [1 for j in [1]] %}".to_owned(),
+        "{% <c> %}{% </c> %}".to_owned(),
+    ] {
+        let component = "{% component c() %}{% endcomponent c %}";
+        let source = format!("{component}{{% for i in range(end=900000) %}}{body}{{% endfor %}}");
+        let template = Template::compile(&source).unwrap();
+        let begun = std::time::Instant::now();
+        let limit = Duration::from_millis(20);
+        let error = template.render_in(&Context::new(&secret()), 100, limit).unwrap_err();
+        assert!(error.to_string().contains("did not finish"), "{body}: {error}");
+        // The list of the range itself is made before the first round.
+        assert!(begun.elapsed() < Duration::from_secs(5), "{body}: {:?}", begun.elapsed());
+    }
+}
+
+/// Ten components, each of which uses the next one 32 times: 2^50 uses that write nothing.
+#[test]
+fn components_that_use_each_other_many_times_end_in_time() {
+    let component = |level: usize| {
+        let uses = format!("{{% <c{0}> %}}{{% </c{0}> %}}", level + 1).repeat(32);
+        format!("{{% component c{level}() %}}{uses}{{% endcomponent c{level} %}}")
+    };
+    let source: String = (0..10).map(component).collect();
+    let source = source + "{% component c10() %}{% endcomponent c10 %}{% <c0> %}{% </c0> %}";
+    let template = Template::compile(&source).unwrap();
+    let error = template.render_in(&Context::new(&secret()), 100, Duration::from_millis(20)).unwrap_err();
+    assert!(error.to_string().contains("did not finish"), "{error}");
+}
+
+/// What a `set` or a filter captures is no output yet, so no limit of a file holds it.
+#[test]
+fn text_that_is_captured_again_and_again_is_refused() {
+    let text = "x".repeat(1 << 12);
+    for source in [
+        format!("{{% set x %}}{{% for i in range(end=100000) %}}{text}{{% endfor %}}{{% endset %}}"),
+        format!("{{% filter upper %}}{{% for i in range(end=100000) %}}{text}{{% endfor %}}{{% endfilter %}}"),
+        format!("{{% component c() %}}{text}{{% endcomponent c %}}{{% set x = [<c /> for i in range(end=100000)] %}}"),
+        "{% set_global a = '&' %}{% for i in range(end=100000) %}{% set_global a = a | escape_html %}{% endfor %}"
+            .to_owned(),
+        "{% set_global a = 'ab' %}{% for i in range(end=64) %}{% set_global a = a | truncate(length=1, end=a) %}{% set_global a = a | replace(from='a', to='aa') %}{% endfor %}"
+            .to_owned(),
+    ] {
+        let error = refused(&source);
+        assert!(error.contains("more text than a file could hold"), "{error}: {source:.60}");
+    }
+}
+
+#[test]
+fn a_rendering_ends_when_it_is_not_wanted_any_more() {
+    let template =
+        Template::compile("{% for a in range(end=900000) %}{% set x = username %}{% endfor %}").unwrap();
+    let context = Context::new(&secret());
+    let asked = std::rc::Rc::new(std::cell::Cell::new(0));
+    let count = std::rc::Rc::clone(&asked);
+    let stopped = move || {
+        count.set(count.get() + 1);
+        count.get() > 1000
+    };
+    let result = until(stopped, || template.render(&context, 100));
+    assert_eq!(result, Err(RenderError::Stopped));
+    assert!(asked.get() < 1100, "{}", asked.get());
+    assert!(Template::compile("{{ username }}").unwrap().render(&context, 100).is_ok(), "only inside");
+}
+
+#[test]
+fn a_source_of_many_raw_blocks_is_read_once() {
+    for source in [
+        "{% raw %}".repeat(20_000),
+        "{% raw %}x{% endraw %}".repeat(20_000),
+        "{% raw %}x{% endraw ".repeat(20_000),
+        "{#".repeat(20_000),
+        "{# #}".repeat(20_000),
+        "{{ 'a".repeat(20_000),
+    ] {
+        let begun = std::time::Instant::now();
+        drop(Template::compile(&source));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}: {source:.20}", begun.elapsed());
+    }
+}
+
 #[test]
 fn printing_for_ever_ends() {
     let source = "{% for i in range(end=100000) %}{{ username }}{% endfor %}";
