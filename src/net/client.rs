@@ -23,6 +23,10 @@ use crate::secret::SecretBytes;
 /// Servers to which connections are kept: the client's own, and the one it was redirected to.
 const MAX_ORIGINS: usize = 2;
 
+/// Redirects that are not followed: they say that the address is another one.
+const MOVED: [StatusCode; 4] =
+    [StatusCode::MOVED_PERMANENTLY, StatusCode::FOUND, StatusCode::SEE_OTHER, StatusCode::PERMANENT_REDIRECT];
+
 /// An HTTP client of one server; cheap to clone, clones share their connections.
 #[derive(Clone)]
 pub struct Client {
@@ -153,10 +157,12 @@ impl Client {
     async fn follow(&self, request: &HttpRequest) -> Result<Response, NetError> {
         let target = self.full_path(&request.target);
         let answer = self.exchange(&self.origin, &target, request).await?;
-        if answer.status != StatusCode::TEMPORARY_REDIRECT {
-            return Ok(answer);
-        }
         let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+        if answer.status != StatusCode::TEMPORARY_REDIRECT {
+            let moved = location.filter(|_| MOVED.contains(&answer.status));
+            let address = moved.and_then(|to| redirect::address(&self.origin, &target, &request.target, to));
+            return address.map_or(Ok(answer), |to| Err(NetError::moved(&self.host(), &to)));
+        }
         let (origin, target) = redirect::destination(&self.origin, &target, location, self.redirects)
             .map_err(|cause| NetError::redirect(&self.host(), cause))?;
         let answer = self.exchange(&origin, &target, request).await?;
@@ -206,7 +212,7 @@ impl Client {
             if error.is_timeout() {
                 return Err(self.late(origin, &progress));
             }
-            let error = NetError::failed(&origin.to_string(), &error, self.shared.tls.ca());
+            let error = NetError::failed(&connections.shown(), &error, self.shared.tls.ca());
             if error.kind == NetErrorKind::Tls {
                 self.shared.tls.expire();
                 // Files that changed for the worse matter when the old ones do not open the door any more.

@@ -74,6 +74,7 @@ pub(super) struct KeptConnections {
     /// In place of the origin's host in URLs: the name that TLS asks for.
     pub(super) name: Option<String>,
     tls: Option<Arc<Tls>>,
+    proxy: Option<Proxy>,
     built: Instant,
 }
 
@@ -114,7 +115,16 @@ impl KeptConnections {
             builder = builder.proxy(reqwest::Proxy::all(proxy.url()).map_err(unusable)?);
         }
         let client = builder.build().map_err(unusable)?;
-        Ok(Self { origin: origin.clone(), client, name, tls, built: Instant::now() })
+        let (origin, proxy) = (origin.clone(), proxy.cloned());
+        Ok(Self { origin, client, name, tls, proxy, built: Instant::now() })
+    }
+
+    /// What messages call the way to the server.
+    pub(super) fn shown(&self) -> String {
+        let origin = &self.origin;
+        self.proxy
+            .as_ref()
+            .map_or_else(|| origin.to_string(), |proxy| format!("{origin} (through the proxy {proxy})"))
     }
 
     /// Whether both are the same kept connections.

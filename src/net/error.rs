@@ -81,6 +81,12 @@ impl NetError {
     /// only when the first request is under way. `ca` is the configured CA.
     fn tls(host: &str, error: &rustls::Error, ca: Option<&Path>) -> Self {
         let cause = match (error, ca) {
+            (error, Some(ca)) if is_of_a_ca(error) => {
+                format!(
+                    "TLS failed: the server's certificate is that of a CA, and is not in {}",
+                    ca.display()
+                )
+            }
             (rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer), Some(ca)) => {
                 format!("TLS failed: the CA in {} did not sign the server's certificate", ca.display())
             }
@@ -103,6 +109,13 @@ impl NetError {
     pub(super) fn redirect(host: &str, cause: impl Into<String>) -> Self {
         let remedy = "give the address of the active node, or of the load balancer, with https";
         Self::new(NetErrorKind::Redirect, host, cause.into(), remedy)
+    }
+
+    /// A redirect that is not followed, to `address`.
+    pub(super) fn moved(host: &str, address: &str) -> Self {
+        let cause = format!("it redirects to {address}: give that address");
+        let remedy = "set the store's address to the one it redirects to";
+        Self::new(NetErrorKind::Redirect, host, cause, remedy)
     }
 
     pub(super) fn request(host: &str, cause: &str) -> Self {
@@ -173,8 +186,15 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     None
 }
 
+/// Whether a server was refused because its certificate says that it is a CA.
+pub(super) fn is_of_a_ca(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+    other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
+}
+
 fn tls_remedy(error: &rustls::Error, has_ca: bool) -> &'static str {
     match error {
+        error if is_of_a_ca(error) => "put the server's own certificate into the file of tlsCACert",
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) if has_ca => {
             "put the CA that signed the server's certificate into the file of tlsCACert, or the directory of tlsCAPath"
         }

@@ -48,6 +48,19 @@ pub(super) fn destination(
     Ok((to, format!("{}{query}", url.path())))
 }
 
+/// The address that a redirect to `location` means, without what the request put behind it: `path` was asked for, and
+/// ends with `target`. Userinfo, query and fragment are left out, and a path that is not the request's: it could repeat
+/// what was asked for, or more.
+pub(super) fn address(from: &Endpoint, path: &str, target: &str, location: &str) -> Option<String> {
+    let url = from.url(None, path).ok()?.join(location).ok()?;
+    let to = Endpoint::of_url(&url).filter(|to| to != from)?;
+    let scheme = if to.uses_tls() { "https" } else { "http" };
+    let target = target.split('?').next().unwrap_or_default();
+    let prefix =
+        url.path().strip_suffix(target).filter(|prefix| path.starts_with(prefix)).unwrap_or_default();
+    Some(format!("{scheme}://{}{prefix}", to.authority()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +102,21 @@ mod tests {
             );
         }
         assert!(led("http://a", "http://b").is_ok(), "`validate` has warned of the address");
+    }
+
+    #[test]
+    fn the_address_behind_a_redirect_has_nothing_of_the_request() {
+        let from = origin("http://a:8200");
+        let named = |location: &str| address(&from, "/vault/v1/x", "/v1/x?version=3", location);
+        assert_eq!(named("https://a/vault/v1/x?version=3").unwrap(), "https://a/vault");
+        assert_eq!(
+            named("https://user:hunter2@b:8200/hunter2/v1/x?hunter2#hunter2").unwrap(),
+            "https://b:8200"
+        );
+        assert_eq!(named("https://b/hunter2").unwrap(), "https://b");
+        for nowhere in ["/v1/x/", "http://a:8200/login", "ftp://hunter2", "http://[hunter2"] {
+            assert_eq!(named(nowhere), None, "{nowhere}");
+        }
     }
 
     #[test]

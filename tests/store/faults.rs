@@ -21,7 +21,9 @@ use secrets_sync::secret::{FingerprintKey, SecretBytes};
 use secrets_sync::store::Store;
 use secrets_sync::store::limit::Limit;
 use secrets_sync::store::vault::VaultStore;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// What no fault may show.
 const MARKER: &str = "hunter2-marker";
@@ -138,6 +140,60 @@ async fn other_redirects_are_not_followed() {
         let refused = fault(&store(&fake.address(), "t"), &app()).await;
         assert_eq!((refused.kind, fake.log().len()), (Kind::BadAnswer, 1), "{status}: {refused}");
     }
+}
+
+#[tokio::test]
+async fn a_redirect_that_is_not_followed_names_the_address_to_give() {
+    for status in [301, 302, 303, 308] {
+        let fake = Fake::start(move |_, seen| {
+            Reply::with(
+                status,
+                &[("Location", &format!("https://vault.test{}", seen.target))],
+                "<html>moved</html>",
+            )
+        });
+        let refused = fault(&store(&format!("{}/prefix", fake.address()), "t"), &app()).await;
+        assert_eq!(refused.kind, Kind::BadAnswer);
+        assert!(
+            refused.message.contains("to https://vault.test/prefix: give that address"),
+            "{status}: {refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_message_names_the_path_that_was_sent() {
+    let fake = Fake::always(404, r#"{"errors":["odd"]}"#);
+    let refused = fault(&store(&format!("{}/v1/", fake.address()), "t"), &app()).await;
+    assert_eq!(fake.targets()[0], "/v1/v1/secret/data/app");
+    assert!(refused.message.contains("GET /v1/v1/secret/data/app"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_timeout_says_whether_there_was_a_connection() {
+    let read_from = async |address: &str| {
+        let spec = VaultSpec { timeout: Duration::from_millis(150), ..spec(address, token("t")) };
+        fault(&build(&spec).unwrap(), &app()).await
+    };
+    let fake = Fake::start(|_, _| Reply::BytesThenSilence(Vec::new()));
+    let silent = read_from(&fake.address()).await;
+    assert!(silent.message.contains("connected, but no complete answer within 150ms"), "{silent}");
+
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts: once the queue is full, a further connection gets no answer.
+    let mut queue = Vec::new();
+    while let Ok(Ok(queued)) = timeout(Duration::from_millis(50), TcpStream::connect(address)).await {
+        queue.push(queued);
+    }
+    let gone = read_from(&format!("http://{address}")).await;
+    assert_eq!(gone.kind, Kind::Timeout);
+    assert!(
+        gone.message.contains("no connection within 150ms") && gone.remedy.contains("firewall"),
+        "{gone}"
+    );
 }
 
 #[tokio::test]

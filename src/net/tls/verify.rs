@@ -10,7 +10,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::TrustedRoots;
-use crate::net::error::NetError;
+use crate::net::error::{NetError, is_of_a_ca};
 
 /// Accepts what a root has signed, and a root that was configured itself: `openssl req -x509` makes one certificate
 /// that is both.
@@ -39,13 +39,7 @@ impl RootVerifier {
 
 /// Whether only the issuer of a certificate is in the way. webpki looks at its dates and its purpose before.
 fn is_about_the_issuer(error: &Error) -> bool {
-    match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
-        Error::InvalidCertificate(CertificateError::Other(other)) => {
-            other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
-        }
-        _ => false,
-    }
+    matches!(error, Error::InvalidCertificate(CertificateError::UnknownIssuer)) || is_of_a_ca(error)
 }
 
 impl ServerCertVerifier for RootVerifier {

@@ -64,7 +64,7 @@ impl Server {
         body: SecretBytes,
     ) -> Result<Answered, Fault> {
         let (method, target) = target(endpoint)?;
-        let place = place(&self.http.host(), &method, &target, caller.namespace);
+        let place = place(&self.http.host(), &method, &self.http.full_path(&target), caller.namespace);
         let headers = headers(caller)?;
         let entered = self.circuit.enter(&place)?;
         let begun = Instant::now();
