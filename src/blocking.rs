@@ -124,6 +124,19 @@ impl Thread {
     }
 }
 
+/// What the operator can do where a thread cannot be started: `EPERM` comes from a filter, never from a limit.
+pub(crate) fn thread_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "the container engine's seccomp filter refuses clone3: update the engine (Docker 20.10.10 or later), or run \
+             the container with `--security-opt seccomp=unconfined`"
+        }
+        _ => {
+            "raise the limit of processes and threads (`ulimit -u`, the container's pids limit, `TasksMax=`)"
+        }
+    }
+}
+
 /// Runs `work` on a thread that ends with it. For the start of the program only: the threads of the runtime's pool
 /// would live on, outside of the sandbox that is entered afterwards.
 ///

@@ -11,7 +11,7 @@ use super::args::{Common, RunArgs};
 use super::output;
 use super::setup::{Setup, runtime};
 use crate::app::{self, Bound, Load, Origin, PreparedSandbox, Sandbox, World, log_warnings};
-use crate::blocking::on_own_thread;
+use crate::blocking::{on_own_thread, thread_remedy};
 use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::config::settings::Settings;
@@ -116,10 +116,7 @@ struct Start {
 /// Runs `work` on a thread of its own: a file that it reads may be on a mount that hangs.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ExitStatus> {
     on_own_thread(work).await.map_err(|error| {
-        output::error(
-            &format!("cannot load the configuration on a thread: {error}"),
-            "check the limits of this process",
-        );
+        output::error(&format!("cannot start a thread: {error}"), thread_remedy(&error));
         ExitStatus::Resource
     })
 }

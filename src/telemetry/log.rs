@@ -9,7 +9,7 @@ pub mod fuzzing;
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
-use std::sync::{Once, OnceLock};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
@@ -71,24 +71,29 @@ pub fn flush() {
 }
 
 fn push(queue: &'static LineQueue, line: &[u8]) {
-    static THREAD: Once = Once::new();
+    static HAS_THREAD: OnceLock<bool> = OnceLock::new();
     if !queue.push(line) {
         metrics().log_lines_lost(1);
     }
-    THREAD.call_once(|| {
-        // A system that has no thread left loses the lines; what the program is for comes first.
-        drop(thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(queue)));
-    });
+    let start = || {
+        let write = move || loop {
+            write_lines(queue);
+        };
+        thread::Builder::new().name("log".to_owned()).spawn(write).is_ok()
+    };
+    // Without a thread the caller writes: it is about to say why there is none.
+    if !*HAS_THREAD.get_or_init(start) {
+        write_lines(queue);
+    }
 }
 
+/// Writes the next lines; waits for them where there are none.
 fn write_lines(queue: &LineQueue) {
-    loop {
-        let batch = queue.next();
-        match io::stderr().write_all(&batch.text) {
-            Ok(()) if batch.lost > 0 => event::log_lines_lost(batch.lost),
-            Ok(()) => {}
-            Err(_) => metrics().log_lines_lost(batch.lines),
-        }
+    let batch = queue.next();
+    match io::stderr().write_all(&batch.text) {
+        Ok(()) if batch.lost > 0 => event::log_lines_lost(batch.lost),
+        Ok(()) => {}
+        Err(_) => metrics().log_lines_lost(batch.lines),
     }
 }
 

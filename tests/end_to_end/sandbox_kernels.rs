@@ -153,3 +153,11 @@ fn without_openat2_no_symlink_is_written_through_either() {
         assert_eq!(sandbox.list("ours"), Vec::<String>::new(), "{error}");
     }
 }
+
+#[test]
+fn an_engine_whose_filter_refuses_clone3_is_named() {
+    let sandbox = local("out/one");
+    let refused = Process::start(on(&sandbox, &["clone3=EPERM"], &["run"])).finish();
+    assert_eq!(refused.code, 9, "{}", refused.stderr);
+    assert!(refused.stderr.contains("seccomp") && refused.stderr.contains("20.10.10"), "{}", refused.stderr);
+}

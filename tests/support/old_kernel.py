@@ -18,6 +18,7 @@ import sys
 
 # The same on every architecture since Linux 5.0.
 CALLS = {
+    "clone3": 435,
     "openat2": 437,
     "landlock_create_ruleset": 444,
     "landlock_add_rule": 445,
