@@ -21,6 +21,7 @@ mod http;
 mod leaks;
 mod life;
 mod local;
+mod names;
 mod odd_names;
 mod once;
 mod outages;
@@ -36,6 +37,7 @@ mod status;
 mod support;
 mod syncing;
 mod systemd;
+mod tls_files;
 mod tracing;
 mod watch;
 

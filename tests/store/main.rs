@@ -1,8 +1,10 @@
 //! The Vault adapter: against a real `OpenBao`, and against a scripted server for what a real one does not do on demand.
 
 mod breaker;
+mod certificates;
 mod faults;
 mod openbao;
+mod proxies;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;
