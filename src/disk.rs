@@ -1,9 +1,9 @@
 //! Files: the write protocol, and what keeps it inside its directory.
 //!
-//! A [`Stage`] takes every file of one secret, decides what each one needs and writes the new contents to temporary
-//! files beside their targets; [`Stage::publish`] then renames them into place. All work is done relative to opened
+//! [`stage()`] takes every file of one secret, decides what each one needs and writes the new contents to temporary
+//! files beside their targets; [`Staged::commit`] then renames them into place. All work is done relative to opened
 //! directory descriptors, so a directory that is swapped in between cannot send a file elsewhere. The protocol for
-//! users is told in `docs/files.md`.
+//! users is described in `docs/files.md`.
 
 mod access;
 mod beneath;
@@ -34,17 +34,28 @@ pub use mounts::is_mounted;
 pub use owner::{Owner, OwnerError};
 pub use path::{PathError, TargetPath};
 pub use reach::{Access, Bounds, advice, resolved};
-pub use stage::{Published, Stage};
+pub use stage::{Committed, Published, Staged, stage};
 pub use stamp::Stamp;
 pub use survey::{Change, Drift, Survey, survey, survey_removal};
 pub use sweep::{Swept, sweep};
 
+use crate::secret::SecretBytes;
+
+/// A file to be written.
+#[derive(Debug)]
+pub struct NewFile {
+    /// Where it goes and what it looks like there.
+    pub placement: Placement,
+    /// What it holds.
+    pub content: SecretBytes,
+}
+
 /// Where a file goes and what it looks like there; everything but its content.
-#[derive(Clone, Copy, Debug)]
-pub struct Placement<'a> {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placement {
     /// Where.
-    pub target: &'a TargetPath,
-    /// With which mode, exactly: the umask has no say.
+    pub target: TargetPath,
+    /// With which mode, exactly: the umask does not apply.
     pub mode: FileMode,
     /// Whose. A part that is `None` stays as it is on an existing file and is the process's on a new one.
     pub owner: Owner,
@@ -52,4 +63,12 @@ pub struct Placement<'a> {
     pub parent_mode: FileMode,
     /// An existing file is rewritten instead of replaced. Not atomic; for files that are mount points.
     pub in_place: bool,
+}
+
+impl Placement {
+    /// As a configuration that says no more than the path.
+    pub fn new(target: TargetPath) -> Self {
+        let (mode, parent_mode) = (FileMode::PRIVATE, FileMode::DIRECTORY);
+        Self { target, mode, owner: Owner::default(), parent_mode, in_place: false }
+    }
 }

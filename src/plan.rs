@@ -4,4 +4,4 @@ mod job;
 mod render;
 
 pub use job::Job;
-pub use render::{Rendered, RenderedFile, render};
+pub use render::{Rendered, render};

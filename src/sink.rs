@@ -7,10 +7,11 @@ mod preview;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use crate::disk::{self, Change, Placement, Published, Stage, Stamp, Swept, TargetPath};
+use crate::disk::{self, Change, Committed, NewFile, Published, Staged, Stamp, Swept, TargetPath};
 use crate::fault::{Fault, Kind};
-use crate::plan::{Job, Rendered, RenderedFile};
+use crate::plan::{Job, Rendered};
 use crate::secret::{Fingerprint, FingerprintKey};
+use crate::telemetry::event::FileChange;
 
 pub use preview::{Action, Preview, Removal};
 
@@ -22,37 +23,37 @@ pub struct Sink {
     configured: Vec<TargetPath>,
     /// Most bytes that are read of a file for a preview.
     max_file_size: usize,
-    /// What this process left behind.
-    left: HashMap<TargetPath, Left>,
+    /// The published files.
+    known: HashMap<TargetPath, KnownFile>,
     /// Whether the last publishing came to its end.
     complete: bool,
-    /// What was done to files since somebody last asked.
-    touched: Vec<Touched>,
+    /// What was done to files since the last [`Sink::take_changed`].
+    changed: Vec<ChangedFile>,
 }
 
-/// A file that was written, put right or removed.
+/// A file that was written, repaired or removed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Touched {
+pub struct ChangedFile {
     /// The file.
     pub path: TargetPath,
     /// What was done.
-    pub touch: Touch,
+    pub change: FileChange,
 }
 
-/// What was done to a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Touch {
-    /// It has new content.
-    Changed,
-    /// What had drifted was put right.
-    Repaired,
-    /// It is gone.
-    Removed,
+/// What [`Sink::stage`] has prepared. Dropping it leaves every target as it was.
+#[derive(Debug)]
+#[must_use = "dropping it removes what was staged"]
+pub struct StagedFiles {
+    staged: Staged,
+    /// Of the files, in their order.
+    fingerprints: Vec<Fingerprint>,
+    /// Files of fields that have gone.
+    gone: Vec<TargetPath>,
 }
 
-/// One published file as it was left.
+/// One published file as this process left it.
 #[derive(Clone, Copy, Debug)]
-struct Left {
+struct KnownFile {
     fingerprint: Fingerprint,
     stamp: Stamp,
 }
@@ -62,7 +63,7 @@ struct Left {
 pub struct Written {
     /// Files whose content is new.
     pub changed: usize,
-    /// Files whose content, mode or owner had drifted since they were last published, and was put right.
+    /// Files whose content, mode or owner had drifted since they were last published, and was repaired.
     pub repaired: usize,
     /// Files that were as they should be.
     pub unchanged: usize,
@@ -75,21 +76,21 @@ impl Sink {
     pub fn new(job: &Job, key: FingerprintKey) -> Self {
         Self {
             key,
-            configured: job.secret.files.iter().map(|file| file.target.clone()).collect(),
+            configured: job.secret.files.iter().map(|file| file.placement.target.clone()).collect(),
             max_file_size: job.max_file_size,
-            left: HashMap::new(),
+            known: HashMap::new(),
             complete: false,
-            touched: Vec::new(),
+            changed: Vec::new(),
         }
     }
 
     /// Whether every published file is still as it was left: one `stat` per file. False before the first publishing
     /// and after one that failed.
     pub fn intact(&self) -> bool {
-        let untouched = |(target, left): (&TargetPath, &Left)| {
-            Stamp::at(target.as_path()).is_ok_and(|stamp| stamp == left.stamp)
+        let untouched = |(target, known): (&TargetPath, &KnownFile)| {
+            Stamp::at(target.as_path()).is_ok_and(|stamp| stamp == known.stamp)
         };
-        self.complete && self.left.iter().all(untouched)
+        self.complete && self.known.iter().all(untouched)
     }
 
     /// Publishes all files: every one is staged before the first is renamed into place. Files of fields that have
@@ -97,25 +98,35 @@ impl Sink {
     ///
     /// # Errors
     /// Staging failed, and every file is as it was; or publishing failed at one file, and those before it are new.
-    pub fn publish(&mut self, rendered: &Rendered) -> Result<Written, Fault> {
+    pub fn publish(&mut self, rendered: Rendered) -> Result<Written, Fault> {
+        let staged = self.stage(rendered)?;
+        self.commit(staged)
+    }
+
+    /// Prepares what [`Sink::commit`] publishes; until then every target is as it was.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn stage(&mut self, rendered: Rendered) -> Result<StagedFiles, Fault> {
         self.complete = false;
-        let gone = self.gone(rendered)?;
-        let mut stage = Stage::new();
-        for file in &rendered.files {
-            stage.add(placement(file), &file.content)?;
-        }
-        let mut removals = Vec::new();
-        for target in &gone {
-            if stage.remove(target)? {
-                removals.push(target);
-            }
-        }
-        let mut done = Vec::with_capacity(rendered.files.len());
-        let outcome = stage.publish(&mut done);
-        let written = self.remember(&rendered.files, &done);
-        self.touched.extend(removals.into_iter().take(written.removed).map(Touched::removed));
+        let gone = self.gone(&rendered)?;
+        // EXPOSE: only its keyed fingerprint is kept.
+        let fingerprint = |file: &NewFile| self.key.of(file.content.expose());
+        let fingerprints = rendered.files.iter().map(fingerprint).collect();
+        Ok(StagedFiles { staged: disk::stage(rendered.files, gone.iter().cloned())?, fingerprints, gone })
+    }
+
+    /// Publishes what was staged.
+    ///
+    /// # Errors
+    /// Publishing failed at one file, and those before it are new.
+    pub fn commit(&mut self, staged: StagedFiles) -> Result<Written, Fault> {
+        let StagedFiles { staged, fingerprints, gone } = staged;
+        let Committed { published, outcome } = staged.commit();
+        let written = self.remember(published, &fingerprints);
         outcome?;
-        self.left.retain(|target, _| !gone.contains(target));
+        // Also those that were no regular files any more: they are not this secret's.
+        self.known.retain(|target, _| !gone.contains(target));
         self.complete = true;
         Ok(written)
     }
@@ -127,25 +138,16 @@ impl Sink {
     /// A file could not be removed; those before it are gone.
     pub fn remove(&mut self) -> Result<usize, Fault> {
         self.complete = false;
-        let targets = self.removable();
-        let mut stage = Stage::new();
-        let mut removals = Vec::new();
-        for target in &targets {
-            if stage.remove(target)? {
-                removals.push(target);
-            }
-        }
-        let mut done = Vec::new();
-        let outcome = stage.publish(&mut done);
-        self.touched.extend(removals.into_iter().take(done.len()).map(Touched::removed));
+        let Committed { published, outcome } = disk::stage(Vec::new(), self.removable())?.commit();
+        let written = self.remember(published, &[]);
         outcome?;
-        self.left.clear();
-        Ok(done.len())
+        self.known.clear();
+        Ok(written.removed)
     }
 
-    /// What was done to files since this was last asked, be it by a publishing that failed in the middle.
-    pub fn take_touched(&mut self) -> Vec<Touched> {
-        std::mem::take(&mut self.touched)
+    /// What was done to files since the last call, also by a publishing that failed in the middle.
+    pub fn take_changed(&mut self) -> Vec<ChangedFile> {
+        std::mem::take(&mut self.changed)
     }
 
     /// What [`Sink::publish`] would do to each file, without doing it.
@@ -168,66 +170,57 @@ impl Sink {
 
     /// The targets that are this secret's own.
     fn removable(&self) -> BTreeSet<TargetPath> {
-        self.left.keys().chain(&self.configured).cloned().collect()
+        self.known.keys().chain(&self.configured).cloned().collect()
     }
 
     /// Published files that are not rendered any more, in a stable order: only a `directory` has such.
     fn gone(&self, rendered: &Rendered) -> Result<Vec<TargetPath>, Fault> {
         let mut wanted = HashSet::with_capacity(rendered.files.len());
-        if let Some(twin) = rendered.files.iter().find(|file| !wanted.insert(&file.target)) {
-            return Err(twins(&twin.target));
+        let mut targets = rendered.files.iter().map(|file| &file.placement.target);
+        if let Some(twin) = targets.find(|target| !wanted.insert(*target)) {
+            return Err(twins(twin));
         }
-        let mut gone: Vec<_> = self.left.keys().filter(|target| !wanted.contains(target)).cloned().collect();
+        let mut gone: Vec<_> = self.known.keys().filter(|target| !wanted.contains(target)).cloned().collect();
         gone.sort_unstable();
         Ok(gone)
     }
 
-    /// Takes down what was done: the files in their order, then the removals.
-    fn remember(&mut self, files: &[RenderedFile], done: &[Published]) -> Written {
-        let removed = done.len().saturating_sub(files.len());
-        let mut written = Written { removed, ..Written::default() };
-        for (file, published) in files.iter().zip(done) {
-            // EXPOSE: only its keyed fingerprint is kept.
-            let fingerprint = self.key.of(file.content.expose());
-            let before = self.left.get(&file.target).map(|left| left.fingerprint);
-            let touch = match published.change {
-                // The same value as last time was not in its file any more: somebody else changed or removed it.
-                Change::Created | Change::Replaced if before == Some(fingerprint) => Some(Touch::Repaired),
-                Change::Created | Change::Replaced => Some(Touch::Changed),
-                Change::Repaired(_) => Some(Touch::Repaired),
-                Change::Unchanged | Change::Removed => None,
+    /// Notes what a commit did: the files, whose fingerprints these are, in their order, then the removals.
+    fn remember(&mut self, published: Vec<Published>, fingerprints: &[Fingerprint]) -> Written {
+        let mut written = Written::default();
+        let mut fingerprints = fingerprints.iter();
+        for Published { target, change, stamp } in published {
+            let Some((stamp, fingerprint)) = stamp.zip(fingerprints.next().copied()) else {
+                self.known.remove(&target);
+                written.removed += 1;
+                self.changed.push(ChangedFile { path: target, change: FileChange::Removed });
+                continue;
             };
-            match touch {
-                Some(Touch::Repaired) => written.repaired += 1,
-                Some(_) => written.changed += 1,
-                None => written.unchanged += 1,
-            }
-            self.touched.extend(touch.map(|touch| Touched { path: file.target.clone(), touch }));
-            if let Some(stamp) = published.stamp {
-                self.left.insert(file.target.clone(), Left { fingerprint, stamp });
-            }
+            let before = self.known.insert(target.clone(), KnownFile { fingerprint, stamp });
+            let change = match change {
+                // The same value as last time was not in its file any more: somebody else changed or removed it.
+                Change::Created | Change::Replaced
+                    if before.map(|it| it.fingerprint) == Some(fingerprint) =>
+                {
+                    FileChange::Repaired
+                }
+                Change::Created | Change::Replaced => FileChange::Changed,
+                Change::Repaired(_) => FileChange::Repaired,
+                Change::Unchanged | Change::Removed => {
+                    written.unchanged += 1;
+                    continue;
+                }
+            };
+            *(if change == FileChange::Repaired { &mut written.repaired } else { &mut written.changed }) += 1;
+            self.changed.push(ChangedFile { path: target, change });
         }
         written
     }
 }
 
-impl Touched {
-    fn removed(path: &TargetPath) -> Self {
-        Self { path: path.clone(), touch: Touch::Removed }
-    }
-}
-
 /// Whether each file of `job` could be written now; nothing is written. The faults, if any.
 pub fn check(job: &Job) -> Vec<Fault> {
-    let files = job.secret.files.iter().map(|file| {
-        disk::check(&Placement {
-            target: &file.target,
-            mode: file.mode,
-            owner: file.owner,
-            parent_mode: disk::FileMode::DIRECTORY,
-            in_place: file.in_place,
-        })
-    });
+    let files = job.secret.files.iter().map(|file| disk::check(&file.placement));
     let directory =
         job.secret.directory.iter().map(|output| disk::check_directory(output.path.as_path(), output.owner));
     files.chain(directory).filter_map(Result::err).collect()
@@ -235,16 +228,12 @@ pub fn check(job: &Job) -> Vec<Fault> {
 
 /// Removes the temporary files that a killed process left beside the targets of `jobs`. Call it before the first sync.
 pub fn sweep(jobs: &[Job]) -> Swept {
-    let files = jobs.iter().flat_map(|job| job.secret.files.iter().map(|file| file.target.directory()));
+    let files =
+        jobs.iter().flat_map(|job| job.secret.files.iter().map(|file| file.placement.target.directory()));
     let directories =
         jobs.iter().filter_map(|job| job.secret.directory.as_ref().map(|output| output.path.as_path()));
     let all: BTreeSet<&Path> = files.chain(directories).collect();
     disk::sweep(all)
-}
-
-fn placement(file: &RenderedFile) -> Placement<'_> {
-    let RenderedFile { target, mode, owner, parent_mode, in_place, content: _ } = file;
-    Placement { target, mode: *mode, owner: *owner, parent_mode: *parent_mode, in_place: *in_place }
 }
 
 fn twins(target: &TargetPath) -> Fault {

@@ -192,7 +192,7 @@ fn listen(address: SocketAddr) -> Result<admin::Server, OpenError> {
 /// The secret whose file, or whose directory's entry, is at `place`: the two would replace each other for ever.
 fn writer_of<'j>(place: &Location, jobs: &'j [Assignment]) -> Option<&'j SecretName> {
     let writes = |secret: &SecretSpec| {
-        let is_file = secret.files.iter().any(|file| place.is_replaced_at(file.target.as_path()));
+        let is_file = secret.files.iter().any(|file| place.is_replaced_at(file.placement.target.as_path()));
         is_file || secret.directory.iter().any(|output| place.is_in(&Location::of(output.path.as_path())))
     };
     jobs.iter().map(|(job, _)| &job.secret).find(|secret| writes(secret)).map(|secret| &secret.name)

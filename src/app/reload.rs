@@ -235,7 +235,7 @@ impl Sweep {
 
 /// The directories that a job writes to.
 fn directories(job: &Job) -> impl Iterator<Item = &Path> {
-    let files = job.secret.files.iter().map(|file| file.target.directory());
+    let files = job.secret.files.iter().map(|file| file.placement.target.directory());
     files.chain(job.secret.directory.iter().map(|output| output.path.as_path()))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::provider::SecretRead;
-use crate::disk::{FileMode, Owner, TargetPath};
+use crate::disk::{FileMode, Owner, Placement, TargetPath};
 use crate::fault::Kind;
 use crate::name::{SecretName, StoreName};
 use crate::template::{Format, Template};
@@ -60,18 +60,12 @@ pub enum DeletionPolicy {
 /// One entry of `files`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FileSpec {
-    /// Where it is written.
-    pub target: TargetPath,
+    /// Where it is written, with which mode and whose.
+    pub placement: Placement,
     /// What is written.
     pub content: Content,
     /// `decoding: base64`: the text is base64 and the file gets the bytes.
     pub decoding: Decoding,
-    /// `mode`.
-    pub mode: FileMode,
-    /// `owner` and `group`.
-    pub owner: Owner,
-    /// `inPlace: true`: rewritten, not replaced; for bind-mounted single files.
-    pub in_place: bool,
 }
 
 /// Where a file's content comes from.

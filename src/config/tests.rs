@@ -99,7 +99,7 @@ fn a_minimal_file_has_the_defaults_of_the_contract() {
     assert_eq!(secret.refresh, Refresh::Every(std::time::Duration::from_secs(3600)));
     assert!(secret.required && secret.max_staleness.is_none());
     assert_eq!(secret.deletion_policy, DeletionPolicy::Retain);
-    assert_eq!((secret.files[0].mode.bits(), secret.files[0].in_place), (0o600, false));
+    assert_eq!((secret.files[0].placement.mode.bits(), secret.files[0].placement.in_place), (0o600, false));
     assert_eq!(secret.files[0].content, Content::Field("user".into()));
     assert_eq!(vault(&config).timeout, std::time::Duration::from_secs(10));
 }
@@ -120,7 +120,7 @@ fn everything_the_contract_shows_is_understood() {
     );
     assert_eq!(source.credentials.as_ref().unwrap().as_str(), "team-b");
     assert_eq!(secrets[0].files.len(), 5);
-    assert_eq!(secrets[0].files[1].owner.group, Some(1000));
+    assert_eq!(secrets[0].files[1].placement.owner.group, Some(1000));
     assert_eq!(secrets[1].read.namespace(), Some("team-a"));
     let directory = secrets[1].directory.as_ref().unwrap();
     assert_eq!((directory.mode.bits(), directory.directory_mode.bits()), (0o400, 0o750));

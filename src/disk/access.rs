@@ -19,7 +19,7 @@ use super::{Owner, Placement};
 ///
 /// # Errors
 /// The first reason against it.
-pub fn check(place: &Placement<'_>) -> Result<(), Fault> {
+pub fn check(place: &Placement) -> Result<(), Fault> {
     let path = place.target.as_path();
     let directory = nearest(place.target.directory())?;
     let existing =

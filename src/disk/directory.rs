@@ -1,10 +1,10 @@
 //! An opened directory. Everything that happens to the files in it goes through its descriptor, so whoever swaps a
 //! part of its path afterwards changes nothing.
 
-use std::cell::Cell;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -22,7 +22,7 @@ pub(super) struct Directory {
     descriptor: OwnedFd,
     path: PathBuf,
     /// Whether a name in it changed since the last `fsync`.
-    changed: Cell<bool>,
+    changed: AtomicBool,
 }
 
 impl Directory {
@@ -58,7 +58,7 @@ impl Directory {
             .map(|descriptor| Self::new(descriptor, path))
             .map_err(|error| failed("open the directory", path, error))?;
         if is_new {
-            above.changed.set(true);
+            above.changed.store(true, Relaxed);
             if let Err(fault) = directory.dress(mode, owner) {
                 // Not left behind half dressed: the next pass would take it for the operator's.
                 let _gone = fs::unlinkat(&above, name, AtFlags::REMOVEDIR);
@@ -77,20 +77,20 @@ impl Directory {
     /// Renames an entry over another one of this directory.
     pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
         fs::renameat(self, from, self, to)?;
-        self.changed.set(true);
+        self.changed.store(true, Relaxed);
         Ok(())
     }
 
     /// Removes an entry that is no directory.
     pub(super) fn remove(&self, name: &OsStr) -> Result<(), Errno> {
         fs::unlinkat(self, name, AtFlags::empty())?;
-        self.changed.set(true);
+        self.changed.store(true, Relaxed);
         Ok(())
     }
 
     /// Makes renames and removals durable; nothing to do when there were none.
     pub(super) fn sync(&self) -> Result<(), Fault> {
-        if !self.changed.replace(false) {
+        if !self.changed.swap(false, Relaxed) {
             return Ok(());
         }
         match fs::fsync(self) {
@@ -106,7 +106,7 @@ impl Directory {
     }
 
     fn new(descriptor: OwnedFd, path: &Path) -> Self {
-        Self { descriptor, path: path.to_owned(), changed: Cell::new(false) }
+        Self { descriptor, path: path.to_owned(), changed: AtomicBool::new(false) }
     }
 
     fn dress(&self, mode: FileMode, owner: Owner) -> Result<(), Fault> {

@@ -38,14 +38,14 @@ impl Existing {
     ///
     /// # Errors
     /// It is a symlink, a directory or a special file, or a mount point that is not to be written in place.
-    pub(super) fn look(directory: &Directory, place: &Placement<'_>) -> Result<Option<Self>, Fault> {
+    pub(super) fn look(directory: &Directory, place: &Placement) -> Result<Option<Self>, Fault> {
         let (name, path) = (place.target.file_name(), place.target.as_path());
         let facts = match facts(directory, name) {
             Ok(facts) => facts,
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(failed("look at the file", path, error)),
         };
-        refuse_kind(place.target, facts.kind)?;
+        refuse_kind(&place.target, facts.kind)?;
         if facts.mount_point && !place.in_place {
             return Err(refused(
                 path,
@@ -102,7 +102,7 @@ impl Existing {
     }
 
     /// How mode and owner differ from what they shall be.
-    pub(super) fn drift(&self, place: &Placement<'_>) -> Drift {
+    pub(super) fn drift(&self, place: &Placement) -> Drift {
         let Facts { mode, user, group, .. } = self.facts;
         Drift {
             mode: Some(mode).filter(|&mode| mode != place.mode.bits()),

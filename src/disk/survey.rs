@@ -8,7 +8,7 @@ use crate::secret::SecretBytes;
 use super::directory::Directory;
 use super::error::failed;
 use super::existing::{Existing, regular_size};
-use super::{Placement, TargetPath};
+use super::{NewFile, Placement, TargetPath};
 
 /// What happens to one file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,7 +71,8 @@ pub struct Survey {
 ///
 /// # Errors
 /// The target is of a kind that is refused, or its directory cannot be opened.
-pub fn survey(place: &Placement<'_>, content: &SecretBytes, limit: usize) -> Result<Survey, Fault> {
+pub fn survey(file: &NewFile, limit: usize) -> Result<Survey, Fault> {
+    let NewFile { placement: place, content } = file;
     let existing = match Directory::open(place.target.directory())? {
         Some(directory) => Existing::look(&directory, place)?,
         None => None,
@@ -95,7 +96,7 @@ pub fn survey_removal(target: &TargetPath) -> Result<Option<u64>, Fault> {
 }
 
 /// What the file needs so that it holds `content` and looks like `place`.
-pub(super) fn decide(existing: Option<&Existing>, place: &Placement<'_>, content: &SecretBytes) -> Change {
+pub(super) fn decide(existing: Option<&Existing>, place: &Placement, content: &SecretBytes) -> Change {
     let Some(existing) = existing else { return Change::Created };
     if !existing.holds(content) {
         return Change::Replaced;

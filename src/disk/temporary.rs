@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rand::TryRngCore;
 use rand::rngs::OsRng;
@@ -35,7 +35,7 @@ pub(super) fn is_temporary(name: &[u8]) -> bool {
 /// A file that is complete but not published. Dropping it removes it.
 #[derive(Debug)]
 pub(super) struct Temporary {
-    directory: Rc<Directory>,
+    directory: Arc<Directory>,
     name: String,
     file: File,
     published: bool,
@@ -45,8 +45,8 @@ impl Temporary {
     /// Writes `content` durably into a new temporary file with the mode and owner of `place`. The parts of
     /// `inherited` hold where `place` names none and the system lets us give the file away.
     pub(super) fn write(
-        directory: &Rc<Directory>,
-        place: &Placement<'_>,
+        directory: &Arc<Directory>,
+        place: &Placement,
         inherited: Owner,
         content: &SecretBytes,
     ) -> Result<Self, Fault> {
@@ -72,7 +72,7 @@ impl Temporary {
         Stamp::of(&self.file).map_err(|error| errno(&error))
     }
 
-    fn create(directory: &Rc<Directory>) -> Result<Self, Errno> {
+    fn create(directory: &Arc<Directory>) -> Result<Self, Errno> {
         for _ in 0..ATTEMPTS {
             let number = OsRng.try_next_u64().map_err(|_| Errno::IO)?;
             let name = format!("{PREFIX}{number:016x}");
@@ -82,7 +82,7 @@ impl Temporary {
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(error),
             };
-            let temporary = Self { directory: Rc::clone(directory), name, file, published: false };
+            let temporary = Self { directory: Arc::clone(directory), name, file, published: false };
             if temporary.hold()? {
                 return Ok(temporary);
             }

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::config::secret::{Content, Decoding, DirectorySpec, FileSpec};
-use crate::disk::{FileMode, Owner, TargetPath};
+use crate::disk::{NewFile, Placement, TargetPath};
 use crate::fault::{Fault, Kind};
 use crate::secret::{FieldValue, Fields, SecretBytes};
 use crate::template::{self, Context, RenderError, field_list, field_text};
@@ -14,24 +14,7 @@ use super::Job;
 #[derive(Debug)]
 pub struct Rendered {
     /// `files` in the order of the configuration, then the entries of `directory` by name.
-    pub files: Vec<RenderedFile>,
-}
-
-/// One file as it shall be.
-#[derive(Debug)]
-pub struct RenderedFile {
-    /// Where.
-    pub target: TargetPath,
-    /// With which mode.
-    pub mode: FileMode,
-    /// Whose.
-    pub owner: Owner,
-    /// Mode of parents that have to be made.
-    pub parent_mode: FileMode,
-    /// Rewritten, not replaced.
-    pub in_place: bool,
-    /// What it holds.
-    pub content: SecretBytes,
+    pub files: Vec<NewFile>,
 }
 
 /// Renders every output of `job` in memory. A file may be empty: every field a template prints is there and not null,
@@ -49,7 +32,7 @@ pub fn render(job: &Job, fields: &Fields) -> Result<Rendered, Fault> {
     if let Some(directory) = &job.secret.directory {
         for (name, value) in fields {
             let entry = renderer.entry(directory, name, value)?;
-            if files.iter().any(|file| file.target == entry.target) {
+            if files.iter().any(|file| file.placement.target == entry.placement.target) {
                 return Err(bad_entry(
                     directory,
                     name,
@@ -83,31 +66,21 @@ struct Renderer<'f> {
 }
 
 impl Renderer<'_> {
-    fn file(&self, file: &FileSpec) -> Result<RenderedFile, Fault> {
-        let FileSpec { target, content, decoding, mode, owner, in_place } = file;
-        Ok(RenderedFile {
-            target: target.clone(),
-            mode: *mode,
-            owner: *owner,
-            parent_mode: FileMode::DIRECTORY,
-            in_place: *in_place,
-            content: self.decoded(target, content, *decoding)?,
-        })
+    fn file(&self, file: &FileSpec) -> Result<NewFile, Fault> {
+        let FileSpec { placement, content, decoding } = file;
+        let content = self.decoded(&placement.target, content, *decoding)?;
+        Ok(NewFile { placement: placement.clone(), content })
     }
 
-    fn entry(
-        &self,
-        directory: &DirectorySpec,
-        name: &str,
-        value: &FieldValue,
-    ) -> Result<RenderedFile, Fault> {
+    fn entry(&self, directory: &DirectorySpec, name: &str, value: &FieldValue) -> Result<NewFile, Fault> {
         let DirectorySpec { path, mode, directory_mode, owner } = directory;
         let cannot = |error| bad_entry(directory, name, &format!("cannot name a file: it {error}"));
         let target = path.entry(name).map_err(cannot)?;
         let content = field_text(value).map_err(|_| bad_entry(directory, name, "is null"))?;
         let content = self.bounded(SecretBytes::from(content)).map_err(|error| failed(&target, &error))?;
         let (mode, owner, parent_mode) = (*mode, *owner, *directory_mode);
-        Ok(RenderedFile { target, mode, owner, parent_mode, in_place: false, content })
+        let placement = Placement { mode, owner, parent_mode, ..Placement::new(target) };
+        Ok(NewFile { placement, content })
     }
 
     fn decoded(

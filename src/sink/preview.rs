@@ -1,8 +1,7 @@
 //! What a publishing would do: names, sizes and keyed fingerprints, never values.
 
-use crate::disk::{self, Change, Drift, FileMode, Owner, TargetPath};
+use crate::disk::{self, Change, Drift, FileMode, NewFile, Owner, TargetPath};
 use crate::fault::Fault;
-use crate::plan::RenderedFile;
 use crate::secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 /// One line of `secrets-sync plan`. Printable by construction.
@@ -54,12 +53,12 @@ pub enum Action {
 
 impl Preview {
     /// Looks at what is at the target of `file`, reading at most `limit` bytes.
-    pub(super) fn of(file: &RenderedFile, key: &FingerprintKey, limit: usize) -> Self {
-        let place = super::placement(file);
-        let (action, drift, old_size, old) = match disk::survey(&place, &file.content, limit) {
+    pub(super) fn of(file: &NewFile, key: &FingerprintKey, limit: usize) -> Self {
+        let NewFile { placement, content } = file;
+        let (action, drift, old_size, old) = match disk::survey(file, limit) {
             Ok(found) => {
                 let wanted = action(found.change);
-                let refused = (wanted != Action::Unchanged).then(|| disk::check(&place).err()).flatten();
+                let refused = (wanted != Action::Unchanged).then(|| disk::check(placement).err()).flatten();
                 (refused.map_or(wanted, Action::Refused), found.drift, found.size, found.content)
             }
             Err(fault) => (Action::Refused(fault), Drift::default(), None, None),
@@ -67,15 +66,15 @@ impl Preview {
         // EXPOSE: only its keyed fingerprint is shown.
         let fingerprint = |content: &SecretBytes| key.of(content.expose());
         Self {
-            path: file.target.clone(),
+            path: placement.target.clone(),
             action,
             old_size,
-            new_size: file.content.len() as u64,
+            new_size: content.len() as u64,
             old_fingerprint: old.as_ref().map(fingerprint),
-            new_fingerprint: fingerprint(&file.content),
+            new_fingerprint: fingerprint(content),
             drift,
-            mode: file.mode,
-            owner: file.owner,
+            mode: placement.mode,
+            owner: placement.owner,
         }
     }
 }

@@ -164,7 +164,7 @@ impl Pass {
             if stopped.is_cancelled() {
                 rendered.map(|_| Written::default())
             } else {
-                published(&rendered?, sink)
+                published(rendered?, sink)
             }
         };
         // Until the work is done nobody knows what is on disk.
@@ -205,7 +205,7 @@ impl Pass {
     {
         let written = self.at_a_desk(work, stop).await?;
         let files = match &mut self.sink {
-            Held::Here(sink) => sink.take_touched(),
+            Held::Here(sink) => sink.take_changed(),
             Held::Away(_) => Vec::new(),
         };
         witness::touched(&self.job.secret, origin, &files, written.as_ref().err().map(|fault| fault.kind));
@@ -303,7 +303,7 @@ fn rendered(job: &Job, fields: &Fields, stop: CancellationToken) -> Result<Rende
     span.checked(span.within(|| template::until(move || stop.is_cancelled(), || render(job, fields))))
 }
 
-fn published(rendered: &Rendered, sink: &mut Sink) -> Result<Written, Fault> {
+fn published(rendered: Rendered, sink: &mut Sink) -> Result<Written, Fault> {
     let span = trace::write();
     let written = span.checked(span.within(|| sink.publish(rendered)))?;
     span.wrote(written.changed + written.repaired + written.removed);

@@ -242,8 +242,8 @@ impl<'e> Writers<'e> {
         for (index, Ending { job, .. }) in ending.iter().enumerate() {
             writers.names.entry(&job.secret.name).or_default().push(index);
             for file in &job.secret.files {
-                writers.files.entry(file.target.as_path()).or_default().push(index);
-                writers.beside.entry(file.target.directory()).or_default().push(index);
+                writers.files.entry(file.placement.target.as_path()).or_default().push(index);
+                writers.beside.entry(file.placement.target.directory()).or_default().push(index);
             }
             if let Some(output) = &job.secret.directory {
                 writers.directories.entry(output.path.as_path()).or_default().push(index);
@@ -258,8 +258,8 @@ impl<'e> Writers<'e> {
             |map: &HashMap<&Path, Vec<usize>>, path: &Path| map.get(path).cloned().unwrap_or_default();
         let mut all = self.names.get(&job.secret.name).cloned().unwrap_or_default();
         for file in &job.secret.files {
-            all.extend(found(&self.files, file.target.as_path()));
-            all.extend(found(&self.directories, file.target.directory()));
+            all.extend(found(&self.files, file.placement.target.as_path()));
+            all.extend(found(&self.directories, file.placement.target.directory()));
         }
         if let Some(output) = &job.secret.directory {
             all.extend(found(&self.directories, output.path.as_path()));
@@ -356,7 +356,7 @@ pub fn board(jobs: &[Job], clock: Clock) -> Board {
 
 fn facts(job: &Job) -> Facts {
     let secret = &job.secret;
-    let files = secret.files.iter().map(|file| file.target.as_path());
+    let files = secret.files.iter().map(|file| file.placement.target.as_path());
     let directory = secret.directory.iter().map(|directory| directory.path.as_path());
     Facts {
         store: secret.store.to_string(),

@@ -3,9 +3,9 @@
 use crate::config::secret::SecretSpec;
 use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
-use crate::sink::{Touch, Touched};
+use crate::sink::ChangedFile;
 use crate::store::{Fetched, RequestId};
-use crate::telemetry::event::{self, FileChange, FileTouched, NotWritten, Subject};
+use crate::telemetry::event::{self, FileTouched, NotWritten, Subject};
 
 /// What files are written from.
 #[derive(Clone, Default)]
@@ -32,20 +32,15 @@ pub(super) fn fetched(spec: &SecretSpec, outcome: &Result<Fetched, Fault>) {
 }
 
 /// Files were touched, and perhaps something went wrong after that.
-pub(super) fn touched(spec: &SecretSpec, origin: &Origin, files: &[Touched], failure: Option<Kind>) {
+pub(super) fn touched(spec: &SecretSpec, origin: &Origin, files: &[ChangedFile], failure: Option<Kind>) {
     if files.is_empty() && failure.is_none() {
         return;
     }
     with_subject(spec, |subject| {
         let (version, request_id) = (origin.version, origin.request_id.as_ref().map(RequestId::as_str));
-        for Touched { path, touch } in files {
-            let change = match touch {
-                Touch::Changed => FileChange::Changed,
-                Touch::Repaired => FileChange::Repaired,
-                Touch::Removed => FileChange::Removed,
-            };
+        for ChangedFile { path, change } in files {
             let file = &*path.as_path().to_string_lossy();
-            FileTouched { subject, version, request_id, file, change }.emit();
+            FileTouched { subject, version, request_id, file, change: *change }.emit();
         }
         if let Some(failure) = failure {
             NotWritten { subject, version, request_id, failure }.emit();

@@ -7,8 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use secrets_sync::disk::{self, FileMode, Owner, Placement, Stage, TargetPath};
-use secrets_sync::secret::SecretBytes;
+use secrets_sync::disk::{self, TargetPath};
 use tempfile::TempDir;
 
 /// Tells this binary, started once more, where to publish until it is killed.
@@ -56,20 +55,11 @@ fn start_writer(directory: &Path) -> Child {
 
 fn publish_until_killed(directory: &Path) -> ! {
     let target = TargetPath::parse(directory.join("a").to_str().unwrap(), Path::new("/")).unwrap();
-    // Not truly for ever: a writer whose test died must end, too.
+    // Bounded: a writer whose test died must end, too.
     for round in 0..500_000_usize {
         let letter = b'a' + u8::try_from(round % 26).unwrap();
-        let content = SecretBytes::new(vec![letter; 20_000 + round % 977]);
-        let place = Placement {
-            target: &target,
-            mode: FileMode::PRIVATE,
-            owner: Owner::default(),
-            parent_mode: FileMode::DIRECTORY,
-            in_place: false,
-        };
-        let mut stage = Stage::new();
-        stage.add(place, &content).unwrap();
-        stage.publish(&mut Vec::new()).unwrap();
+        let content = vec![letter; 20_000 + round % 977];
+        crate::placement::staged(&[(&target, &content)]).unwrap().commit().outcome.unwrap();
     }
     panic!("nobody killed this writer");
 }

@@ -7,12 +7,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 
-use crate::placement::{place, target};
+use crate::placement::{new_file, place, staged, target};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use secrets_sync::disk::{self, Placement, Stage};
+use secrets_sync::disk::{self, Placement};
 use secrets_sync::fault::Fault;
-use secrets_sync::secret::SecretBytes;
 use tempfile::TempDir;
 
 const NEEDED: &str = "mount tests need a private mount namespace: run them as root or with CAP_SYS_ADMIN";
@@ -38,11 +37,8 @@ fn bind(source: &Path, target: &Path, flags: MsFlags) {
     }
 }
 
-fn publish(place: Placement<'_>, content: &[u8]) -> Result<(), Fault> {
-    let content = SecretBytes::new(content.to_vec());
-    let mut stage = Stage::new();
-    stage.add(place, &content)?;
-    stage.publish(&mut Vec::new())
+fn publish(place: Placement, content: &[u8]) -> Result<(), Fault> {
+    disk::stage(vec![new_file(place, content)], [])?.commit().outcome
 }
 
 #[test]
@@ -77,11 +73,9 @@ fn a_mount_that_comes_after_staging_says_so() {
         let (host, inner) = (directory.join("host"), directory.join("inner"));
         fs::write(&host, "old").unwrap();
         fs::write(&inner, "old").unwrap();
-        let (wanted, content) = (target(&inner), SecretBytes::new(b"new".to_vec()));
-        let mut stage = Stage::new();
-        stage.add(place(&wanted), &content).unwrap();
+        let staged = staged(&[(&target(&inner), b"new")]).unwrap();
         bind(&host, &inner, MsFlags::empty());
-        let fault = stage.publish(&mut Vec::new()).unwrap_err();
+        let fault = staged.commit().outcome.unwrap_err();
         assert!(fault.message.contains("busy") && fault.remedy.contains("mount point"), "{fault}");
         assert_eq!(fs::read(&host).unwrap(), b"old");
         assert_eq!(fs::read_dir(directory).unwrap().count(), 2);
@@ -111,7 +105,7 @@ fn a_read_only_mount_is_named_before_and_while_writing() {
             let wanted = target(&path);
             for in_place in [false, true] {
                 let place = Placement { in_place, ..place(&wanted) };
-                for fault in [publish(place, b"new").unwrap_err(), disk::check(&place).unwrap_err()] {
+                for fault in [disk::check(&place).unwrap_err(), publish(place.clone(), b"new").unwrap_err()] {
                     assert!(fault.message.contains("Read-only"), "{fault}");
                     assert!(fault.remedy.contains("writable"), "{}", fault.remedy);
                 }
@@ -131,12 +125,8 @@ fn a_full_file_system_keeps_every_old_file() {
         publish(place(&small), b"old").unwrap();
         publish(place(&large), b"old").unwrap();
 
-        let (fits, too_much) = (SecretBytes::new(b"new".to_vec()), SecretBytes::new(vec![b'x'; 100_000]));
-        let mut stage = Stage::new();
-        stage.add(place(&small), &fits).unwrap();
-        let fault = stage.add(place(&large), &too_much).unwrap_err();
+        let fault = staged(&[(&small, &b"new"[..]), (&large, &vec![b'x'; 100_000])]).unwrap_err();
         assert!(fault.message.contains("No space left") && fault.remedy.contains("space"), "{fault}");
-        drop(stage);
 
         let in_place = Placement { in_place: true, ..place(&large) };
         assert!(publish(in_place, &vec![b'x'; 100_000]).unwrap_err().message.contains("No space left"));

@@ -1,10 +1,5 @@
 //! The write protocol on real files: what is written, what is left alone, what is refused.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "fixtures are not published")]
 
 use std::fs;
@@ -13,26 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::placement::{place, target};
+use crate::placement::{new_file, place, staged, target};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::mkfifo;
-use secrets_sync::disk::{self, Change, FileMode, Owner, Placement, Published, Stage};
+use secrets_sync::disk::{self, Change, Committed, FileMode, Owner, Placement, Published};
 use secrets_sync::fault::{Fault, Kind};
-use secrets_sync::secret::SecretBytes;
 use tempfile::TempDir;
 
-fn bytes(text: &str) -> SecretBytes {
-    SecretBytes::new(text.into())
-}
-
-fn publish(place: Placement<'_>, text: &str) -> Result<Published, Fault> {
-    let content = bytes(text);
-    let mut stage = Stage::new();
-    stage.add(place, &content)?;
-    let mut done = Vec::new();
-    stage.publish(&mut done)?;
-    Ok(done[0])
+fn publish(place: Placement, text: &str) -> Result<Published, Fault> {
+    let mut committed = disk::stage(vec![new_file(place, text.as_bytes())], [])?.commit();
+    committed.outcome?;
+    Ok(committed.published.remove(0))
 }
 
 fn refusal(path: &Path, text: &str) -> Fault {
@@ -256,13 +243,31 @@ fn a_failure_while_staging_touches_nothing() {
     let at = |name: &str| directory.path().join(name);
     fs::write(at("first"), "old").unwrap();
     fs::create_dir(at("second")).unwrap();
-    let (first, second, content) = (target(&at("first")), target(&at("second")), bytes("new"));
-    let mut stage = Stage::new();
-    stage.add(place(&first), &content).unwrap();
-    assert_eq!(names(directory.path()).len(), 3, "the first file is staged");
-    stage.add(place(&second), &content).unwrap_err();
+    let (first, second) = (target(&at("first")), target(&at("second")));
+    staged(&[(&first, b"new"), (&second, b"new")]).unwrap_err();
     assert_eq!(fs::read(at("first")).unwrap(), b"old");
-    drop(stage);
+    assert_eq!(names(directory.path()), ["first", "second"]);
+}
+
+#[test]
+fn what_is_staged_crosses_threads_and_can_be_given_up() {
+    let directory = TempDir::new().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("first"), "old").unwrap();
+    let targets = ["first", "second"].map(|name| target(&at(name)));
+    let stage = || staged(&[(&targets[0], b"new"), (&targets[1], b"new")]).unwrap();
+    let staged = stage();
+    assert_eq!(names(directory.path()).len(), 3, "two temporary files");
+    thread::spawn(move || staged.abort()).join().unwrap();
+    assert_eq!(names(directory.path()), ["first"]);
+    assert_eq!(fs::read(at("first")).unwrap(), b"old");
+    let staged = stage();
+    let committed = thread::spawn(move || staged.commit()).join().unwrap();
+    committed.outcome.unwrap();
+    assert_eq!(
+        committed.published.iter().map(|one| one.change).collect::<Vec<_>>(),
+        [Change::Replaced, Change::Created]
+    );
     assert_eq!(names(directory.path()), ["first", "second"]);
 }
 
@@ -271,16 +276,12 @@ fn a_failure_while_publishing_stops_there_and_leaves_no_temporary_file() {
     let directory = TempDir::new().unwrap();
     let at = |name: &str| directory.path().join(name);
     let targets = ["a", "b", "c"].map(|name| target(&at(name)));
-    let content = bytes("new");
-    let mut stage = Stage::new();
-    for target in &targets {
-        stage.add(place(target), &content).unwrap();
-    }
+    let staged = staged(&targets.each_ref().map(|target| (target, &b"new"[..]))).unwrap();
     fs::create_dir(at("b")).unwrap();
-    let mut done = Vec::new();
-    let fault = stage.publish(&mut done).unwrap_err();
+    let Committed { published, outcome } = staged.commit();
+    let fault = outcome.unwrap_err();
     assert!(fault.message.contains("rename") && fault.message.contains("Is a directory"), "{fault}");
-    assert_eq!(done.len(), 1);
+    assert_eq!(published.len(), 1);
     assert_eq!(names(directory.path()), ["a", "b"]);
 }
 
@@ -290,12 +291,10 @@ fn swapping_the_parent_cannot_send_the_file_elsewhere() {
     let at = |name: &str| directory.path().join(name);
     fs::create_dir(at("parent")).unwrap();
     fs::create_dir(at("elsewhere")).unwrap();
-    let (wanted, content) = (target(&at("parent/a")), bytes("value"));
-    let mut stage = Stage::new();
-    stage.add(place(&wanted), &content).unwrap();
+    let staged = staged(&[(&target(&at("parent/a")), b"value")]).unwrap();
     fs::rename(at("parent"), at("moved")).unwrap();
     symlink("elsewhere", at("parent")).unwrap();
-    stage.publish(&mut Vec::new()).unwrap();
+    staged.commit().outcome.unwrap();
     assert!(names(&at("elsewhere")).is_empty());
     assert_eq!(names(&at("moved")), ["a"]);
 }
@@ -333,7 +332,7 @@ fn in_place_keeps_the_inode_and_is_never_empty() {
     let path = directory.path().join("a");
     let wanted = target(&path);
     let in_place = Placement { in_place: true, ..place(&wanted) };
-    assert_eq!(publish(in_place, "a long first value").unwrap().change, Change::Created);
+    assert_eq!(publish(in_place.clone(), "a long first value").unwrap().change, Change::Created);
     let before = fs::metadata(&path).unwrap().ino();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let stop = AtomicBool::new(false);
@@ -345,7 +344,7 @@ fn in_place_keeps_the_inode_and_is_never_empty() {
         });
         for round in 0..100 {
             let text = "x".repeat(1 + round % 7);
-            assert_eq!(publish(in_place, &text).unwrap().change, Change::Replaced);
+            assert_eq!(publish(in_place.clone(), &text).unwrap().change, Change::Replaced);
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         stop.store(true, Ordering::Relaxed);
@@ -380,7 +379,7 @@ fn without_the_right_to_chown_the_owner_is_refused() {
     apart(|| {
         become_user(1234);
         for place in [owned(Some(4321), None), owned(None, Some(4321))] {
-            for fault in [publish(place, "value").unwrap_err(), disk::check(&place).unwrap_err()] {
+            for fault in [disk::check(&place).unwrap_err(), publish(place.clone(), "value").unwrap_err()] {
                 assert!(fault.message.contains("owner") && fault.remedy.contains("CAP_CHOWN"), "{fault}");
             }
         }
@@ -395,9 +394,7 @@ fn the_sweep_takes_left_overs_of_ours_and_nothing_else() {
     must_be_root();
     let directory = TempDir::new().unwrap();
     let at = |name: &str| directory.path().join(name);
-    let (wanted, content) = (target(&at("live")), bytes("value"));
-    let mut stage = Stage::new();
-    stage.add(place(&wanted), &content).unwrap();
+    let staged = staged(&[(&target(&at("live")), b"value")]).unwrap();
     for name in [".secrets-sync-0123456789abcdef", ".secrets-sync-old.tmp", "secrets-sync-ab", "theirs"] {
         fs::write(at(name), "").unwrap();
     }
@@ -415,7 +412,7 @@ fn the_sweep_takes_left_overs_of_ours_and_nothing_else() {
     assert_eq!(unprivileged.removed, 0, "those of root are not this user's");
     let swept = disk::sweep([here, missing.as_path()]);
     assert_eq!((swept.removed, swept.faults.len()), (3, 0));
-    stage.publish(&mut Vec::new()).unwrap();
+    staged.commit().outcome.unwrap();
     assert_eq!(
         names(here),
         [".secrets-sync-directory", ".secrets-sync-symlink", "live", "secrets-sync-ab", "theirs"]
@@ -424,7 +421,7 @@ fn the_sweep_takes_left_overs_of_ours_and_nothing_else() {
 }
 
 #[test]
-fn a_file_with_a_second_name_is_replaced_and_never_dressed_or_rewritten() {
+fn a_file_with_a_second_name_is_replaced_and_never_changed_or_rewritten() {
     let directory = TempDir::new().unwrap();
     let (file, elsewhere) = (directory.path().join("a"), directory.path().join("elsewhere"));
     fs::write(&elsewhere, "1").unwrap();
@@ -433,7 +430,7 @@ fn a_file_with_a_second_name_is_replaced_and_never_dressed_or_rewritten() {
     let (target, before) = (target(&file), fs::metadata(&elsewhere).unwrap().ino());
     let in_place = Placement { in_place: true, ..place(&target) };
     for text in ["1", "2"] {
-        let fault = publish(in_place, text).unwrap_err();
+        let fault = publish(in_place.clone(), text).unwrap_err();
         assert!(fault.message.contains("hard link"), "{fault}");
     }
     assert_eq!(publish(place(&target), "1").unwrap().change, Change::Replaced);

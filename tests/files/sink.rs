@@ -8,10 +8,10 @@ use std::path::Path;
 
 use crate::specs::{file_read, file_spec, job_of, secret_spec};
 use secrets_sync::config::secret::{DeletionPolicy, DirectorySpec, SecretSpec};
-use secrets_sync::disk::{FileMode, Owner, TargetPath};
+use secrets_sync::disk::{FileMode, Owner, Placement, TargetPath};
 use secrets_sync::fault::Kind;
-use secrets_sync::plan::{Job, Rendered, RenderedFile};
-use secrets_sync::secret::{FingerprintKey, SecretBytes};
+use secrets_sync::plan::{Job, Rendered};
+use secrets_sync::secret::FingerprintKey;
 use secrets_sync::sink::{self, Action, Sink, Written};
 use tempfile::TempDir;
 
@@ -37,13 +37,8 @@ fn job(root: &Path) -> Job {
 }
 
 fn rendered(root: &Path, files: &[(&str, &str)]) -> Rendered {
-    let file = |&(name, text): &(&str, &str)| RenderedFile {
-        target: target(&root.join(name)),
-        mode: FileMode::PRIVATE,
-        owner: Owner::default(),
-        parent_mode: FileMode::DIRECTORY,
-        in_place: false,
-        content: SecretBytes::new(text.into()),
+    let file = |&(name, text): &(&str, &str)| {
+        crate::placement::new_file(Placement::new(target(&root.join(name))), text.as_bytes())
     };
     Rendered { files: files.iter().map(file).collect() }
 }
@@ -61,24 +56,24 @@ fn new_content_is_changed_and_the_same_is_unchanged() {
     let root = TempDir::new().unwrap();
     let mut sink = new_sink(root.path());
     assert!(!sink.intact(), "nothing is published yet");
-    let files = rendered(root.path(), &[("file", "1"), ("fields/a", "2")]);
-    assert_eq!(sink.publish(&files).unwrap(), written(2, 0, 0, 0));
+    let files = || rendered(root.path(), &[("file", "1"), ("fields/a", "2")]);
+    assert_eq!(sink.publish(files()).unwrap(), written(2, 0, 0, 0));
     assert!(sink.intact());
-    assert_eq!(sink.publish(&files).unwrap(), written(0, 0, 2, 0));
-    let files = rendered(root.path(), &[("file", "1"), ("fields/a", "3")]);
-    assert_eq!(sink.publish(&files).unwrap(), written(1, 0, 1, 0));
+    assert_eq!(sink.publish(files()).unwrap(), written(0, 0, 2, 0));
+    let files = || rendered(root.path(), &[("file", "1"), ("fields/a", "3")]);
+    assert_eq!(sink.publish(files()).unwrap(), written(1, 0, 1, 0));
     assert!(sink.intact());
 }
 
 #[test]
 fn a_restart_leaves_right_files_alone() {
     let root = TempDir::new().unwrap();
-    let files = rendered(root.path(), &[("file", "1")]);
-    new_sink(root.path()).publish(&files).unwrap();
+    let files = || rendered(root.path(), &[("file", "1")]);
+    new_sink(root.path()).publish(files()).unwrap();
     let before = fs::metadata(root.path().join("file")).unwrap();
     let mut restarted = new_sink(root.path());
     assert!(!restarted.intact());
-    assert_eq!(restarted.publish(&files).unwrap(), written(0, 0, 1, 0));
+    assert_eq!(restarted.publish(files()).unwrap(), written(0, 0, 1, 0));
     assert!(restarted.intact());
     let after = fs::metadata(root.path().join("file")).unwrap();
     assert_eq!(
@@ -92,8 +87,8 @@ fn every_kind_of_drift_is_noticed_and_counted_as_repaired() {
     let root = TempDir::new().unwrap();
     let path = root.path().join("file");
     let mut sink = new_sink(root.path());
-    let files = rendered(root.path(), &[("file", "value")]);
-    sink.publish(&files).unwrap();
+    let files = || rendered(root.path(), &[("file", "value")]);
+    sink.publish(files()).unwrap();
     let drifts: [&dyn Fn(); 4] = [
         &|| fs::write(&path, "other").unwrap(),
         &|| fs::remove_file(&path).unwrap(),
@@ -103,29 +98,29 @@ fn every_kind_of_drift_is_noticed_and_counted_as_repaired() {
     for drift in drifts {
         drift();
         assert!(!sink.intact());
-        assert_eq!(sink.publish(&files).unwrap(), written(0, 1, 0, 0));
+        assert_eq!(sink.publish(files()).unwrap(), written(0, 1, 0, 0));
         assert!(sink.intact());
         assert_eq!(fs::read(&path).unwrap(), b"value");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
     }
-    let files = rendered(root.path(), &[("file", "new")]);
+    let files = || rendered(root.path(), &[("file", "new")]);
     fs::write(&path, "other").unwrap();
-    assert_eq!(sink.publish(&files).unwrap(), written(1, 0, 0, 0), "new content over drift is a change");
+    assert_eq!(sink.publish(files()).unwrap(), written(1, 0, 0, 0), "new content over drift is a change");
 }
 
 #[test]
 fn fields_that_are_gone_are_removed_and_nothing_else_is() {
     let root = TempDir::new().unwrap();
     let mut sink = new_sink(root.path());
-    sink.publish(&rendered(root.path(), &[("fields/a", "1"), ("fields/b", "2")])).unwrap();
+    sink.publish(rendered(root.path(), &[("fields/a", "1"), ("fields/b", "2")])).unwrap();
     fs::write(root.path().join("fields/theirs"), "x").unwrap();
-    assert_eq!(sink.publish(&rendered(root.path(), &[("fields/b", "2")])).unwrap(), written(0, 0, 1, 1));
+    assert_eq!(sink.publish(rendered(root.path(), &[("fields/b", "2")])).unwrap(), written(0, 0, 1, 1));
     assert!(!root.path().join("fields/a").exists());
     assert!(root.path().join("fields/theirs").exists() && sink.intact());
 
     fs::remove_file(root.path().join("fields/b")).unwrap();
     symlink("theirs", root.path().join("fields/b")).unwrap();
-    assert_eq!(sink.publish(&rendered(root.path(), &[])).unwrap(), written(0, 0, 0, 0));
+    assert_eq!(sink.publish(rendered(root.path(), &[])).unwrap(), written(0, 0, 0, 0));
     assert!(root.path().join("fields/b").is_symlink(), "a symlink is not what was published");
     assert!(sink.intact());
 }
@@ -134,10 +129,10 @@ fn fields_that_are_gone_are_removed_and_nothing_else_is() {
 fn a_failed_publishing_touches_nothing_and_is_not_intact() {
     let root = TempDir::new().unwrap();
     let mut sink = new_sink(root.path());
-    sink.publish(&rendered(root.path(), &[("fields/a", "1")])).unwrap();
+    sink.publish(rendered(root.path(), &[("fields/a", "1")])).unwrap();
     fs::create_dir(root.path().join("file")).unwrap();
     let fault =
-        sink.publish(&rendered(root.path(), &[("fields/b", "hunter2"), ("file", "hunter2")])).unwrap_err();
+        sink.publish(rendered(root.path(), &[("fields/b", "hunter2"), ("file", "hunter2")])).unwrap_err();
     assert_eq!(fault.kind, Kind::Write);
     assert!(fault.message.contains("is a directory") && !format!("{fault:?}").contains("hunter2"));
     let names: Vec<_> =
@@ -145,7 +140,7 @@ fn a_failed_publishing_touches_nothing_and_is_not_intact() {
     assert_eq!(names, ["a"]);
     assert!(!sink.intact());
     fs::remove_dir(root.path().join("file")).unwrap();
-    sink.publish(&rendered(root.path(), &[("fields/a", "1"), ("file", "2")])).unwrap();
+    sink.publish(rendered(root.path(), &[("fields/a", "1"), ("file", "2")])).unwrap();
     assert!(sink.intact());
 }
 
@@ -153,7 +148,7 @@ fn a_failed_publishing_touches_nothing_and_is_not_intact() {
 fn two_outputs_for_one_file_are_refused() {
     let root = TempDir::new().unwrap();
     let fault =
-        new_sink(root.path()).publish(&rendered(root.path(), &[("file", "1"), ("file", "2")])).unwrap_err();
+        new_sink(root.path()).publish(rendered(root.path(), &[("file", "1"), ("file", "2")])).unwrap_err();
     assert!(fault.kind == Kind::Output && fault.message.contains("two outputs"), "{fault}");
     assert!(!root.path().join("file").exists());
 }
@@ -161,13 +156,13 @@ fn two_outputs_for_one_file_are_refused() {
 #[test]
 fn removing_takes_configured_and_published_files_alone() {
     let root = TempDir::new().unwrap();
-    new_sink(root.path()).publish(&rendered(root.path(), &[("file", "1"), ("fields/old", "2")])).unwrap();
+    new_sink(root.path()).publish(rendered(root.path(), &[("file", "1"), ("fields/old", "2")])).unwrap();
     fs::write(root.path().join("theirs"), "x").unwrap();
     let mut restarted = new_sink(root.path());
     assert_eq!(restarted.remove().unwrap(), 1, "what an earlier process put into the directory is not known");
     assert!(!root.path().join("file").exists() && root.path().join("fields/old").exists());
 
-    restarted.publish(&rendered(root.path(), &[("file", "1"), ("fields/a", "2")])).unwrap();
+    restarted.publish(rendered(root.path(), &[("file", "1"), ("fields/a", "2")])).unwrap();
     assert_eq!(restarted.remove().unwrap(), 2);
     assert!(!restarted.intact() && root.path().join("theirs").exists());
     assert_eq!(restarted.remove().unwrap(), 0);

@@ -8,7 +8,7 @@ use secrets_sync::config::provider::SecretRead;
 use secrets_sync::config::provider::file::FileRead;
 use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
 use secrets_sync::config::secret::{Content, Decoding, DeletionPolicy, FileSpec, Refresh, SecretSpec};
-use secrets_sync::disk::{FileMode, Owner, TargetPath};
+use secrets_sync::disk::{Placement, TargetPath};
 use secrets_sync::name::{SecretName, StoreName};
 use secrets_sync::plan::Job;
 
@@ -46,14 +46,8 @@ pub(crate) fn secret_spec(name: &str, read: impl Into<SecretRead>) -> SecretSpec
 
 /// A private file that holds field `field`.
 pub(crate) fn file_spec(target: TargetPath, field: &str) -> FileSpec {
-    FileSpec {
-        target,
-        content: Content::Field(field.to_owned()),
-        decoding: Decoding::None,
-        mode: FileMode::PRIVATE,
-        owner: Owner::default(),
-        in_place: false,
-    }
+    let content = Content::Field(field.to_owned());
+    FileSpec { placement: Placement::new(target), content, decoding: Decoding::None }
 }
 
 /// The job of `secret`, whose files may have a megabyte.

@@ -34,10 +34,10 @@ impl<'c> Needs<'c> {
         }
         for secret in &config.secrets {
             needs.write.extend(secret.files.iter().map(|file| Output {
-                directory: file.target.directory(),
-                last: file.target.as_path(),
+                directory: file.placement.target.directory(),
+                last: file.placement.target.as_path(),
                 mode: FileMode::DIRECTORY,
-                owner: file.owner,
+                owner: file.placement.owner,
             }));
             needs.write.extend(secret.directory.iter().map(|output| Output {
                 directory: output.path.as_path(),

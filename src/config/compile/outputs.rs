@@ -7,7 +7,7 @@ use super::suggest;
 use super::template::Templates;
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::secret::{Content, Decoding, DirectorySpec, FileSpec};
-use crate::disk::{self, FileMode, Owner, TargetPath};
+use crate::disk::{self, FileMode, Owner, Placement, TargetPath};
 use crate::template::Format;
 
 /// The keys one of which says what a file holds.
@@ -121,7 +121,8 @@ fn file(
     let mode = mode(section, "mode", FileMode::PRIVATE, context);
     let owner = owner(section, context);
     let in_place = section.boolean("inPlace", context).unwrap_or(false);
-    Some(FileSpec { target: target?, content: written_content?, decoding, mode, owner, in_place })
+    let placement = Placement { mode, owner, in_place, ..Placement::new(target?) };
+    Some(FileSpec { placement, content: written_content?, decoding })
 }
 
 fn content(

@@ -36,7 +36,7 @@ fn a_file_says_in_one_way_what_it_holds() {
     let config = config(&files("{path: /a, field: f, decoding: base64, inPlace: on, mode: 0440, owner: 7}"));
     let file = &config.secrets[0].files[0];
     assert_eq!(
-        (file.decoding, file.in_place, file.mode.bits(), file.owner.user),
+        (file.decoding, file.placement.in_place, file.placement.mode.bits(), file.placement.owner.user),
         (Decoding::Base64, true, 0o440, Some(7))
     );
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config::secret::SecretSpec;
+use crate::disk::{FileMode, Owner};
 use crate::secret::SecretText;
 use crate::template::{Format, Template};
 use crate::testing::{file_read, job_of, secret_spec};
@@ -13,8 +14,9 @@ fn path(text: &str) -> TargetPath {
 }
 
 fn file(content: Content, decoding: Decoding) -> FileSpec {
-    let (mode, owner) = (FileMode::PRIVATE, Owner { user: Some(7), group: None });
-    FileSpec { target: path("/out/file"), content, decoding, mode, owner, in_place: true }
+    let owner = Owner { user: Some(7), group: None };
+    let placement = Placement { owner, in_place: true, ..Placement::new(path("/out/file")) };
+    FileSpec { placement, content, decoding }
 }
 
 fn directory() -> DirectorySpec {
@@ -80,12 +82,7 @@ fn each_kind_of_content_is_rendered() {
 #[test]
 fn a_file_gets_what_its_configuration_says() {
     let rendered = render(&job(vec![file(field("user"), Decoding::None)], None), &fields()).unwrap();
-    let RenderedFile { target, mode, owner, parent_mode, in_place, content: _ } = &rendered.files[0];
-    assert_eq!(target, &path("/out/file"));
-    assert_eq!(
-        (*mode, owner.user, *parent_mode, *in_place),
-        (FileMode::PRIVATE, Some(7), FileMode::DIRECTORY, true)
-    );
+    assert_eq!(rendered.files[0].placement, file(field("user"), Decoding::None).placement);
 }
 
 #[test]
@@ -94,7 +91,7 @@ fn a_directory_gets_one_file_per_field_after_the_files() {
         [("b", "2"), ("a", "1")].map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
     let rendered = render(&job(vec![file(field("a"), Decoding::None)], Some(directory())), &fields).unwrap();
     let files: Vec<_> =
-        rendered.files.iter().map(|file| (file.target.as_path(), file.content.expose())).collect(); // EXPOSE: test
+        rendered.files.iter().map(|file| (file.placement.target.as_path(), file.content.expose())).collect(); // EXPOSE: test
     assert_eq!(
         files,
         [
@@ -103,7 +100,7 @@ fn a_directory_gets_one_file_per_field_after_the_files() {
             (Path::new("/run/app/b"), b"2"),
         ]
     );
-    let entry = &rendered.files[1];
+    let entry = &rendered.files[1].placement;
     assert_eq!((entry.parent_mode, entry.owner.group, entry.in_place), (FileMode::PRIVATE, Some(8), false));
 }
 
@@ -158,7 +155,7 @@ fn names_that_are_no_file_names_are_refused() {
 #[test]
 fn a_field_is_not_written_over_a_file_of_files() {
     let mut twice = file(field("user"), Decoding::None);
-    twice.target = path("/run/app/user");
+    twice.placement.target = path("/run/app/user");
     let only_user = [("user".to_owned(), "app".into())].into_iter().collect();
     let fault = render(&job(vec![twice], Some(directory())), &only_user).unwrap_err();
     assert_eq!(fault.message, "/run/app: field `user` would be written to a file that `files` names as well");
