@@ -1,9 +1,12 @@
 //! Wall time as an argument. Schedules use `tokio::time::Instant`, which tests pause; wall time is only shown to
 //! people or compared with what a server wrote.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
 
 /// The last second of the year 9999: RFC 3339 has no later years, and a server may grant a lease beyond it.
 const LAST: Duration = Duration::from_secs(253_402_300_799);
@@ -36,6 +39,31 @@ impl fmt::Debug for Clock {
     }
 }
 
+tokio::task_local! {
+    /// What the work around has spent in [`waiting`].
+    static WAITED: Cell<Duration>;
+}
+
+/// Does `work` and says how long that took, without what it spent in [`waiting`].
+pub async fn worked<W: Future>(work: W) -> (W::Output, Duration) {
+    WAITED
+        .scope(Cell::default(), async {
+            let started = Instant::now();
+            let output = work.await;
+            (output, started.elapsed().saturating_sub(WAITED.with(Cell::get)))
+        })
+        .await
+}
+
+/// Waits for a turn that others have before: no part of the work that [`worked`] measures.
+pub async fn waiting<T: Future>(turn: T) -> T::Output {
+    let since = Instant::now();
+    let output = turn.await;
+    // Outside of measured work there is nothing to note.
+    let _unmeasured = WAITED.try_with(|waited| waited.set(waited.get() + since.elapsed()));
+    output
+}
+
 /// `time` as RFC 3339 in UTC with milliseconds, as logs and the status file show it; what lies outside of the years 1970
 /// to 9999 is shown as the nearest moment in them.
 pub fn rfc3339(time: SystemTime) -> String {
@@ -57,6 +85,19 @@ fn within_bounds(time: SystemTime) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_for_a_turn_is_no_work() {
+        let second = Duration::from_secs(1);
+        let ((), took) = worked(async {
+            waiting(tokio::time::sleep(second * 5)).await;
+            tokio::time::sleep(second).await;
+            waiting(tokio::time::sleep(second * 7)).await;
+        })
+        .await;
+        assert_eq!(took, second);
+        waiting(tokio::time::sleep(second)).await;
+    }
 
     #[test]
     fn times_that_rfc_3339_does_not_have_are_shown_as_the_nearest_it_has() {

@@ -7,36 +7,41 @@
 
 mod access;
 mod beneath;
+mod change;
 mod directory;
 mod error;
 mod existing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod layout;
+mod inherit;
 mod location;
+mod metadata;
 mod mode;
 mod mounts;
 mod owner;
 mod path;
 mod reach;
+mod resolve_dir;
 mod stage;
 mod stamp;
 mod survey;
 mod sweep;
 mod temporary;
+mod trust;
 
 pub use access::{check, check_directory, may_give_to};
+pub use change::{Change, Drift};
 pub use directory::make_directory;
 pub use location::Location;
 pub use mode::{FileMode, ModeError};
-pub use mounts::is_mounted;
+pub use mounts::{OutputMounts, is_mounted};
 pub use owner::{Owner, OwnerError};
-pub use path::{PathError, TargetPath};
+pub use path::{TargetPath, TargetPathError};
 pub use reach::{Access, Bounds, advice, resolved};
 pub use stage::{Committed, Published, Staged, stage};
 pub use stamp::Stamp;
-pub use survey::{Change, Drift, Survey, survey, survey_removal};
+pub use survey::{Survey, survey, survey_removal};
 pub use sweep::{Swept, sweep};
 
 use crate::secret::SecretBytes;
@@ -57,18 +62,20 @@ pub struct Placement {
     pub target: TargetPath,
     /// With which mode, exactly: the umask does not apply.
     pub mode: FileMode,
-    /// Whose. A part that is `None` stays as it is on an existing file and is the process's on a new one.
+    /// Whose. A part that is `None` is the process's own, or the old file's where that can be trusted.
     pub owner: Owner,
     /// Mode of parents that have to be made.
     pub parent_mode: FileMode,
     /// An existing file is rewritten instead of replaced. Not atomic; for files that are mount points.
     pub in_place: bool,
+    /// A file system that does not keep modes and owners is accepted.
+    pub accept_mode: bool,
 }
 
 impl Placement {
     /// As a configuration that says no more than the path.
     pub fn new(target: TargetPath) -> Self {
         let (mode, parent_mode) = (FileMode::PRIVATE, FileMode::DIRECTORY);
-        Self { target, mode, owner: Owner::default(), parent_mode, in_place: false }
+        Self { target, mode, owner: Owner::default(), parent_mode, in_place: false, accept_mode: false }
     }
 }

@@ -24,6 +24,15 @@ pub fn one_line(text: &str) -> String {
     Printable(&text.replace(['\n', '\r', '\t'], " ")).to_string()
 }
 
+/// An error of the system in its own words, without the number that says the same to programmers.
+pub fn os_error(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
+        None => text,
+    }
+}
+
 /// A JSON document with the characters escaped that JSON leaves as they are. It means the same.
 pub fn json(document: &str) -> Cow<'_, str> {
     if document.chars().all(is_printable) {
@@ -77,6 +86,13 @@ mod tests {
         }
         assert_eq!(Printable("tls\u{202e}txt.exe\n").to_string(), r"tls\u{202e}txt.exe\n");
         assert_eq!(one_line("a\r\n\tb\u{202e}c"), r"a   b\u{202e}c");
+    }
+
+    #[test]
+    fn a_system_error_has_no_number() {
+        let error = std::io::Error::from_raw_os_error(2);
+        assert_eq!(os_error(&error), "No such file or directory");
+        assert_eq!(os_error(&std::io::Error::other("odd")), "odd");
     }
 
     #[test]

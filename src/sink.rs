@@ -6,25 +6,25 @@ mod preview;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{self, Change, Committed, NewFile, Published, Staged, Stamp, Swept, TargetPath};
+use crate::disk::{
+    self, Change, Committed, NewFile, OutputMounts, Published, Staged, Stamp, Swept, TargetPath,
+};
 use crate::fault::{Fault, Kind};
 use crate::plan::{Job, Rendered};
 use crate::secret::{Fingerprint, FingerprintKey};
 use crate::telemetry::event::FileChange;
 
-pub use preview::{Action, Preview, Removal};
+pub use preview::{PlannedAction, Preview, Removal};
 
 /// The files of one secret.
 #[derive(Debug)]
 pub struct Sink {
+    job: Job,
     key: FingerprintKey,
-    /// Targets of `files`: known to be this secret's even before anything is published.
-    configured: Vec<TargetPath>,
-    /// Most bytes that are read of a file for a preview.
-    max_file_size: usize,
-    /// The published files.
-    known: HashMap<TargetPath, KnownFile>,
+    known: KnownFiles,
+    mounts: Arc<OutputMounts>,
     /// Whether the last publishing came to its end.
     complete: bool,
     /// What was done to files since the last [`Sink::take_changed`].
@@ -51,6 +51,11 @@ pub struct StagedFiles {
     gone: Vec<TargetPath>,
 }
 
+/// The files of a secret that this process has published. At a reload the secret's next sink gets them: they may hold
+/// more than that one will write.
+#[derive(Clone, Default, Debug)]
+pub struct KnownFiles(Arc<Mutex<HashMap<TargetPath, KnownFile>>>);
+
 /// One published file as this process left it.
 #[derive(Clone, Copy, Debug)]
 struct KnownFile {
@@ -72,16 +77,27 @@ pub struct Written {
 }
 
 impl Sink {
-    /// Nothing published yet.
-    pub fn new(job: &Job, key: FingerprintKey) -> Self {
-        Self {
-            key,
-            configured: job.secret.files.iter().map(|file| file.placement.target.clone()).collect(),
-            max_file_size: job.max_file_size,
-            known: HashMap::new(),
-            complete: false,
-            changed: Vec::new(),
-        }
+    /// For a secret of which nothing has been published yet.
+    pub fn new(job: Job, key: FingerprintKey) -> Self {
+        let (known, mounts) = (KnownFiles::default(), Arc::default());
+        Self { job, key, known, mounts, complete: false, changed: Vec::new() }
+    }
+
+    /// With what an earlier sink of this secret has published, and with the mounts of the outputs.
+    #[must_use]
+    pub fn with(self, known: KnownFiles, mounts: Arc<OutputMounts>) -> Self {
+        Self { known, mounts, ..self }
+    }
+
+    /// Its job.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Another one of the same secret; it shares what was published.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self::new(self.job.clone(), self.key.clone()).with(self.known.clone(), Arc::clone(&self.mounts))
     }
 
     /// Whether every published file is still as it was left: one `stat` per file. False before the first publishing
@@ -90,7 +106,7 @@ impl Sink {
         let untouched = |(target, known): (&TargetPath, &KnownFile)| {
             Stamp::at(target.as_path()).is_ok_and(|stamp| stamp == known.stamp)
         };
-        self.complete && self.known.iter().all(untouched)
+        self.complete && self.known.lock().iter().all(untouched)
     }
 
     /// Publishes all files: every one is staged before the first is renamed into place. Files of fields that have
@@ -109,11 +125,16 @@ impl Sink {
     /// A file cannot be written.
     pub fn stage(&mut self, rendered: Rendered) -> Result<StagedFiles, Fault> {
         self.complete = false;
+        self.check_mounts(rendered.files.iter().map(|file| &file.placement.target))?;
+        self.known.lock().retain(|target, _| self.is_output(target));
         let gone = self.gone(&rendered)?;
         // EXPOSE: only its keyed fingerprint is kept.
         let fingerprint = |file: &NewFile| self.key.of(file.content.expose());
         let fingerprints = rendered.files.iter().map(fingerprint).collect();
-        Ok(StagedFiles { staged: disk::stage(rendered.files, gone.iter().cloned())?, fingerprints, gone })
+        let known = self.known.clone();
+        let left = |target: &TargetPath| known.lock().get(target).map(|known| known.stamp.owner());
+        let staged = disk::stage(rendered.files, gone.iter().cloned(), left)?;
+        Ok(StagedFiles { staged, fingerprints, gone })
     }
 
     /// Publishes what was staged.
@@ -126,7 +147,7 @@ impl Sink {
         let written = self.remember(published, &fingerprints);
         outcome?;
         // Also those that were no regular files any more: they are not this secret's.
-        self.known.retain(|target, _| !gone.contains(target));
+        self.known.lock().retain(|target, _| !gone.contains(target));
         self.complete = true;
         Ok(written)
     }
@@ -138,10 +159,12 @@ impl Sink {
     /// A file could not be removed; those before it are gone.
     pub fn remove(&mut self) -> Result<usize, Fault> {
         self.complete = false;
-        let Committed { published, outcome } = disk::stage(Vec::new(), self.removable())?.commit();
+        let removals = self.removable();
+        self.check_mounts(&removals)?;
+        let Committed { published, outcome } = disk::stage(Vec::new(), removals, |_| None)?.commit();
         let written = self.remember(published, &[]);
         outcome?;
-        self.known.clear();
+        self.known.lock().clear();
         Ok(written.removed)
     }
 
@@ -152,7 +175,7 @@ impl Sink {
 
     /// What [`Sink::publish`] would do to each file, without doing it.
     pub fn preview(&self, rendered: &Rendered) -> Vec<Preview> {
-        rendered.files.iter().map(|file| Preview::of(file, &self.key, self.max_file_size)).collect()
+        rendered.files.iter().map(|file| Preview::of(file, &self.key, self.job.max_file_size)).collect()
     }
 
     /// What [`Sink::remove`] would remove, without doing it: files that this process has published, and those that the
@@ -170,7 +193,22 @@ impl Sink {
 
     /// The targets that are this secret's own.
     fn removable(&self) -> BTreeSet<TargetPath> {
-        self.known.keys().chain(&self.configured).cloned().collect()
+        let configured = self.job.secret.files.iter().map(|file| file.placement.target.clone());
+        let known = self.known.lock();
+        known.keys().filter(|target| self.is_output(target)).cloned().chain(configured).collect()
+    }
+
+    /// Whether the configuration makes this secret write there: an earlier one may have written elsewhere.
+    fn is_output(&self, target: &TargetPath) -> bool {
+        let secret = &self.job.secret;
+        let directory = secret.directory.as_ref().map(|output| output.path.as_path());
+        directory == Some(target.directory())
+            || secret.files.iter().any(|file| file.placement.target == *target)
+    }
+
+    fn check_mounts<'t>(&self, targets: impl IntoIterator<Item = &'t TargetPath>) -> Result<(), Fault> {
+        let directories: BTreeSet<&Path> = targets.into_iter().map(TargetPath::directory).collect();
+        directories.into_iter().try_for_each(|directory| self.mounts.check(directory))
     }
 
     /// Published files that are not rendered any more, in a stable order: only a `directory` has such.
@@ -180,7 +218,8 @@ impl Sink {
         if let Some(twin) = targets.find(|target| !wanted.insert(*target)) {
             return Err(twins(twin));
         }
-        let mut gone: Vec<_> = self.known.keys().filter(|target| !wanted.contains(target)).cloned().collect();
+        let mut gone: Vec<_> =
+            self.known.lock().keys().filter(|target| !wanted.contains(target)).cloned().collect();
         gone.sort_unstable();
         Ok(gone)
     }
@@ -191,12 +230,12 @@ impl Sink {
         let mut fingerprints = fingerprints.iter();
         for Published { target, change, stamp } in published {
             let Some((stamp, fingerprint)) = stamp.zip(fingerprints.next().copied()) else {
-                self.known.remove(&target);
+                self.known.lock().remove(&target);
                 written.removed += 1;
                 self.changed.push(ChangedFile { path: target, change: FileChange::Removed });
                 continue;
             };
-            let before = self.known.insert(target.clone(), KnownFile { fingerprint, stamp });
+            let before = self.known.lock().insert(target.clone(), KnownFile { fingerprint, stamp });
             let change = match change {
                 // The same value as last time was not in its file any more: somebody else changed or removed it.
                 Change::Created | Change::Replaced
@@ -218,22 +257,31 @@ impl Sink {
     }
 }
 
+impl KnownFiles {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TargetPath, KnownFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Whether each file of `job` could be written now; nothing is written. The faults, if any.
 pub fn check(job: &Job) -> Vec<Fault> {
     let files = job.secret.files.iter().map(|file| disk::check(&file.placement));
-    let directory =
-        job.secret.directory.iter().map(|output| disk::check_directory(output.path.as_path(), output.owner));
+    let directory = job.secret.directory.iter().map(|output| disk::check_directory(&output.placement()));
     files.chain(directory).filter_map(Result::err).collect()
 }
 
-/// Removes the temporary files that a killed process left beside the targets of `jobs`. Call it before the first sync.
-pub fn sweep(jobs: &[Job]) -> Swept {
-    let files =
-        jobs.iter().flat_map(|job| job.secret.files.iter().map(|file| file.placement.target.directory()));
-    let directories =
-        jobs.iter().filter_map(|job| job.secret.directory.as_ref().map(|output| output.path.as_path()));
-    let all: BTreeSet<&Path> = files.chain(directories).collect();
-    disk::sweep(all)
+/// Looks at the directories that `jobs` write to before the first sync: what they are mounted on is remembered, and
+/// the temporary files that a killed process left there are removed.
+pub fn prepare<'p>(directories: impl IntoIterator<Item = &'p Path>, mounts: &OutputMounts) -> Swept {
+    let directories: BTreeSet<&Path> = directories.into_iter().collect();
+    mounts.remember(directories.iter().copied());
+    disk::sweep(directories)
+}
+
+/// The directories that a job writes to.
+pub fn directories(job: &Job) -> impl Iterator<Item = &Path> {
+    let files = job.secret.files.iter().map(|file| file.placement.target.directory());
+    files.chain(job.secret.directory.iter().map(|output| output.path.as_path()))
 }
 
 fn twins(target: &TargetPath) -> Fault {

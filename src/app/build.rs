@@ -46,7 +46,7 @@ impl World {
         stores.come_into_force(&Stores::default());
         let plain: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
         let board = Arc::new(board(&plain, clock.clone()));
-        let surroundings = Surroundings { board, key, clock, policy };
+        let surroundings = Surroundings { board, key, clock, policy, mounts: Arc::default() };
         Ok(Self { jobs, surroundings, stores, inputs: Vec::new() })
     }
 }

@@ -20,7 +20,7 @@ use super::watch::Changes;
 use crate::admin;
 use crate::config::secret::SecretSpec;
 use crate::config::settings::Settings;
-use crate::disk::{Location, Swept};
+use crate::disk::{Location, OutputMounts, Swept};
 use crate::lifecycle::{self, Signal, Signals, Systemd};
 use crate::name::SecretName;
 use crate::plan::Job;
@@ -142,7 +142,7 @@ impl Bound {
         }
 
         let swept = tokio::select! {
-            () = sweep(&world.jobs) => true,
+            () = sweep(&world.jobs, &world.surroundings.mounts) => true,
             () = signals.stop() => false,
         };
         let builder = Builder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
@@ -280,9 +280,11 @@ fn name_late(late: &[SecretName]) {
 
 /// Removes what an earlier life of this program left beside its files. A directory that cannot be read is for the
 /// secrets that write to it to report.
-pub(super) async fn sweep(jobs: &[Assignment]) {
-    let jobs: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
-    if let Ok(swept) = tokio::task::spawn_blocking(move || sink::sweep(&jobs)).await {
+pub(super) async fn sweep(jobs: &[Assignment], mounts: &Arc<OutputMounts>) {
+    let (jobs, mounts): (Vec<Job>, _) =
+        (jobs.iter().map(|(job, _)| job.clone()).collect(), Arc::clone(mounts));
+    let prepare = move || sink::prepare(jobs.iter().flat_map(sink::directories), &mounts);
+    if let Ok(swept) = tokio::task::spawn_blocking(prepare).await {
         tell_swept(&swept);
     }
 }

@@ -23,7 +23,7 @@ pub async fn once(world: World, mut signals: Signals, timeout: Option<Duration>)
     let names: Vec<SecretName> = jobs.iter().map(|(job, _)| job.secret.name.clone()).collect();
     let stop = CancellationToken::new();
     let syncing = async {
-        sweep(&jobs).await;
+        sweep(&jobs, &surroundings.mounts).await;
         let deadline = Instant::now() + timeout.unwrap_or(DEFAULT_LIMIT);
         let faults = sync::once(jobs, &surroundings, deadline, timeout.is_some(), stop.clone()).await;
         trace::stop().await;

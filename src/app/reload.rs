@@ -15,9 +15,10 @@ use crate::blocking::{BlockingError, WorkStep, Worker};
 use crate::config::Loaded;
 use crate::config::diagnostic::{Diagnostic, Report, Severity};
 use crate::config::settings::{LogLevel, Settings};
-use crate::disk;
+use crate::disk::OutputMounts;
 use crate::fault::{Fault, Kind};
 use crate::plan::Job;
+use crate::sink::{self, directories};
 use crate::sync::{Assignment, Supervisor};
 use crate::telemetry::audit::Destination;
 use crate::telemetry::event::{self, ConfigurationProblem, ReloadFailed};
@@ -40,6 +41,7 @@ pub(super) struct Reloader {
     log_level: LogLevel,
     /// Directories that were looked through for left-over temp files in this life.
     swept: BTreeSet<PathBuf>,
+    mounts: Arc<OutputMounts>,
     /// What was granted at start and can never be more.
     sandbox: Arc<Sandbox>,
     worker: Arc<Worker>,
@@ -69,9 +71,10 @@ impl Reloader {
         let swept = world.jobs.iter().flat_map(|(job, _)| directories(job)).map(Path::to_path_buf).collect();
         let stores = world.stores.clone();
         let (own_files, log_level) = (own_files(settings), settings.log_level);
+        let mounts = Arc::clone(&world.surroundings.mounts);
         let (sandbox, worker) = (Arc::default(), Arc::default());
         let (under_way, again) = (None, false);
-        Self { load, builder, stores, own_files, log_level, swept, sandbox, worker, under_way, again }
+        Self { load, builder, stores, own_files, log_level, swept, mounts, sandbox, worker, under_way, again }
     }
 
     /// Refuses what `sandbox` does not cover.
@@ -135,7 +138,7 @@ impl Reloader {
         stores.come_into_force(&self.stores);
         self.stores = stores;
         log::set_level(level.unwrap_or(self.log_level).filter());
-        let sweep = Sweep::begin(&jobs, &mut self.swept);
+        let sweep = Sweep::begin(&jobs, &mut self.swept, &self.mounts);
         let reloaded = supervisor.exchange(jobs, |job| sweep.as_ref().and_then(|sweep| sweep.gate(job)));
         event::configuration_loaded(self.builder.clock.now());
         reloaded.emit();
@@ -211,7 +214,7 @@ struct Sweep {
 
 impl Sweep {
     /// Begins where none of `known` is; those are known then.
-    fn begin(jobs: &[Assignment], known: &mut BTreeSet<PathBuf>) -> Option<Self> {
+    fn begin(jobs: &[Assignment], known: &mut BTreeSet<PathBuf>, mounts: &Arc<OutputMounts>) -> Option<Self> {
         let all = jobs.iter().flat_map(|(job, _)| directories(job));
         let fresh: BTreeSet<PathBuf> =
             all.filter(|path| !known.contains(*path)).map(Path::to_path_buf).collect();
@@ -220,9 +223,9 @@ impl Sweep {
         }
         known.extend(fresh.iter().cloned());
         let done = CancellationToken::new();
-        let (guard, wanted) = (done.clone().drop_guard(), fresh.clone());
+        let (guard, wanted, mounts) = (done.clone().drop_guard(), fresh.clone(), Arc::clone(mounts));
         drop(spawn_blocking(move || {
-            tell_swept(&disk::sweep(wanted.iter().map(PathBuf::as_path)));
+            tell_swept(&sink::prepare(wanted.iter().map(PathBuf::as_path), &mounts));
             drop(guard);
         }));
         Some(Self { directories: fresh, done })
@@ -231,12 +234,6 @@ impl Sweep {
     fn gate(&self, job: &Job) -> Option<CancellationToken> {
         directories(job).any(|path| self.directories.contains(path)).then(|| self.done.clone())
     }
-}
-
-/// The directories that a job writes to.
-fn directories(job: &Job) -> impl Iterator<Item = &Path> {
-    let files = job.secret.files.iter().map(|file| file.placement.target.directory());
-    files.chain(job.secret.directory.iter().map(|output| output.path.as_path()))
 }
 
 impl From<BlockingError> for Refusal {

@@ -7,7 +7,7 @@ use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
 use crate::plan::{Job, Rendered, render};
 use crate::secret::FingerprintKey;
-use crate::sink::{self, Action, Preview, Removal, Sink};
+use crate::sink::{self, PlannedAction, Preview, Removal, Sink};
 
 /// What was found out about one secret.
 pub struct Finding {
@@ -85,16 +85,20 @@ fn finding(secret: SecretName, look: Option<Look>) -> Finding {
 /// What `sink::check` cannot see: it looks at a directory, the previews at each of its entries.
 fn refusals(previews: &[Preview]) -> impl Iterator<Item = Fault> {
     previews.iter().filter_map(|preview| match &preview.action {
-        Action::Refused(fault) => Some(fault.clone()),
+        PlannedAction::Refused(fault) => Some(fault.clone()),
         _ => None,
     })
 }
 
 /// What a sync would remove after it could not read the secret because of `fault`.
 fn gone(job: &Job, key: FingerprintKey, fault: &Fault) -> Result<Vec<Removal>, Fault> {
-    if job.secret.is_removed_on(fault.kind) { Sink::new(job, key).preview_removal() } else { Ok(Vec::new()) }
+    if job.secret.is_removed_on(fault.kind) {
+        Sink::new(job.clone(), key).preview_removal()
+    } else {
+        Ok(Vec::new())
+    }
 }
 
 fn preview(job: &Job, key: FingerprintKey, rendered: &Rendered) -> Vec<Preview> {
-    Sink::new(job, key).preview(rendered)
+    Sink::new(job.clone(), key).preview(rendered)
 }

@@ -9,7 +9,7 @@ use crate::app::survey;
 use crate::disk::TargetPath;
 use crate::fault::ExitStatus;
 use crate::printable::Printable;
-use crate::sink::{Action, Preview, Removal};
+use crate::sink::{PlannedAction, Preview, Removal};
 
 /// One line a file on stdout; what cannot be planned on stderr.
 pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
@@ -44,11 +44,11 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
 /// to who reads the output.
 fn line(secret: &str, preview: &Preview) -> String {
     let action = match &preview.action {
-        Action::Create => "create",
-        Action::Change => "change",
-        Action::Repair(_) => "repair",
-        Action::Unchanged => "unchanged",
-        Action::Refused(_) => "refused",
+        PlannedAction::Create => "create",
+        PlannedAction::Change => "change",
+        PlannedAction::Repair(_) => "repair",
+        PlannedAction::Unchanged => "unchanged",
+        PlannedAction::Refused(_) => "refused",
     };
     let Preview { old_size, new_size, old_fingerprint, new_fingerprint, drift, mode, owner, .. } = preview;
     let octal = |bits: u32| format!("{bits:04o}");
@@ -99,7 +99,7 @@ mod tests {
         let fingerprint = FingerprintKey::random().unwrap().of(b"x");
         let preview = Preview {
             path: target("file"),
-            action: Action::Create,
+            action: PlannedAction::Create,
             old_size: None,
             new_size: 1,
             old_fingerprint: None,
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(line("app", &preview), format!("{}  size=1  {print}  mode=0600\n", start("create")));
         let drift = Drift { mode: Some(0o644), user: Some(0), group: None };
         let owner = Owner { user: Some(1000), group: Some(50) };
-        let (action, old_size) = (Action::Repair(drift), Some(1));
+        let (action, old_size) = (PlannedAction::Repair(drift), Some(1));
         let preview = Preview { action, old_size, drift, owner, ..preview };
         let expected =
             format!("{}  size=1→1  {print}  mode=0644→0600  owner=0→1000  group=50\n", start("repair"));

@@ -99,4 +99,14 @@ pub struct DirectorySpec {
     pub directory_mode: FileMode,
     /// Owner of files and directory.
     pub owner: Owner,
+    /// `acceptMode`, for all of its files.
+    pub accept_mode: bool,
+}
+
+impl DirectorySpec {
+    /// What each of its files looks like, and as which the directory itself is made; its own path as the target.
+    pub fn placement(&self) -> Placement {
+        let Self { path, mode, directory_mode, owner, accept_mode } = self.clone();
+        Placement { mode, owner, parent_mode: directory_mode, accept_mode, ..Placement::new(path) }
+    }
 }

@@ -1,18 +1,23 @@
-//! Whether a file could be written, found out without writing anything.
+//! Whether a file could be written, found out without writing anything; only on file systems that may not keep modes,
+//! an empty temporary file is made and removed.
 //!
-//! What cannot be known beforehand (space, quota, a file system that refuses chown) is left to the first publishing.
+//! What cannot be known beforehand (space, quota) is left to the first publishing.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{self, Access, AtFlags, Mode};
 use rustix::process::{getegid, geteuid, getgroups};
-use rustix::thread::{CapabilitySet, capabilities};
+use rustix::thread::CapabilitySet;
 
 use crate::fault::Fault;
 
 use super::directory::Directory;
-use super::error::{failed, refused};
+use super::error::{failed, file_system, refused};
 use super::existing::Existing;
+use super::inherit::unasked_owner;
+use super::metadata::has;
+use super::temporary::Temporary;
 use super::{Owner, Placement};
 
 /// Whether the file could be published now.
@@ -24,38 +29,52 @@ pub fn check(place: &Placement) -> Result<(), Fault> {
     let directory = nearest(place.target.directory())?;
     let existing =
         if directory.path() == place.target.directory() { Existing::look(&directory, place)? } else { None };
+    let unasked = unasked_owner(&directory, existing.as_ref(), None)?;
     match &existing {
-        Some(_) if place.in_place => {
+        Some(existing) if existing.is_rewritten(&directory, place, unasked) => {
             fs::accessat(&directory, place.target.file_name(), Access::WRITE_OK, AtFlags::EACCESS)
                 .map_err(|error| failed("rewrite the file in place", path, error))?;
+            if existing.drift(place, unasked).is_of_mode_only() {
+                // The one case in which no new file comes into being and no owner has to be set.
+                return Ok(());
+            }
         }
-        _ => writable(&directory)?,
-    }
-    if let Some(existing) = &existing {
-        if !place.in_place {
-            replaceable(&directory, existing, path)?;
-        } else if existing.drift(place).is_of_mode_alone() {
-            // The one case in which no new file comes into being and no owner has to be set.
-            return Ok(());
+        _ => {
+            writable(&directory)?;
+            if let Some(existing) = &existing {
+                replaceable(&directory, existing, path)?;
+            }
         }
     }
-    may_give(place.owner, group_of_new_files(&directory)?, path)
+    may_give(place.owner, group_of_new_files(&directory)?, path)?;
+    try_metadata(directory, place)
 }
 
-/// Whether files of `owner` could be published in the directory at `path`, which need not exist.
+/// Whether files like `place` could be published in the directory that is its target, which need not exist.
 ///
 /// # Errors
 /// The first reason against it.
-pub fn check_directory(path: &Path, owner: Owner) -> Result<(), Fault> {
+pub fn check_directory(place: &Placement) -> Result<(), Fault> {
+    let path = place.target.as_path();
     let directory = nearest(path)?;
     writable(&directory)?;
-    may_give(owner, group_of_new_files(&directory)?, path)
+    may_give(place.owner, group_of_new_files(&directory)?, path)?;
+    try_metadata(directory, place)
+}
+
+/// Makes an empty temporary file and removes it, where the file system is not known to keep modes and owners: nothing
+/// else shows whether it does.
+fn try_metadata(directory: Directory, place: &Placement) -> Result<(), Fault> {
+    if file_system(directory.path()).is_none() {
+        return Ok(());
+    }
+    Temporary::create(&Arc::new(directory), place, Owner::default()).map(drop)
 }
 
 /// Whether this process may give new files to `owner`: to itself, to its groups, and with `CAP_CHOWN` to anybody.
 /// A directory that is setgid gives its group to new files by itself; that is not known here.
 pub fn may_give_to(owner: Owner) -> bool {
-    foreign(owner, getegid().as_raw()) == Owner::default() || may(CapabilitySet::CHOWN)
+    foreign(owner, getegid().as_raw()) == Owner::default() || has(CapabilitySet::CHOWN)
 }
 
 /// The directory at `path`, or the nearest one above it that exists.
@@ -80,7 +99,7 @@ fn replaceable(directory: &Directory, existing: &Existing, path: &Path) -> Resul
     let facts = directory.facts()?;
     let us = geteuid().as_raw();
     let sticky = facts.st_mode & Mode::SVTX.as_raw_mode() != 0;
-    if !sticky || existing.owner().0 == us || facts.st_uid == us || may(CapabilitySet::FOWNER) {
+    if !sticky || existing.owner().0 == us || facts.st_uid == us || has(CapabilitySet::FOWNER) {
         return Ok(());
     }
     Err(refused(
@@ -92,7 +111,7 @@ fn replaceable(directory: &Directory, existing: &Existing, path: &Path) -> Resul
 
 fn may_give(owner: Owner, group_of_new_files: u32, path: &Path) -> Result<(), Fault> {
     let foreign = foreign(owner, group_of_new_files);
-    if foreign == Owner::default() || may(CapabilitySet::CHOWN) {
+    if foreign == Owner::default() || has(CapabilitySet::CHOWN) {
         return Ok(());
     }
     let us = geteuid().as_raw();
@@ -125,8 +144,4 @@ fn group_of_new_files(directory: &Directory) -> Result<u32, Fault> {
 fn is_in(group: u32) -> bool {
     getegid().as_raw() == group
         || getgroups().is_ok_and(|groups| groups.iter().any(|member| member.as_raw() == group))
-}
-
-fn may(right: CapabilitySet) -> bool {
-    capabilities(None).is_ok_and(|sets| sets.effective.contains(right))
 }

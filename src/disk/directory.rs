@@ -6,14 +6,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use rustix::fs::{self, AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::fault::Fault;
 
 use super::beneath;
-use super::error::{SET_MODE, SET_OWNER, failed, refused};
-use super::layout::{self, Opened};
+use super::error::{MAKE_DIRECTORY, failed, refused};
+use super::metadata::FileMetadata;
+use super::resolve_dir::{Resolved, resolve_dir};
+use super::trust::Trust;
 use super::{FileMode, Owner};
 
 /// A directory that is held open.
@@ -23,35 +25,36 @@ pub(super) struct Directory {
     path: PathBuf,
     /// Whether a name in it changed since the last `fsync`.
     changed: AtomicBool,
+    trust: Trust,
 }
 
 impl Directory {
     /// Opens the directory at `path`; `None` when nothing is there. Symlinks on the way are the operator's layout
     /// (`/var/run` → `/run`) and are followed, here and only here, as far as they can be trusted.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, Fault> {
-        match layout::open(path) {
-            Ok(Opened::Directory(descriptor)) => Ok(Some(Self::new(descriptor, path))),
-            Ok(Opened::Foreign(user)) => Err(foreign(path, user)),
+        match resolve_dir(path) {
+            Ok(Resolved::Directory(descriptor)) => Ok(Some(Self::new(descriptor, path))),
+            Ok(Resolved::ForeignSymlink(user)) => Err(foreign(path, user)),
             Err(Errno::NOENT) if is_symlink(path) => Err(dangling(path)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(failed("open the directory", path, error)),
         }
     }
 
-    /// Opens the directory at `path`; it and its parents are made where they are missing, with exactly `mode` and
-    /// belonging to `owner`.
-    pub(super) fn open_or_make(path: &Path, mode: FileMode, owner: Owner) -> Result<Self, Fault> {
+    /// Opens the directory at `path`; it and its parents are made where they are missing, with exactly this mode and
+    /// owner.
+    pub(super) fn open_or_make(path: &Path, metadata: FileMetadata) -> Result<Self, Fault> {
         if let Some(directory) = Self::open(path)? {
             return Ok(directory);
         }
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(failed("open the directory", path, Errno::NOENT));
         };
-        let above = Self::open_or_make(above, mode, owner)?;
+        let above = Self::open_or_make(above, metadata)?;
         let is_new = match fs::mkdirat(&above, name, Mode::RWXU) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
-            Err(error) => return Err(failed("make the directory", path, error)),
+            Err(error) => return Err(failed(MAKE_DIRECTORY, path, error)),
         };
         // Beneath: what mkdirat just made is no symlink, and what somebody put there meanwhile must not be one.
         let directory = beneath::open(&above, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
@@ -59,8 +62,8 @@ impl Directory {
             .map_err(|error| failed("open the directory", path, error))?;
         if is_new {
             above.changed.store(true, Relaxed);
-            if let Err(fault) = directory.dress(mode, owner) {
-                // Not left behind half dressed: the next pass would take it for the operator's.
+            if let Err(fault) = metadata.apply_to_directory(&directory, path) {
+                // Not left behind without its mode: the next pass would take it for the operator's.
                 let _gone = fs::unlinkat(&above, name, AtFlags::REMOVEDIR);
                 return Err(fault);
             }
@@ -100,21 +103,19 @@ impl Directory {
         }
     }
 
+    /// Whether nobody but root and this process's user decides what is in it.
+    pub(super) fn is_private(&self) -> bool {
+        self.trust.is_private(self)
+    }
+
     /// Mode and owner of the directory itself.
     pub(super) fn facts(&self) -> Result<fs::Stat, Fault> {
         fs::fstat(self).map_err(|error| failed("read the directory's mode", &self.path, error))
     }
 
     fn new(descriptor: OwnedFd, path: &Path) -> Self {
-        Self { descriptor, path: path.to_owned(), changed: AtomicBool::new(false) }
-    }
-
-    fn dress(&self, mode: FileMode, owner: Owner) -> Result<(), Fault> {
-        change_owner(self.as_fd(), owner).map_err(|error| failed(SET_OWNER, &self.path, error))?;
-        // A setgid bit comes from the parent and is how an operator shares a tree with a group: it stays.
-        let inherited = self.facts()?.st_mode & Mode::SGID.as_raw_mode();
-        let mode = Mode::from_raw_mode(mode.bits() | inherited);
-        fs::fchmod(self, mode).map_err(|error| failed(SET_MODE, &self.path, error))
+        let (changed, trust) = (AtomicBool::new(false), Trust::default());
+        Self { descriptor, path: path.to_owned(), changed, trust }
     }
 }
 
@@ -124,20 +125,13 @@ impl AsFd for Directory {
     }
 }
 
-/// Makes the directory at `path`, and its parents, as a file that is published there would.
+/// Makes the directory at `path`, and its parents, as a file that is published there would. Whether the file system
+/// keeps their mode is left to that file.
 ///
 /// # Errors
 /// It cannot be made.
 pub fn make_directory(path: &Path, mode: FileMode, owner: Owner) -> Result<(), Fault> {
-    Directory::open_or_make(path, mode, owner).map(drop)
-}
-
-/// fchown(2) of the parts of `owner` that are set.
-pub(super) fn change_owner(file: BorrowedFd<'_>, owner: Owner) -> Result<(), Errno> {
-    if owner == Owner::default() {
-        return Ok(());
-    }
-    fs::fchown(file, owner.user.map(Uid::from_raw), owner.group.map(Gid::from_raw))
+    Directory::open_or_make(path, FileMetadata { mode, owner, accept_mode: true }).map(drop)
 }
 
 fn is_symlink(path: &Path) -> bool {

@@ -3,18 +3,45 @@
 use std::io;
 use std::path::Path;
 
+use rustix::fs;
 use rustix::io::Errno;
 
 use crate::fault::{Fault, Kind};
 
 use super::reach::{Access, advice};
+use crate::printable::os_error;
 
 /// A fault of `path`: `doing` is the step as an infinitive (`open the directory`).
 pub(super) fn failed(doing: &str, path: &Path, error: Errno) -> Fault {
-    let cause = io::Error::from(error);
+    let cause = os_error(&io::Error::from(error));
     let beyond = if error == Errno::ACCESS { advice(path, Access::Write) } else { None };
     let remedy = beyond.as_deref().unwrap_or(remedy(doing, error));
-    refused(path, &format!("cannot {doing}: {cause}"), remedy)
+    // Where the cause is the file system's and not that of this program or its user, people need to know which one.
+    let is_of_system =
+        matches!(error, Errno::IO | Errno::STALE | Errno::NOTCONN | Errno::NOTSUP | Errno::INVAL);
+    let system = is_of_system.then(|| file_system(path)).flatten();
+    let system = system.map(|name| format!(" (file system: {name})")).unwrap_or_default();
+    refused(path, &format!("cannot {doing}: {cause}{system}"), remedy)
+}
+
+/// The kind of file system that `path`, or the nearest directory above it, is on; `None` when it is an ordinary one or
+/// cannot be found out.
+pub(super) fn file_system(path: &Path) -> Option<&'static str> {
+    let found = path.ancestors().find_map(|above| fs::statfs(above).ok())?;
+    // From linux/magic.h and the file systems' own sources; the type's width differs between architectures.
+    Some(match u32::try_from(found.f_type).unwrap_or_default() {
+        0x6573_5546 => "FUSE",
+        0x5346_544e | 0x7366_746e => "NTFS",
+        0x4d44 => "FAT",
+        0x2011_bab0 => "exFAT",
+        0xff53_4d42 | 0xfe53_4d42 | 0x517b => "SMB",
+        0x6969 => "NFS",
+        0x0102_1997 => "9p",
+        0x9fa0 => "proc",
+        0x6265_6572 => "sysfs",
+        0x0027_e0eb | 0x6367_7270 => "cgroup",
+        _ => return None,
+    })
 }
 
 /// A fault of `path` that no system call reported.
@@ -31,6 +58,8 @@ pub(super) fn errno(error: &io::Error) -> Errno {
 pub(super) const SET_OWNER: &str = "set the owner";
 /// As [`SET_OWNER`].
 pub(super) const SET_MODE: &str = "set the mode";
+/// As [`SET_OWNER`].
+pub(super) const MAKE_DIRECTORY: &str = "make the directory";
 
 fn remedy(doing: &str, error: Errno) -> &'static str {
     match error {
@@ -54,6 +83,9 @@ fn remedy(doing: &str, error: Errno) -> &'static str {
         Errno::LOOP => "a part of the path is a symlink loop: point the path at a real directory",
         Errno::NOTDIR => "a part of the path is not a directory: correct the path, or move that file away",
         Errno::ISDIR => "the path is a directory: give the path of a file in it",
+        Errno::NOENT if doing == MAKE_DIRECTORY => {
+            "this file system takes no directories: give a path on an ordinary one"
+        }
         Errno::NOENT => "the directory went away meanwhile: keep it mounted while the daemon runs",
         Errno::BUSY => {
             "the file is a mount point of its own: mount the directory that holds it instead, or set `inPlace: true`"

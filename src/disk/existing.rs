@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
 use crate::fault::Fault;
@@ -13,18 +13,19 @@ use crate::secret::SecretBytes;
 use super::beneath;
 use super::directory::Directory;
 use super::error::{errno, failed, refused};
-use super::{Drift, Placement, Stamp, TargetPath, mounts};
+use super::mounts::is_mount_root;
+use super::{Drift, Owner, Placement, Stamp, TargetPath};
 
 /// A regular file at a target.
 #[derive(Debug)]
 pub(super) struct Existing {
-    facts: Facts,
+    facts: Attributes,
     /// The file and its stamp from before anything was read; `None` when this process may not read it.
     opened: Option<(File, Stamp)>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Facts {
+struct Attributes {
     kind: FileType,
     mode: u32,
     user: u32,
@@ -40,7 +41,7 @@ impl Existing {
     /// It is a symlink, a directory or a special file, or a mount point that is not to be written in place.
     pub(super) fn look(directory: &Directory, place: &Placement) -> Result<Option<Self>, Fault> {
         let (name, path) = (place.target.file_name(), place.target.as_path());
-        let facts = match facts(directory, name) {
+        let facts = match attributes(directory, name) {
             Ok(facts) => facts,
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(failed("look at the file", path, error)),
@@ -76,6 +77,11 @@ impl Existing {
         (self.facts.user, self.facts.group)
     }
 
+    /// Whether it is a mount point of its own, which no rename replaces.
+    pub(super) fn is_mount_point(&self) -> bool {
+        self.facts.mount_point
+    }
+
     /// The content; `None` when it is longer than `limit` bytes or this process may not read it.
     pub(super) fn content(&self, limit: usize) -> Option<SecretBytes> {
         let (file, _) = self.opened.as_ref()?;
@@ -101,14 +107,33 @@ impl Existing {
         self.facts.size == content.len() as u64 && self.content(content.len()).as_ref() == Some(content)
     }
 
-    /// How mode and owner differ from what they shall be.
-    pub(super) fn drift(&self, place: &Placement) -> Drift {
-        let Facts { mode, user, group, .. } = self.facts;
+    /// How mode and owner differ from what they shall be; `unasked` holds where the configuration names no owner.
+    pub(super) fn drift(&self, place: &Placement, unasked: Owner) -> Drift {
+        if place.accept_mode {
+            return Drift::default();
+        }
+        let Attributes { mode, user, group, .. } = self.facts;
+        let wanted = place.owner.or(unasked);
         Drift {
             mode: Some(mode).filter(|&mode| mode != place.mode.bits()),
-            user: place.owner.user.and(Some(user)).filter(|_| place.owner.user != Some(user)),
-            group: place.owner.group.and(Some(group)).filter(|_| place.owner.group != Some(group)),
+            user: Some(user).filter(|user| wanted.user.is_some_and(|wanted| wanted != *user)),
+            group: Some(group).filter(|group| wanted.group.is_some_and(|wanted| wanted != *group)),
         }
+    }
+
+    /// Whether new content is written into this very file (`inPlace`). Not into one that another user may have put
+    /// there and still hold open: it is replaced.
+    pub(super) fn is_rewritten(&self, directory: &Directory, place: &Placement, unasked: Owner) -> bool {
+        let is_trusted = || directory.is_private() || self.drift(place, unasked) == Drift::default();
+        place.in_place && (self.facts.mount_point || is_trusted())
+    }
+
+    /// Whether its path is its only name. Then it is no file of somewhere else that was linked here: of such a one,
+    /// mode, owner and content are not ours to change.
+    pub(super) fn is_sole(&self, directory: &Directory, place: &Placement) -> Result<bool, Fault> {
+        let Some((file, _)) = &self.opened else { return Ok(false) };
+        is_sole(directory, place.target.file_name(), file)
+            .map_err(|error| failed("look at the file", place.target.as_path(), error))
     }
 
     /// The open file and its stamp, for keeping or repairing it.
@@ -129,8 +154,7 @@ pub(super) fn open_regular(directory: &Directory, name: &OsStr, access: OFlags) 
     }
 }
 
-/// Whether `name` is the only name of `file`. Then it is no file of somewhere else that was linked here: of such a one,
-/// mode, owner and content are not ours to change. One call answers both, so nobody can come in between.
+/// Whether `name` is the only name of `file`. One call answers both, so nothing can come in between.
 pub(super) fn is_sole(directory: &Directory, name: &OsStr, file: &File) -> Result<bool, Errno> {
     let found = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let opened = fs::fstat(file)?;
@@ -153,33 +177,29 @@ pub(super) fn regular_size(directory: &Directory, name: &OsStr) -> Result<Option
     }
 }
 
-fn facts(directory: &Directory, name: &OsStr) -> Result<Facts, Errno> {
+fn attributes(directory: &Directory, name: &OsStr) -> Result<Attributes, Errno> {
     match fs::statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) {
         Ok(found) => {
             let mode = u32::from(found.stx_mode);
-            Ok(Facts {
+            Ok(Attributes {
                 kind: FileType::from_raw_mode(mode),
                 mode: mode & 0o7777,
                 user: found.stx_uid,
                 group: found.stx_gid,
                 size: found.stx_size,
-                mount_point: if found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
-                    found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
-                } else {
-                    mounts::is_mount_point(directory, name)
-                },
+                mount_point: is_mount_root(&found),
             })
         }
         // Kernels without statx, and sandboxes that answer EPERM to calls they do not know.
         Err(Errno::NOSYS | Errno::PERM) => {
             let found = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            Ok(Facts {
+            Ok(Attributes {
                 kind: FileType::from_raw_mode(found.st_mode),
                 mode: found.st_mode & 0o7777,
                 user: found.st_uid,
                 group: found.st_gid,
                 size: u64::try_from(found.st_size).unwrap_or(0),
-                mount_point: mounts::is_mount_point(directory, name),
+                mount_point: false,
             })
         }
         Err(error) => Err(error),

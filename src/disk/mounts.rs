@@ -1,119 +1,134 @@
-//! Mount points: by `statx`, and by `/proc/thread-self/mountinfo` (`proc_pid_mountinfo(5)`) for kernels before 5.8 and
-//! sandboxes whose `statx` does not tell them.
+//! Mount points, by `statx`. A kernel before 5.8 does not know them: renaming over one then fails with `EBUSY`.
 
-use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{self, AtFlags, CWD, StatxAttributes, StatxFlags};
+use rustix::fs::{self, AtFlags, CWD, Statx, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
 
-use super::directory::Directory;
+use crate::fault::Fault;
+
+use super::error::refused;
+use super::reach::resolved;
+
+/// The mounts that the output directories were on when the process first looked. A tmpfs that is unmounted later must
+/// not make values go to the disk below it.
+#[derive(Default, Debug)]
+pub struct OutputMounts {
+    by_directory: Mutex<HashMap<PathBuf, OutputMount>>,
+}
+
+#[derive(Clone, Debug)]
+struct OutputMount {
+    point: PathBuf,
+    /// The kernel's number of the mount, where it is a file system in memory: nothing there ever blocks.
+    in_memory: Option<u64>,
+}
+
+impl OutputMounts {
+    /// Notes the mount of each directory, which need not exist. One that is known already is not looked at again.
+    pub fn remember<'p>(&self, directories: impl IntoIterator<Item = &'p Path>) {
+        for directory in directories {
+            if self.of(directory).is_none()
+                && let Some(mount) = OutputMount::of(directory)
+            {
+                self.lock().insert(directory.to_owned(), mount);
+            }
+        }
+    }
+
+    /// Refuses a directory whose mount has gone.
+    ///
+    /// # Errors
+    /// Nothing is mounted any more where something was.
+    pub fn check(&self, directory: &Path) -> Result<(), Fault> {
+        // The root is always mounted.
+        let mount = self.of(directory).filter(|mount| mount.point.parent().is_some());
+        match mount.filter(|mount| !is_mounted(&mount.point)) {
+            None => Ok(()),
+            Some(OutputMount { point, .. }) => Err(refused(
+                directory,
+                &format!("nothing is mounted at {} any more", point.display()),
+                "mount it again; if the directory shall be written without the mount, restart secrets-sync",
+            )),
+        }
+    }
+
+    /// Whether what is written to `directory` stays in memory, so that no access waits for a disk or a server.
+    pub fn is_in_memory(&self, directory: &Path) -> bool {
+        self.of(directory).is_some_and(|mount| {
+            mount.in_memory.is_some()
+                && mount.in_memory == look(&mount.point).ok().and_then(|found| number(&found))
+        })
+    }
+
+    fn of(&self, directory: &Path) -> Option<OutputMount> {
+        self.lock().get(directory).cloned()
+    }
+
+    /// Held for a look at the table only: a file system may hang.
+    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, OutputMount>> {
+        self.by_directory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OutputMount {
+    fn of(directory: &Path) -> Option<Self> {
+        let real = resolved(directory);
+        let (point, found) = real.ancestors().find_map(|above| {
+            let found = look(above).ok().filter(is_mount_root)?;
+            Some((above.to_owned(), found))
+        })?;
+        let is_in_memory = fs::statfs(&point).is_ok_and(|system| {
+            // tmpfs and ramfs, from linux/magic.h; the type's width differs between architectures.
+            matches!(u32::try_from(system.f_type), Ok(0x0102_1994 | 0x8584_58f6))
+        });
+        Some(Self { point, in_memory: number(&found).filter(|_| is_in_memory) })
+    }
+}
+
+/// `None` before Linux 5.8.
+fn number(found: &Statx) -> Option<u64> {
+    StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID).then_some(found.stx_mnt_id)
+}
+
+fn look(path: &Path) -> Result<Statx, Errno> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    fs::statx(CWD, path, flags, StatxFlags::MNT_ID)
+}
 
 /// Whether something is mounted at `path`, which leads through no symlink. As long as that is so in this mount namespace,
-/// nobody in it can remove what is there, nor a directory above.
+/// no process in it can remove what is there, nor a directory above.
 pub fn is_mounted(path: &Path) -> bool {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    match fs::statx(CWD, path, flags, StatxFlags::empty()) {
-        Ok(found) if found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
-            found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
-        }
-        _ => is_in_table(path),
-    }
+    look(path).is_ok_and(|found| is_mount_root(&found))
 }
 
-/// Whether the entry `name` of `directory` is a mount point. Without `/proc` it is taken for none; renaming over it
-/// then fails with `EBUSY`.
-pub(super) fn is_mount_point(directory: &Directory, name: &OsStr) -> bool {
-    // The kernel's own name of the directory: mountinfo knows no symlinks.
-    let link = format!("/proc/thread-self/fd/{}", directory.as_fd().as_raw_fd());
-    let Ok(path) = std::fs::read_link(link) else { return false };
-    is_in_table(&path.join(name))
-}
-
-fn is_in_table(path: &Path) -> bool {
-    std::fs::read("/proc/thread-self/mountinfo").is_ok_and(|table| holds(&table, path.as_os_str()))
-}
-
-pub(super) fn holds(table: &[u8], path: &OsStr) -> bool {
-    table.split(|&byte| byte == b'\n').filter_map(mount_point).any(|mounted| mounted == path)
-}
-
-/// The fifth column: the mount point.
-fn mount_point(line: &[u8]) -> Option<OsString> {
-    line.split(|&byte| byte == b' ').nth(4).map(unescape)
-}
-
-/// Undoes the kernel's `\ooo` for space, tab, newline, backslash and `#`.
-fn unescape(mut escaped: &[u8]) -> OsString {
-    let mut plain = Vec::with_capacity(escaped.len());
-    while let Some((&first, rest)) = escaped.split_first() {
-        let octal = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
-        match rest.split_at_checked(3) {
-            Some((digits, after)) if first == b'\\' && octal(digits).is_some() => {
-                plain.extend(octal(digits));
-                escaped = after;
-            }
-            _ => {
-                plain.push(first);
-                escaped = rest;
-            }
-        }
-    }
-    OsString::from_vec(plain)
+/// Whether `statx` was asked for the root of a mount.
+pub(super) fn is_mount_root(found: &Statx) -> bool {
+    found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    const TABLE: &[u8] = b"22 27 0:21 / /proc rw,relatime - proc proc rw\n\
-        36 35 98:0 /mnt1 /a\\040b/c\\134d rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n\
-        broken line\n";
-
     #[test]
-    fn finds_a_mount_point_with_escapes() {
-        assert!(holds(TABLE, OsStr::new("/a b/c\\d")));
-        assert!(holds(TABLE, OsStr::new("/proc")));
-        assert!(!holds(TABLE, OsStr::new("/a b")) && !holds(TABLE, OsStr::new("/mnt1")));
-    }
-
-    #[test]
-    fn a_backslash_without_three_digits_is_itself() {
-        assert_eq!(unescape(b"a\\9\\04"), OsStr::new("a\\9\\04"));
-        assert_eq!(unescape(b"\\012"), OsStr::new("\n"));
-    }
-
-    #[test]
-    fn both_sources_know_what_is_mounted() {
+    fn what_is_mounted_is_known() {
         for (path, expected) in [("/proc", true), ("/proc/self", false), ("/etc", false), ("/no/such", false)]
         {
-            assert_eq!(
-                (is_mounted(path.as_ref()), is_in_table(path.as_ref())),
-                (expected, expected),
-                "{path}"
-            );
+            assert_eq!(is_mounted(path.as_ref()), expected, "{path}");
         }
     }
 
     #[test]
-    fn proc_is_a_mount_point_and_etc_passwd_is_none() {
-        let root = Directory::open("/".as_ref()).unwrap().unwrap();
-        assert!(is_mount_point(&root, OsStr::new("proc")));
-        assert!(!is_mount_point(&root, OsStr::new("no such name")));
-    }
-
-    proptest! {
-        #[test]
-        fn unescaping_undoes_the_kernels_escaping(name: Vec<u8>) {
-            let escape = |&byte: &u8| match byte {
-                b' ' | b'\t' | b'\n' | b'\\' | b'#' => format!("\\{byte:03o}").into_bytes(),
-                _ => vec![byte],
-            };
-            let escaped: Vec<u8> = name.iter().flat_map(escape).collect();
-            prop_assert_eq!(unescape(&escaped).into_vec(), name);
+    fn a_mount_that_is_still_there_is_no_reason_to_refuse() {
+        let mounts = OutputMounts::default();
+        let directories = ["/proc/self/made/later", "/no/such", "/etc"].map(Path::new);
+        mounts.remember(directories);
+        for directory in directories {
+            mounts.check(directory).unwrap();
         }
+        mounts.check(Path::new("/never/remembered")).unwrap();
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The two files are read directly: a static binary must not load NSS modules, and images without a libc have none.
 
+use std::fmt;
 use std::path::Path;
 
 use crate::regular_file;
@@ -9,7 +10,7 @@ use crate::regular_file;
 /// Most bytes of `/etc/passwd` or `/etc/group`.
 const MAX_DATABASE: usize = 16 << 20;
 
-/// Who a file shall belong to; `None` leaves what the file gets by itself.
+/// Who a file shall belong to; `None` where the configuration does not say.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Owner {
     /// User id.
@@ -23,7 +24,29 @@ pub struct Owner {
 #[error("{0}")]
 pub struct OwnerError(String);
 
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |id: Option<u32>| id.map_or_else(String::new, |id| id.to_string());
+        write!(f, "{}:{}", part(self.user), part(self.group))
+    }
+}
+
 impl Owner {
+    /// A user and a group.
+    pub(super) fn of((user, group): (u32, u32)) -> Self {
+        Self { user: Some(user), group: Some(group) }
+    }
+
+    /// Whether a file of this user and group has to be changed.
+    pub(super) fn differs(self, user: u32, group: u32) -> bool {
+        self.user.is_some_and(|wanted| wanted != user) || self.group.is_some_and(|wanted| wanted != group)
+    }
+
+    /// The parts that are set, `other`'s where one is not.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self { user: self.user.or(other.user), group: self.group.or(other.group) }
+    }
+
     /// Resolves `owner` and `group` as the configuration writes them: a decimal id, or a name.
     ///
     /// # Errors

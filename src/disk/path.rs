@@ -21,7 +21,7 @@ pub struct TargetPath(PathBuf);
 /// Why a path is refused. The path itself is not repeated: it may come from the environment.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct PathError(String);
+pub struct TargetPathError(String);
 
 impl TargetPath {
     /// Takes `text` from `working_directory` (absolute) if it is relative and resolves `.` and `..` by name. A slash
@@ -30,7 +30,7 @@ impl TargetPath {
     /// # Errors
     /// An empty path, a NUL byte, a slash at the end, the root itself, a path or name longer than the system takes,
     /// or a name that begins like our temporary files.
-    pub fn parse(text: &str, working_directory: &Path) -> Result<Self, PathError> {
+    pub fn parse(text: &str, working_directory: &Path) -> Result<Self, TargetPathError> {
         if text.ends_with('/') && text.bytes().any(|byte| byte != b'/') {
             return refuse("ends in a slash, which names a directory; give the path of a file");
         }
@@ -41,7 +41,7 @@ impl TargetPath {
     ///
     /// # Errors
     /// Those of [`TargetPath::parse`], the slash at the end apart.
-    pub fn parse_directory(text: &str, working_directory: &Path) -> Result<Self, PathError> {
+    pub fn parse_directory(text: &str, working_directory: &Path) -> Result<Self, TargetPathError> {
         if text.is_empty() {
             return refuse("is empty");
         }
@@ -64,7 +64,7 @@ impl TargetPath {
     /// # Errors
     /// The name is empty, `.` or `..`, holds a slash, a NUL or a control character, begins like our temporary files,
     /// or name or path are too long.
-    pub fn entry(&self, name: &str) -> Result<Self, PathError> {
+    pub fn entry(&self, name: &str) -> Result<Self, TargetPathError> {
         if name.is_empty() || name == "." || name == ".." {
             return refuse("is empty, `.` or `..`, which no file can be called");
         }
@@ -99,7 +99,7 @@ impl TargetPath {
         self != other && other.0.starts_with(&self.0)
     }
 
-    fn checked(path: PathBuf) -> Result<Self, PathError> {
+    fn checked(path: PathBuf) -> Result<Self, TargetPathError> {
         if path.parent().is_none() {
             return refuse("is the root directory");
         }
@@ -110,7 +110,7 @@ impl TargetPath {
     }
 }
 
-fn check_name(name: &OsStr) -> Result<(), PathError> {
+fn check_name(name: &OsStr) -> Result<(), TargetPathError> {
     let bytes = name.as_bytes();
     if bytes.contains(&0) {
         return refuse("holds a NUL byte");
@@ -124,8 +124,8 @@ fn check_name(name: &OsStr) -> Result<(), PathError> {
     Ok(())
 }
 
-fn refuse<T>(reason: &str) -> Result<T, PathError> {
-    Err(PathError(reason.to_owned()))
+fn refuse<T>(reason: &str) -> Result<T, TargetPathError> {
+    Err(TargetPathError(reason.to_owned()))
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Result<TargetPath, PathError> {
+    fn parse(text: &str) -> Result<TargetPath, TargetPathError> {
         TargetPath::parse(text, Path::new("/work/dir"))
     }
 

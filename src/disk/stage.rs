@@ -2,20 +2,21 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{self, FallocateFlags, Mode, OFlags};
+use rustix::fs::{self, FallocateFlags, OFlags};
 use rustix::io::Errno;
 
 use crate::fault::Fault;
 use crate::secret::SecretBytes;
 
-use super::directory::{Directory, change_owner};
-use super::error::{SET_MODE, SET_OWNER, errno, failed, refused};
+use super::directory::Directory;
+use super::error::{errno, failed, refused};
 use super::existing::{Existing, is_regular, is_sole, open_regular};
+use super::inherit::unasked_owner;
+use super::metadata::FileMetadata;
 use super::survey::decide;
 use super::temporary::Temporary;
 use super::{Change, NewFile, Owner, Placement, Stamp, TargetPath};
@@ -67,15 +68,21 @@ enum Work {
 }
 
 /// Stages `files` and then the removal of `removals`: decides what each file needs and, where that is new content,
-/// writes it durably beside the target. A removal is staged only where there is a regular file.
+/// writes it durably beside the target. A removal is staged only where there is a regular file. `left` says which owner
+/// this process gave the file that it published at a target.
 ///
 /// # Errors
 /// A target is of a kind that is refused, or a system call failed; every target is as it was.
-pub fn stage(files: Vec<NewFile>, removals: impl IntoIterator<Item = TargetPath>) -> Result<Staged, Fault> {
+pub fn stage(
+    files: Vec<NewFile>,
+    removals: impl IntoIterator<Item = TargetPath>,
+    left: impl Fn(&TargetPath) -> Option<Owner>,
+) -> Result<Staged, Fault> {
     let mut staged = Staged::default();
     for file in files {
         let directory = staged.directory(&file.placement)?;
-        staged.files.push(StagedFile::new(&directory, file)?);
+        let left = left(&file.placement.target);
+        staged.files.push(StagedFile::new(&directory, file, left)?);
     }
     for target in removals {
         staged.remove(target)?;
@@ -119,11 +126,11 @@ impl Staged {
     }
 
     fn directory(&mut self, placement: &Placement) -> Result<Arc<Directory>, Fault> {
-        let Placement { target, owner, parent_mode, .. } = placement;
+        let target = &placement.target;
         if let Some(directory) = self.directories.get(target.directory()) {
             return Ok(Arc::clone(directory));
         }
-        let directory = Directory::open_or_make(target.directory(), *parent_mode, *owner)?;
+        let directory = Directory::open_or_make(target.directory(), FileMetadata::of_parents(placement))?;
         Ok(self.remember(target, directory))
     }
 
@@ -135,30 +142,21 @@ impl Staged {
 }
 
 impl StagedFile {
-    fn new(directory: &Arc<Directory>, file: NewFile) -> Result<Self, Fault> {
+    fn new(directory: &Arc<Directory>, file: NewFile, left: Option<Owner>) -> Result<Self, Fault> {
         let NewFile { placement, content } = &file;
         let existing = Existing::look(directory, placement)?;
-        let change = decide(existing.as_ref(), placement, content);
-        let owner = existing.as_ref().map(Existing::owner);
+        let unasked = unasked_owner(directory, existing.as_ref(), left)?;
+        let change = decide(directory, existing.as_ref(), &file, unasked)?;
+        let rewrites = change == Change::Replaced
+            && existing.as_ref().is_some_and(|existing| existing.is_rewritten(directory, placement, unasked));
         // A file that can be compared was opened; one that was not is replaced.
         let opened = existing.and_then(Existing::into_opened);
-        let change = match (change, &opened) {
-            (Change::Repaired(_), Some((file, _))) if !is_ours(directory, placement, file)? => {
-                Change::Replaced
-            }
-            (change, _) => change,
-        };
         let target = placement.target.clone();
         let work = match (change, opened) {
             (Change::Unchanged, Some((_, stamp))) => Work::Nothing(stamp),
             (Change::Repaired(_), Some((opened, _))) => Work::ApplyMetadata(opened, file.placement),
-            (Change::Replaced, _) if placement.in_place => {
-                Work::Rewrite(open_for_rewriting(directory, placement, content)?, file)
-            }
-            _ => {
-                let inherited = inherited(directory, owner)?;
-                Work::Rename(Temporary::write(directory, placement, inherited, content)?)
-            }
+            _ if rewrites => Work::Rewrite(open_for_rewriting(directory, placement, content)?, file),
+            _ => Work::Rename(Temporary::write(directory, placement, unasked, content)?),
         };
         Ok(Self { target, change, work })
     }
@@ -169,7 +167,7 @@ impl StagedFile {
         let stamp = match work {
             Work::Nothing(stamp) => Some(stamp),
             Work::ApplyMetadata(file, placement) => {
-                apply_metadata(&file, &placement)?;
+                FileMetadata::of(&placement).apply_to_existing(&file, target.as_path())?;
                 Some(stamp(&file, &target)?)
             }
             Work::Rename(temporary) => {
@@ -178,7 +176,7 @@ impl StagedFile {
             }
             Work::Rewrite(file, NewFile { placement, content }) => {
                 // Before the content: readers that the old mode or owner let in never read the new value.
-                apply_metadata(&file, &placement)?;
+                FileMetadata::of(&placement).apply_to_existing(&file, target.as_path())?;
                 rewrite(&file, &content).map_err(|error| fault("rewrite the file in place", error))?;
                 Some(stamp(&file, &target)?)
             }
@@ -194,14 +192,6 @@ impl StagedFile {
     }
 }
 
-/// Whose the replacement of a file is where the configuration does not say: the old one's owner. Not in a directory
-/// that everybody may write to: there, a user who planted a file under our name would be given the secret.
-fn inherited(directory: &Directory, owner: Option<(u32, u32)>) -> Result<Owner, Fault> {
-    let Some((user, group)) = owner else { return Ok(Owner::default()) };
-    let everybody_writes = directory.facts()?.st_mode & Mode::WOTH.as_raw_mode() != 0;
-    Ok(if everybody_writes { Owner::default() } else { Owner { user: Some(user), group: Some(group) } })
-}
-
 /// Opens the file for rewriting and reserves its space, so that a full disk is noticed while it still is the old one.
 fn open_for_rewriting(
     directory: &Directory,
@@ -211,7 +201,7 @@ fn open_for_rewriting(
     let path = placement.target.as_path();
     let fault = |error| failed("rewrite the file in place", path, error);
     let file = open_regular(directory, placement.target.file_name(), OFlags::WRONLY).map_err(fault)?;
-    if !is_ours(directory, placement, &file)? {
+    if !is_sole(directory, placement.target.file_name(), &file).map_err(fault)? {
         return Err(refused(
             path,
             "has another name elsewhere (a hard link), and would be rewritten there too",
@@ -228,24 +218,12 @@ fn open_for_rewriting(
     }
 }
 
-fn is_ours(directory: &Directory, placement: &Placement, file: &File) -> Result<bool, Fault> {
-    is_sole(directory, placement.target.file_name(), file)
-        .map_err(|error| failed("look at the file", placement.target.as_path(), error))
-}
-
 /// Writes over the old content and cuts off what is left of it: a reader may see a mixture, never an empty file.
 fn rewrite(file: &File, content: &SecretBytes) -> Result<(), Errno> {
     // EXPOSE: the value goes into its file.
     file.write_all_at(content.expose(), 0).map_err(|error| errno(&error))?;
     fs::ftruncate(file, content.len() as u64)?;
     fs::fsync(file)
-}
-
-fn apply_metadata(file: &File, placement: &Placement) -> Result<(), Fault> {
-    let path = placement.target.as_path();
-    change_owner(file.as_fd(), placement.owner).map_err(|error| failed(SET_OWNER, path, error))?;
-    fs::fchmod(file, Mode::from_raw_mode(placement.mode.bits()))
-        .map_err(|error| failed(SET_MODE, path, error))
 }
 
 fn stamp(file: &File, target: &TargetPath) -> Result<Stamp, Fault> {

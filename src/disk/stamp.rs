@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::Owner;
+
 /// Identity, size, times, mode and owner of a file. Equal stamps mean an untouched file, unless they are
 /// [young](Stamp::is_young): every write, chmod, chown and rename moves the inode's change time, which no program can
 /// set back.
@@ -28,6 +30,11 @@ impl Stamp {
     /// Those of lstat(2), for example that nothing is there.
     pub fn at(path: &Path) -> io::Result<Self> {
         path.symlink_metadata().map(|facts| Self::from(&facts))
+    }
+
+    /// Whose the file is.
+    pub fn owner(&self) -> Owner {
+        Owner::of((self.user, self.group))
     }
 
     /// Whether a second write might have left this very stamp: the kernel stamps files with a clock that ticks every

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -16,8 +15,9 @@ use crate::fault::Fault;
 use crate::secret::SecretBytes;
 
 use super::beneath;
-use super::directory::{Directory, change_owner};
-use super::error::{SET_MODE, SET_OWNER, errno, failed};
+use super::directory::Directory;
+use super::error::{errno, failed};
+use super::metadata::FileMetadata;
 use super::{Owner, Placement, Stamp};
 
 /// What the names of our temporary files begin with.
@@ -42,22 +42,33 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// Writes `content` durably into a new temporary file with the mode and owner of `place`. The parts of
-    /// `inherited` hold where `place` names none and the system lets us give the file away.
+    /// An empty temporary file with the mode and owner of `place`, and of `unasked` where `place` names no owner. Both
+    /// come before the content: at no moment can a user read it who should not.
+    pub(super) fn create(
+        directory: &Arc<Directory>,
+        place: &Placement,
+        unasked: Owner,
+    ) -> Result<Self, Fault> {
+        let temporary = Self::open(directory)
+            .map_err(|error| failed("create a temporary file beside it", place.target.as_path(), error))?;
+        // A default access list of the directory takes effect with the group bits of the mode. The list of a directory
+        // that others control may name anyone.
+        if place.mode.bits() & 0o070 != 0 && !directory.is_private() {
+            let _none_or_gone = fs::fremovexattr(&temporary.file, "system.posix_acl_access");
+        }
+        FileMetadata::of(place).apply_to_new(&temporary.file, place.target.as_path(), unasked)?;
+        Ok(temporary)
+    }
+
+    /// Writes `content` durably into a new temporary file, see [`Temporary::create`].
     pub(super) fn write(
         directory: &Arc<Directory>,
         place: &Placement,
-        inherited: Owner,
+        unasked: Owner,
         content: &SecretBytes,
     ) -> Result<Self, Fault> {
         let fault = |doing, error| failed(doing, place.target.as_path(), error);
-        let mut temporary =
-            Self::create(directory).map_err(|error| fault("create a temporary file beside it", error))?;
-        // Mode and owner come before the content: at no moment can the wrong one read it. And the mode before the
-        // owner, because changing the mode of somebody else's file takes another capability, CAP_FOWNER.
-        fs::fchmod(&temporary.file, Mode::from_raw_mode(place.mode.bits()))
-            .map_err(|error| fault(SET_MODE, error))?;
-        temporary.give_to(place.owner, inherited).map_err(|error| fault(SET_OWNER, error))?;
+        let mut temporary = Self::create(directory, place, unasked)?;
         // EXPOSE: the value goes into its file.
         let written = temporary.file.write_all(content.expose());
         written.map_err(|error| fault("write the file", errno(&error)))?;
@@ -72,7 +83,7 @@ impl Temporary {
         Stamp::of(&self.file).map_err(|error| errno(&error))
     }
 
-    fn create(directory: &Arc<Directory>) -> Result<Self, Errno> {
+    fn open(directory: &Arc<Directory>) -> Result<Self, Errno> {
         for _ in 0..ATTEMPTS {
             let number = OsRng.try_next_u64().map_err(|_| Errno::IO)?;
             let name = format!("{PREFIX}{number:016x}");
@@ -83,7 +94,7 @@ impl Temporary {
                 Err(error) => return Err(error),
             };
             let temporary = Self { directory: Arc::clone(directory), name, file, published: false };
-            if temporary.hold()? {
+            if temporary.lock()? {
                 return Ok(temporary);
             }
         }
@@ -91,26 +102,12 @@ impl Temporary {
     }
 
     /// Locks the file, so that another daemon's sweep leaves it alone; false when such a sweep came in between.
-    fn hold(&self) -> Result<bool, Errno> {
+    fn lock(&self) -> Result<bool, Errno> {
         // Any other error is a file system without locks: its temporary files are not swept either.
         if fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
             return Ok(false);
         }
         self.file.metadata().map(|facts| facts.nlink() > 0).map_err(|error| errno(&error))
-    }
-
-    fn give_to(&self, asked: Owner, inherited: Owner) -> Result<(), Errno> {
-        let facts = self.file.metadata().map_err(|error| errno(&error))?;
-        let user = |id: Option<u32>| id.filter(|&id| id != facts.uid());
-        let group = |id: Option<u32>| id.filter(|&id| id != facts.gid());
-        // Nobody asked for these, so not having the right to set them is no failure.
-        if asked.user.is_none() && user(inherited.user).is_some() {
-            let _kept_ours = change_owner(self.file.as_fd(), Owner { user: inherited.user, group: None });
-        }
-        if asked.group.is_none() && group(inherited.group).is_some() {
-            let _kept_ours = change_owner(self.file.as_fd(), Owner { user: None, group: inherited.group });
-        }
-        change_owner(self.file.as_fd(), Owner { user: user(asked.user), group: group(asked.group) })
     }
 }
 

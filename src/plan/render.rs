@@ -73,14 +73,11 @@ impl Renderer<'_> {
     }
 
     fn entry(&self, directory: &DirectorySpec, name: &str, value: &FieldValue) -> Result<NewFile, Fault> {
-        let DirectorySpec { path, mode, directory_mode, owner } = directory;
         let cannot = |error| bad_entry(directory, name, &format!("cannot name a file: it {error}"));
-        let target = path.entry(name).map_err(cannot)?;
+        let target = directory.path.entry(name).map_err(cannot)?;
         let content = field_text(value).map_err(|_| bad_entry(directory, name, "is null"))?;
         let content = self.bounded(SecretBytes::from(content)).map_err(|error| failed(&target, &error))?;
-        let (mode, owner, parent_mode) = (*mode, *owner, *directory_mode);
-        let placement = Placement { mode, owner, parent_mode, ..Placement::new(target) };
-        Ok(NewFile { placement, content })
+        Ok(NewFile { placement: Placement { target, ..directory.placement() }, content })
     }
 
     fn decoded(

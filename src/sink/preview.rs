@@ -10,7 +10,7 @@ pub struct Preview {
     /// The file.
     pub path: TargetPath,
     /// What would happen to it.
-    pub action: Action,
+    pub action: PlannedAction,
     /// Size in bytes of what is there.
     pub old_size: Option<u64>,
     /// Size in bytes of what would be there.
@@ -38,7 +38,7 @@ pub struct Removal {
 
 /// What would happen to a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Action {
+pub enum PlannedAction {
     /// It is not there yet.
     Create,
     /// It holds something else.
@@ -58,10 +58,11 @@ impl Preview {
         let (action, drift, old_size, old) = match disk::survey(file, limit) {
             Ok(found) => {
                 let wanted = action(found.change);
-                let refused = (wanted != Action::Unchanged).then(|| disk::check(placement).err()).flatten();
-                (refused.map_or(wanted, Action::Refused), found.drift, found.size, found.content)
+                let refused =
+                    (wanted != PlannedAction::Unchanged).then(|| disk::check(placement).err()).flatten();
+                (refused.map_or(wanted, PlannedAction::Refused), found.drift, found.size, found.content)
             }
-            Err(fault) => (Action::Refused(fault), Drift::default(), None, None),
+            Err(fault) => (PlannedAction::Refused(fault), Drift::default(), None, None),
         };
         // EXPOSE: only its keyed fingerprint is shown.
         let fingerprint = |content: &SecretBytes| key.of(content.expose());
@@ -79,11 +80,11 @@ impl Preview {
     }
 }
 
-fn action(change: Change) -> Action {
+fn action(change: Change) -> PlannedAction {
     match change {
-        Change::Created => Action::Create,
-        Change::Replaced | Change::Removed => Action::Change,
-        Change::Repaired(drift) => Action::Repair(drift),
-        Change::Unchanged => Action::Unchanged,
+        Change::Created => PlannedAction::Create,
+        Change::Replaced | Change::Removed => PlannedAction::Change,
+        Change::Repaired(drift) => PlannedAction::Repair(drift),
+        Change::Unchanged => PlannedAction::Unchanged,
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{Fetched, Revision, Store};
+use crate::clock::waiting;
 use crate::config::provider::SecretRead;
 use crate::fault::{Fault, Kind};
 
@@ -76,7 +77,7 @@ impl<S: Store> Store for Limit<S> {
     async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
         self.check_gate()?;
         self.noted(self.store.prepare(read).await)?;
-        let _permit = self.permits.acquire().await;
+        let _permit = waiting(self.permits.acquire()).await;
         // The gate may have closed while this fetch waited for its turn.
         self.check_gate()?;
         self.noted(self.store.fetch(read, known).await)

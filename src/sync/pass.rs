@@ -9,9 +9,10 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::waiting;
 use crate::fault::{Fault, Kind};
 use crate::plan::{Job, Rendered, render};
-use crate::secret::{Fields, FingerprintKey, RENDERING, wipe_stack};
+use crate::secret::{Fields, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::{Fetched, Life, Revision, Store};
 use crate::sync::witness::{self, Origin};
@@ -33,7 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(24);
 pub(super) struct Pass {
     job: Job,
     store: Arc<dyn Store>,
-    key: FingerprintKey,
+    /// Takes over when the sink is lost with its thread.
+    spare: Sink,
     /// Bounds how many secrets render and publish at once, so that few threads are enough.
     desks: Arc<Semaphore>,
     sink: Held,
@@ -63,10 +65,10 @@ enum Held {
 }
 
 impl Pass {
-    pub(super) fn new(job: Job, store: Arc<dyn Store>, key: FingerprintKey, desks: Arc<Semaphore>) -> Self {
-        let sink = Held::Here(Box::new(Sink::new(&job, key.clone())));
-        let rendering = Arc::default();
-        Self { job, store, key, desks, sink, rendering, published: None, serves: false, removed: false }
+    pub(super) fn new(sink: Sink, store: Arc<dyn Store>, desks: Arc<Semaphore>) -> Self {
+        let (job, spare) = (sink.job().clone(), sink.another());
+        let (sink, rendering) = (Held::Here(Box::new(sink)), Arc::default());
+        Self { job, store, spare, desks, sink, rendering, published: None, serves: false, removed: false }
     }
 
     pub(super) fn job(&self) -> &Job {
@@ -222,7 +224,7 @@ impl Pass {
             biased;
             () = stop.cancelled() => return None,
             // The semaphore is never closed; if it were, the work would just not be limited.
-            desk = desks.acquire() => desk,
+            desk = waiting(desks.acquire()) => desk,
         };
         Some(self.on_a_thread(work, desk.ok()).await)
     }
@@ -264,7 +266,7 @@ impl Pass {
     }
 
     async fn take_sink(&mut self) -> Result<Box<Sink>, Fault> {
-        let fresh = Held::Here(Box::new(Sink::new(&self.job, self.key.clone())));
+        let fresh = Held::Here(Box::new(self.spare.another()));
         match std::mem::replace(&mut self.sink, fresh) {
             Held::Here(sink) => Ok(sink),
             Held::Away(thread) if thread.is_finished() => thread.await.map_err(|_| self.lost_sink()),

@@ -16,10 +16,12 @@ use super::pass::Pass;
 use super::policy::{Policy, PolicySettings};
 use super::task::Task;
 use crate::clock::Clock;
+use crate::disk::OutputMounts;
 use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
 use crate::plan::Job;
 use crate::secret::FingerprintKey;
+use crate::sink::{KnownFiles, Sink};
 use crate::status::{Board, Entry, Facts};
 use crate::store::Store;
 use crate::telemetry::event::{Reloaded, secret_forgotten};
@@ -38,6 +40,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// When next.
     pub policy: PolicySettings,
+    /// What the outputs were mounted on at the start.
+    pub mounts: Arc<OutputMounts>,
 }
 
 /// A secret's work with the store it reads.
@@ -59,6 +63,8 @@ struct Running {
     stop: CancellationToken,
     /// Fires when the task is gone, whatever ended it.
     ended: CancellationToken,
+    /// What it has published; a successor goes on with it.
+    known: KnownFiles,
 }
 
 /// A task that has been told to stop and may still be writing.
@@ -74,7 +80,7 @@ impl Supervisor {
         let (running, ending) = (BTreeMap::new(), Vec::new());
         let mut supervisor = Self { crew: Crew::new(surroundings), tasks, names, running, ending };
         for (job, store) in jobs {
-            supervisor.begin(job, store, Vec::new());
+            supervisor.begin(job, store, Vec::new(), KnownFiles::default());
         }
         supervisor
     }
@@ -121,13 +127,14 @@ impl Supervisor {
                     self.running.insert(name, running);
                 }
                 Some(running) => {
+                    let known = running.known.clone();
                     self.ending.push(running.retire());
                     counts.changed += 1;
-                    begin.push((job, store));
+                    begin.push((job, store, known));
                 }
                 None => {
                     counts.added += 1;
-                    begin.push((job, store));
+                    begin.push((job, store, KnownFiles::default()));
                 }
             }
         }
@@ -139,9 +146,9 @@ impl Supervisor {
         self.crew.surroundings.board.exchange(entries);
         let writers = Writers::of(&self.ending);
         let gates: Vec<Vec<CancellationToken>> =
-            begin.iter().map(|(job, _)| writers.in_the_way_of(job).chain(gates(job)).collect()).collect();
-        for ((job, store), after) in begin.into_iter().zip(gates) {
-            self.begin(job, store, after);
+            begin.iter().map(|(job, ..)| writers.in_the_way_of(job).chain(gates(job)).collect()).collect();
+        for ((job, store, known), after) in begin.into_iter().zip(gates) {
+            self.begin(job, store, after, known);
         }
         counts
     }
@@ -165,11 +172,11 @@ impl Supervisor {
     }
 
     /// Starts the task of `job`, which begins when all of `after` have fired.
-    fn begin(&mut self, job: Job, store: Arc<dyn Store>, after: Vec<CancellationToken>) {
+    fn begin(&mut self, job: Job, store: Arc<dyn Store>, after: Vec<CancellationToken>, known: KnownFiles) {
         let name = job.secret.name.clone();
         let (stop, ended) = (self.crew.stop.child_token(), CancellationToken::new());
         let (sender, moves) = watch::channel(store);
-        let task = self.crew.task(job.clone(), moves, stop.clone());
+        let task = self.crew.task(job.clone(), moves, stop.clone(), known.clone());
         let (stopped, gone) = (stop.clone(), ended.clone().drop_guard());
         let life = async move {
             let _gone = gone;
@@ -185,7 +192,7 @@ impl Supervisor {
             }
         };
         self.names.insert(self.tasks.spawn(life).id(), name.clone());
-        self.running.insert(name, Running { job, store: sender, stop, ended });
+        self.running.insert(name, Running { job, store: sender, stop, ended, known });
     }
 
     /// Stops the task of a secret that is gone. Its metrics go after its last pass, which would bring them back.
@@ -217,7 +224,7 @@ impl Supervisor {
 
 impl Running {
     fn retire(self) -> Ending {
-        let Self { job, store: _, stop, ended } = self;
+        let Self { job, store: _, stop, ended, known: _ } = self;
         stop.cancel();
         Ending { job, ended }
     }
@@ -288,7 +295,7 @@ pub async fn once(
         let (sender, moves) = watch::channel(store);
         // Nobody moves these; the senders live as long as the tasks all the same.
         stores.push(sender);
-        let task = crew.task(job, moves, over.clone());
+        let task = crew.task(job, moves, over.clone(), KnownFiles::default());
         let name = task.name().clone();
         tasks.spawn(async move { (name, task.once(retry.then_some(deadline)).await) });
     }
@@ -333,12 +340,22 @@ impl Crew {
         }
     }
 
-    fn task(&self, job: Job, moves: watch::Receiver<Arc<dyn Store>>, stop: CancellationToken) -> Task {
-        let Surroundings { board, key, clock, policy } = &self.surroundings;
+    fn task(
+        &self,
+        job: Job,
+        moves: watch::Receiver<Arc<dyn Store>>,
+        stop: CancellationToken,
+        known: KnownFiles,
+    ) -> Task {
+        let Surroundings { board, key, clock, policy, mounts } = &self.surroundings;
         let policy = Policy::new(job.secret.refresh, *policy, SmallRng::from_rng(&mut rand::rng()));
         let store = Arc::clone(&moves.borrow());
         Task {
-            pass: Pass::new(job, store, key.clone(), Arc::clone(&self.desks)),
+            pass: Pass::new(
+                Sink::new(job, key.clone()).with(known, Arc::clone(mounts)),
+                store,
+                Arc::clone(&self.desks),
+            ),
             moves,
             policy,
             board: Arc::clone(board),
@@ -435,6 +452,7 @@ mod tests {
             key: FingerprintKey::random().unwrap(),
             clock,
             policy: PolicySettings { backoff: crate::backoff::BackoffSettings::default(), jitter: 0.0 },
+            mounts: Arc::default(),
         };
         let store = Arc::new(crate::store::fake::FakeStore::new());
         store.answer("k", [("f".to_owned(), "v".into())].into_iter().collect());

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pass::{Outcome, Pass};
 use super::policy::Policy;
-use crate::clock::Clock;
+use crate::clock::{Clock, worked};
 use crate::config::secret::SecretSpec;
 use crate::fault::{Disposition, Fault, Kind};
 use crate::name::SecretName;
@@ -77,7 +77,7 @@ impl Task {
     /// One pass; `None` when it was stopped before it touched a file.
     async fn sync(&mut self) -> Option<Done> {
         self.refresh.mark_unchanged();
-        let (started, secret) = (Instant::now(), self.secret());
+        let secret = self.secret();
         let span = trace::sync(secret.name.as_str(), secret.store.as_str(), || secret.read.path());
         // A panic ends the pass, not the task: this secret is tried again, the others never notice.
         let pass = AssertUnwindSafe(async {
@@ -87,7 +87,7 @@ impl Task {
             };
             self.pass.apply(fetched, &self.stop).await
         });
-        let result = span.around(pass.catch_unwind()).await;
+        let (result, duration) = worked(span.around(pass.catch_unwind())).await;
         let result = result.unwrap_or_else(|_| Some(Err(panicked(self.name()))))?;
         match &result {
             Ok(Outcome { version, written: Written { changed, repaired, removed, .. }, .. }) => {
@@ -95,7 +95,7 @@ impl Task {
             }
             Err(fault) => span.not_synced(fault),
         }
-        Some(Done { result, duration: started.elapsed() })
+        Some(Done { result, duration })
     }
 
     /// Reads the secret; when it moves to another store meanwhile, from there. `None` when it was stopped.

@@ -59,6 +59,7 @@ fn surroundings(jobs: &[Job]) -> Surroundings {
         key: FingerprintKey::random().unwrap(),
         clock,
         policy: PolicySettings { backoff: BackoffSettings::default(), jitter: 0.0 },
+        mounts: Arc::default(),
     }
 }
 
@@ -359,4 +360,41 @@ async fn once_ends_at_its_deadline_although_a_store_never_answers() {
     assert_eq!(before.elapsed(), MINUTE);
     assert_eq!(faults[0].1.kind, Kind::Timeout);
     assert!(!Path::new(home.path()).join("a").exists());
+}
+
+/// How many of `SIDECARS` daemons that start within one second read their secret in each second of paused time.
+async fn reads_per_second(seconds: usize) -> Vec<usize> {
+    const SIDECARS: usize = 1_000;
+    let (home, begun) = (TempDir::new().unwrap(), Instant::now());
+    let mut sidecars = Vec::with_capacity(SIDECARS);
+    for index in 0..SIDECARS {
+        let store = Arc::new(FakeStore::new());
+        store.answer("a", fields("one"));
+        let own = change(&job(&home, "a"), |secret| {
+            secret.refresh = Refresh::Every(Duration::from_secs(10));
+            secret.files[0].placement.target = TargetPath::parse(&index.to_string(), home.path()).unwrap();
+        });
+        let jobs = vec![own];
+        let mut context = surroundings(&jobs);
+        context.policy.jitter = 0.1;
+        sidecars.push((Supervisor::start(with(jobs, &store), &context), store));
+        sleep(Duration::from_millis(1)).await;
+    }
+    let total = || sidecars.iter().map(|(_, store)| store.calls().len()).sum::<usize>();
+    let mut counts = Vec::new();
+    for second in 0..seconds {
+        let before = total();
+        tokio::time::sleep_until(begun + Duration::from_secs(second as u64 + 2)).await;
+        counts.push(total() - before);
+    }
+    counts
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_that_starts_together_is_spread_over_the_interval() {
+    // The second interval begins ten seconds after the start; this looks at three of them.
+    let counts = &reads_per_second(40).await[10..];
+    let (total, worst) = (counts.iter().sum::<usize>(), counts.iter().max().unwrap());
+    assert!(worst * counts.len() * 2 <= total * 3, "worst {worst} of {counts:?}");
+    assert!(total > 3_000, "each reads about once in an interval: {total}");
 }

@@ -1,7 +1,9 @@
 //! Files on disk: the write protocol, mounts, kills, a hostile user, and all files of one secret.
 
+mod filesystems;
 mod kill;
 mod mounts;
+mod ownership;
 mod protocol;
 mod races;
 mod sink;

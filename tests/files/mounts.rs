@@ -5,19 +5,23 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use crate::placement::{new_file, place, staged, target};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use secrets_sync::disk::{self, Placement};
+use secrets_sync::disk::{self, OutputMounts, Placement};
 use secrets_sync::fault::Fault;
+use secrets_sync::plan::Rendered;
+use secrets_sync::secret::FingerprintKey;
+use secrets_sync::sink::{KnownFiles, Sink};
 use tempfile::TempDir;
 
 const NEEDED: &str = "mount tests need a private mount namespace: run them as root or with CAP_SYS_ADMIN";
 const NONE: Option<&str> = None;
 
-fn in_mount_namespace(test: impl FnOnce(&Path) + Send) {
+pub(crate) fn in_mount_namespace(test: impl FnOnce(&Path) + Send) {
     let directory = TempDir::new().unwrap();
     thread::scope(|scope| {
         let run = || {
@@ -38,7 +42,7 @@ fn bind(source: &Path, target: &Path, flags: MsFlags) {
 }
 
 fn publish(place: Placement, content: &[u8]) -> Result<(), Fault> {
-    disk::stage(vec![new_file(place, content)], [])?.commit().outcome
+    disk::stage(vec![new_file(place, content)], [], |_| None)?.commit().outcome
 }
 
 #[test]
@@ -135,5 +139,35 @@ fn a_full_file_system_keeps_every_old_file() {
         }
         assert_eq!(fs::read_dir(&full).unwrap().count(), 2, "no temporary file is left");
         publish(place(&small), b"new").unwrap();
+    });
+}
+
+#[test]
+fn an_output_whose_mount_has_gone_is_refused_until_it_is_back() {
+    in_mount_namespace(|directory| {
+        let mounted = directory.join("secrets");
+        fs::create_dir(&mounted).unwrap();
+        let mount_it =
+            || mount(Some("tmpfs"), &mounted, Some("tmpfs"), MsFlags::empty(), NONE).expect(NEEDED);
+        mount_it();
+        let mounts = Arc::new(OutputMounts::default());
+        mounts.remember([mounted.as_path(), &mounted.join("made/later")]);
+        let key = FingerprintKey::random().unwrap();
+        let mut sink = Sink::new(crate::sink::job(&mounted), key).with(KnownFiles::default(), mounts);
+        let mut publish = |text: &[u8]| {
+            let file = new_file(place(&target(&mounted.join("made/later/a"))), text);
+            sink.publish(Rendered { files: vec![file] })
+        };
+        publish(b"one").unwrap();
+        umount2(&mounted, MntFlags::MNT_DETACH).unwrap();
+        let fault = publish(b"two").unwrap_err();
+        assert!(
+            fault.message.contains("nothing is mounted at") && fault.remedy.contains("again"),
+            "{fault:?}"
+        );
+        assert_eq!(fs::read_dir(&mounted).unwrap().count(), 0, "nothing was written below");
+        mount_it();
+        publish(b"two").unwrap();
+        assert_eq!(fs::read(mounted.join("made/later/a")).unwrap(), b"two");
     });
 }

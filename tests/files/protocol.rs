@@ -17,7 +17,7 @@ use secrets_sync::fault::{Fault, Kind};
 use tempfile::TempDir;
 
 fn publish(place: Placement, text: &str) -> Result<Published, Fault> {
-    let mut committed = disk::stage(vec![new_file(place, text.as_bytes())], [])?.commit();
+    let mut committed = disk::stage(vec![new_file(place, text.as_bytes())], [], |_| None)?.commit();
     committed.outcome?;
     Ok(committed.published.remove(0))
 }
@@ -364,7 +364,7 @@ fn without_the_right_to_write_the_directory_is_named() {
         assert!(fault.message.contains("Permission denied") && fault.remedy.contains("rwx"), "{fault}");
         let fault = disk::check(&place(&wanted)).unwrap_err();
         assert!(fault.message.contains(directory.path().to_str().unwrap()), "{fault}");
-        assert!(disk::check_directory(directory.path(), Owner::default()).is_err());
+        assert!(disk::check_directory(&place(&target(directory.path()))).is_err());
     });
     disk::check(&place(&wanted)).unwrap();
     assert!(names(directory.path()).is_empty(), "checking writes nothing");

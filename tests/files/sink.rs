@@ -8,11 +8,11 @@ use std::path::Path;
 
 use crate::specs::{file_read, file_spec, job_of, secret_spec};
 use secrets_sync::config::secret::{DeletionPolicy, DirectorySpec, SecretSpec};
-use secrets_sync::disk::{FileMode, Owner, Placement, TargetPath};
+use secrets_sync::disk::{FileMode, OutputMounts, Owner, Placement, TargetPath};
 use secrets_sync::fault::Kind;
 use secrets_sync::plan::{Job, Rendered};
 use secrets_sync::secret::FingerprintKey;
-use secrets_sync::sink::{self, Action, Sink, Written};
+use secrets_sync::sink::{self, PlannedAction, Sink, Written};
 use tempfile::TempDir;
 
 fn target(path: &Path) -> TargetPath {
@@ -20,12 +20,13 @@ fn target(path: &Path) -> TargetPath {
 }
 
 /// A job with the file `file` and the directory `fields` in `root`.
-fn job(root: &Path) -> Job {
+pub(crate) fn job(root: &Path) -> Job {
     let owner = Owner::default();
     let directory = DirectorySpec {
         path: target(&root.join("fields")),
         mode: FileMode::PRIVATE,
         directory_mode: FileMode::DIRECTORY,
+        accept_mode: false,
         owner,
     };
     job_of(SecretSpec {
@@ -44,7 +45,7 @@ fn rendered(root: &Path, files: &[(&str, &str)]) -> Rendered {
 }
 
 fn new_sink(root: &Path) -> Sink {
-    Sink::new(&job(root), FingerprintKey::random().unwrap())
+    Sink::new(job(root), FingerprintKey::random().unwrap())
 }
 
 fn written(changed: usize, repaired: usize, unchanged: usize, removed: usize) -> Written {
@@ -185,12 +186,12 @@ fn a_preview_tells_everything_but_values_and_writes_nothing() {
     let previews = sink.preview(&rendered(root.path(), &wanted));
     assert!(!format!("{previews:?}").contains("hunter"));
     let [same, old, mode, new, dir] = previews.as_slice() else { panic!("one preview per file") };
-    assert_eq!((&same.action, same.old_fingerprint), (&Action::Unchanged, Some(same.new_fingerprint)));
-    assert_eq!((&old.action, old.old_size, old.new_size), (&Action::Change, Some(14), 7));
+    assert_eq!((&same.action, same.old_fingerprint), (&PlannedAction::Unchanged, Some(same.new_fingerprint)));
+    assert_eq!((&old.action, old.old_size, old.new_size), (&PlannedAction::Change, Some(14), 7));
     assert!(old.old_fingerprint.is_some_and(|print| print != old.new_fingerprint));
-    assert!(matches!(&mode.action, Action::Repair(drift) if drift.to_string() == "mode was 0640"));
-    assert_eq!((&new.action, new.old_size, new.old_fingerprint), (&Action::Create, None, None));
-    assert!(matches!(&dir.action, Action::Refused(fault) if fault.message.contains("directory")));
+    assert!(matches!(&mode.action, PlannedAction::Repair(drift) if drift.to_string() == "mode was 0640"));
+    assert_eq!((&new.action, new.old_size, new.old_fingerprint), (&PlannedAction::Create, None, None));
+    assert!(matches!(&dir.action, PlannedAction::Refused(fault) if fault.message.contains("directory")));
     assert!(!at("new").exists());
 }
 
@@ -212,7 +213,8 @@ fn left_overs_beside_all_targets_are_swept() {
     for name in [".secrets-sync-0123456789abcdef", "fields/.secrets-sync-0123456789abcdef", "fields/kept"] {
         fs::write(root.path().join(name), "").unwrap();
     }
-    assert_eq!(sink::sweep(&[job(root.path())]).removed, 2);
+    let (job, mounts) = (job(root.path()), OutputMounts::default());
+    assert_eq!(sink::prepare(sink::directories(&job), &mounts).removed, 2);
     assert!(root.path().join("fields/kept").exists());
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn place(target: &TargetPath) -> Placement {
 /// Stages files with this content and default metadata.
 pub(crate) fn staged(files: &[(&TargetPath, &[u8])]) -> Result<Staged, Fault> {
     let file = |&(target, text): &(&TargetPath, &[u8])| new_file(place(target), text);
-    disk::stage(files.iter().map(file).collect(), [])
+    disk::stage(files.iter().map(file).collect(), [], |_| None)
 }
 
 pub(crate) fn new_file(placement: Placement, content: &[u8]) -> NewFile {

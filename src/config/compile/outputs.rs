@@ -121,7 +121,8 @@ fn file(
     let mode = mode(section, "mode", FileMode::PRIVATE, context);
     let owner = owner(section, context);
     let in_place = section.boolean("inPlace", context).unwrap_or(false);
-    let placement = Placement { mode, owner, in_place, ..Placement::new(target?) };
+    let accept_mode = section.boolean("acceptMode", context).unwrap_or(false);
+    let placement = Placement { mode, owner, in_place, accept_mode, ..Placement::new(target?) };
     Some(FileSpec { placement, content: written_content?, decoding })
 }
 
@@ -207,8 +208,9 @@ fn directory(
     let mode = mode(&mut section, "mode", FileMode::PRIVATE, context);
     let directory_mode = self::mode(&mut section, "directoryMode", FileMode::DIRECTORY, context);
     let owner = owner(&mut section, context);
+    let accept_mode = section.boolean("acceptMode", context).unwrap_or(false);
     section.finish(context);
-    Some(DirectorySpec { path: path?, mode, directory_mode, owner })
+    Some(DirectorySpec { path: path?, mode, directory_mode, owner, accept_mode })
 }
 
 fn target(

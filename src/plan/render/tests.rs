@@ -25,6 +25,7 @@ fn directory() -> DirectorySpec {
         path: path("/run/app"),
         mode: FileMode::PRIVATE,
         directory_mode: FileMode::PRIVATE,
+        accept_mode: false,
         owner,
     }
 }

@@ -5,6 +5,9 @@ use std::time::SystemTime;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::config::secret::DirectorySpec;
+use crate::disk::{FileMode, Owner};
+use crate::sink::Sink;
 use crate::sync::pass::Pass;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -155,7 +158,7 @@ async fn after_a_stop_nothing_that_was_fetched_is_published_any_more() {
     let desks = Arc::new(Semaphore::new(0));
     let key = FingerprintKey::random().unwrap();
     let shared = Arc::clone(&store) as Arc<dyn Store>;
-    let mut pass = Pass::new(job.clone(), shared, key, Arc::clone(&desks));
+    let mut pass = Pass::new(Sink::new(job.clone(), key), shared, Arc::clone(&desks));
     let fetched = pass.fetch().await;
     tokio::join!(
         async {
@@ -191,5 +194,69 @@ async fn a_wall_clock_that_jumps_moves_no_schedule() {
         assert_eq!(store.calls().len(), calls);
         assert!(surroundings.board.snapshot().ready);
     }
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+/// Each field of the secret becomes a file of the directory.
+fn directory_job(home: &TempDir, interval: Duration) -> Job {
+    let directory = DirectorySpec {
+        path: TargetPath::parse("fields", home.path()).unwrap(),
+        mode: FileMode::PRIVATE,
+        directory_mode: FileMode::DIRECTORY,
+        owner: Owner::default(),
+        accept_mode: false,
+    };
+    change(&job(home, "a"), |secret| {
+        (secret.files, secret.directory) = (Vec::new(), Some(directory));
+        secret.deletion_policy = DeletionPolicy::Delete;
+        secret.refresh = Refresh::Every(interval);
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_secret_takes_over_the_files_of_its_directory() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    let names = |names: &[&str]| {
+        names.iter().map(|name| ((*name).to_owned(), FieldValue::from("value"))).collect::<Fields>()
+    };
+    let there = || {
+        let entries = fs::read_dir(home.path().join("fields")).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    store.answer("a", names(&["kept", "vanished"]));
+    let (mut supervisor, _) = start(vec![directory_job(&home, MINUTE)], &store);
+    sleep(SECOND).await;
+    assert_eq!(there(), ["kept", "vanished"]);
+    // Two reloads before the field vanishes: the second successor takes over as well.
+    for minutes in [2, 3] {
+        supervisor.exchange(with(vec![directory_job(&home, MINUTE * minutes)], &store), free);
+        sleep(SECOND).await;
+    }
+    store.answer("a", names(&["kept"]));
+    supervisor.exchange(with(vec![directory_job(&home, MINUTE * 4)], &store), free);
+    sleep(SECOND).await;
+    assert_eq!(there(), ["kept"]);
+    store.fail("a", Fault::new(Kind::Deleted, "deleted", "undelete it"));
+    supervisor.exchange(with(vec![directory_job(&home, MINUTE * 5)], &store), free);
+    sleep(SECOND).await;
+    assert_eq!(there(), Vec::<String>::new(), "deletionPolicy: delete");
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_the_new_configuration_does_not_write_stay() {
+    let (home, store) = (TempDir::new().unwrap(), store_of(&["a"]));
+    let (mut supervisor, _) = start(vec![directory_job(&home, MINUTE)], &store);
+    sleep(SECOND).await;
+    let moved = change(&directory_job(&home, MINUTE), |secret| {
+        secret.directory.as_mut().unwrap().path = TargetPath::parse("elsewhere", home.path()).unwrap();
+    });
+    supervisor.exchange(with(vec![moved], &store), free);
+    sleep(SECOND).await;
+    assert_eq!(content(&home, "elsewhere/value").as_deref(), Some("one"));
+    assert_eq!(content(&home, "fields/value").as_deref(), Some("one"));
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }

@@ -1,6 +1,6 @@
 //! The way to an output directory. Symlinks of root and of this process's user are the operator's layout and are
-//! followed; those of anybody else only to their own directories, so that nobody can send our files, and with them
-//! our right to write and to give away, to where he may not write himself.
+//! followed; those of other users only to their own directories, so that no user can send our files, and with
+//! them our right to write and to change owners, to where that user may not write.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -17,18 +17,18 @@ const MOST_LINKS: usize = 40;
 
 /// Where a way ended.
 #[derive(Debug)]
-pub(super) enum Opened {
+pub(super) enum Resolved {
     /// In this directory.
     Directory(OwnedFd),
     /// Behind a symlink of this user, who does not own what it leads to.
-    Foreign(u32),
+    ForeignSymlink(u32),
 }
 
 /// Opens the directory at `path`, which is absolute.
-pub(super) fn open(path: &Path) -> Result<Opened, Errno> {
+pub(super) fn resolve_dir(path: &Path) -> Result<Resolved, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
-        Ok(directory) => Ok(Opened::Directory(directory)),
+        Ok(directory) => Ok(Resolved::Directory(directory)),
         // There is a symlink on the way, or no openat2.
         Err(Errno::LOOP | Errno::NOSYS | Errno::PERM) => walk(path),
         Err(error) => Err(error),
@@ -36,7 +36,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, Errno> {
 }
 
 /// Goes part by part, each from the descriptor of the one before: what was looked at is what is followed.
-fn walk(path: &Path) -> Result<Opened, Errno> {
+fn walk(path: &Path) -> Result<Resolved, Errno> {
     let mut rest: VecDeque<OsString> = parts(path).collect();
     let mut at = root()?;
     let (mut links, mut foreign) = (0, Vec::new());
@@ -68,7 +68,7 @@ fn walk(path: &Path) -> Result<Opened, Errno> {
     let directory = fs::openat(&at, ".", flags, Mode::empty())?;
     let owner = fs::fstat(&directory)?.st_uid;
     let stranger = foreign.into_iter().find(|user| *user != owner);
-    Ok(stranger.map_or(Opened::Directory(directory), Opened::Foreign))
+    Ok(stranger.map_or(Resolved::Directory(directory), Resolved::ForeignSymlink))
 }
 
 fn root() -> Result<OwnedFd, Errno> {
@@ -105,8 +105,8 @@ mod tests {
         home
     }
 
-    fn inode(opened: Opened) -> u64 {
-        let Opened::Directory(descriptor) = opened else { panic!("{opened:?}") };
+    fn inode(opened: Resolved) -> u64 {
+        let Resolved::Directory(descriptor) = opened else { panic!("{opened:?}") };
         std::fs::File::from(descriptor).metadata().unwrap().ino()
     }
 
@@ -116,7 +116,7 @@ mod tests {
         symlink(home.path().join("link/../link"), home.path().join("absolute")).unwrap();
         let expected = std::fs::metadata(home.path().join("real/deep")).unwrap().ino();
         for way in ["real/deep", "link/deep", "absolute/deep"] {
-            assert_eq!(inode(open(&home.path().join(way)).unwrap()), expected, "{way}");
+            assert_eq!(inode(resolve_dir(&home.path().join(way)).unwrap()), expected, "{way}");
             assert_eq!(inode(walk(&home.path().join(way)).unwrap()), expected, "{way}");
         }
     }
@@ -124,10 +124,13 @@ mod tests {
     #[test]
     fn a_strangers_symlink_leads_to_his_own_directories_alone() {
         let theirs = home(STRANGER, STRANGER);
-        assert!(matches!(open(&theirs.path().join("link/deep")), Ok(Opened::Directory(_))));
+        assert!(matches!(resolve_dir(&theirs.path().join("link/deep")), Ok(Resolved::Directory(_))));
         let ours = home(STRANGER, geteuid().as_raw());
-        assert!(matches!(open(&ours.path().join("link/deep")), Ok(Opened::Foreign(STRANGER))));
-        assert!(matches!(open(&ours.path().join("real/deep")), Ok(Opened::Directory(_))));
+        assert!(matches!(
+            resolve_dir(&ours.path().join("link/deep")),
+            Ok(Resolved::ForeignSymlink(STRANGER))
+        ));
+        assert!(matches!(resolve_dir(&ours.path().join("real/deep")), Ok(Resolved::Directory(_))));
     }
 
     #[test]
@@ -136,7 +139,7 @@ mod tests {
         let home = home(geteuid().as_raw(), geteuid().as_raw());
         symlink("circle", home.path().join("circle")).unwrap();
         std::fs::File::create(home.path().join("file")).unwrap();
-        let error = |way: &str| open(&home.path().join(way)).unwrap_err();
+        let error = |way: &str| resolve_dir(&home.path().join(way)).unwrap_err();
         assert_eq!(
             (error("circle"), error("file"), error("none")),
             (Errno::LOOP, Errno::NOTDIR, Errno::NOENT)
