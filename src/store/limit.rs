@@ -68,7 +68,7 @@ impl<S: Store> Limit<S> {
 }
 
 /// Kinds that concern every request. A login that must wait, for one, concerns its own credential set alone.
-fn speaks_for_the_server(kind: Kind) -> bool {
+pub(super) fn speaks_for_the_server(kind: Kind) -> bool {
     matches!(kind, Kind::RateLimited | Kind::Sealed | Kind::ServerError)
 }
 

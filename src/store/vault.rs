@@ -4,21 +4,19 @@
 //! the token, reads bodies without a bound, and its errors print bodies. Requests travel through [`crate::net`].
 
 mod answer;
+mod auth;
+mod cooldown;
+mod credentials;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod json;
-mod keeper;
 mod kv;
 mod lease;
-mod login;
 mod mounts;
-mod renew;
-mod rests;
+mod renewer;
 mod server;
-mod session;
-mod unwrap;
-mod watch;
+mod token_state;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,12 +37,13 @@ use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
 use crate::net;
 use crate::secret::FingerprintKey;
-use keeper::Kept;
+use auth::Token;
+use credentials::CredentialSet;
 use kv::{Kv, KvRead};
-use login::Token;
 use mounts::Mounts;
+use renewer::RenewedSet;
 use server::Server;
-use session::{Session, Verdict};
+use token_state::{DeniedRead, SharedBudget};
 
 /// How long after a login a standby node may not know the token.
 const STANDBY_LAG: Duration = Duration::from_secs(2);
@@ -53,8 +52,8 @@ const STANDBY_LAG: Duration = Duration::from_secs(2);
 ///
 /// Dropping it ends the tasks that keep its tokens.
 pub struct VaultStore {
-    main: Option<Kept>,
-    named: BTreeMap<CredentialsName, Kept>,
+    main: Option<RenewedSet>,
+    named: BTreeMap<CredentialsName, RenewedSet>,
     mounts: Mounts,
     key: FingerprintKey,
 }
@@ -84,34 +83,34 @@ impl VaultStore {
             max_connections: limits.max_concurrent_requests,
             redirects: net::Redirects::ToOtherHosts,
         })?;
-        let kept = |credentials: CredentialsName, label: String, auth: &AuthSpec| {
+        let budget = SharedBudget::default();
+        let set = |credentials: &CredentialsName, auth: &AuthSpec| {
             let circuit = Circuit::new(name.clone(), credentials.clone(), breaker);
             let server = Server::new(name.clone(), http.clone(), circuit, clock.clone());
-            Kept::new(Session::new(credentials, label, auth.clone(), namespace.clone(), key.clone()), server)
+            let (namespace, key, budget) = (namespace.clone(), key.clone(), SharedBudget::clone(&budget));
+            RenewedSet::new(
+                CredentialSet::new(credentials.clone(), auth.clone(), namespace, key, budget),
+                server,
+            )
         };
-        let named = credentials
-            .iter()
-            .map(|(name, auth)| (name.clone(), kept(name.clone(), format!("credentials {name}"), auth)))
-            .collect();
-        let main = auth
-            .as_ref()
-            .map(|auth| kept(CredentialsName::main(), "the store's credentials".to_owned(), auth));
+        let named = credentials.iter().map(|(name, auth)| (name.clone(), set(name, auth))).collect();
+        let main = auth.as_ref().map(|auth| set(&CredentialsName::main(), auth));
         Ok(Self { main, named, mounts: Mounts::default(), key })
     }
 
     /// Goes on with the logins of `before`, a store at the same address, as far as its credentials are those of this one.
     pub fn take_over(&mut self, before: &Self) {
-        for (kept, before) in self.main.iter_mut().zip(&before.main) {
-            kept.take_over(before);
+        for (set, before) in self.main.iter_mut().zip(&before.main) {
+            set.take_over(before);
         }
-        for (name, kept) in &mut self.named {
+        for (name, set) in &mut self.named {
             if let Some(before) = before.named.get(name) {
-                kept.take_over(before);
+                set.take_over(before);
             }
         }
     }
 
-    fn kept(&self, source: &VaultRead) -> Result<&Kept, Fault> {
+    fn credentials(&self, source: &VaultRead) -> Result<&RenewedSet, Fault> {
         let Some(name) = &source.credentials else {
             return self.main.as_ref().ok_or_else(|| {
                 let message = "the store has no credentials of its own";
@@ -129,8 +128,9 @@ impl VaultStore {
     /// given back.
     async fn read_settled(
         &self,
+        set: &CredentialSet,
         read: &KvRead<'_>,
-        token: &Token,
+        token: &Arc<Token>,
         may_lag: bool,
     ) -> (Result<Fetched, Fault>, bool) {
         let outcome = self.read(read, token).await;
@@ -144,7 +144,7 @@ impl VaultStore {
             (outcome, may_lag)
         };
         if outcome.is_ok() {
-            token.note_served();
+            set.note_read(token, read.source);
         }
         (outcome, may_lag)
     }
@@ -224,32 +224,33 @@ impl Store for Arc<VaultStore> {
 #[async_trait]
 impl Store for VaultStore {
     async fn prepare(&self, read: &SecretRead) -> Result<(), Fault> {
-        let (session, server) = self.kept(read.vault()?)?.at_work();
-        session.token(server).await.map(drop)
+        let (set, server) = self.credentials(read.vault()?)?.start();
+        set.token(server).await.map(drop)
     }
 
     async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
         let source = read.vault()?;
-        let (session, server) = self.kept(source)?.at_work();
+        let (set, server) = self.credentials(source)?.start();
         let read = KvRead { server, source, known, key: &self.key };
-        let token = session.token(server).await?;
-        let (outcome, may_lag) = self.read_settled(&read, &token, true).await;
+        let token = set.token(server).await?;
+        let begun = Instant::now();
+        let (outcome, may_lag) = self.read_settled(set, &read, &token, true).await;
         let denied = match outcome {
             Err(fault) if fault.kind == Kind::Denied => fault,
             outcome => return outcome,
         };
         // A bad token and a missing policy both answer 403: only the token itself can tell.
-        match session.recheck(server, &token).await? {
-            Verdict::TokenIsGood => Err(denied),
-            Verdict::Replaced(token) => self.read_settled(&read, &token, may_lag).await.0,
+        match set.judge_denied(server, &token, source, begun).await? {
+            DeniedRead::ByPolicy => Err(denied),
+            DeniedRead::TokenReplaced(token) => self.read_settled(set, &read, &token, may_lag).await.0,
         }
     }
 
     async fn put_right(&self, read: &SecretRead, kind: Kind) {
         let concerns_credentials =
             matches!(kind, Kind::Login | Kind::NoCredentials | Kind::Unwrap | Kind::Denied);
-        match read.vault().and_then(|source| self.kept(source)) {
-            Ok(kept) if concerns_credentials => kept.put_right().await,
+        match read.vault().and_then(|source| self.credentials(source)) {
+            Ok(set) if concerns_credentials => set.changed().await,
             _ => std::future::pending().await,
         }
     }

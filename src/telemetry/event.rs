@@ -27,8 +27,8 @@ pub use daemon::{
     swept,
 };
 pub use login::{
-    LoggedIn, LoginFailed, NewTokenRefused, RenewalFailed, Renewed, TokenEnding, TokenKnown,
-    credentials_configured,
+    LoggedIn, LoginFailed, NewTokenRejected, RenewalFailed, Renewed, TokenConfigured, TokenEnding,
+    TokenKnown, credentials_configured,
 };
 pub use secret::{Failed, Synced};
 pub use store::{BreakerMoved, BreakerState, Redirected, Requested};

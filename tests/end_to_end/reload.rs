@@ -184,7 +184,7 @@ secrets: [{{ name: one, key: reload/address, refreshInterval: 1h, files: [{{ pat
     };
     let sandbox = Sandbox::new(&config(&store()));
     let daemon = sandbox.ready_daemon();
-    let logins = |daemon: &Process| daemon.stderr().matches("logged in").count();
+    let logins = |daemon: &Process| daemon.stderr().matches("using the configured token").count();
     let before = logins(&daemon);
     assert_eq!(counts(&reload(&daemon)), [0, 0, 0, 1]);
 

@@ -233,7 +233,7 @@ async fn a_rate_limit_of_one_secret_stops_the_others() {
 async fn a_page_of_a_load_balancer_is_no_answer_of_a_store() {
     let page = "<html><body>sealed, not found</body></html>";
     for (status, kind) in
-        [(200, Kind::BadAnswer), (404, Kind::BadAnswer), (502, Kind::ServerError), (503, Kind::ServerError)]
+        [(200, Kind::BadAnswer), (404, Kind::BadAnswer), (502, Kind::BadAnswer), (503, Kind::BadAnswer)]
     {
         let odd = fault_of(move || Reply::with(status, &[("Content-Type", "text/html")], page)).await;
         assert_eq!(odd.kind, kind, "{status}: {odd}");

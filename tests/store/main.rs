@@ -6,10 +6,13 @@ mod faults;
 mod openbao;
 mod proxies;
 mod requests;
+mod script;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
 mod tokens_faults;
+mod tokens_files;
+mod tokens_renewal;
 mod transport;
 
 use support::{bao, certs, fake, vault};

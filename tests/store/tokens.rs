@@ -137,6 +137,23 @@ async fn a_given_token_that_cannot_be_renewed_serves_until_its_end() {
 }
 
 #[tokio::test]
+async fn a_token_whose_policy_gains_renew_self_is_renewed_before_its_end() {
+    let set = "life-policy";
+    let token_text = given(set, &json!({ "ttl": "10s", "renewable": true, "no_default_policy": true }));
+    let (store, source) = store_of(set, token(&token_text));
+    let look_up = r#"path "auth/token/lookup-self" { capabilities = ["read"] }"#;
+    let renew = r#"path "auth/token/renew-self" { capabilities = ["update"] }"#;
+    let rules = format!(r#"path "secret/data/{set}/*" {{ capabilities = ["read"] }} {look_up}"#);
+    Bao::shared().policy("", set, &rules);
+    read(&store, &source, "password").await;
+    until("its renewal is refused", || metric("token_renewals_total", set, "error") > 0).await;
+    // What the hint says.
+    Bao::shared().policy("", set, &format!("{rules} {renew}"));
+    until("it is renewed", || metric("token_renewals_total", set, "success") > 0).await;
+    read_for(Duration::from_secs(5), &store, &source).await;
+}
+
+#[tokio::test]
 async fn a_token_that_is_revoked_behind_our_back_is_replaced_before_a_read_meets_it() {
     let (id, secret) = role("life-revoked", json!({ "token_ttl": "3s" }));
     let (store, source) = store_of("life-revoked", approle("life-revoked", &id, &secret));

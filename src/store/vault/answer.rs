@@ -31,20 +31,20 @@ struct Errors {
 
 /// The fault of an answer whose status is not 2xx; `sent` are secrets of the request, which an odd server might quote.
 ///
-/// [`Kind::Denied`] and [`Kind::BadRequest`] are verdicts, so only an answer in the error form has them: a firewall's
-/// page says nothing about credentials, paths or policies.
+/// Only an answer in the error form is a verdict: the page of a firewall or a gateway says nothing about credentials,
+/// paths or policies, nor about the server. A wait that it asks for is obeyed.
 pub(super) fn refused(answered: &Answered, sent: &[&SecretText], clock: &Clock) -> Fault {
     let response = &answered.response;
     let status = response.status;
-    let errors = said(response, sent);
+    let (errors, retry_after) = (said(response, sent), retry_after(response, clock));
     let (kind, meaning, remedy) = match &errors {
-        None if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => foreign(status),
+        None if is_foreign(response) && retry_after.is_none() => foreign(status),
         errors => meaning(status, errors.as_deref().unwrap_or_default()),
     };
     let errors = errors.unwrap_or_default();
     let shown = if errors.is_empty() { String::new() } else { format!(": {errors}") };
     let message = format!("{}: {meaning} ({}){shown}", answered.place, status.as_u16());
-    Fault { retry_after: retry_after(response, clock), ..Fault::new(kind, message, remedy) }
+    Fault { retry_after, ..Fault::new(kind, message, remedy) }
 }
 
 /// What the server gives as its reasons: one line of printable text. `None` when the body is not the error form.
@@ -104,7 +104,19 @@ const NOT_NOW: [&str; 12] = [
     "upgrading from non-versioned",
 ];
 
-/// A 4xx that is not in the error form.
+/// Whether an answer without the error form comes from something in between. A 5xx without a body, and a 429, speak
+/// for themselves.
+fn is_foreign(response: &Response) -> bool {
+    // EXPOSE: only whether there is anything.
+    let body = response.body.expose().trim_ascii();
+    match response.status {
+        StatusCode::TOO_MANY_REQUESTS => false,
+        status if status.is_server_error() => !matches!(body, b"" | b"{}"),
+        status => status.is_client_error(),
+    }
+}
+
+/// An answer that is not in the error form.
 fn foreign(status: StatusCode) -> (Kind, &'static str, &'static str) {
     let remedy = match status {
         // Go's servers answer plain http on a TLS port with a line of text.
@@ -215,13 +227,23 @@ mod tests {
             (473, none, Kind::ServerError),
             (500, "", Kind::ServerError),
             (501, "", Kind::Sealed),
-            (502, "<html>", Kind::ServerError),
+            (500, "{}", Kind::ServerError),
+            (502, "<html>", Kind::BadAnswer),
+            (502, r#"{"message":"Bad Gateway"}"#, Kind::BadAnswer),
             (503, sealed, Kind::Sealed),
-            (503, "<html>sealed</html>", Kind::ServerError),
+            (503, "<html>sealed</html>", Kind::BadAnswer),
         ];
         for (status, body, kind) in table {
             assert_eq!(fault(status, body).kind, kind, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn a_page_that_asks_for_a_wait_is_obeyed() {
+        let mut page = answered(503, "<html>maintenance</html>");
+        page.response.headers.insert(RETRY_AFTER, "7".parse().unwrap());
+        let fault = refused(&page, &[], &clock());
+        assert_eq!((fault.kind, fault.retry_after), (Kind::ServerError, Some(Duration::from_secs(7))));
     }
 
     #[test]

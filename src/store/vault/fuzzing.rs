@@ -7,9 +7,9 @@ use rand::rngs::SmallRng;
 use tokio::time::{Duration, Instant};
 
 use super::kv::{self, Kv};
-use super::lease::{Lease, Origin, Schedule, Step};
+use super::lease::{FailedSteps, Lease, Schedule, TokenSource, TokenStep};
 use super::server::Answered;
-use super::{answer, login, mounts, renew, unwrap};
+use super::{answer, auth, mounts};
 use crate::clock::{Clock, rfc3339};
 use crate::config::provider::vault::{KvVersion, VaultRead};
 use crate::fault::Fault;
@@ -52,7 +52,7 @@ pub fn read(
     key: &FingerprintKey,
 ) -> Result<Fetched, Fault> {
     let kv = if is_v2 { Kv::V2 } else { Kv::V1 };
-    kv::judge(kv, &source(), &raw.answered(), token, clock, None, key)
+    kv::judge(kv, &source(), &raw.answered(), Some(token), clock, None, key)
 }
 
 /// The token of a login, and when it ends as the log shows it.
@@ -64,10 +64,10 @@ pub fn login(raw: &Raw<'_>, sent: &SecretText, clock: &Clock) -> Result<(SecretT
     if answered.response.status != StatusCode::OK {
         return Err(answer::refused(&answered, &[sent], clock));
     }
-    let token = login::token_in(&answered).map_err(fault)?;
+    let token = auth::token_in(&answered).map_err(|error| error.fault)?;
     let left = token.lease.end().map(|end| end.saturating_duration_since(Instant::now()));
     let ends = left.and_then(|left| clock.now().checked_add(left));
-    Ok((token.text, ends.map(rfc3339)))
+    Ok((token.text().cloned().unwrap_or_default(), ends.map(rfc3339)))
 }
 
 /// The secret id in the answer of an unwrapping, after the lookup of its wrapping.
@@ -75,8 +75,8 @@ pub fn login(raw: &Raw<'_>, sent: &SecretText, clock: &Clock) -> Result<(SecretT
 /// # Errors
 /// The fault of the login.
 pub fn unwrap(lookup: &Raw<'_>, opened: &Raw<'_>) -> Result<SecretText, Fault> {
-    unwrap::check_path(&lookup.answered(), Some("team-a"), "approle").map_err(fault)?;
-    unwrap::secret_id(&opened.answered()).map_err(fault)
+    auth::check_path(&lookup.answered(), Some("team-a"), "approle").map_err(|error| error.fault)?;
+    auth::secret_id(&opened.answered()).map_err(|error| error.fault)
 }
 
 /// What an answer about a token tells, and what its keeper does then.
@@ -96,8 +96,8 @@ pub struct Tended {
 /// # Errors
 /// The fault of the lookup.
 pub fn lookup(raw: &Raw<'_>, token: &SecretText, clock: &Clock, seed: u64) -> Result<Tended, Fault> {
-    let known = renew::known_in(&raw.answered(), token, clock).map_err(denial)?;
-    Ok(Tended { uses: known.uses, ..tended(known.lease, Origin::Given, clock, seed) })
+    let known = auth::info_in(&raw.answered(), Some(token), clock).map_err(denial)?;
+    Ok(Tended { uses: known.uses, ..tended(known.lease, TokenSource::Static, clock, seed) })
 }
 
 /// What the answer to a renewal of `token`, which lived for `granted` after its login, comes to.
@@ -111,28 +111,30 @@ pub fn renewal(
     clock: &Clock,
     seed: u64,
 ) -> Result<Tended, Fault> {
-    let lease = renew::lease_in(&raw.answered(), token, granted, clock).map_err(denial)?;
-    Ok(tended(lease, Origin::Login, clock, seed))
+    let lease = auth::lease_in(&raw.answered(), Some(token), granted, clock).map_err(denial)?;
+    Ok(tended(lease, TokenSource::Login, clock, seed))
 }
 
-fn tended(lease: Lease, origin: Origin, clock: &Clock, seed: u64) -> Tended {
+fn tended(lease: Lease, source: TokenSource, clock: &Clock, seed: u64) -> Tended {
     let mut rng = SmallRng::seed_from_u64(seed);
     let begun = Instant::now();
     let left = lease.end().map(|end| end.saturating_duration_since(begun));
     let (mut now, mut steps) = (begun, Vec::new());
-    let schedule = Schedule::of(&lease, origin, begun, &mut rng);
-    for failures in 0..8 {
-        let plan = schedule.as_ref().and_then(|schedule| schedule.next(failures, now, &mut rng));
+    let schedule = Schedule::of(&lease, source, begun, &mut rng);
+    let mut failed: Option<FailedSteps> = None;
+    for count in 1..=8 {
+        let plan = schedule.as_ref().and_then(|schedule| schedule.next(failed, now, &mut rng));
         let Some(plan) = plan else { break };
         now = now.max(plan.at);
-        steps.push((now.saturating_duration_since(begun), plan.step == Step::LogIn));
+        steps.push((now.saturating_duration_since(begun), plan.step == TokenStep::LogIn));
+        failed = Some(FailedSteps { count, last: plan.step, is_refused: count % 2 == 0 });
     }
     let ends = left.and_then(|left| clock.now().checked_add(left)).map(rfc3339);
     Tended { left, ends, uses: 0, steps }
 }
 
-fn denial(denial: renew::Denial) -> Fault {
-    let (renew::Denial::Refused(fault) | renew::Denial::Other(fault)) = denial;
+fn denial(error: auth::TokenError) -> Fault {
+    let (auth::TokenError::Refused(fault) | auth::TokenError::Other(fault)) = error;
     fault
 }
 
@@ -150,7 +152,7 @@ pub fn mount(raw: &Raw<'_>) -> Result<u8, Fault> {
 /// # Errors
 /// It is empty or holds a control character.
 pub fn credential(text: &str) -> Result<SecretText, Fault> {
-    login::clean(text.to_owned(), "token")
+    auth::clean(text.to_owned(), "token")
 }
 
 fn source() -> VaultRead {
@@ -161,13 +163,5 @@ fn source() -> VaultRead {
         key: "app".to_owned(),
         kv_version: KvVersion::Auto,
         version: None,
-    }
-}
-
-fn fault(failure: login::LoginFailure) -> Fault {
-    match failure {
-        login::LoginFailure::Refused(fault)
-        | login::LoginFailure::Odd(fault)
-        | login::LoginFailure::Other(fault) => fault,
     }
 }

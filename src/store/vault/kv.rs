@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use vaultrs::api::kv1::requests::GetSecretRequest;
 use vaultrs::api::kv2::requests::ReadSecretRequest;
 
-use super::login::Token;
+use super::auth::Token;
 use super::server::{Answered, Caller, Server, check_path};
 use super::{answer, json};
 use crate::clock::Clock;
@@ -78,7 +78,7 @@ pub(super) async fn read(kv: Kv, read: &KvRead<'_>, token: &Token) -> Result<Fet
     check_path(&source.mount)?;
     check_path(&source.key)?;
     let (mount, path) = (source.mount.clone(), source.key.clone());
-    let caller = Caller { token: Some(&token.text), namespace: source.namespace.as_deref() };
+    let caller = Caller { token: token.text(), namespace: source.namespace.as_deref() };
     let nothing = SecretBytes::default();
     let answered = match kv {
         Kv::V1 if source.version.is_some() => return Err(pinned_on_v1(source)),
@@ -88,7 +88,7 @@ pub(super) async fn read(kv: Kv, read: &KvRead<'_>, token: &Token) -> Result<Fet
             server.call(&request, caller, nothing).await?
         }
     };
-    judge(kv, source, &answered, &token.text, &server.clock, known, key)
+    judge(kv, source, &answered, token.text(), &server.clock, known, key)
 }
 
 /// What an answer to a read with `token` means.
@@ -96,7 +96,7 @@ pub(super) fn judge(
     kv: Kv,
     source: &VaultRead,
     answered: &Answered,
-    token: &SecretText,
+    token: Option<&SecretText>,
     clock: &Clock,
     known: Option<Revision>,
     key: &FingerprintKey,
@@ -105,7 +105,7 @@ pub(super) fn judge(
         StatusCode::OK => found(kv, answered, clock, known, key),
         StatusCode::NOT_FOUND => Err(missing(kv, source, answered, clock)?),
         _ => {
-            let fault = answer::refused(answered, &[token], clock);
+            let fault = answer::refused(answered, token.as_slice(), clock);
             Err(match fault.kind {
                 Kind::Denied => Fault { remedy: policy_remedy(kv, source), ..fault },
                 _ => fault,
@@ -277,8 +277,8 @@ mod tests {
         let response = Response { status, headers: HeaderMap::new(), body, redirected_to: None };
         let answered = Answered { place: "h: GET /p".into(), response };
         let source = vault_read("secret", "a");
-        let (token, print) = (SecretText::default(), FingerprintKey::random().unwrap());
-        let judged = judge(Kv::V2, &source, &answered, &token, &Clock::system(), None, &print);
+        let print = FingerprintKey::random().unwrap();
+        let judged = judge(Kv::V2, &source, &answered, None, &Clock::system(), None, &print);
         judged.map(|fetched| fetched.revision.version()).map_err(|fault| fault.kind)
     }
 

@@ -11,8 +11,8 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::answer;
+use super::auth::Token;
 use super::kv::Kv;
-use super::login::Token;
 use super::server::{Answered, Caller, Server, check_path};
 use crate::config::provider::vault::VaultRead;
 use crate::fault::{Fault, Kind};
@@ -117,12 +117,12 @@ async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<Kv, F
     check_path(&source.mount)?;
     check_path(&source.key)?;
     let endpoint = MountOfPath { mount: &source.mount, key: &source.key };
-    let caller = Caller { token: Some(&token.text), namespace: source.namespace.as_deref() };
+    let caller = Caller { token: token.text(), namespace: source.namespace.as_deref() };
     let answered = server.call(&endpoint, caller, SecretBytes::default()).await?;
     if answered.response.status == StatusCode::OK {
         return version_in(&answered, source);
     }
-    let fault = answer::refused(&answered, &[&token.text], &server.clock);
+    let fault = answer::refused(&answered, token.text().as_slice(), &server.clock);
     let remedy = match (answered.response.status, fault.kind) {
         // Also the answer for a mount that does not exist.
         (_, Kind::Denied) => format!(

@@ -33,6 +33,25 @@ impl LoggedIn<'_> {
     }
 }
 
+/// A credential set uses the token of the configuration, or none. Nothing was sent for it.
+pub struct TokenConfigured<'a> {
+    /// The store.
+    pub store: &'a str,
+    /// The credential set.
+    pub credentials: &'a str,
+}
+
+impl TokenConfigured<'_> {
+    /// Writes the line and counts the token as a login brings one.
+    pub fn emit(&self) {
+        let Self { store, credentials } = *self;
+        metrics().login(store, credentials, "success");
+        metrics().token_expiry(store, credentials, None);
+        super::audit::login(store, credentials, None);
+        tracing::debug!(store, credentials, "using the configured token");
+    }
+}
+
 /// A login failed.
 pub struct LoginFailed<'a> {
     /// The store.
@@ -41,33 +60,33 @@ pub struct LoginFailed<'a> {
     pub credentials: &'a str,
     /// Cause and remedy.
     pub fault: &'a Fault,
-    /// Whether an earlier token serves on: the login was made ahead of time.
-    pub serves: bool,
+    /// Whether there is a token in use: the login was made ahead of time.
+    pub is_serving: bool,
 }
 
 impl LoginFailed<'_> {
     /// Writes the line and counts the login.
     pub fn emit(&self) {
-        let Self { store, credentials, fault, serves } = *self;
+        let Self { store, credentials, fault, is_serving } = *self;
         metrics().login(store, credentials, "error");
         super::audit::login(store, credentials, Some(fault.kind));
         let (kind, error, hint) = (fault.kind.as_str(), &*fault.message, &*fault.remedy);
-        if !serves {
+        if !is_serving {
             metrics().token_expiry(store, credentials, None);
         }
         match fault.kind {
-            // Whoever opened it has the secret id: serious even while a token serves.
+            // Whoever opened it has the secret id: serious even while there is a token.
             Kind::Unwrap => {
                 tracing::error!(store, credentials, kind, error, hint, "wrapped secret id not opened");
             }
-            _ if serves => {
+            _ if is_serving => {
                 tracing::warn!(
                     store,
                     credentials,
                     kind,
                     error,
                     hint,
-                    "login failed, the earlier token serves on"
+                    "login failed, still using the current token"
                 );
             }
             _ => tracing::error!(store, credentials, kind, error, hint, "login failed"),
@@ -116,7 +135,7 @@ impl Renewed<'_> {
     }
 }
 
-/// A token was not renewed; it serves until its end.
+/// A token was not renewed; it is used until its end.
 pub struct RenewalFailed<'a> {
     /// The store.
     pub store: &'a str,
@@ -124,19 +143,25 @@ pub struct RenewalFailed<'a> {
     pub credentials: &'a str,
     /// Cause and remedy.
     pub fault: &'a Fault,
+    /// Whether a line has said so since the last renewal.
+    pub is_repeated: bool,
 }
 
 impl RenewalFailed<'_> {
     /// Writes the line and counts the renewal.
     pub fn emit(&self) {
-        let Self { store, credentials, fault } = *self;
+        let Self { store, credentials, fault, is_repeated } = *self;
         metrics().renewal(store, credentials, "error");
         let (kind, error, hint) = (fault.kind.as_str(), &*fault.message, &*fault.remedy);
-        tracing::warn!(store, credentials, kind, error, hint, "token not renewed");
+        if is_repeated {
+            tracing::debug!(store, credentials, kind, error, hint, "token not renewed");
+        } else {
+            tracing::warn!(store, credentials, kind, error, hint, "token not renewed");
+        }
     }
 }
 
-/// A token that was given will end and cannot be prolonged; said once for each token.
+/// A static token will end and is not renewed; written once for each token.
 pub struct TokenEnding<'a> {
     /// The store.
     pub store: &'a str,
@@ -151,24 +176,24 @@ impl TokenEnding<'_> {
     pub fn emit(&self) {
         let Self { store, credentials, expires } = *self;
         let expires = expires.map(rfc3339);
-        let hint = "provide a new token before then; one with a period is renewed for ever";
+        let hint = "provide a new token before then, or one with a period, which can always be renewed";
         tracing::warn!(store, credentials, expires = expires.as_deref(), hint, "token will end");
     }
 }
 
-/// A token file holds a token that the server does not know, while the earlier one is good.
-pub struct NewTokenRefused<'a> {
+/// A token file holds a token that the server does not know, while the current one is good.
+pub struct NewTokenRejected<'a> {
     /// The store.
     pub store: &'a str,
     /// The credential set.
     pub credentials: &'a str,
 }
 
-impl NewTokenRefused<'_> {
+impl NewTokenRejected<'_> {
     /// Writes the line.
     pub fn emit(&self) {
         let Self { store, credentials } = *self;
         let hint = "write a valid token into the file; it is looked at again";
-        tracing::warn!(store, credentials, hint, "new token refused, the earlier one serves on");
+        tracing::warn!(store, credentials, hint, "new token rejected, still using the current one");
     }
 }

@@ -1,0 +1,438 @@
+//! How a credential set gets its token, and what the server says about one. Each login method implements
+//! [`Authenticator`]; looking tokens up and renewing them is the same for all.
+
+mod approle;
+mod credential;
+mod given;
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use http::StatusCode;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use tokio::time::{Duration, Instant};
+use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest};
+use zeroize::Zeroizing;
+
+use super::answer;
+use super::cooldown::AuthFailure;
+use super::lease::{Lease, Renewability, TokenSource};
+use super::server::{Answered, Caller, Server};
+use crate::clock::Clock;
+use crate::config::provider::vault::{AuthSpec, VaultRead};
+use crate::fault::{Fault, Kind};
+use crate::secret::{SecretBytes, SecretText};
+use approle::AppRole;
+pub(super) use approle::UnwrappedIds;
+#[cfg(fuzzing)]
+pub(super) use approle::{check_path, secret_id};
+pub(super) use credential::{CredentialFiles, clean};
+use given::{NoToken, StaticToken};
+
+/// A login method of one credential set.
+#[async_trait]
+pub(super) trait Authenticator: Send + Sync {
+    /// The credentials as they are now; files are read again each time.
+    ///
+    /// # Errors
+    /// A file cannot be read, is empty ("not yet") or holds what no credential does.
+    async fn load(&self, files: &CredentialFiles) -> Result<Credentials, Fault>;
+
+    /// Gets a token for `credentials`.
+    ///
+    /// # Errors
+    /// There is none, and the reason.
+    async fn login(
+        &self,
+        at: LoginPlace<'_>,
+        credentials: Credentials,
+        unwrapped: &UnwrappedIds,
+    ) -> Result<Token, LoginError>;
+
+    /// Prolongs `token`. A lease that is shorter than `granted` is the last one.
+    ///
+    /// # Errors
+    /// The token is gone or cannot be renewed, or there was no answer.
+    async fn renew(&self, at: LoginPlace<'_>, token: &Token, granted: Duration) -> Result<Lease, TokenError> {
+        let caller = Caller { token: token.text(), namespace: at.namespace };
+        // Without an increment the server grants what the role or the token's making says.
+        let body = SecretBytes::new(b"{}".to_vec());
+        let answered = at.server.call(&RenewTokenSelfRequest { increment: None }, caller, body).await?;
+        lease_in(&answered, token.text(), granted, &at.server.clock)
+    }
+
+    /// Asks the server what it knows of `token`.
+    ///
+    /// # Errors
+    /// The token is bad, may not look itself up, or there was no answer.
+    async fn look_up(&self, at: LoginPlace<'_>, token: &Token) -> Result<TokenInfo, TokenError> {
+        let caller = Caller { token: token.text(), namespace: at.namespace };
+        let answered = at.server.call(&LookupTokenSelfRequest {}, caller, SecretBytes::default()).await?;
+        info_in(&answered, token.text(), &at.server.clock)
+    }
+}
+
+/// The authenticator of a configured method: a further method is one arm here and one file.
+pub(super) fn authenticator(spec: &AuthSpec) -> Box<dyn Authenticator> {
+    match spec {
+        AuthSpec::None => Box::new(NoToken),
+        AuthSpec::Token { token } => Box::new(StaticToken::new(token.clone())),
+        AuthSpec::AppRole { mount, role_id, secret_id, is_wrapped } => {
+            Box::new(AppRole::new(mount.clone(), role_id.clone(), secret_id.clone(), *is_wrapped))
+        }
+    }
+}
+
+/// Where a credential set logs in.
+#[derive(Clone, Copy)]
+pub(super) struct LoginPlace<'a> {
+    pub(super) server: &'a Server,
+    pub(super) namespace: Option<&'a str>,
+}
+
+/// What a login sends, read just now: the names are those of its body. The first one is the identity that the server
+/// locks after refused logins.
+pub(super) struct Credentials(pub(super) Vec<(&'static str, SecretText)>);
+
+impl Credentials {
+    /// All of them as one text that no others have, for a fingerprint.
+    pub(super) fn joined(&self) -> Zeroizing<Vec<u8>> {
+        let length = self.0.iter().map(|(_, part)| part.len() + 1).sum();
+        let mut joined = Zeroizing::new(Vec::with_capacity(length));
+        for (_, part) in &self.0 {
+            // EXPOSE: into a buffer that is fingerprinted and wiped. No part holds a NUL.
+            joined.extend_from_slice(part.expose().as_bytes());
+            joined.push(0);
+        }
+        joined
+    }
+}
+
+/// A token, as long as it lives.
+pub(super) struct Token {
+    text: Option<SecretText>,
+    /// How long it lived when it came.
+    pub(super) lease: Lease,
+    /// What a full renewal brings.
+    pub(super) granted: Duration,
+    /// When the login brought it; `None` for a static one.
+    pub(super) logged_in: Option<Instant>,
+    /// Hashes of what was read with it.
+    reads: Mutex<HashSet<u64>>,
+}
+
+impl Token {
+    fn new(text: Option<SecretText>, lease: Lease) -> Self {
+        Self { text, lease, granted: Duration::ZERO, logged_in: None, reads: Mutex::default() }
+    }
+
+    /// What is sent; `None` where something in between adds the token.
+    pub(super) fn text(&self) -> Option<&SecretText> {
+        self.text.as_ref()
+    }
+
+    pub(super) fn source(&self) -> TokenSource {
+        if self.logged_in.is_some() { TokenSource::Login } else { TokenSource::Static }
+    }
+
+    /// Notes that `read` succeeded with it.
+    pub(super) fn note_read(&self, read: &VaultRead) {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).insert(hash(read));
+    }
+
+    /// Whether `read` has succeeded with it before.
+    pub(super) fn has_read(&self, read: &VaultRead) -> bool {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash(read))
+    }
+}
+
+fn hash(read: &VaultRead) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    read.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Why a login brought no token.
+pub(super) struct LoginError {
+    pub(super) failure: AuthFailure,
+    pub(super) fault: Fault,
+}
+
+impl LoginError {
+    fn refused(cause: String, remedy: &str) -> Self {
+        Self { failure: AuthFailure::Refused, fault: Fault::new(Kind::Login, cause, remedy) }
+    }
+
+    /// Of an answer that is not a login; only the server's own words are a refusal, whose remedy is `remedy`.
+    fn of(answered: &Answered, fault: Fault, remedy: &str) -> Self {
+        let status = answered.response.status;
+        match fault.kind {
+            Kind::Denied | Kind::BadRequest => {
+                let absent = "check authMount and namespace: there is no such auth method";
+                let remedy = if status == StatusCode::NOT_FOUND { absent } else { remedy };
+                let fault = Fault { kind: Kind::Login, remedy: remedy.to_owned(), ..fault };
+                Self { failure: AuthFailure::Refused, fault }
+            }
+            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                Self { failure: AuthFailure::Unavailable, fault }
+            }
+            _ => Self { failure: AuthFailure::Malformed, fault },
+        }
+    }
+}
+
+impl From<Fault> for LoginError {
+    fn from(fault: Fault) -> Self {
+        let failure = match fault.kind {
+            Kind::Unreachable
+            | Kind::Timeout
+            | Kind::CircuitOpen
+            | Kind::Sealed
+            | Kind::RateLimited
+            | Kind::ServerError => AuthFailure::Unavailable,
+            _ => AuthFailure::Malformed,
+        };
+        Self { failure, fault }
+    }
+}
+
+/// What a look-up brought.
+pub(super) struct TokenInfo {
+    pub(super) lease: Lease,
+    /// What a full renewal brings; zero where the server does not say.
+    pub(super) granted: Duration,
+    /// How often it may still be used; zero is without a limit.
+    pub(super) uses: u64,
+}
+
+/// Why a token was not renewed or looked up.
+pub(super) enum TokenError {
+    /// The server looked at the token and said no.
+    Refused(Fault),
+    /// Anything else, which may pass.
+    Other(Fault),
+}
+
+impl From<Fault> for TokenError {
+    fn from(fault: Fault) -> Self {
+        Self::Other(fault)
+    }
+}
+
+impl TokenError {
+    fn of(answered: &Answered, token: Option<&SecretText>, clock: &Clock, remedy: &str) -> Self {
+        let fault = answer::refused(answered, token.as_slice(), clock);
+        match fault.kind {
+            Kind::Denied | Kind::BadRequest => Self::Refused(Fault { remedy: remedy.to_owned(), ..fault }),
+            _ => Self::Other(fault),
+        }
+    }
+}
+
+/// Of the answer to a login only what is used; the lists around it may be null.
+#[derive(Deserialize)]
+struct LoginAnswer<'a> {
+    #[serde(borrow)]
+    auth: Option<LoginAuth<'a>>,
+}
+
+#[derive(Deserialize)]
+struct LoginAuth<'a> {
+    #[serde(default, deserialize_with = "wiped")]
+    client_token: Zeroizing<String>,
+    #[serde(default)]
+    lease_duration: u64,
+    #[serde(default)]
+    renewable: bool,
+    #[serde(default)]
+    num_uses: u64,
+    #[serde(borrow)]
+    mfa_requirement: Option<&'a RawValue>,
+}
+
+/// A text that is wiped; empty where it is null or absent.
+fn wiped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<String>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(|text| Zeroizing::new(text.unwrap_or_default()))
+}
+
+/// The token in the answer to a login.
+pub(super) fn token_in(answered: &Answered) -> Result<Token, LoginError> {
+    // The token is moved into its carrier.
+    let LoginAnswer { auth } = parse(answered)?;
+    let place = &answered.place;
+    let refused = |cause: &str, remedy| LoginError::refused(format!("{place}: {cause}"), remedy);
+    let Some(auth) = auth else {
+        return Err(answer::bad(answered, "the answer holds no login").into());
+    };
+    if auth.mfa_requirement.is_some() {
+        let remedy = "exempt this role from multi-factor authentication: a daemon has no second factor";
+        return Err(refused("the login asks for a second factor", remedy));
+    }
+    if auth.client_token.is_empty() {
+        return Err(refused("the login brought no token", "check what answers at the store's address"));
+    }
+    if auth.num_uses > 0 {
+        let cause = format!("the token may be used {} times only", auth.num_uses);
+        return Err(refused(&cause, "set token_num_uses=0 on the role: every read is a use"));
+    }
+    let LoginAuth { client_token: mut token, lease_duration, renewable, .. } = auth;
+    let text = clean(std::mem::take(&mut *token), &format!("{place}: the token"))?;
+    let renewability = Renewability::of(renewable && !is_batch(&text));
+    let granted = Duration::from_secs(lease_duration);
+    let lease = Lease::lasting(granted, renewability);
+    Ok(Token { granted, logged_in: Some(Instant::now()), ..Token::new(Some(text), lease) })
+}
+
+#[derive(Deserialize)]
+struct LookUpAnswer {
+    data: Option<LookUpData>,
+}
+
+/// `data` of a look-up, of which only what is used.
+#[derive(Default, Deserialize)]
+struct LookUpData {
+    #[serde(default, deserialize_with = "number")]
+    ttl: Option<f64>,
+    #[serde(default, deserialize_with = "text")]
+    expire_time: Option<String>,
+    #[serde(default, deserialize_with = "or_zero")]
+    creation_ttl: u64,
+    #[serde(default, deserialize_with = "or_zero")]
+    period: u64,
+    #[serde(default, deserialize_with = "or_zero")]
+    num_uses: u64,
+    #[serde(default)]
+    renewable: Option<bool>,
+}
+
+/// A number; zero where it is null, absent or no whole number.
+fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let raw: Option<&RawValue> = Option::deserialize(deserializer)?;
+    Ok(raw.and_then(|raw| raw.get().parse().ok()).unwrap_or(0))
+}
+
+/// A number, whatever its form; `None` where it is null, absent or no number.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let raw: Option<&RawValue> = Option::deserialize(deserializer)?;
+    Ok(raw.and_then(|raw| raw.get().trim_matches('"').parse().ok()))
+}
+
+/// A text as it stands there; `None` where it is null or absent.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let raw: Option<&RawValue> = Option::deserialize(deserializer)?;
+    Ok(raw.map(|raw| raw.get().trim_matches('"').to_owned()))
+}
+
+/// What the answer to a look-up of `token` says.
+pub(super) fn info_in(
+    answered: &Answered,
+    token: Option<&SecretText>,
+    clock: &Clock,
+) -> Result<TokenInfo, TokenError> {
+    if answered.response.status != StatusCode::OK {
+        let remedy =
+            "allow the token `auth/token/lookup-self` (the `default` policy does), to learn when it ends";
+        return Err(TokenError::of(answered, token, clock, remedy));
+    }
+    // An answer that is not understood still says that the token is good.
+    let data = parse::<LookUpAnswer>(answered).ok().and_then(|answer| answer.data).unwrap_or_default();
+    let renewability = Renewability::of(data.renewable == Some(true) && !token.is_some_and(is_batch));
+    let granted = Duration::from_secs(if data.period > 0 { data.period } else { data.creation_ttl });
+    let lease = match data.left(granted, clock.now()) {
+        Some(left) => Lease::lasting(left, renewability).begun_earlier(granted),
+        None => Lease::Unknown { since: Instant::now() },
+    };
+    Ok(TokenInfo { lease, granted, uses: data.num_uses })
+}
+
+impl LookUpData {
+    /// What is left of its life; zero where it does not end. `None` where the answer contradicts itself: a standby node
+    /// that lags says `ttl: 0` of a token that was renewed (openbao#3505).
+    fn left(&self, granted: Duration, now: SystemTime) -> Option<Duration> {
+        if let Some(left) = self.ttl.filter(|ttl| *ttl > 0.0) {
+            return Some(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX));
+        }
+        let is_zero = self.ttl.is_some_and(|ttl| ttl >= 0.0);
+        let Some(end) = &self.expire_time else {
+            return (is_zero && granted.is_zero()).then_some(Duration::ZERO);
+        };
+        let end: SystemTime = humantime::parse_rfc3339_weak(end).ok()?;
+        end.duration_since(now).ok().filter(|left| !left.is_zero())
+    }
+}
+
+#[derive(Deserialize)]
+struct RenewalAnswer {
+    auth: RenewedAuth,
+}
+
+#[derive(Deserialize)]
+struct RenewedAuth {
+    #[serde(default)]
+    lease_duration: u64,
+    #[serde(default)]
+    renewable: bool,
+}
+
+/// The lease in the answer to a renewal of `token`.
+pub(super) fn lease_in(
+    answered: &Answered,
+    token: Option<&SecretText>,
+    granted: Duration,
+    clock: &Clock,
+) -> Result<Lease, TokenError> {
+    if answered.response.status != StatusCode::OK {
+        let remedy =
+            "allow the token `auth/token/renew-self` (the `default` policy does), or provide a new one";
+        return Err(TokenError::of(answered, token, clock, remedy));
+    }
+    let RenewalAnswer { auth } = parse(answered)?;
+    let left = Duration::from_secs(auth.lease_duration);
+    let renewability = match auth.renewable {
+        true if left < granted => Renewability::Capped,
+        renewable => Renewability::of(renewable),
+    };
+    if left.is_zero() && !granted.is_zero() {
+        // What is left is no whole second.
+        let now = Instant::now();
+        return Ok(Lease::Until { from: now, end: now, renewability: Renewability::Capped });
+    }
+    Ok(Lease::lasting(left, renewability))
+}
+
+/// Whether `token` is a batch token, which cannot be renewed.
+fn is_batch(token: &SecretText) -> bool {
+    // EXPOSE: its first letters are no secret.
+    let text = token.expose();
+    text.starts_with("b.") || text.starts_with("hvb.")
+}
+
+fn parse<'a, T: Deserialize<'a>>(answered: &'a Answered) -> Result<T, Fault> {
+    // EXPOSE: parsed in place, each caller into a type of its own; a parse error shows only where it is.
+    serde_json::from_slice(answered.response.body.expose())
+        .map_err(|error| answer::unreadable(answered, &error))
+}
+
+/// A JSON object of secrets. vaultrs would have bodies too, which print with `Debug` and leave copies behind.
+fn body(parts: &[(&'static str, &SecretText)]) -> Result<SecretBytes, Fault> {
+    #[derive(Serialize)]
+    struct LoginBody<'a>(#[serde(serialize_with = "as_object")] &'a [(&'static str, &'a SecretText)]);
+    fn as_object<S: serde::Serializer>(
+        parts: &[(&'static str, &SecretText)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        // EXPOSE: they go to the server they are for.
+        serializer.collect_map(parts.iter().map(|(name, part)| (name, part.expose())))
+    }
+    // Large enough not to be copied; wiped.
+    let length: usize = parts.iter().map(|(name, part)| 8 + name.len() + 6 * part.len()).sum();
+    let mut json = Zeroizing::new(Vec::with_capacity(8 + length));
+    serde_json::to_writer(&mut *json, &LoginBody(parts)).map_err(|_| {
+        Fault::new(Kind::Internal, "the login request cannot be built", "please report this as a bug")
+    })?;
+    Ok(SecretBytes::new(std::mem::take(&mut *json)))
+}

@@ -1,0 +1,246 @@
+//! The `AppRole` method. A wrapped secret id is looked at before it is opened, and it is opened once.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use http::StatusCode;
+use serde::Deserialize;
+use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
+use vaultrs::api::sys::requests::{UnwrapRequest, WrappingLookupRequest};
+use zeroize::Zeroizing;
+
+use super::{
+    Authenticator, CredentialFiles, Credentials, LoginError, LoginPlace, Token, body, clean, parse, token_in,
+    wiped,
+};
+use crate::config::provider::vault::Credential;
+use crate::fault::{Disposition, Fault, Kind};
+use crate::secret::{SecretBytes, SecretText};
+use crate::store::vault::answer;
+use crate::store::vault::cooldown::AuthFailure;
+use crate::store::vault::server::{self, Answered, Caller};
+
+/// `authMethod: approle`.
+pub(super) struct AppRole {
+    mount: String,
+    role_id: Credential,
+    secret_id: Option<Credential>,
+    /// Whether the secret id is a wrapping token.
+    is_wrapped: bool,
+}
+
+/// The wrapping token that was opened last, and the secret id that was in it, for later logins.
+#[derive(Default)]
+pub(crate) struct UnwrappedIds(Mutex<Option<(SecretText, SecretText)>>);
+
+impl UnwrappedIds {
+    fn get(&self, wrapping: &SecretText) -> Option<SecretText> {
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.as_ref().filter(|(known, _)| known == wrapping).map(|(_, secret_id)| secret_id.clone())
+    }
+
+    fn put(&self, wrapping: SecretText, secret_id: SecretText) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((wrapping, secret_id));
+    }
+
+    /// Takes over what another credential set has opened.
+    pub(crate) fn take_over(&self, before: &Self) {
+        let opened = before.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+    }
+}
+
+impl AppRole {
+    pub(super) fn new(
+        mount: String,
+        role_id: Credential,
+        secret_id: Option<Credential>,
+        is_wrapped: bool,
+    ) -> Self {
+        Self { mount, role_id, secret_id, is_wrapped }
+    }
+
+    /// The secret id in `wrapping`, which is opened unless that has been done.
+    async fn open(
+        &self,
+        at: LoginPlace<'_>,
+        wrapping: &SecretText,
+        unwrapped: &UnwrappedIds,
+    ) -> Result<SecretText, LoginError> {
+        if let Some(secret_id) = unwrapped.get(wrapping) {
+            return Ok(secret_id);
+        }
+        let secret_id = unwrap(at, &self.mount, wrapping).await?;
+        unwrapped.put(wrapping.clone(), secret_id.clone());
+        Ok(secret_id)
+    }
+}
+
+#[async_trait]
+impl Authenticator for AppRole {
+    async fn load(&self, files: &CredentialFiles) -> Result<Credentials, Fault> {
+        let mut parts = vec![("role_id", files.load(&self.role_id, "roleId").await?)];
+        if let Some(secret_id) = &self.secret_id {
+            parts.push(("secret_id", files.load(secret_id, "secretId").await?));
+        }
+        Ok(Credentials(parts))
+    }
+
+    async fn login(
+        &self,
+        at: LoginPlace<'_>,
+        credentials: Credentials,
+        unwrapped: &UnwrappedIds,
+    ) -> Result<Token, LoginError> {
+        server::check_path(&self.mount)?;
+        let Credentials(mut parts) = credentials;
+        if self.is_wrapped {
+            for (_, secret) in parts.iter_mut().filter(|(name, _)| *name == "secret_id") {
+                *secret = self.open(at, secret, unwrapped).await?;
+            }
+        }
+        // vaultrs gives path and method. Its body cannot leave the secret id out where the role does not bind one.
+        let mount = self.mount.clone();
+        let endpoint = LoginWithApproleRequest { mount, role_id: String::new(), secret_id: String::new() };
+        let caller = Caller { token: None, namespace: at.namespace };
+        let sent: Vec<_> = parts.iter().map(|(name, part)| (*name, part)).collect();
+        let answered = at.server.call(&endpoint, caller, body(&sent)?).await?;
+        if answered.response.status == StatusCode::OK {
+            return token_in(&answered);
+        }
+        let sent: Vec<_> = parts.iter().map(|(_, part)| part).collect();
+        let fault = answer::refused(&answered, &sent, &at.server.clock);
+        let remedy = "check roleId, secretId (used up, expired?), authMount and namespace";
+        Err(LoginError::of(&answered, fault, remedy))
+    }
+}
+
+/// Opens `wrapping`, which must have been made by the `secret-id` endpoint of a role at `mount`.
+async fn unwrap(at: LoginPlace<'_>, mount: &str, wrapping: &SecretText) -> Result<SecretText, LoginError> {
+    let failed = |answered: &Answered| {
+        let fault = answer::refused(answered, &[wrapping], &at.server.clock);
+        if fault.kind.disposition() == Disposition::Transient {
+            return LoginError::of(answered, fault, "");
+        }
+        let message = format!("the wrapped secret id does not open: {}", fault.message);
+        let remedy =
+            "find out who opened it: somebody else may hold the secret id; then provide a new wrapped one";
+        spent(message, remedy)
+    };
+    // The lookup is anonymous, and has the token in its body.
+    let caller = Caller { token: None, namespace: at.namespace };
+    let lookup = WrappingLookupRequest { token: String::new() };
+    let answered = at.server.call(&lookup, caller, body(&[("token", wrapping)])?).await?;
+    if answered.response.status != StatusCode::OK {
+        return Err(failed(&answered));
+    }
+    check_path(&answered, at.namespace, mount)?;
+    // Opening wants it as the token of the request, and not in the body too.
+    let caller = Caller { token: Some(wrapping), namespace: at.namespace };
+    let nothing = SecretBytes::new(b"{}".to_vec());
+    let answered = at.server.call(&UnwrapRequest { token: None }, caller, nothing).await?;
+    if answered.response.status != StatusCode::OK {
+        return Err(failed(&answered));
+    }
+    secret_id(&answered)
+}
+
+fn spent(message: String, remedy: &str) -> LoginError {
+    LoginError { failure: AuthFailure::Spent, fault: Fault::new(Kind::Unwrap, message, remedy) }
+}
+
+/// A token that wraps something else is an attack or a mistake: it stays closed.
+pub(crate) fn check_path(
+    answered: &Answered,
+    namespace: Option<&str>,
+    mount: &str,
+) -> Result<(), LoginError> {
+    #[derive(Deserialize)]
+    struct WrappingAnswer {
+        data: WrappingInfo,
+    }
+    #[derive(Deserialize)]
+    struct WrappingInfo {
+        creation_path: String,
+    }
+    let WrappingAnswer { data } = parse(answered)?;
+    if is_of_role(&data.creation_path, namespace, mount) {
+        return Ok(());
+    }
+    let path = answer::quoted(&data.creation_path);
+    let message = format!(
+        "the wrapping token was made by {path} and not by a secret-id of auth/{mount}: it is not opened"
+    );
+    let remedy =
+        "find out who put it there; provide a secret id wrapped by the role's own secret-id endpoint";
+    Err(spent(message, remedy))
+}
+
+/// `auth/<mount>/role/<role>/secret-id` or `…/custom-secret-id`, with or without the namespace in front.
+fn is_of_role(path: &str, namespace: Option<&str>, mount: &str) -> bool {
+    let within = namespace.and_then(|namespace| path.strip_prefix(namespace)?.strip_prefix('/'));
+    let role = within.unwrap_or(path).strip_prefix("auth/");
+    let role = role.and_then(|path| path.strip_prefix(mount)).and_then(|path| path.strip_prefix("/role/"));
+    role.and_then(|path| path.split_once('/'))
+        .is_some_and(|(role, end)| !role.is_empty() && matches!(end, "secret-id" | "custom-secret-id"))
+}
+
+/// The secret id in the answer to an unwrapping.
+pub(crate) fn secret_id(answered: &Answered) -> Result<SecretText, LoginError> {
+    #[derive(Deserialize)]
+    struct UnwrappedAnswer {
+        data: Option<UnwrappedData>,
+    }
+    #[derive(Deserialize)]
+    struct UnwrappedData {
+        #[serde(default, deserialize_with = "wiped")]
+        secret_id: Zeroizing<String>,
+    }
+    let nothing = || {
+        let message = format!("{}: what was wrapped is no secret id", answered.place);
+        spent(message, "provide a new wrapped secret id")
+    };
+    let UnwrappedAnswer { data } = parse(answered).map_err(|_| nothing())?;
+    let mut secret_id = data.ok_or_else(nothing)?.secret_id;
+    clean(std::mem::take(&mut *secret_id), "the wrapped secret id").map_err(|_| nothing())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_secret_ids_of_the_auth_method_are_opened() {
+        let right = ["auth/approle/role/app/secret-id", "auth/approle/role/b/custom-secret-id"];
+        for path in right {
+            assert!(is_of_role(path, None, "approle") && is_of_role(path, Some("team"), "approle"), "{path}");
+        }
+        assert!(is_of_role("team/auth/deep/roles/role/app/secret-id", Some("team"), "deep/roles"));
+        let wrong = [
+            "",
+            "auth/approle/login",
+            "auth/other/role/app/secret-id",
+            "auth/approle/role//secret-id",
+            "auth/approle/role/app/secret-id/lookup",
+            "auth/approle-2/role/app/secret-id",
+            "team/auth/approle/role/app/secret-id",
+            "secret/data/auth/approle/role/app/secret-id",
+            "sys/wrapping/wrap",
+            "auth/token/create",
+        ];
+        for path in wrong {
+            assert!(!is_of_role(path, None, "approle"), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_secret_id_that_is_not_bound_is_left_out() {
+        let (role, id) = (SecretText::new("r\"".into()), SecretText::new("s".into()));
+        let role_alone = body(&[("role_id", &role)]).unwrap();
+        // EXPOSE: compared in a test.
+        assert_eq!(role_alone.expose(), br#"{"role_id":"r\""}"#);
+        let both = body(&[("role_id", &role), ("secret_id", &id)]).unwrap();
+        // EXPOSE: compared in a test.
+        assert_eq!(both.expose(), br#"{"role_id":"r\"","secret_id":"s"}"#);
+    }
+}

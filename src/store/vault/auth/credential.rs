@@ -1,0 +1,227 @@
+//! Credentials of the configuration and their files, read and checked before anything is sent.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::time::Duration;
+use zeroize::Zeroizing;
+
+use crate::blocking::Worker;
+use crate::config::provider::vault::{AuthSpec, Credential};
+use crate::disk::{self, Access};
+use crate::fault::{Fault, Kind};
+use crate::regular_file;
+use crate::secret::SecretText;
+
+/// More than any credential is long; a file that is longer is the wrong file.
+const MAX_FILE: usize = 64 * 1024;
+
+/// How long a credential file may take to read, or to look at.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+
+/// What tells one state of a file from another without reading it; `None` where there is no file.
+type CredentialStamp = Option<(u64, u64, u64, i64, i64)>;
+
+/// The credential files of one set, and the one thread that touches them.
+pub(crate) struct CredentialFiles {
+    paths: Arc<[PathBuf]>,
+    worker: Worker,
+}
+
+impl CredentialFiles {
+    pub(crate) fn new(spec: &AuthSpec) -> Self {
+        Self { paths: spec.files().map(Path::to_owned).collect(), worker: Worker::default() }
+    }
+
+    /// Whether every credential is a value of the configuration.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// The state of all files, through symlinks: Kubernetes swaps `..data` and not the file. `None` while a file system
+    /// hangs.
+    pub(crate) async fn stamps(&self) -> Option<Vec<CredentialStamp>> {
+        let paths = Arc::clone(&self.paths);
+        let stamps = self.worker.run("looking at credential files", READ_LIMIT, move |step| {
+            let look = |path: &PathBuf| {
+                step.set(format!("looking at {}", path.display()));
+                stamp(path)
+            };
+            paths.iter().map(look).collect()
+        });
+        stamps.await.ok()
+    }
+
+    /// The credential `name` of the configuration as it is now.
+    pub(super) async fn load(&self, credential: &Credential, name: &str) -> Result<SecretText, Fault> {
+        match credential {
+            Credential::Value(value) => {
+                // EXPOSE: checked and trimmed into its own carrier.
+                clean(value.expose().to_owned(), name)
+            }
+            Credential::File(path) => self.load_file(path.clone(), name).await,
+        }
+    }
+
+    async fn load_file(&self, path: PathBuf, name: &str) -> Result<SecretText, Fault> {
+        let shown = format!("{name}File {}", path.display());
+        let fault = |cause: String, remedy: String| {
+            Fault::new(Kind::NoCredentials, format!("cannot read {shown}: {cause}"), remedy)
+        };
+        let read = self.worker.run(format!("reading {}", path.display()), READ_LIMIT, move |_| {
+            regular_file::read(&path, MAX_FILE).map_err(|error| {
+                let is_denied = error.io_kind() == Some(std::io::ErrorKind::PermissionDenied);
+                let hint = if is_denied { disk::advice(&path, Access::Read) } else { None };
+                (error, hint)
+            })
+        });
+        let content = match read.await {
+            Ok(Ok(content)) => content,
+            Ok(Err((error, hint))) => {
+                let remedy = match (hint, error.io_kind()) {
+                    (Some(hint), _) => hint,
+                    (None, Some(std::io::ErrorKind::NotFound)) => {
+                        "check the path, or create the file: it is read again soon".to_owned()
+                    }
+                    (None, _) => format!("make {shown} readable for this process"),
+                };
+                return Err(fault(error.to_string(), remedy));
+            }
+            Err(error) => return Err(fault(error.to_string(), error.remedy().to_owned())),
+        };
+        clean(text_of(content, &shown)?, &shown)
+    }
+}
+
+fn stamp(path: &Path) -> CredentialStamp {
+    let data = std::fs::metadata(path).ok()?;
+    Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
+}
+
+/// The content of a file as text.
+fn text_of(mut content: Zeroizing<Vec<u8>>, name: &str) -> Result<String, Fault> {
+    let cause = match content.as_slice() {
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "is UTF-16 text",
+        bytes if bytes.contains(&0) => "holds zero bytes: UTF-16 text, or no text at all",
+        _ => match String::from_utf8(std::mem::take(&mut *content)) {
+            Ok(text) => return Ok(text),
+            Err(error) => {
+                drop(Zeroizing::new(error.into_bytes()));
+                "is no UTF-8 text"
+            }
+        },
+    };
+    Err(Fault::new(Kind::Login, format!("{name} {cause}"), "save it as plain UTF-8 text"))
+}
+
+/// One newline at the end is not part of a credential. Text around it that a person or a tool has added is refused
+/// here: the server would call the credential wrong, and a control character would end a header.
+pub(crate) fn clean(text: String, name: &str) -> Result<SecretText, Fault> {
+    let mut text = Zeroizing::new(text);
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    if text.ends_with('\r') {
+        text.pop();
+    }
+    if text.is_empty() {
+        let remedy = "it is tried again: the program that writes it may not be done yet";
+        return Err(Fault::new(Kind::NoCredentials, format!("{name} is empty"), remedy));
+    }
+    if let Some((cause, remedy)) = decoration(&text) {
+        return Err(Fault::new(Kind::Login, format!("{name} {cause}"), remedy));
+    }
+    Ok(SecretText::new(std::mem::take(&mut *text)))
+}
+
+/// What a credential has around it, and what to do about it.
+fn decoration(text: &str) -> Option<(&'static str, &'static str)> {
+    const ALONE: &str = "put only the credential there, on one line";
+    let is_quoted = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    let lower = text.trim_start().to_ascii_lowercase();
+    if text.starts_with('\u{feff}') {
+        Some(("begins with a byte order mark", "save it as UTF-8 without a byte order mark"))
+    } else if text.trim_start().starts_with(['{', '[']) {
+        Some(("holds JSON", "extract the field first, for example with `jq -r`"))
+    } else if text.contains(['\n', '\r']) {
+        Some(("holds several lines", ALONE))
+    } else if text.contains(char::is_control) {
+        Some(("holds a control character", ALONE))
+    } else if ['"', '\'', '`'].into_iter().any(is_quoted) {
+        Some(("is in quotes", "remove the quotes"))
+    } else if ["export ", "vault_token=", "bao_token=", "token:", "token=", "bearer "]
+        .iter()
+        .any(|prefix| lower.starts_with(prefix))
+    {
+        Some(("holds more than the credential", ALONE))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(secret: &SecretText) -> &str {
+        // EXPOSE: compared in a test.
+        secret.expose()
+    }
+
+    #[test]
+    fn one_newline_is_trimmed_and_no_more() {
+        assert_eq!(text(&clean("abc\n".into(), "token").unwrap()), "abc");
+        assert_eq!(text(&clean("abc\r\n".into(), "token").unwrap()), "abc");
+        assert_eq!(text(&clean(" abc ".into(), "token").unwrap()), " abc ");
+        assert!(clean("abc\n\n".into(), "token").is_err());
+    }
+
+    #[test]
+    fn an_empty_credential_is_a_login_fault_that_names_its_place() {
+        for empty in ["", "\n", "\r\n"] {
+            let fault = clean(empty.into(), "tokenFile /run/t").unwrap_err();
+            assert_eq!(
+                (fault.kind, fault.message.as_str()),
+                (Kind::NoCredentials, "tokenFile /run/t is empty")
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_break_inside_is_refused_without_being_shown() {
+        let fault = clean("hunter2\nX-Evil: 1".into(), "token").unwrap_err();
+        assert!(!format!("{fault:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_is_around_a_credential_is_named_and_not_shown() {
+        let table: [(&[u8], &str); 14] = [
+            (b"\xEF\xBB\xBFhvs.hunter2\n", "byte order mark"),
+            (b"\"hvs.hunter2\"\n", "quotes"),
+            (b"'hvs.hunter2'", "quotes"),
+            (b"{\"token\":\"hvs.hunter2\"}", "JSON"),
+            (b"  {\n \"auth\": {}\n}\n", "JSON"),
+            (b"[\"hvs.hunter2\"]", "JSON"),
+            (b"\xFF\xFEh\0v\0s\0.\0", "UTF-16"),
+            (b"\xFE\xFF\0h\0v\0s\0.", "UTF-16"),
+            (b"h\0v\0s\0.\0", "UTF-16"),
+            (b"\xff\xff", "UTF-8"),
+            (b"# the token\nhvs.hunter2\n", "several lines"),
+            (b"VAULT_TOKEN=hvs.hunter2", "more than"),
+            (b"Bearer hvs.hunter2", "more than"),
+            (b"token: hvs.hunter2", "more than"),
+        ];
+        for (content, cause) in table {
+            let read = text_of(Zeroizing::new(content.to_vec()), "tokenFile /run/t");
+            let fault = read.and_then(|text| clean(text, "tokenFile /run/t")).unwrap_err();
+            assert!(fault.message.contains(cause) && fault.message.contains("/run/t"), "{fault:?}");
+            assert!(!format!("{fault:?}").contains("hunter2"), "{fault:?}");
+        }
+        for plain in
+            ["hvs.CAESIJ-_x.y", "s.abc", "it's", "a=b", "x\"", "00000000-0000-0000-0000-000000000000"]
+        {
+            assert!(clean(plain.into(), "token").is_ok(), "{plain}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What is known of a credential set and its token: a state machine without input and output. `credentials` asks the
+//! server and moves it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::{Duration, Instant};
+
+use super::auth::Token;
+use super::cooldown::{AuthFailure, CoolDown, LoginBudget, Tried};
+use super::lease::TokenSource;
+use crate::config::provider::vault::VaultRead;
+use crate::fault::{Fault, Kind};
+
+/// A look-up answers for all who were refused until then and shortly after.
+const VERDICT_HOLDS: Duration = Duration::from_secs(1);
+
+/// A token this near its end may have ended on the way.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// A token that is refused within this time of its login says something about the credentials.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// The refused logins of all credential sets of a store.
+pub(super) type SharedBudget = Arc<Mutex<LoginBudget>>;
+
+/// What is known of one credential set.
+pub(super) struct SetState {
+    pub(super) token: TokenState,
+    /// Why the last attempt failed, if it did.
+    pub(super) failure: Option<Fault>,
+    /// The credentials that were tried last; `None` where they could not be read.
+    pub(super) tried: Option<Tried>,
+    pub(super) cool_down: CoolDown,
+    pub(super) budget: SharedBudget,
+    /// Tokens of this set have been good although they may not look themselves up: a refused look-up is no proof.
+    pub(super) are_look_ups_denied: bool,
+}
+
+/// The token that reads are sent with.
+pub(super) enum TokenState {
+    /// No login yet, or the token must not be used.
+    None,
+    Serving(CurrentToken),
+    /// Refused for a read, and for its look-up. It is used until there is another one: where tokens may not look
+    /// themselves up it is good for what its policy allows, and it may be the last one that there is.
+    Suspect(CurrentToken),
+}
+
+pub(super) struct CurrentToken {
+    pub(super) token: Arc<Token>,
+    /// When it ends, where that is known.
+    pub(super) end: Option<Instant>,
+    /// When the server last said that it is good.
+    pub(super) verified: Option<Instant>,
+    /// When a read with it succeeded last.
+    pub(super) served: Option<Instant>,
+}
+
+/// Why a read was denied.
+pub(super) enum DeniedRead {
+    /// The token is good: the policy denies it.
+    ByPolicy,
+    /// The token was bad; here is another one.
+    TokenReplaced(Arc<Token>),
+}
+
+impl SetState {
+    /// Without a token yet.
+    pub(super) fn new(budget: SharedBudget) -> Self {
+        Self {
+            token: TokenState::None,
+            failure: None,
+            tried: None,
+            cool_down: CoolDown::default(),
+            budget,
+            are_look_ups_denied: false,
+        }
+    }
+
+    /// Notes a failure of the credentials that were tried last; gives `fault` with their cool-down.
+    pub(super) fn note(&mut self, failure: AuthFailure, fault: Fault) -> Fault {
+        let Some(tried) = self.tried else { return fault };
+        let fault = {
+            let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+            self.cool_down.note(failure, fault, tried, &mut budget)
+        };
+        self.failure = Some(fault.clone());
+        fault
+    }
+
+    /// The fault of the credentials that were tried last, if they must not be tried now.
+    pub(super) fn blocked(&mut self) -> Option<Fault> {
+        let budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        self.cool_down.blocked(self.tried?, &budget)
+    }
+
+    /// The token has proved good.
+    pub(super) fn trust(&mut self) {
+        self.token = match std::mem::replace(&mut self.token, TokenState::None) {
+            TokenState::Serving(current) | TokenState::Suspect(current) => TokenState::Serving(current),
+            TokenState::None => TokenState::None,
+        };
+        self.cool_down.reset();
+    }
+
+    /// The token that reads use. A static one is used beyond the end that is known of it: it may have been renewed
+    /// elsewhere, and the server is who knows. One that was never good is not sent again while it cools down.
+    pub(super) fn usable(&mut self) -> Option<Arc<Token>> {
+        let current = self.token.current()?;
+        let token = Arc::clone(&current.token);
+        let is_usable = match token.source() {
+            TokenSource::Login => current.end.is_none_or(|end| end > Instant::now()),
+            TokenSource::Static => {
+                let is_proven = current.served.is_some() || current.verified.is_some();
+                is_proven || !self.token.is_suspect() || self.blocked().is_none()
+            }
+        };
+        is_usable.then_some(token)
+    }
+
+    /// What is known of a denied read without a question.
+    pub(super) fn known_verdict(
+        &self,
+        used: &Arc<Token>,
+        read: &VaultRead,
+        begun: Instant,
+    ) -> Option<DeniedRead> {
+        let current = self.token.current()?;
+        if !Arc::ptr_eq(&current.token, used) {
+            return Some(DeniedRead::TokenReplaced(Arc::clone(&current.token)));
+        }
+        // It was good for another read meanwhile. Where it cannot be looked up, a read that has never succeeded with a
+        // token that has served says nothing against the token.
+        let is_good = current.verified.is_some_and(|at| at.elapsed() < VERDICT_HOLDS)
+            || current
+                .served
+                .is_some_and(|at| at > begun || (self.are_look_ups_denied && !used.has_read(read)));
+        is_good.then_some(DeniedRead::ByPolicy)
+    }
+
+    /// Whether another login is due without a look-up: there is no token, or a login's has been refused before.
+    ///
+    /// # Errors
+    /// The token has been refused before, and its credentials cool down.
+    pub(super) fn is_in_doubt(&mut self) -> Result<bool, Fault> {
+        match &self.token {
+            TokenState::None => Ok(true),
+            TokenState::Serving(_) => Ok(false),
+            TokenState::Suspect(current) => {
+                let is_login = current.token.source() == TokenSource::Login;
+                self.blocked().map_or(Ok(is_login), Err)
+            }
+        }
+    }
+
+    /// What a bad token says about its credentials; `None`: nothing.
+    pub(super) fn failure_of(&self, token: &Token) -> Option<(AuthFailure, Fault)> {
+        let current = self.token.current()?;
+        let (failure, message, remedy) = match token.logged_in {
+            None => (
+                AuthFailure::Refused,
+                "the token is invalid or expired",
+                "provide a new token; it also needs the `default` policy, to look itself up",
+            ),
+            Some(at) if at.elapsed() >= FRESH => return None,
+            Some(_) if current.served.is_none() && current.verified.is_none() => (
+                AuthFailure::Unusable,
+                "the login succeeds, but its tokens are refused at once",
+                "check the role's token_bound_cidrs and its `default` policy (tokens must look themselves up), and \
+                 whether standby nodes lag",
+            ),
+            Some(_) if current.end.is_some_and(|end| end <= Instant::now() + MOMENT) => return None,
+            Some(_) => (
+                AuthFailure::Revoked,
+                "tokens end soon after their login, or may not look themselves up",
+                "allow them `auth/token/lookup-self`; else ask the server's audit log who revokes them",
+            ),
+        };
+        Some((failure, Fault::new(Kind::Login, message, remedy)))
+    }
+}
+
+impl TokenState {
+    pub(super) fn current(&self) -> Option<&CurrentToken> {
+        match self {
+            Self::None => None,
+            Self::Serving(current) | Self::Suspect(current) => Some(current),
+        }
+    }
+
+    pub(super) fn current_mut(&mut self) -> Option<&mut CurrentToken> {
+        match self {
+            Self::None => None,
+            Self::Serving(current) | Self::Suspect(current) => Some(current),
+        }
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        matches!(self, Self::Suspect(_))
+    }
+
+    pub(super) fn make_suspect(&mut self) {
+        *self = match std::mem::replace(self, Self::None) {
+            Self::None => Self::None,
+            Self::Serving(current) | Self::Suspect(current) => Self::Suspect(current),
+        };
+    }
+}
