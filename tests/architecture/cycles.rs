@@ -11,7 +11,6 @@ const LEFT: &[&str] = &[
     "admin",
     "app",
     "disk",
-    "net",
     "telemetry",
     "template",
 ];
