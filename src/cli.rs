@@ -13,12 +13,11 @@ mod version;
 
 use std::panic::{self, PanicHookInfo};
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::fault::ExitStatus;
 use crate::telemetry::{event, log};
-use args::{Args, Command, RunArgs};
+use args::{Command, RunArgs};
 
 /// Runs the command that the process's arguments ask for.
 pub fn main() -> ExitStatus {
@@ -38,16 +37,15 @@ fn place(panic: &PanicHookInfo<'_>) -> String {
 
 /// `Err` is an exit status too: of a command that could not do its work and has said why.
 fn dispatch() -> Result<ExitStatus, ExitStatus> {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => return usage(&discreet(error)),
+    let (common, args) = match args::parse(std::env::args_os()) {
+        Ok(read) => read,
+        Err(error) => return usage(&redact(error)),
     };
-    let Args { common, command } = args;
-    match command.unwrap_or(Command::Run(RunArgs::default())) {
+    match args.command.unwrap_or(Command::Run(RunArgs::default())) {
         Command::Run(run) => run::run(&common, &run),
         Command::Isready(isready) => isready::isready(&common, &isready),
         Command::Validate(validate) => validate::validate(&common, &validate),
-        Command::Plan => plan::plan(&common),
+        Command::Plan(_) => plan::plan(&common),
         Command::Status(status) => status::status(&common, &status),
         Command::Init => init::init(),
         Command::Version => version::version(),
@@ -57,18 +55,23 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
 /// Most bytes of a mistyped name.
 const NAME: usize = 24;
 
-/// So short a text is no secret.
-const SHORT: usize = 8;
-
-/// What was typed is repeated where it can be a mistyped name, and not where it can be a token or a password: stderr
-/// outlives a command line.
-fn discreet(mut error: clap::Error) -> clap::Error {
+/// What was typed may be a token or a password, and stderr outlives a command line: values are hidden, and so is an
+/// argument without a name unless it is nearly a command's. Names of options are shown.
+fn redact(mut error: clap::Error) -> clap::Error {
     let is_name = |text: &str| {
-        let is_word = text.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(&byte));
-        text.len() < SHORT || is_word && text.len() <= NAME
+        text.len() <= NAME && text.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(&byte))
     };
+    let is_typed = error.kind() == ErrorKind::UnknownArgument;
+    let has_suggestion = error.get(ContextKind::SuggestedSubcommand).is_some();
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
-        if matches!(error.get(kind), Some(ContextValue::String(text)) if !is_name(text)) {
+        let Some(ContextValue::String(text)) = error.get(kind) else { continue };
+        let is_shown = match kind {
+            ContextKind::InvalidArg if !is_typed => true,
+            ContextKind::InvalidArg if text.starts_with('-') => is_name(text),
+            ContextKind::InvalidValue => text.is_empty(),
+            _ => has_suggestion && is_name(text),
+        };
+        if !is_shown {
             error.insert(kind, ContextValue::String("(not shown)".to_owned()));
         }
     }
@@ -118,14 +121,23 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_name_is_repeated_and_a_token_is_not() {
-        let message = |line: &[&str]| discreet(Args::try_parse_from(line).unwrap_err()).render().to_string();
-        assert!(message(&["secrets-sync", "validat"]).contains("'validat'"));
-        assert!(message(&["secrets-sync", "run", "--once", "--timeout", "5"]).contains("'5'"));
-        for line in [
-            &["secrets-sync", "hvs.hunter2hunter2"] as &[&str],
-            &["secrets-sync", "run", "--once=hunter2-hunter2"],
+    fn names_of_options_are_shown_and_values_are_not() {
+        let message = |line: &[&str]| {
+            let line = std::iter::once("secrets-sync").chain(line.iter().copied()).map(Into::into);
+            redact(args::parse(line).unwrap_err()).render().to_string()
+        };
+        for (line, shown) in [
+            (&["validat"] as &[&str], "'validat'"),
+            (&["run", "--once", "--timeout", "hunter2"], "'--timeout <DURATION>'"),
+            (&["--config"], "'--config <FILE>'"),
+            (&["-c", "a", "-c", "b"], "'--config <FILE>'"),
+            (&["--lock-memry", "x"], "'--lock-memry'"),
+            (&["run", "--once=hunter2-hunter2"], "'--once'"),
         ] {
+            let message = message(line);
+            assert!(message.contains(shown) && !message.contains("hunter2"), "{message}");
+        }
+        for line in [&["hvs.hunter2hunter2"] as &[&str], &["hunter2"], &["run", "hunter2"], &["--hunter2"]] {
             let message = message(line);
             assert!(message.contains("(not shown)") && !message.contains("hunter2"), "{message}");
         }

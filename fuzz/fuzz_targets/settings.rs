@@ -5,13 +5,13 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use secrets_sync::config::settings::{Overrides, SandboxSettings, Settings, TraceSettings};
+use secrets_sync::config::settings::{Flags, SandboxSettings, Settings, TraceSettings};
 use secrets_sync::telemetry::trace::Sampler;
 use secrets_sync_fuzz::{MARKER, env, pairs};
 
 fuzz_target!(|input: &str| {
     let env = env(input);
-    let read = || Settings::from_env(&Overrides::default(), &env, Path::new("/work"));
+    let read = || Settings::from_env(&Flags::default(), &env, Path::new("/work"));
     match read() {
         Ok(settings) => {
             assert_eq!(read().as_ref(), Ok(&settings));

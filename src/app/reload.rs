@@ -260,7 +260,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::config::Config;
     use crate::config::env::Env;
-    use crate::config::settings::Overrides;
+    use crate::config::settings::Flags;
     use crate::sync::Surroundings;
 
     /// A daemon whose configuration is what the test says, and is loaded when the test says.
@@ -292,8 +292,8 @@ mod tests {
         fn new(text: &str) -> Self {
             let home = TempDir::new().unwrap();
             let status = home.path().join("status.json").display().to_string();
-            let overrides = Overrides { status_file: Some(status), ..Overrides::default() };
-            let settings = Settings::from_env(&overrides, &Env::default(), home.path()).unwrap();
+            let flags = Flags::from([("STATUS_FILE", status)]);
+            let settings = Settings::from_env(&flags, &Env::default(), home.path()).unwrap();
             let first = config(text, home.path()).unwrap().config;
             let world = World::build(first, &settings, Clock::system()).unwrap();
             let (text, loads) = (Arc::new(Mutex::new(text.to_owned())), Arc::new(AtomicUsize::new(0)));

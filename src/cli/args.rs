@@ -1,11 +1,16 @@
 //! The arguments, as clap reads them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{
+    Arg, ArgMatches, Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser,
+};
 
-use crate::config::settings::Overrides;
+use crate::config::settings::{Flags, SETTINGS, Setting};
+
+const CONFIG: &str = "config";
 
 /// Keeps files in sync with secrets in Vault and OpenBao.
 #[derive(Parser, Debug)]
@@ -19,84 +24,93 @@ use crate::config::settings::Overrides;
                   6 secret absent,\n7 template, 8 file, 9 local resource, 10 several. Start with: secrets-sync init > config.yaml"
 )]
 pub(super) struct Args {
-    #[command(flatten)]
-    pub(super) common: Common,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }
 
-/// Options of every command, before or after its name.
-#[derive(ClapArgs, Clone, Debug)]
+/// Options that stand before or after the command: the configuration file, and the process settings.
+#[derive(Clone, Debug)]
 pub(super) struct Common {
-    /// Configuration file; else CONFIG_FILE, ./config.yaml, /etc/secrets-sync/config.yaml
-    #[arg(short, long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// error, warn, info, debug or trace
-    #[arg(long, global = true, value_name = "LEVEL")]
-    log_level: Option<String>,
-    /// auto, text or json
-    #[arg(long, global = true, value_name = "FORMAT")]
-    log_format: Option<String>,
-    /// Where the daemon shows its state to `isready`
-    #[arg(long, global = true, value_name = "FILE")]
-    status_file: Option<String>,
-    /// One JSON line per fetch, write, delete, login and reload: stdout or a file
-    #[arg(long, global = true, value_name = "FILE")]
-    audit_log: Option<String>,
-    /// Ceiling of the first delay after a failure
-    #[arg(long, global = true, value_name = "DURATION")]
-    initial_backoff: Option<String>,
-    /// Ceiling of every delay after a failure
-    #[arg(long, global = true, value_name = "DURATION")]
-    max_backoff: Option<String>,
-    /// Growth of the ceiling from one failure to the next
-    #[arg(long, global = true, value_name = "NUMBER")]
-    backoff_multiplier: Option<String>,
-    /// A wait is the interval × U(1 − jitter, 1)
-    #[arg(long, global = true, value_name = "0..1")]
-    refresh_jitter: Option<String>,
-    /// How long a stop waits for files that are being written
-    #[arg(long, global = true, value_name = "DURATION")]
-    shutdown_timeout: Option<String>,
-    /// Probes that a half-open circuit breaker lets through
-    #[arg(long, global = true, value_name = "NUMBER")]
-    circuit_breaker_max_requests: Option<String>,
-    /// Window in which a circuit breaker counts failures
-    #[arg(long, global = true, value_name = "DURATION")]
-    circuit_breaker_interval: Option<String>,
-    /// How long a circuit breaker stays open
-    #[arg(long, global = true, value_name = "DURATION")]
-    circuit_breaker_timeout: Option<String>,
-    /// Reload when the configuration file changes
-    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    watch_config: Option<String>,
-    /// Whether the HTTP endpoints are there
-    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    enable_metrics: Option<String>,
-    /// Address of the HTTP endpoints
-    #[arg(long, global = true, value_name = "IP")]
-    metrics_addr: Option<String>,
-    /// Port of the HTTP endpoints; 0 picks one
-    #[arg(long, global = true, value_name = "PORT")]
-    metrics_port: Option<String>,
-    /// Whether traces are sent; where to, the OTEL_* variables say
-    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    enable_tracing: Option<String>,
-    /// Whether the daemon restricts itself to what it needs: off, auto or require
-    #[arg(long, global = true, value_name = "MODE")]
-    sandbox: Option<String>,
-    /// More trees the sandbox lets it read
-    #[arg(long, global = true, value_name = "DIR:DIR")]
-    sandbox_read: Option<String>,
-    /// More trees the sandbox lets it write in
-    #[arg(long, global = true, value_name = "DIR:DIR")]
-    sandbox_write: Option<String>,
-    /// More TCP ports the sandbox lets it connect to
-    #[arg(long, global = true, value_name = "PORT:PORT")]
-    sandbox_connect: Option<String>,
-    /// Keep all memory out of swap
-    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    lock_memory: Option<String>,
+    pub(super) flags: Flags,
+}
+
+/// Reads the command line.
+pub(super) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<(Common, Args), clap::Error> {
+    let matches = command().try_get_matches_from(line)?;
+    let args = Args::from_arg_matches(&matches)?;
+    let below = matches.subcommand().map(|(_, below)| below);
+    let given = |id: &str| below.and_then(|below| value(below, id)).or_else(|| value(&matches, id));
+    let flags = SETTINGS.iter().filter_map(|setting| Some((setting.variable, given(setting.variable)?)));
+    let config = below.and_then(|below| path(below, "file").or_else(|| path(below, CONFIG)));
+    let common = Common { config: config.or_else(|| path(&matches, CONFIG)), flags: flags.into() };
+    Ok((common, args))
+}
+
+fn value(matches: &ArgMatches, id: &str) -> Option<String> {
+    matches.try_get_one::<String>(id).ok().flatten().cloned()
+}
+
+fn path(matches: &ArgMatches, id: &str) -> Option<PathBuf> {
+    matches.try_get_one::<PathBuf>(id).ok().flatten().cloned()
+}
+
+/// What a command obeys of the common options; its help shows those and no others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Obeys {
+    /// All of them: it is the daemon.
+    Everything,
+    /// The configuration, and silently the process settings, which it checks.
+    Configuration,
+    /// Where the daemon's status file is.
+    StatusFile,
+    Nothing,
+}
+
+fn command() -> clap::Command {
+    let names = [
+        ("run", Obeys::Everything),
+        ("validate", Obeys::Configuration),
+        ("plan", Obeys::Configuration),
+        ("isready", Obeys::StatusFile),
+        ("status", Obeys::StatusFile),
+        ("init", Obeys::Nothing),
+        ("version", Obeys::Nothing),
+    ];
+    names.into_iter().fold(with_common(Args::command(), Obeys::Everything), |command, (name, obeys)| {
+        command.mut_subcommand(name, |command| with_common(command, obeys))
+    })
+}
+
+fn with_common(command: clap::Command, obeys: Obeys) -> clap::Command {
+    let has_config = matches!(obeys, Obeys::Everything | Obeys::Configuration);
+    let config = Arg::new(CONFIG)
+        .short('c')
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .hide(!has_config)
+        .help("Configuration file [env: CONFIG_FILE] [default: ./config.yaml, else /etc/secrets-sync/config.yaml]");
+    command.arg(config).args(SETTINGS.iter().map(|setting| setting_arg(setting, obeys)))
+}
+
+fn setting_arg(setting: &'static Setting, obeys: Obeys) -> Arg {
+    let default = match setting.default {
+        "" => String::new(),
+        default => format!(" [default: {default}]"),
+    };
+    let is_shown = match obeys {
+        Obeys::Everything => true,
+        Obeys::StatusFile => setting.variable == "STATUS_FILE",
+        Obeys::Configuration | Obeys::Nothing => false,
+    };
+    let arg = Arg::new(setting.variable)
+        .long(setting.flag)
+        .value_name(setting.value)
+        .help(format!("{} [env: {}]{default}", setting.help, setting.variable))
+        .help_heading("Process settings")
+        .hide(!is_shown);
+    if setting.is_switch() { arg.num_args(0..=1).default_missing_value("true") } else { arg }
 }
 
 #[derive(Subcommand, Debug)]
@@ -108,7 +122,7 @@ pub(super) enum Command {
     /// Report every error and warning of the configuration
     Validate(ValidateArgs),
     /// Show what a sync would write, change or repair: names, sizes and keyed fingerprints, never values
-    Plan,
+    Plan(PlanArgs),
     /// Show the running daemon's view of each secret
     Status(StatusArgs),
     /// Print a commented starter configuration
@@ -122,7 +136,7 @@ pub(super) struct RunArgs {
     /// Sync everything once, then exit
     #[arg(long)]
     pub(super) once: bool,
-    /// With --once: try failures that pass by themselves again until then; without it each secret is tried once
+    /// With --once: keep retrying transient errors until this timeout; without it each secret is tried once
     #[arg(long, value_name = "DURATION", requires = "once", value_parser = duration)]
     pub(super) timeout: Option<Duration>,
 }
@@ -145,7 +159,17 @@ pub(super) struct StatusArgs {
 }
 
 #[derive(ClapArgs, Debug)]
+pub(super) struct PlanArgs {
+    /// Configuration file, as with --config
+    #[arg(conflicts_with = CONFIG)]
+    file: Option<PathBuf>,
+}
+
+#[derive(ClapArgs, Debug)]
 pub(super) struct ValidateArgs {
+    /// Configuration file, as with --config
+    #[arg(conflicts_with = CONFIG)]
+    file: Option<PathBuf>,
     /// Log in, and check for each secret whether it can be read and for each file whether it can be written
     #[arg(long)]
     pub(super) online: bool,
@@ -154,88 +178,61 @@ pub(super) struct ValidateArgs {
     pub(super) json: bool,
 }
 
-impl Common {
-    /// What the flags say about process settings; they win over the environment.
-    pub(super) fn overrides(&self) -> Overrides {
-        let Self {
-            config: _,
-            log_level,
-            log_format,
-            status_file,
-            audit_log,
-            initial_backoff,
-            max_backoff,
-            backoff_multiplier,
-            refresh_jitter,
-            shutdown_timeout,
-            circuit_breaker_max_requests,
-            circuit_breaker_interval,
-            circuit_breaker_timeout,
-            watch_config,
-            enable_metrics,
-            metrics_addr,
-            metrics_port,
-            enable_tracing,
-            sandbox,
-            sandbox_read,
-            sandbox_write,
-            sandbox_connect,
-            lock_memory,
-        } = self;
-        Overrides {
-            log_level: log_level.clone(),
-            log_format: log_format.clone(),
-            status_file: status_file.clone(),
-            audit_log: audit_log.clone(),
-            initial_backoff: initial_backoff.clone(),
-            max_backoff: max_backoff.clone(),
-            backoff_multiplier: backoff_multiplier.clone(),
-            refresh_jitter: refresh_jitter.clone(),
-            shutdown_timeout: shutdown_timeout.clone(),
-            circuit_breaker_max_requests: circuit_breaker_max_requests.clone(),
-            circuit_breaker_interval: circuit_breaker_interval.clone(),
-            circuit_breaker_timeout: circuit_breaker_timeout.clone(),
-            watch_config: watch_config.clone(),
-            enable_metrics: enable_metrics.clone(),
-            metrics_addr: metrics_addr.clone(),
-            metrics_port: metrics_port.clone(),
-            enable_tracing: enable_tracing.clone(),
-            sandbox: sandbox.clone(),
-            sandbox_read: sandbox_read.clone(),
-            sandbox_write: sandbox_write.clone(),
-            sandbox_connect: sandbox_connect.clone(),
-            lock_memory: lock_memory.clone(),
-        }
-    }
-}
-
 fn duration(text: &str) -> Result<Duration, String> {
     crate::config::duration::parse(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
-    #[test]
-    fn clap_finds_no_contradiction() {
-        Args::command().debug_assert();
+    fn read(line: &[&str]) -> Result<(Common, Args), clap::Error> {
+        parse(std::iter::once("secrets-sync").chain(line.iter().copied()).map(OsString::from))
+    }
+
+    fn help(line: &[&str]) -> String {
+        read(&[line, &["--help"]].concat()).unwrap_err().render().to_string()
     }
 
     #[test]
-    fn the_configuration_may_stand_before_or_after_the_command() {
-        for line in [["secrets-sync", "-c", "x", "plan"], ["secrets-sync", "plan", "--config", "x"]] {
-            let args = Args::try_parse_from(line).unwrap();
-            assert_eq!(args.common.config, Some(PathBuf::from("x")));
+    fn clap_finds_no_contradiction() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn common_options_may_stand_before_or_after_the_command() {
+        for line in
+            [["-c", "x", "--log-level", "warn", "plan"], ["plan", "--config", "x", "--log-level", "warn"]]
+        {
+            let (common, _) = read(&line).unwrap();
+            assert_eq!(common.config, Some(PathBuf::from("x")));
+            assert_eq!(common.flags, Flags::from([("LOG_LEVEL", "warn".to_owned())]));
         }
+        assert_eq!(read(&["validate", "x.yaml"]).unwrap().0.config, Some(PathBuf::from("x.yaml")));
+        assert_eq!(read(&["plan", "x.yaml"]).unwrap().0.config, Some(PathBuf::from("x.yaml")));
+        assert!(read(&["validate", "x.yaml", "-c", "y.yaml"]).is_err());
+        let (common, _) = read(&["run", "--watch-config"]).unwrap();
+        assert_eq!(common.flags, Flags::from([("WATCH_CONFIG", "true".to_owned())]));
+    }
+
+    #[test]
+    fn the_help_of_a_command_shows_what_belongs_to_it() {
+        let run = help(&["run"]);
+        assert!(
+            run.contains("Process settings:") && run.contains("[env: LOG_LEVEL] [default: info]"),
+            "{run}"
+        );
+        for (line, shown) in [("init", false), ("version", false), ("isready", false), ("validate", true)] {
+            let text = help(&[line]);
+            assert!(!text.contains("LOG_LEVEL") && text.contains("--config") == shown, "{text}");
+        }
+        assert!(help(&["isready"]).contains("STATUS_FILE") && !help(&["validate"]).contains("STATUS_FILE"));
     }
 
     #[test]
     fn a_timeout_without_once_is_wrong_usage() {
-        assert!(Args::try_parse_from(["secrets-sync", "run", "--timeout", "5s"]).is_err());
-        assert!(Args::try_parse_from(["secrets-sync", "run", "--once", "--timeout", "5"]).is_err());
-        assert!(Args::try_parse_from(["secrets-sync", "run", "--once", "--timeout", "5s"]).is_ok());
+        assert!(read(&["run", "--timeout", "5s"]).is_err());
+        assert!(read(&["run", "--once", "--timeout", "5"]).is_err());
+        assert!(read(&["run", "--once", "--timeout", "5s"]).is_ok());
     }
 }

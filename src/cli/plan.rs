@@ -15,6 +15,7 @@ use crate::sink::{PlannedAction, Preview, Removal};
 pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
     let loaded = setup.loaded(common)?;
+    let optional = loaded.config.optional_secrets();
     let world = setup.world(loaded.config)?;
     let runtime = runtime()?;
     let findings = runtime.block_on(survey(world));
@@ -36,7 +37,8 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
             output::fault(finding.secret.as_str(), fault);
         }
     }
-    let faults = findings.iter().flat_map(|finding| &finding.faults);
+    let required = findings.iter().filter(|finding| !optional.contains(&finding.secret));
+    let faults = required.flat_map(|finding| &finding.faults);
     Ok(ExitStatus::of_all(faults.map(|fault| fault.kind.exit_status())))
 }
 

@@ -62,7 +62,7 @@ impl Setup {
             output::error(&message, "start it in a directory that exists");
             Obstacle::Told(ExitStatus::Resource)
         })?;
-        let settings = Settings::from_env(&common.overrides(), &env, &working_directory);
+        let settings = Settings::from_env(&common.flags, &env, &working_directory);
         let settings = settings.map_err(Obstacle::Refused)?;
         Ok(Self { env, settings, working_directory })
     }

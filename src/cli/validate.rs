@@ -1,5 +1,7 @@
 //! `validate`: every error and warning of the configuration, and with `--online` of what it needs.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::args::{Common, ValidateArgs};
@@ -10,6 +12,7 @@ use crate::config::diagnostic::{Report, Severity};
 use crate::config::origin::Origins;
 use crate::config::{Config, Loaded, Loader};
 use crate::fault::{ExitStatus, Fault};
+use crate::name::SecretName;
 use crate::printable::Printable;
 
 /// What was found out.
@@ -17,6 +20,8 @@ struct Verdict {
     report: Report,
     origins: Vec<String>,
     secrets: usize,
+    /// Secrets whose faults are notes.
+    optional: BTreeSet<SecretName>,
     /// `None` when nobody asked for it, or the configuration is not valid.
     findings: Option<Vec<Finding>>,
 }
@@ -49,9 +54,9 @@ fn begin(common: &Common) -> Result<(Setup, Loader), Obstacle> {
 fn judge(setup: &Setup, loader: &Loader, args: &ValidateArgs) -> Result<Verdict, ExitStatus> {
     Ok(match loader.load() {
         Ok(Loaded { config, warnings, origins, inputs: _ }) => {
-            let secrets = config.secrets.len();
+            let (secrets, optional) = (config.secrets.len(), config.optional_secrets());
             let findings = if args.online { Some(look(setup, config)?) } else { None };
-            Verdict { report: warnings, origins: words(&origins), secrets, findings }
+            Verdict { report: warnings, origins: words(&origins), secrets, optional, findings }
         }
         Err(report) => Verdict::invalid(report),
     })
@@ -71,15 +76,17 @@ fn words(origins: &Origins) -> Vec<String> {
 
 impl Verdict {
     fn invalid(report: Report) -> Self {
-        Self { report, origins: Vec::new(), secrets: 0, findings: None }
+        Self { report, origins: Vec::new(), secrets: 0, optional: BTreeSet::new(), findings: None }
     }
 
     fn is_valid(&self) -> bool {
         !self.report.has_errors()
     }
 
+    /// The faults of the secrets that are required.
     fn faults(&self) -> impl Iterator<Item = &Fault> {
-        self.findings.iter().flatten().flat_map(|finding| &finding.faults)
+        let required = |finding: &&Finding| !self.optional.contains(&finding.secret);
+        self.findings.iter().flatten().filter(required).flat_map(|finding| &finding.faults)
     }
 
     fn exit_status(&self) -> ExitStatus {
@@ -104,10 +111,18 @@ impl Verdict {
                 ))?;
             }
             for fault in faults {
-                output::fault(secret.as_str(), fault);
+                if self.optional.contains(secret) {
+                    output::note(&format!(
+                        "note: {}: {} (it is not required)",
+                        Printable(secret.as_str()),
+                        Printable(&fault.message)
+                    ));
+                } else {
+                    output::fault(secret.as_str(), fault);
+                }
             }
         }
-        if self.is_valid() && self.faults().next().is_none() {
+        if self.is_valid() {
             let secrets = if self.secrets == 1 { "secret" } else { "secrets" };
             output::result(&format!("{}: valid, {} {secrets}", Printable(path), self.secrets))?;
         }
@@ -115,7 +130,9 @@ impl Verdict {
     }
 
     fn json(&self) -> Value {
-        let online = |findings: &Vec<Finding>| findings.iter().map(finding_json).collect::<Vec<_>>();
+        let online = |findings: &Vec<Finding>| {
+            findings.iter().map(|finding| self.finding_json(finding)).collect::<Vec<_>>()
+        };
         json!({
             "valid": self.is_valid(),
             "errors": self.report.count(Severity::Error),
@@ -125,17 +142,18 @@ impl Verdict {
             "online": self.findings.as_ref().map(online),
         })
     }
-}
 
-fn finding_json(finding: &Finding) -> Value {
-    let Finding { secret, faults, previews: _, removals: _ } = finding;
-    let fault = |fault: &Fault| {
-        let Fault { kind, message, remedy, retry_after: _ } = fault;
-        json!({ "kind": kind.as_str(), "message": message, "hint": remedy })
-    };
-    json!({
-        "secret": secret.as_str(),
-        "ok": faults.is_empty(),
-        "faults": faults.iter().map(fault).collect::<Vec<_>>(),
-    })
+    fn finding_json(&self, finding: &Finding) -> Value {
+        let Finding { secret, faults, previews: _, removals: _ } = finding;
+        let fault = |fault: &Fault| {
+            let Fault { kind, message, remedy, retry_after: _ } = fault;
+            json!({ "kind": kind.as_str(), "message": message, "hint": remedy })
+        };
+        json!({
+            "secret": secret.as_str(),
+            "required": !self.optional.contains(secret),
+            "ok": faults.is_empty(),
+            "faults": faults.iter().map(fault).collect::<Vec<_>>(),
+        })
+    }
 }

@@ -15,7 +15,7 @@ pub(super) mod suggest;
 mod template;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::{Code, Diagnostic, Place, Position};
 use super::limits::{self, Limits};
@@ -23,7 +23,7 @@ use super::provider::{self, StoreSpec};
 use super::secret::SecretSpec;
 use super::settings::LogLevel;
 use super::value::Node;
-use crate::name::StoreName;
+use crate::name::{SecretName, StoreName};
 use context::CompileContext;
 use secret::{CompiledStores, Scope};
 use section::{Item, Section};
@@ -39,6 +39,13 @@ pub struct Config {
     pub log_level: Option<LogLevel>,
     /// `secrets`, in the order of the file.
     pub secrets: Vec<SecretSpec>,
+}
+
+impl Config {
+    /// The secrets that may be absent: readiness does not wait for them, and their failures are no failure of a command.
+    pub fn optional_secrets(&self) -> BTreeSet<SecretName> {
+        self.secrets.iter().filter(|secret| !secret.required).map(|secret| secret.name.clone()).collect()
+    }
 }
 
 const LOG_LEVELS: [(&str, LogLevel); 5] = [

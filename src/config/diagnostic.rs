@@ -145,6 +145,22 @@ codes! {
         "give a file this \"key\", or remove the entry";
     DataPrefix, Warning, "data-prefix", "A KV v2 key that begins with `data/`.",
         "leave \"data/\" out, unless the secret really lies in a folder of that name";
+    MountPrefix, Warning, "mount-prefix", "A key that begins with its own `mountPath`.",
+        "leave the mount out of the key: it is put in front of it";
+    FieldInKey, Warning, "field-in-key", "A key that seems to name a field or a version too.",
+        "name the field in the file, \"field: …\", and the version in \"version: …\"";
+    ApiPath, Warning, "api-path", "An address with a part of the API or of the web page in its path.",
+        "end the address behind the host and the port";
+    OddMode, Warning, "odd-mode", "A mode that is probably not the one that is meant.",
+        "write four octal digits in quotes, such as \"0640\"";
+    NotAFile, Warning, "not-a-file", "There is something else where a file or directory is to be written.",
+        "remove what is there, or choose another path";
+    LiteralVariable, Warning, "literal-variable", "`${NAME}` in a template, where it is plain text.",
+        "write {{ NAME }} for a field; templates have no access to the environment";
+    HyphenInTemplate, Warning, "hyphen-in-template", "A name with a hyphen in a template, which is a subtraction there.",
+        "write {{ data[\"a-b\"] }}";
+    MountedFile, Warning, "mounted-file", "The configuration file is a mount of its own.",
+        "mount its directory: an edit that replaces the file is not seen otherwise";
     PlainHttp, Warning, "plain-http", "Secrets and tokens cross the network unencrypted.",
         "use https";
     SkipVerify, Warning, "skip-verify", "The server's certificate is not checked.",

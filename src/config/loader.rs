@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::compile::context::CompileContext;
 use super::compile::{self, Config};
-use super::diagnostic::Report;
+use super::diagnostic::{Code, Diagnostic, Place, Report};
 use super::env::Env;
 use super::origin::Origins;
 use super::{settings, source, yaml};
+use crate::disk;
 
 /// Loads one configuration file, as often as it is asked to.
 #[derive(Clone, Debug)]
@@ -53,7 +54,15 @@ impl Loader {
     pub fn load(&self) -> Result<Loaded, Report> {
         let file_name = self.path.display().to_string();
         match source::read(&self.path) {
-            Ok(text) => Config::parse(&text, &file_name, &self.env, &self.working_directory),
+            Ok(text) => {
+                let mut loaded = Config::parse(&text, &file_name, &self.env, &self.working_directory)?;
+                if disk::is_mounted(&self.path) {
+                    let place = Place { path: String::new(), position: None };
+                    let message = "the file is mounted by itself: an edit that replaces it is not seen";
+                    loaded.warnings.diagnostics.insert(0, Diagnostic::new(Code::MountedFile, place, message));
+                }
+                Ok(loaded)
+            }
             Err(diagnostic) => Err(Report { file: file_name, diagnostics: vec![diagnostic] }),
         }
     }

@@ -3,7 +3,9 @@
 
 mod listen;
 mod place;
+mod reader;
 mod sandbox;
+mod table;
 mod trace;
 
 use std::net::SocketAddr;
@@ -13,15 +15,19 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use super::diagnostic::{Code, Diagnostic, Place, Report};
+use super::diagnostic::Report;
 use super::duration;
 use super::env::{Env, parse_bool};
 use crate::backoff::BackoffSettings;
 use crate::telemetry::audit::Destination;
 
 pub use place::config_path;
+pub use reader::Flags;
 pub use sandbox::{SandboxMode, SandboxSettings};
+pub use table::{SETTINGS, Setting};
 pub use trace::TraceSettings;
+
+use reader::{A_BOOLEAN, A_DURATION, SettingsReader};
 
 const STATUS_IN_RUNTIME_DIRECTORY: &str = "secrets-sync/status.json";
 const STATUS_FILE: &str = "/run/secrets-sync/status.json";
@@ -115,150 +121,52 @@ pub enum LogFormat {
     Json,
 }
 
-/// What flags say; each comes before its variable.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Overrides {
-    /// `--log-level`.
-    pub log_level: Option<String>,
-    /// `--log-format`.
-    pub log_format: Option<String>,
-    /// `--status-file`.
-    pub status_file: Option<String>,
-    /// `--audit-log`.
-    pub audit_log: Option<String>,
-    /// `--initial-backoff`.
-    pub initial_backoff: Option<String>,
-    /// `--max-backoff`.
-    pub max_backoff: Option<String>,
-    /// `--backoff-multiplier`.
-    pub backoff_multiplier: Option<String>,
-    /// `--refresh-jitter`.
-    pub refresh_jitter: Option<String>,
-    /// `--shutdown-timeout`.
-    pub shutdown_timeout: Option<String>,
-    /// `--circuit-breaker-max-requests`.
-    pub circuit_breaker_max_requests: Option<String>,
-    /// `--circuit-breaker-interval`.
-    pub circuit_breaker_interval: Option<String>,
-    /// `--circuit-breaker-timeout`.
-    pub circuit_breaker_timeout: Option<String>,
-    /// `--watch-config`.
-    pub watch_config: Option<String>,
-    /// `--enable-metrics`.
-    pub enable_metrics: Option<String>,
-    /// `--metrics-addr`.
-    pub metrics_addr: Option<String>,
-    /// `--metrics-port`.
-    pub metrics_port: Option<String>,
-    /// `--enable-tracing`.
-    pub enable_tracing: Option<String>,
-    /// `--sandbox`.
-    pub sandbox: Option<String>,
-    /// `--sandbox-read`.
-    pub sandbox_read: Option<String>,
-    /// `--sandbox-write`.
-    pub sandbox_write: Option<String>,
-    /// `--sandbox-connect`.
-    pub sandbox_connect: Option<String>,
-    /// `--lock-memory`.
-    pub lock_memory: Option<String>,
-}
-
 impl Settings {
     /// Reads flags and environment; a relative status file starts at `working_directory`.
     ///
     /// # Errors
     /// Every value that is refused, each named by its variable or flag and never shown.
-    pub fn from_env(overrides: &Overrides, env: &Env, working_directory: &Path) -> Result<Self, Report> {
-        let mut source = Source { env, report: Report::new("settings") };
-        let Overrides { log_level, log_format, status_file, audit_log, .. } = overrides;
-        let Overrides { refresh_jitter, shutdown_timeout, watch_config, .. } = overrides;
+    pub fn from_env(flags: &Flags, env: &Env, working_directory: &Path) -> Result<Self, Report> {
+        let mut reader = SettingsReader { flags, env, report: Report::new("process settings") };
         let settings = Self {
-            log_level: source.value("LOG_LEVEL", log_level.as_ref(), LEVELS, level).unwrap_or(LogLevel::Info),
-            log_format: source
-                .value("LOG_FORMAT", log_format.as_ref(), FORMATS, format)
-                .unwrap_or(LogFormat::Auto),
-            status_file: source.status_file(status_file.as_ref(), working_directory),
-            audit_log: source.value(
+            log_level: reader.value("LOG_LEVEL", LEVELS, level).unwrap_or(LogLevel::Info),
+            log_format: reader.value("LOG_FORMAT", FORMATS, format).unwrap_or(LogFormat::Auto),
+            status_file: reader.status_file(working_directory),
+            audit_log: reader.value(
                 "AUDIT_LOG",
-                audit_log.as_ref(),
                 "stdout, or the path of a file (an absolute one if its name is that of a stream)",
                 |text| destination(text, working_directory),
             ),
-            backoff: source.backoff(overrides),
-            refresh_jitter: source
-                .value("REFRESH_JITTER", refresh_jitter.as_ref(), "a number from 0 up to below 1", jitter)
+            backoff: reader.backoff(),
+            refresh_jitter: reader
+                .value("REFRESH_JITTER", "a number from 0 up to below 1", jitter)
                 .unwrap_or(REFRESH_JITTER),
-            shutdown_timeout: source
-                .value("SHUTDOWN_TIMEOUT", shutdown_timeout.as_ref(), A_DURATION, any_duration)
+            shutdown_timeout: reader
+                .value("SHUTDOWN_TIMEOUT", A_DURATION, any_duration)
                 .unwrap_or(SHUTDOWN_TIMEOUT),
-            breaker: source.breaker(overrides),
-            watch_config: source
-                .value("WATCH_CONFIG", watch_config.as_ref(), A_BOOLEAN, parse_bool)
-                .unwrap_or(false),
-            listen: source.listen(overrides),
-            tracing: source.tracing(overrides, working_directory),
-            sandbox: source.sandbox(overrides),
-            lock_memory: source
-                .value("LOCK_MEMORY", overrides.lock_memory.as_ref(), A_BOOLEAN, parse_bool)
-                .unwrap_or(false),
+            breaker: reader.breaker(),
+            watch_config: reader.value("WATCH_CONFIG", A_BOOLEAN, parse_bool).unwrap_or(false),
+            listen: reader.listen(),
+            tracing: reader.tracing(working_directory),
+            sandbox: reader.sandbox(),
+            lock_memory: reader.value("LOCK_MEMORY", A_BOOLEAN, parse_bool).unwrap_or(false),
         };
-        if source.report.is_empty() { Ok(settings) } else { Err(source.report) }
+        if reader.report.is_empty() { Ok(settings) } else { Err(reader.report) }
     }
 }
 
 const LEVELS: &str = "trace, debug, info, warn or error";
 const FORMATS: &str = "auto, text or json";
-const A_BOOLEAN: &str = "true or false";
-const A_DURATION: &str = "a duration such as 30s or 5m";
 
-/// Reads one variable after the other and keeps what is wrong.
-struct Source<'e> {
-    env: &'e Env,
-    report: Report,
-}
-
-impl Source<'_> {
-    /// The value of `flag`, else of `variable`; nothing when there is none or it is refused. `takes` says what it takes.
-    fn value<T>(
-        &mut self,
-        variable: &str,
-        flag: Option<&String>,
-        takes: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        let text =
-            flag.map(String::as_str).or_else(|| self.env.value(variable).filter(|text| !text.is_empty()));
-        let parsed = text.and_then(parse);
-        if parsed.is_none() && (text.is_some() || self.env.is_not_text(variable)) {
-            let name = match flag {
-                Some(_) => format!("--{}", variable.to_lowercase().replace('_', "-")),
-                None => variable.to_owned(),
-            };
-            self.refuse(name, format!("takes {takes}"));
-        }
-        parsed
-    }
-
-    fn refuse(&mut self, name: String, message: String) {
-        let place = Place { path: name, position: None };
-        self.report.push(Diagnostic::new(Code::BadVariable, place, message));
-    }
-
-    fn breaker(&mut self, overrides: &Overrides) -> BreakerSettings {
-        let Overrides {
-            circuit_breaker_max_requests, circuit_breaker_interval, circuit_breaker_timeout, ..
-        } = overrides;
+impl SettingsReader<'_> {
+    fn breaker(&mut self) -> BreakerSettings {
         let default = BreakerSettings::default();
         let count = |text: &str| text.parse().ok().map(NonZeroU32::get);
         let takes = "a whole number from 1";
-        let max_requests =
-            self.value("CIRCUIT_BREAKER_MAX_REQUESTS", circuit_breaker_max_requests.as_ref(), takes, count);
+        let max_requests = self.value("CIRCUIT_BREAKER_MAX_REQUESTS", takes, count);
         let takes = "a duration above 0, such as 30s";
-        let interval =
-            self.value("CIRCUIT_BREAKER_INTERVAL", circuit_breaker_interval.as_ref(), takes, some_time);
-        let timeout =
-            self.value("CIRCUIT_BREAKER_TIMEOUT", circuit_breaker_timeout.as_ref(), takes, some_time);
+        let interval = self.value("CIRCUIT_BREAKER_INTERVAL", takes, some_time);
+        let timeout = self.value("CIRCUIT_BREAKER_TIMEOUT", takes, some_time);
         BreakerSettings {
             max_requests: max_requests.unwrap_or(default.max_requests),
             interval: interval.unwrap_or(default.interval),
@@ -266,7 +174,7 @@ impl Source<'_> {
         }
     }
 
-    fn status_file(&mut self, flag: Option<&String>, working_directory: &Path) -> PathBuf {
+    fn status_file(&mut self, working_directory: &Path) -> PathBuf {
         let parse =
             |text: &str| (!text.contains('\0') && !text.is_empty()).then(|| working_directory.join(text));
         let default = || match self.env.value("XDG_RUNTIME_DIR").map(Path::new) {
@@ -275,18 +183,17 @@ impl Source<'_> {
             _ => PathBuf::from(STATUS_FILE),
         };
         let default = default();
-        self.value("STATUS_FILE", flag, "the path of a file", parse).unwrap_or(default)
+        self.value("STATUS_FILE", "the path of a file", parse).unwrap_or(default)
     }
 
     /// Where only one of the ceilings is given, it pulls the default of the other along.
-    fn backoff(&mut self, overrides: &Overrides) -> BackoffSettings {
-        let Overrides { initial_backoff, max_backoff, backoff_multiplier, .. } = overrides;
+    fn backoff(&mut self) -> BackoffSettings {
         let default = BackoffSettings::default();
         let takes = "a duration above 0, such as 1s";
-        let initial = self.value("INITIAL_BACKOFF", initial_backoff.as_ref(), takes, some_time);
-        let max = self.value("MAX_BACKOFF", max_backoff.as_ref(), takes, some_time);
+        let initial = self.value("INITIAL_BACKOFF", takes, some_time);
+        let max = self.value("MAX_BACKOFF", takes, some_time);
         let takes = "a number from 1 to 100";
-        let multiplier = self.value("BACKOFF_MULTIPLIER", backoff_multiplier.as_ref(), takes, multiplier);
+        let multiplier = self.value("BACKOFF_MULTIPLIER", takes, multiplier);
         if let (Some(initial), Some(max)) = (initial, max)
             && max < initial
         {
@@ -352,7 +259,7 @@ mod tests {
     use super::*;
 
     fn settings(pairs: &[(&str, &str)]) -> Result<Settings, Report> {
-        Settings::from_env(&Overrides::default(), &Env::from_pairs(pairs.iter().copied()), Path::new("/work"))
+        Settings::from_env(&Flags::default(), &Env::from_pairs(pairs.iter().copied()), Path::new("/work"))
     }
 
     #[test]
@@ -473,7 +380,7 @@ mod tests {
     #[test]
     fn a_flag_comes_before_its_variable_and_errors_name_the_flag() {
         let env = Env::from_pairs([("LOG_LEVEL", "nonsense")]);
-        let flag = |text: &str| Overrides { log_level: Some(text.to_owned()), ..Overrides::default() };
+        let flag = |text: &str| Flags::from([("LOG_LEVEL", text.to_owned())]);
         assert_eq!(
             Settings::from_env(&flag("warn"), &env, Path::new("/")).unwrap().log_level,
             LogLevel::Warn

@@ -2,6 +2,7 @@
 
 mod errors;
 mod outputs;
+mod slips;
 mod stores;
 
 use std::path::Path;

@@ -72,12 +72,21 @@ impl VaultStore {
         clock: &Clock,
     ) -> Result<Self, Fault> {
         // `mount_path` and `kv_version` are defaults that each `VaultRead` has resolved already.
-        let VaultSpec { address, namespace, auth, credentials, mount_path: _, kv_version: _, timeout, tls } =
-            spec;
+        let VaultSpec {
+            address,
+            namespace,
+            auth,
+            credentials,
+            mount_path: _,
+            kv_version: _,
+            timeout,
+            proxy,
+            tls,
+        } = spec;
         let http = net::Client::build(net::ClientSettings {
             address: address.clone(),
             tls: tls.clone(),
-            proxy: None,
+            proxy: proxy.clone(),
             timeout: *timeout,
             max_body: limits.max_response_size,
             max_connections: limits.max_concurrent_requests,

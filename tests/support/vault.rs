@@ -31,6 +31,7 @@ pub fn spec(address: &str, auth: AuthSpec) -> VaultSpec {
         mount_path: None,
         kv_version: None,
         timeout: Duration::from_secs(10),
+        proxy: None,
         tls: TlsSettings::default(),
     }
 }

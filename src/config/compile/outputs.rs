@@ -2,7 +2,7 @@
 
 use super::conflicts::{OutputKind, Outputs};
 use super::context::CompileContext;
-use super::section::{Item, Section};
+use super::section::{Item, Section, unexpanded};
 use super::suggest;
 use super::template::Templates;
 use crate::config::diagnostic::{Code, Diagnostic};
@@ -118,7 +118,7 @@ fn file(
     let target = target(section, OutputKind::File, written, context);
     let written_content = content(section, index, pairing, templates, context);
     let decoding = decoding(section, context);
-    let mode = mode(section, "mode", FileMode::PRIVATE, context);
+    let mode = mode(section, "mode", (FileMode::PRIVATE, 0o444), context);
     let owner = owner(section, context);
     let in_place = section.boolean("inPlace", context).unwrap_or(false);
     let accept_mode = section.boolean("acceptMode", context).unwrap_or(false);
@@ -205,8 +205,8 @@ fn directory(
     context: &mut CompileContext<'_>,
 ) -> Option<DirectorySpec> {
     let path = target(&mut section, OutputKind::Directory, written, context);
-    let mode = mode(&mut section, "mode", FileMode::PRIVATE, context);
-    let directory_mode = self::mode(&mut section, "directoryMode", FileMode::DIRECTORY, context);
+    let mode = mode(&mut section, "mode", (FileMode::PRIVATE, 0o444), context);
+    let directory_mode = self::mode(&mut section, "directoryMode", (FileMode::DIRECTORY, 0o111), context);
     let owner = owner(&mut section, context);
     let accept_mode = section.boolean("acceptMode", context).unwrap_or(false);
     section.finish(context);
@@ -224,27 +224,84 @@ fn target(
     }
     let base = context.working_directory;
     let parse = |text: &str| match kind {
-        OutputKind::File => TargetPath::parse(text, base),
-        OutputKind::Directory => TargetPath::parse_directory(text, base),
+        _ if unexpanded(text).is_some() => Err(unexpanded(text).unwrap_or_default().to_owned()),
+        OutputKind::File => TargetPath::parse(text, base).map_err(|error| error.to_string()),
+        OutputKind::Directory => TargetPath::parse_directory(text, base).map_err(|error| error.to_string()),
     };
     let target = section.parsed("path", (Code::BadPath, "a path to write to"), parse, context)?;
+    warn_of_other_kind(&target, kind, section, context);
     written.add(target.clone(), kind, section.place_of("path"));
     Some(target)
 }
 
+/// Something that is there and cannot be replaced; publishing refuses it, and this says so earlier.
+fn warn_of_other_kind(
+    target: &TargetPath,
+    kind: OutputKind,
+    section: &Section<'_>,
+    context: &mut CompileContext<'_>,
+) {
+    let Ok(found) = target.as_path().symlink_metadata() else { return };
+    let message = match kind {
+        OutputKind::File if found.is_dir() => {
+            "there is a directory at this path, and a file is to be written"
+        }
+        OutputKind::Directory if found.is_file() => {
+            "there is a file at this path, and a directory is to be filled"
+        }
+        _ => return,
+    };
+    context.push(Diagnostic::new(Code::NotAFile, section.place_of("path"), message));
+}
+
+/// A mode with `needed`, without which nobody can use what is written.
 fn mode(
     section: &mut Section<'_>,
     key: &'static str,
-    default: FileMode,
+    (default, needed): (FileMode, u32),
     context: &mut CompileContext<'_>,
 ) -> FileMode {
-    section.parsed(key, (Code::BadMode, "a mode for a secret"), FileMode::parse, context).unwrap_or(default)
+    let parse = |text: &str| match FileMode::parse(text) {
+        Ok(mode) if mode.bits() & needed == 0 => Err("with it nobody could read what is written".to_owned()),
+        Ok(mode) => Ok(mode),
+        Err(error) => Err(match as_decimal(text) {
+            Some(octal) => format!("it {error}. If it is decimal, as in Kubernetes, write \"{octal}\""),
+            None => format!("it {error}"),
+        }),
+    };
+    let Some(mode) = section.parsed(key, (Code::BadMode, "a mode for a secret"), parse, context) else {
+        return default;
+    };
+    let bits = mode.bits();
+    let odd = match () {
+        () if bits & 0o400 == 0 => "its owner cannot read it",
+        () if bits & 0o060 == 0o020 => "the group can write it and cannot read it",
+        () => return mode,
+    };
+    let decimal = section.written_text(key).and_then(|text| Some((as_decimal(&text)?, text)));
+    let decimal =
+        decimal.map(|(octal, text)| format!("; if {text} is decimal, as in Kubernetes, it is \"{octal}\""));
+    let message = format!("as octal this is \"{mode}\": {odd}{}", decimal.unwrap_or_default());
+    context.push(Diagnostic::new(Code::OddMode, section.place_of(key), message));
+    mode
+}
+
+/// The mode that `text` is as a decimal number, if that is a usual one.
+fn as_decimal(text: &str) -> Option<FileMode> {
+    let bits: u32 = text.parse().ok().filter(|_| !text.starts_with('0'))?;
+    FileMode::parse(&format!("{bits:o}")).ok().filter(|mode| mode.bits() & 0o400 != 0)
 }
 
 /// Owner and group are resolved apart, so that a mistake is shown at the right one.
 fn owner(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Owner {
-    let user = |text: &str| Owner::resolve(Some(text), None);
-    let group = |text: &str| Owner::resolve(None, Some(text));
+    let one =
+        |text: &str| if text.contains(':') { Err("owner and group are two keys".to_owned()) } else { Ok(()) };
+    let user = |text: &str| {
+        one(text).and_then(|()| Owner::resolve(Some(text), None).map_err(|error| error.to_string()))
+    };
+    let group = |text: &str| {
+        one(text).and_then(|()| Owner::resolve(None, Some(text)).map_err(|error| error.to_string()))
+    };
     let user =
         section.parsed("owner", (Code::BadOwner, "a user"), user, context).and_then(|owner| owner.user);
     let group =
@@ -257,7 +314,7 @@ fn owner(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Owner {
 /// A warning and no error: the configuration may be checked by another user than the one that runs the daemon.
 fn warn_of_chown(key: &str, owner: Owner, section: &Section<'_>, context: &mut CompileContext<'_>) {
     if !disk::may_give_to(owner) {
-        let message = "this process has no right to give files away, so they cannot be written";
+        let message = "cannot change file ownership: needs root or CAP_CHOWN";
         context.push(Diagnostic::new(Code::CannotChown, section.place_of(key), message));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::context::CompileContext;
 use super::section::Section;
-use crate::config::diagnostic::Code;
+use crate::config::diagnostic::{Code, Diagnostic};
 
 /// Why a path is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -38,7 +38,12 @@ pub(in crate::config) fn of_secret(
     if !section.has("key") {
         section.missing("key", "the path of the secret below its mount", context);
     }
-    section.parsed("key", (Code::BadKey, "the path of a secret"), key, context)
+    let key = section.parsed("key", (Code::BadKey, "the path of a secret"), key, context)?;
+    if let Some(mark) = ["#", "?"].into_iter().find(|mark| key.contains(mark)) {
+        let message = format!("the key holds {mark:?}, which is taken as a part of the secret's path");
+        context.push(Diagnostic::new(Code::FieldInKey, section.place_of("key"), message));
+    }
+    Some(key)
 }
 
 /// A secret's path below its mount.

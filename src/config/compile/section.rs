@@ -238,6 +238,18 @@ impl<'a> Section<'a> {
         words: &[(&'static str, T)],
         context: &mut CompileContext<'_>,
     ) -> Option<T> {
+        let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        self.choice_or(key, words, &format!("write {}", known.join(" or ")), context)
+    }
+
+    /// The same with a hint for a word that is none of them.
+    pub(in crate::config) fn choice_or<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+        otherwise: &str,
+        context: &mut CompileContext<'_>,
+    ) -> Option<T> {
         let text = self.text(key, context)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
             return Some(*value);
@@ -246,7 +258,7 @@ impl<'a> Section<'a> {
         let message = text.is_not(&format!("one of {}", known.join(", ")), "");
         let hint = match suggest::nearest(&text.value, known.iter().copied()) {
             Some(near) => format!("did you mean {near:?}?"),
-            None => format!("write {}", known.join(" or ")),
+            None => otherwise.to_owned(),
         };
         context.push(Diagnostic::new(Code::BadValue, self.place_of(key), message).hint(hint));
         None
@@ -375,7 +387,20 @@ pub(in crate::config) fn local_path(text: &str, base: &Path) -> Result<PathBuf, 
     match text {
         "" => Err("it is empty"),
         _ if text.contains('\0') => Err("it holds a NUL byte"),
-        _ => Ok(base.join(text)),
+        _ => unexpanded(text).map_or_else(|| Ok(base.join(text)), Err),
+    }
+}
+
+/// Why a path that only a shell would understand is refused.
+pub(in crate::config) fn unexpanded(text: &str) -> Option<&'static str> {
+    let is_variable =
+        |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
+    if text == "~" || text.starts_with("~/") {
+        Some("\"~\" is a directory of that name here; write ${HOME} for the home directory")
+    } else if text.split('/').any(|part| part.strip_prefix('$').is_some_and(is_variable)) {
+        Some("\"$NAME\" is not a variable here; write ${NAME}")
+    } else {
+        None
     }
 }
 

@@ -77,7 +77,10 @@ impl Templates {
             return None;
         }
         match Template::compile(source) {
-            Ok(template) => Some(template),
+            Ok(template) => {
+                warn_of_slips(source, place, context);
+                Some(template)
+            }
             Err(error) => {
                 let place = Place { position: Some(position_in(node, &error)), ..place };
                 context.push(Diagnostic::new(Code::TemplateSyntax, place, error.message));
@@ -133,6 +136,31 @@ fn position_in(node: &Node, error: &CompileError) -> Position {
         NodeStyle::Plain if line == 1 => Position { column: start.column + column - 1, ..start },
         NodeStyle::Quoted if line == 1 => Position { column: start.column + column, ..start },
         _ => start,
+    }
+}
+
+/// Texts that compile and are hardly what is meant.
+fn warn_of_slips(source: &str, place: Place, context: &mut CompileContext<'_>) {
+    let is_name = |text: &str| {
+        text.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
+            && text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    };
+    let between = |open: &'static str, close: &'static str| {
+        source
+            .split(open)
+            .skip(1)
+            .filter_map(move |text| Some(text.split_once(close)?.0.trim_matches('-').trim()))
+    };
+    if let Some(name) = between("${", "}").find(|name| is_name(name)) {
+        let message = format!("\"${{{name}}}\" stays as it is: templates have no access to the environment");
+        let warning = Diagnostic::new(Code::LiteralVariable, place.clone(), message);
+        context.push(warning.hint(format!("for a field write {{{{ {name} }}}}")));
+    }
+    let is_hyphenated = |text: &&str| text.contains('-') && text.split('-').all(is_name);
+    if let Some(name) = between("{{", "}}").find(is_hyphenated) {
+        let message = format!("{name:?} is a subtraction here");
+        let warning = Diagnostic::new(Code::HyphenInTemplate, place, message);
+        context.push(warning.hint(format!("for a field of that name write {{{{ data[{name:?}] }}}}")));
     }
 }
 

@@ -3,6 +3,7 @@
 pub(in crate::config) mod address;
 mod auth;
 pub(super) mod compile;
+mod proxy;
 mod tls;
 pub(in crate::config) mod variables;
 
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::name::CredentialsName;
-use crate::net::{Address, TlsSettings};
+use crate::net::{Address, Proxy, TlsSettings};
 use crate::secret::SecretText;
 
 /// `provider: vault`.
@@ -31,6 +32,8 @@ pub struct VaultSpec {
     pub kv_version: Option<KvVersion>,
     /// One request, connect included.
     pub timeout: Duration,
+    /// The proxy on the way to the server; `None` where it is reached directly.
+    pub proxy: Option<Proxy>,
     /// TLS settings; they matter only for `https`.
     pub tls: TlsSettings,
 }
@@ -52,6 +55,9 @@ impl VaultSpec {
 
     /// The TCP port that is connected to; `None` for a unix socket.
     pub(super) fn port(&self) -> Option<u16> {
+        if let Some(proxy) = &self.proxy {
+            return proxy.port();
+        }
         match &self.address {
             Address::Http(url) => url.port_or_known_default(),
             Address::Unix(_) => None,

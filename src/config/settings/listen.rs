@@ -2,19 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{A_BOOLEAN, Overrides, Source};
+use super::reader::{A_BOOLEAN, SettingsReader};
 use crate::config::env::parse_bool;
 
 const METRICS_PORT: u16 = 8080;
 
-impl Source<'_> {
-    pub(super) fn listen(&mut self, overrides: &Overrides) -> Option<SocketAddr> {
-        let Overrides { enable_metrics, metrics_addr, metrics_port, .. } = overrides;
+impl SettingsReader<'_> {
+    pub(super) fn listen(&mut self) -> Option<SocketAddr> {
         let takes = "an IP address such as 127.0.0.1, 0.0.0.0 or ::1";
-        let address = self.value("METRICS_ADDR", metrics_addr.as_ref(), takes, ip);
+        let address = self.value("METRICS_ADDR", takes, ip);
         let takes = "a port from 0 to 65535";
-        let port = self.value("METRICS_PORT", metrics_port.as_ref(), takes, |text| text.parse().ok());
-        let enabled = self.value("ENABLE_METRICS", enable_metrics.as_ref(), A_BOOLEAN, parse_bool);
+        let port = self.value("METRICS_PORT", takes, |text| text.parse().ok());
+        let enabled = self.value("ENABLE_METRICS", A_BOOLEAN, parse_bool);
         let address = address.unwrap_or(Ipv4Addr::LOCALHOST.into());
         enabled.unwrap_or(true).then_some(SocketAddr::new(address, port.unwrap_or(METRICS_PORT)))
     }

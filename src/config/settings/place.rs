@@ -27,7 +27,7 @@ fn find_config(flag: Option<&Path>, env: &Env, places: &[PathBuf]) -> Result<Pat
     if env.is_not_text("CONFIG_FILE") {
         let place = Place { path: "CONFIG_FILE".to_owned(), position: None };
         let not_text = Diagnostic::new(Code::BadVariable, place, "takes a path in UTF-8");
-        return Err(Report { file: "settings".to_owned(), diagnostics: vec![not_text] });
+        return Err(Report { file: "process settings".to_owned(), diagnostics: vec![not_text] });
     }
     if let Some(path) = places.iter().find(|path| path.symlink_metadata().is_ok()) {
         return Ok(path.clone());
@@ -37,7 +37,7 @@ fn find_config(flag: Option<&Path>, env: &Env, places: &[PathBuf]) -> Result<Pat
     let place = Place { path: String::new(), position: None };
     let missing = Diagnostic::new(Code::NoConfiguration, place, message)
         .hint("\"secrets-sync init > config.yaml\" writes a first one");
-    Err(Report { file: "settings".to_owned(), diagnostics: vec![missing] })
+    Err(Report { file: "process settings".to_owned(), diagnostics: vec![missing] })
 }
 
 #[cfg(test)]

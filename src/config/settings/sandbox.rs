@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Overrides, Source};
+use super::reader::SettingsReader;
 
 /// `SANDBOX`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -32,19 +32,18 @@ pub struct SandboxSettings {
 const PATHS: &str =
     "absolute paths with colons between them, such as /secrets:/run/app; not the root directory";
 
-impl Source<'_> {
-    pub(super) fn sandbox(&mut self, overrides: &Overrides) -> SandboxSettings {
-        let Overrides { sandbox, sandbox_read, sandbox_write, sandbox_connect, .. } = overrides;
-        let mode = self.value("SANDBOX", sandbox.as_ref(), "off, auto or require", |text| match text {
+impl SettingsReader<'_> {
+    pub(super) fn sandbox(&mut self) -> SandboxSettings {
+        let mode = self.value("SANDBOX", "off, auto or require", |text| match text {
             "off" => Some(SandboxMode::Off),
             "auto" => Some(SandboxMode::Auto),
             "require" => Some(SandboxMode::Require),
             _ => None,
         });
-        let read = self.value("SANDBOX_READ", sandbox_read.as_ref(), PATHS, paths);
-        let write = self.value("SANDBOX_WRITE", sandbox_write.as_ref(), PATHS, paths);
+        let read = self.value("SANDBOX_READ", PATHS, paths);
+        let write = self.value("SANDBOX_WRITE", PATHS, paths);
         let takes = "TCP ports with colons between them, such as 8443:9200";
-        let connect = self.value("SANDBOX_CONNECT", sandbox_connect.as_ref(), takes, ports);
+        let connect = self.value("SANDBOX_CONNECT", takes, ports);
         SandboxSettings {
             mode: mode.unwrap_or_default(),
             read: read.unwrap_or_default(),
@@ -76,7 +75,7 @@ mod tests {
 
     fn sandbox(pairs: &[(&str, &str)]) -> Result<SandboxSettings, Report> {
         let env = Env::from_pairs(pairs.iter().copied());
-        Ok(Settings::from_env(&Overrides::default(), &env, Path::new("/work"))?.sandbox)
+        Ok(Settings::from_env(&crate::config::settings::Flags::default(), &env, Path::new("/work"))?.sandbox)
     }
 
     #[test]

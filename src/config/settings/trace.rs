@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::{A_BOOLEAN, Overrides, Source};
+use super::reader::{A_BOOLEAN, SettingsReader};
 use crate::config::env::parse_bool;
 use crate::secret::SecretText;
 use crate::telemetry::trace::{Batch, Pipeline, Sampler};
@@ -34,14 +34,13 @@ pub struct TraceSettings {
     pub pipeline: Pipeline,
 }
 
-impl Source<'_> {
+impl SettingsReader<'_> {
     /// Nothing where tracing is off.
-    pub(super) fn tracing(&mut self, overrides: &Overrides, home: &Path) -> Option<TraceSettings> {
-        let flag = overrides.enable_tracing.as_ref();
-        self.value("ENABLE_TRACING", flag, A_BOOLEAN, parse_bool).filter(|on| *on)?;
-        let disabled = self.value("OTEL_SDK_DISABLED", None, A_BOOLEAN, parse_bool).unwrap_or(false);
+    pub(super) fn tracing(&mut self, home: &Path) -> Option<TraceSettings> {
+        self.value("ENABLE_TRACING", A_BOOLEAN, parse_bool).filter(|on| *on)?;
+        let disabled = self.value("OTEL_SDK_DISABLED", A_BOOLEAN, parse_bool).unwrap_or(false);
         let takes = "otlp or none";
-        let exporter = self.value("OTEL_TRACES_EXPORTER", None, takes, |text| match text {
+        let exporter = self.value("OTEL_TRACES_EXPORTER", takes, |text| match text {
             "otlp" => Some(true),
             "none" => Some(false),
             _ => None,
@@ -74,7 +73,7 @@ impl Source<'_> {
     fn of_traces<T>(&mut self, name: &str, takes: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let of_traces = format!("OTEL_EXPORTER_OTLP_TRACES_{name}");
         let name = if self.is_given(&of_traces) { of_traces } else { format!("OTEL_EXPORTER_OTLP_{name}") };
-        self.value(&name, None, takes, parse)
+        self.value(&name, takes, parse)
     }
 
     fn is_given(&self, name: &str) -> bool {
@@ -92,10 +91,10 @@ impl Source<'_> {
     fn endpoint(&mut self) -> Option<Url> {
         let takes = "a URL such as http://collector:4318, without user name and password";
         if self.is_given("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
-            return self.value("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None, takes, url);
+            return self.value("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", takes, url);
         }
         if self.is_given("OTEL_EXPORTER_OTLP_ENDPOINT") {
-            return self.value("OTEL_EXPORTER_OTLP_ENDPOINT", None, takes, collector);
+            return self.value("OTEL_EXPORTER_OTLP_ENDPOINT", takes, collector);
         }
         if self.is_given("OTEL_EXPORTER_ENDPOINT") {
             let takes = "a host and port such as collector:4318, or a URL";
@@ -103,7 +102,7 @@ impl Source<'_> {
             let with_scheme = |text: &str| {
                 if text.contains("://") { collector(text) } else { collector(&format!("http://{text}")) }
             };
-            return self.value("OTEL_EXPORTER_ENDPOINT", None, takes, with_scheme);
+            return self.value("OTEL_EXPORTER_ENDPOINT", takes, with_scheme);
         }
         collector(COLLECTOR)
     }
@@ -111,11 +110,11 @@ impl Source<'_> {
     fn pipeline(&mut self) -> Pipeline {
         let timeout = self.of_traces("TIMEOUT", MILLISECONDS, milliseconds).unwrap_or(TIMEOUT);
         let takes = "pairs such as key=value,key2=value2, values percent-encoded";
-        let mut attributes = self.value("OTEL_RESOURCE_ATTRIBUTES", None, takes, pairs).unwrap_or_default();
+        let mut attributes = self.value("OTEL_RESOURCE_ATTRIBUTES", takes, pairs).unwrap_or_default();
         let named = attributes.iter().rev().find(|(key, _)| key == "service.name");
         let named = named.map_or_else(|| SERVICE.to_owned(), |(_, name)| name.clone());
         attributes.retain(|(key, _)| key != "service.name");
-        let service = self.value("OTEL_SERVICE_NAME", None, "a name", |text| Some(text.to_owned()));
+        let service = self.value("OTEL_SERVICE_NAME", "a name", |text| Some(text.to_owned()));
         let (sampler, batch) = (self.sampler(), self.batch());
         Pipeline { service: service.unwrap_or(named), attributes, sampler, batch, timeout }
     }
@@ -129,10 +128,10 @@ impl Source<'_> {
             "traceidratio" => Some(Sampler::Share(1.0)),
             _ => None,
         };
-        let sampler = self.value("OTEL_TRACES_SAMPLER", None, takes, parse).unwrap_or(Sampler::All);
+        let sampler = self.value("OTEL_TRACES_SAMPLER", takes, parse).unwrap_or(Sampler::All);
         let Sampler::Share(all) = sampler else { return sampler };
         let share = |text: &str| text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-        let argument = self.value("OTEL_TRACES_SAMPLER_ARG", None, "a number from 0 to 1", share);
+        let argument = self.value("OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", share);
         Sampler::Share(argument.unwrap_or(all))
     }
 
@@ -140,9 +139,9 @@ impl Source<'_> {
         let default = Batch::default();
         let count = |text: &str| text.parse().ok().filter(|count| (1..=LARGEST_QUEUE).contains(count));
         let takes = "a whole number from 1 to 65536";
-        let delay = self.value("OTEL_BSP_SCHEDULE_DELAY", None, MILLISECONDS, milliseconds);
-        let queue = self.value("OTEL_BSP_MAX_QUEUE_SIZE", None, takes, count).unwrap_or(default.queue);
-        let size = self.value("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", None, takes, count).unwrap_or(default.size);
+        let delay = self.value("OTEL_BSP_SCHEDULE_DELAY", MILLISECONDS, milliseconds);
+        let queue = self.value("OTEL_BSP_MAX_QUEUE_SIZE", takes, count).unwrap_or(default.queue);
+        let size = self.value("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", takes, count).unwrap_or(default.size);
         Batch { delay: delay.unwrap_or(default.delay), queue, size: size.min(queue) }
     }
 }
@@ -199,7 +198,7 @@ mod tests {
 
     fn tracing(pairs: &[(&str, &str)]) -> Result<Option<TraceSettings>, Report> {
         let env = Env::from_pairs([("ENABLE_TRACING", "true")].iter().chain(pairs).copied());
-        Ok(Settings::from_env(&Overrides::default(), &env, Path::new("/work"))?.tracing)
+        Ok(Settings::from_env(&crate::config::settings::Flags::default(), &env, Path::new("/work"))?.tracing)
     }
 
     fn endpoint(pairs: &[(&str, &str)]) -> String {
@@ -209,7 +208,11 @@ mod tests {
     #[test]
     fn nothing_is_read_while_tracing_is_off() {
         let wrong = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_BSP_MAX_QUEUE_SIZE", "many")];
-        let off = Settings::from_env(&Overrides::default(), &Env::from_pairs(wrong), Path::new("/work"));
+        let off = Settings::from_env(
+            &crate::config::settings::Flags::default(),
+            &Env::from_pairs(wrong),
+            Path::new("/work"),
+        );
         assert_eq!(off.unwrap().tracing, None);
         for (name, value) in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
             assert_eq!(tracing(&[(name, value), wrong[0]]).unwrap(), None);

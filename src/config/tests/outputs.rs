@@ -186,7 +186,7 @@ fn the_keys_of_a_secret_are_checked() {
         ("maxStaleness: 0", "out-of-range secrets[0].maxStaleness"),
         ("version: 0", "out-of-range secrets[0].version"),
         ("version: 1, kvVersion: v1", "conflicting-keys secrets[0].version"),
-        ("kvVersion: 2", "bad-value secrets[0].kvVersion"),
+        ("kvVersion: 3", "bad-value secrets[0].kvVersion"),
         ("mountPath: /", "bad-key secrets[0].mountPath"),
         ("namespace: a/../b", "bad-key secrets[0].namespace"),
         ("deletionPolicy: keep", "bad-value secrets[0].deletionPolicy"),

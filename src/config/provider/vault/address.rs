@@ -62,6 +62,12 @@ pub(in crate::config) fn is_exposed(address: &Address) -> bool {
     url.scheme() == "http" && !is_loopback
 }
 
+/// A part of the path that belongs to the API or to the web page of the server.
+pub(in crate::config) fn api_part(address: &Address) -> Option<&'static str> {
+    let Address::Http(url) = address else { return None };
+    ["v1", "ui"].into_iter().find(|part| url.path().split('/').any(|segment| segment == *part))
+}
+
 fn http(text: &str) -> Result<Address, AddressError> {
     let url = Url::parse(text).map_err(|_| AddressError::Malformed)?;
     if !url.username().is_empty() || url.password().is_some() {

@@ -10,9 +10,17 @@ use crate::secret::SecretText;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Method {
+    None,
     Token,
     AppRole,
 }
+
+const METHODS: [(&str, Method); 3] =
+    [("token", Method::Token), ("approle", Method::AppRole), ("none", Method::None)];
+
+/// The way out for a method that is not built in.
+const OTHER_METHODS: &str = "write token, approle or none. For any other method let \"bao agent\" or \"vault agent\" log in \
+                             (auto_auth with a file sink) and name the sink's file in tokenFile";
 
 /// One credential as the file gives it.
 struct Given {
@@ -51,8 +59,7 @@ pub(super) fn is_left_to_sets(section: &mut Section<'_>, context: &CompileContex
 
 /// Compiles the auth keys of `section`: a store's own or those of a named credential set.
 pub(super) fn compile(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<AuthSpec> {
-    let stated =
-        section.choice("authMethod", &[("token", Method::Token), ("approle", Method::AppRole)], context);
+    let stated = section.choice_or("authMethod", &METHODS, OTHER_METHODS, context);
     let token = given(section, "token", "tokenFile", context);
     let role_id = given(section, "roleId", "roleIdFile", context);
     let secret_id = given(section, "secretId", "secretIdFile", context);
@@ -62,11 +69,21 @@ pub(super) fn compile(section: &mut Section<'_>, context: &mut CompileContext<'_
         return None;
     }
     let Some(method) = stated.or_else(|| infer(section, &token, &role_id, &secret_id, context)) else {
-        let hint = "give a token, tokenFile, or roleId with secretId; secretStore takes VAULT_TOKEN and the like too";
-        section.missing("authMethod", hint, context);
+        let place = Place { path: section.path_of("authMethod"), position: Some(section.position()) };
+        let missing = Diagnostic::new(Code::MissingKey, place, "there are no credentials");
+        context.push(missing.hint(
+            "give a token, tokenFile, or roleId with secretId; secretStore takes VAULT_TOKEN and the like too. Behind an \
+             agent or proxy that logs in, write \"authMethod: none\"",
+        ));
         return None;
     };
     match method {
+        Method::None => {
+            for key in KEYS.iter().filter(|key| **key != "authMethod") {
+                section.ignore(key, "authMethod is none", context);
+            }
+            Some(AuthSpec::None)
+        }
         Method::Token => {
             for key in ["roleId", "roleIdFile", "secretId", "secretIdFile", WRAPPED, "authMount"] {
                 section.ignore(key, "authMethod is token", context);

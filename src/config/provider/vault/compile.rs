@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{AuthSpec, KvVersion, VaultRead, VaultSpec, address, auth, tls};
+use super::{AuthSpec, KvVersion, VaultRead, VaultSpec, address, auth, proxy, tls};
 use crate::config::compile::context::CompileContext;
 use crate::config::compile::section::Section;
 use crate::config::compile::{path, suggest};
@@ -11,8 +11,13 @@ use crate::config::diagnostic::{Code, Diagnostic};
 use crate::name::CredentialsName;
 use crate::net::Address;
 
-const KV_VERSIONS: [(&str, KvVersion); 3] =
-    [("v1", KvVersion::V1), ("v2", KvVersion::V2), ("auto", KvVersion::Auto)];
+const KV_VERSIONS: [(&str, KvVersion); 5] = [
+    ("v1", KvVersion::V1),
+    ("v2", KvVersion::V2),
+    ("auto", KvVersion::Auto),
+    ("1", KvVersion::V1),
+    ("2", KvVersion::V2),
+];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -23,6 +28,7 @@ pub(in crate::config) const STORE_KEYS: &[&str] = &[
     "mountPath",
     "kvVersion",
     "timeout",
+    "proxy",
     "tlsCACert",
     "tlsCAPath",
     "tlsClientCert",
@@ -63,6 +69,7 @@ pub(in crate::config) fn spec(
     let mount_path = section.parsed("mountPath", A_MOUNT, path::mount, context);
     let kv_version = section.choice("kvVersion", &KV_VERSIONS, context);
     let timeout = timeout(section, context);
+    let proxy = proxy::compile(section, address.as_ref(), context);
     let tls = tls::compile(section, address.as_ref(), context);
     Some(VaultSpec {
         address: address?,
@@ -75,6 +82,7 @@ pub(in crate::config) fn spec(
         mount_path,
         kv_version,
         timeout,
+        proxy,
         tls,
     })
 }
@@ -95,6 +103,13 @@ fn address(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Optio
                 let message = "plain http: tokens and secrets cross the network unencrypted";
                 context
                     .push(Diagnostic::new(Code::PlainHttp, section.place_of(key), message).hint("use https"));
+            }
+            if let Some(part) = address::api_part(&address) {
+                let message =
+                    format!("the address has \"/{part}\" in its path, and \"/v1\" is sent behind it");
+                context.push(Diagnostic::new(Code::ApiPath, section.place_of(key), message).hint(
+                    "end the address behind the host and the port, unless a proxy there really has such a path",
+                ));
             }
             Some(address)
         }
@@ -143,16 +158,41 @@ pub(in crate::config) fn read(
     let version = version(section, kv_version, context);
     let own_namespace = section.parsed("namespace", A_NAMESPACE, path::namespace, context);
     let credentials = credentials(section, store, context);
-    if kv_version != KvVersion::V1 && key.as_ref().is_some_and(|key| key.starts_with("data/")) {
-        let message = "the key begins with \"data/\", which KV v2 has in its URLs and not in its keys";
-        let warning = Diagnostic::new(Code::DataPrefix, section.place_of("key"), message);
-        context.push(
-            warning.hint("leave \"data/\" out, unless the secret really lies in a folder of that name"),
-        );
-    }
     let mount = own_mount.or_else(|| store?.mount_path.clone()).unwrap_or_else(|| MOUNT.to_owned());
     let namespace = own_namespace.unwrap_or_else(|| store?.namespace.clone());
+    if let Some(key) = &key {
+        warn_of_prefix(key, &mount, kv_version, section, context);
+    }
     Some(VaultRead { credentials, namespace, mount, key: key?, kv_version, version })
+}
+
+/// Parts of a URL that are not part of a key: the mount, and the `data/` of KV v2. The key in the hint is the one of the
+/// file, because a message shows nothing that the environment gave.
+fn warn_of_prefix(
+    key: &str,
+    mount: &str,
+    kv_version: KvVersion,
+    section: &Section<'_>,
+    context: &mut CompileContext<'_>,
+) {
+    let below = |key: &str, first: &str| key.strip_prefix(first)?.strip_prefix('/').map(str::to_owned);
+    let place = section.place_of("key");
+    if below(key, mount).is_some() {
+        let written = section.written_text("key").and_then(|key| below(&key, mount));
+        let right =
+            written.map(|key| below(&key, "data").filter(|_| kv_version != KvVersion::V1).unwrap_or(key));
+        let right = right.map_or_else(
+            || "leave the mount out of the key".to_owned(),
+            |key| format!("write \"key: {key}\""),
+        );
+        let message = "the key begins with its mountPath, which is put in front of it anyway";
+        let warning = Diagnostic::new(Code::MountPrefix, place, message);
+        context
+            .push(warning.hint(format!("{right}, unless the secret really lies in a folder of that name")));
+    } else if kv_version != KvVersion::V1 && below(key, "data").is_some() {
+        let message = "the key begins with \"data/\", which KV v2 has in its URLs and not in its keys";
+        context.push(Diagnostic::new(Code::DataPrefix, place, message));
+    }
 }
 
 fn version(
