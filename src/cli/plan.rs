@@ -42,7 +42,7 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     Ok(ExitStatus::of_all(faults.map(|fault| fault.kind.exit_status())))
 }
 
-/// Fingerprints are keyed anew in each process: within one plan equal ones mean equal content, and they tell nothing
+/// Fingerprints have a new key in each process: within one plan equal ones mean equal content, and they reveal nothing
 /// to who reads the output.
 fn line(secret: &str, preview: &Preview) -> String {
     let action = match &preview.action {

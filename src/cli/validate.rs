@@ -22,7 +22,7 @@ struct Verdict {
     secrets: usize,
     /// Secrets whose faults are notes.
     optional: BTreeSet<SecretName>,
-    /// `None` when nobody asked for it, or the configuration is not valid.
+    /// `None` when it was not asked for, or the configuration is not valid.
     findings: Option<Vec<Finding>>,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn validate(common: &Common, args: &ValidateArgs) -> Result<ExitStatu
             let verdict = judge(&setup, &loader, args)?;
             (loader.path().display().to_string(), verdict)
         }
-        // Nothing was found that could be judged; whoever reads JSON is to get JSON all the same.
+        // There is no configuration to judge; a reader of JSON gets JSON nevertheless.
         Err(Obstacle::Refused(report)) => (String::new(), Verdict::invalid(report)),
         Err(told) => return Err(told.tell()),
     };

@@ -1,7 +1,7 @@
 //! Tree → [`Config`], collecting every mistake of the file on the way.
 //!
 //! Each part asks a [`cursor::Section`] for its keys and gets `None` both for what is absent and for what was wrong and
-//! is reported already; so one mistake is told once, and whatever was reported makes the whole configuration fail.
+//! is reported already; so one mistake is reported once, and one reported error makes the whole configuration fail.
 
 mod conflicts;
 pub(super) mod context;
@@ -76,7 +76,7 @@ pub(super) fn compile(root: &Node, context: &mut CompileContext<'_>) -> Option<C
     Some(Config { stores, limits, log_level, secrets })
 }
 
-/// Whether any secret reads from `secretStore`: only then the environment alone may make one.
+/// Whether any secret reads from `secretStore`: only then may the environment make one.
 fn uses_main_store(items: &[Item<'_>]) -> bool {
     let reads_main = |item: &Item<'_>| {
         let store = item.node.entries().into_iter().flatten().find(|entry| entry.key == "store");
@@ -150,7 +150,7 @@ fn check_name(
             let message = format!("the secret in line {line} has the same name");
             let duplicate = Diagnostic::new(Code::DuplicateName, section.place_of("name"), message);
             context.push(
-                duplicate.hint("names tell secrets apart in logs, metrics and status: give each its own"),
+                duplicate.hint("logs, metrics and status identify a secret by its name: give each its own"),
             );
         }
         None => drop(names.insert(name, section.position())),

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, said so that it can be put right: a place, a stable code, a cause, a hint.
+//! What is wrong with a configuration, and how to correct it: a place, a stable code, a cause, a hint.
 //! No text here holds a value of the environment, a token or a secret id.
 
 use std::fmt;
@@ -134,7 +134,7 @@ codes! {
     UnknownTemplate, Error, "unknown-template", "`key` names no entry of `template.data`.",
         "add the entry to template.data, or correct the name";
     TemplateSyntax, Error, "template-syntax", "A template does not compile.",
-        "correct the template there; docs/templates.md tells what it may hold, and {% raw %}…{% endraw %} keeps braces as text";
+        "correct the template there; docs/templates.md says what it may hold, and {% raw %}…{% endraw %} keeps braces as text";
     EngineGoUnsupported, Error, "engine-go-unsupported", "A Go template, which this version cannot render.",
         "write it as a Tera template";
     CannotChown, Warning, "cannot-chown", "This process has no right to give files to that owner or group.",
@@ -191,7 +191,7 @@ pub struct Place {
 /// One mistake.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Diagnostic {
-    /// What kind; tells the severity too.
+    /// What kind; the severity follows from it.
     pub code: Code,
     /// Where.
     pub place: Place,
@@ -235,7 +235,7 @@ impl Report {
         self.diagnostics.push(diagnostic);
     }
 
-    /// Whether there is nothing to tell.
+    /// Whether there is nothing to report.
     pub fn is_empty(&self) -> bool {
         self.diagnostics.is_empty()
     }

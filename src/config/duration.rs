@@ -25,7 +25,7 @@ pub enum DurationError {
     /// A minus sign.
     #[error("it is negative")]
     Negative,
-    /// A number alone.
+    /// A number without a unit.
     #[error("a unit is missing; for seconds write \"{0}s\"")]
     NoUnit(String),
     /// Not one of the units.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The variables of one environment. `Debug` shows names alone.
+/// The variables of one environment. `Debug` shows only names.
 #[derive(Clone, Default)]
 pub struct Env {
     /// A value that is not UTF-8 is kept as `None`, so that it is not mistaken for an absent one.
@@ -19,7 +19,7 @@ impl Env {
         Self { variables: std::env::vars_os().filter_map(pair).collect() }
     }
 
-    /// An environment of these variables alone.
+    /// An environment of only these variables.
     pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let pair = |(name, value): (N, V)| (name.into(), Some(value.into()));
         Self { variables: pairs.into_iter().map(pair).collect() }

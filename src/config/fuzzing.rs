@@ -1,5 +1,5 @@
 //! What the fuzz targets reach of the configuration beside its public types: parsers that are private to everybody
-//! else. Exists under `cfg(fuzzing)` alone.
+//! else. Exists only under `cfg(fuzzing)`.
 
 use super::env::Env;
 use super::interpolate;

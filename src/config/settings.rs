@@ -65,10 +65,10 @@ pub struct Settings {
     pub lock_memory: bool,
 }
 
-/// What a circuit breaker is told.
+/// The settings of circuit breakers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BreakerSettings {
-    /// Probes that are let through at once while it is half-open; at least 1.
+    /// Requests let through concurrently while it is half-open; at least 1.
     pub max_requests: u32,
     /// The window in which requests and failures are counted while it is closed.
     pub interval: Duration,
@@ -93,7 +93,7 @@ pub enum LogLevel {
     Info,
     /// What is degraded.
     Warn,
-    /// What needs somebody.
+    /// What an operator has to act on.
     Error,
 }
 

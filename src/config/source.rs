@@ -31,10 +31,10 @@ fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
     regular_file::read(path, MAX_FILE_SIZE).map_err(|error| refusal(path, &error))
 }
 
-/// What a file is, as far as it matters to whoever waits for its change.
+/// What a file is, to the watcher that waits for its change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Look {
-    /// It is not there; whoever replaces it may not be done yet.
+    /// It is not there; a replacement may be under way.
     Absent,
     /// It cannot be read as a configuration.
     Refused(Code),
@@ -57,7 +57,9 @@ fn refusal(path: &Path, error: &ReadError) -> Diagnostic {
     match error {
         ReadError::Io(error) => unreadable(path, error),
         ReadError::Directory => {
-            whole(Code::UnreadableFile, "this is a directory").hint("name the file in it")
+            whole(Code::UnreadableFile, "this is a directory").hint(
+                "name the file in it. In a container: if the file is missing on the host, the engine makes a directory of its name",
+            )
         }
         ReadError::Special(what) => whole(Code::UnreadableFile, format!("this is a {what}"))
             .hint("name a regular file; SIGHUP reads it again"),

@@ -94,7 +94,7 @@ impl ConfiguredOutput {
         let message = match outer.kind {
             OutputKind::File => format!("{} is a file and cannot be the parent of this path", outer.name()),
             OutputKind::Directory => format!(
-                "this lies in the directory of {}, which holds the fields of that secret alone",
+                "this lies in the directory of {}, which holds only the fields of that secret",
                 outer.name()
             ),
         };

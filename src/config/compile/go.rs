@@ -1,7 +1,7 @@
 //! Telling Go templates from Tera's. This version renders none; who brings one is shown the Tera spelling.
 
 /// What a message says of a Go template.
-pub(super) const UNSUPPORTED: &str = "this version renders Tera templates alone";
+pub(super) const UNSUPPORTED: &str = "only Tera templates are supported";
 
 /// The spellings that most templates need.
 pub(super) const HINT: &str = "in Tera: {{ .name }} is {{ name }}, {{ index . \"a-b\" }} is {{ data[\"a-b\"] }}, \

@@ -45,7 +45,7 @@ impl<'a> Section<'a> {
         Some(Self::new(node.position, entries, path))
     }
 
-    /// A section without a key, for what the environment alone describes.
+    /// A section without a key, for what only the environment describes.
     pub(in crate::config) fn absent(path: &str, position: Position) -> Self {
         Self::new(position, &[], path.to_owned())
     }
@@ -201,7 +201,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The string under `key` without a report or a trace: whoever asks for it later gives those.
+    /// The string under `key` without a report or an origin, which the later regular read gives.
     pub(in crate::config) fn text_quietly(&self, key: &str, context: &CompileContext<'_>) -> Option<String> {
         let scalar = self.entry(key)?.node.scalar().filter(|scalar| !scalar.is_null())?;
         Some(interpolate(scalar.text(), context.env).ok()?.text.into_owned())

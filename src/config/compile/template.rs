@@ -119,7 +119,7 @@ impl Templates {
     }
 }
 
-/// Where in the file the engine's line and column are, as far as the style of the text lets one tell.
+/// Where in the file the engine's line and column are, where the style of the text allows it.
 fn position_in(node: &Node, error: &CompileError) -> Position {
     let start = node.position;
     let (Some(scalar), Some(line)) = (node.scalar(), error.line) else { return start };

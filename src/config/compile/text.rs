@@ -34,7 +34,7 @@ impl<'a> Text<'a> {
         format!("{short:?}")
     }
 
-    /// "… is not `expected`", with the reason where it may be told.
+    /// "… is not `expected`", with the reason where it may be shown.
     pub(in crate::config) fn is_not(&self, expected: &str, reason: &str) -> String {
         if self.is_private {
             format!("{}: what the environment holds is not {expected}", self.shown())

@@ -48,7 +48,7 @@ fn check_client(settings: &TlsSettings, section: &Section<'_>, context: &mut Com
     }
 }
 
-/// Tries `settings` out, of which the keys of `paths` gave the files. The path in the message tells which one it is;
+/// Tries `settings` out, of which the keys of `paths` gave the files. The path in the message says which one it is;
 /// it is shown as the file has it.
 fn check(
     settings: &TlsSettings,
@@ -95,7 +95,8 @@ fn skip_verify(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> b
         section.parsed(key, (Code::BadVariable, "true or false"), |text| parse_bool(text).ok_or(""), context)
     };
     if skip == Some(true) {
-        let message = "the server's certificate is not checked: anybody on the way can read the secrets";
+        let message =
+            "the server's certificate is not checked: anyone on the network path can read the secrets";
         let warning = Diagnostic::new(Code::SkipVerify, section.place_of(key), message);
         context.push(warning.hint("name the server's CA in tlsCACert"));
     }
