@@ -12,16 +12,16 @@ pub enum Kind {
     Login,
     /// A credential file is missing, unreadable or empty: whoever writes it may not be done yet.
     NoCredentials,
-    /// A wrapped secret id could not be opened: somebody else may have done so.
-    Unwrap,
+    /// A credential that can be used once was of no use: another process may have used it.
+    Spent,
     /// The token is good, the policy does not allow the read.
     Denied,
     /// No answer: connection refused, name not resolved, TLS failed, connection lost.
     Unreachable,
     /// No answer in time.
     Timeout,
-    /// The server is sealed, not initialised or in maintenance.
-    Sealed,
+    /// The server is there and serves nobody yet: it is locked, not set up, or in maintenance.
+    NotServing,
     /// The server asked to slow down.
     RateLimited,
     /// The server answered 5xx.
@@ -38,8 +38,8 @@ pub enum Kind {
     Deleted,
     /// The pinned version is destroyed for ever.
     Destroyed,
-    /// The mount's KV version is not the configured one.
-    WrongKvVersion,
+    /// The store keeps the secret in another form than the configuration says.
+    WrongForm,
     /// A template, or a field it needs.
     Template,
     /// What was rendered may not be written: too large, empty name, not base64.
@@ -57,11 +57,11 @@ impl Kind {
     pub const ALL: [Self; 21] = [
         Self::Login,
         Self::NoCredentials,
-        Self::Unwrap,
+        Self::Spent,
         Self::Denied,
         Self::Unreachable,
         Self::Timeout,
-        Self::Sealed,
+        Self::NotServing,
         Self::RateLimited,
         Self::ServerError,
         Self::CircuitOpen,
@@ -70,7 +70,7 @@ impl Kind {
         Self::Absent,
         Self::Deleted,
         Self::Destroyed,
-        Self::WrongKvVersion,
+        Self::WrongForm,
         Self::Template,
         Self::Output,
         Self::Write,
@@ -80,73 +80,46 @@ impl Kind {
 
     /// The stable name, also the `kind` label of `secrets_sync_fetch_errors_total`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Login => "login",
-            Self::NoCredentials => "no_credentials",
-            Self::Unwrap => "unwrap_failed",
-            Self::Denied => "denied",
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::Sealed => "sealed",
-            Self::RateLimited => "rate_limited",
-            Self::ServerError => "server_error",
-            Self::CircuitOpen => "circuit_open",
-            Self::BadAnswer => "bad_answer",
-            Self::BadRequest => "bad_request",
-            Self::Absent => "absent",
-            Self::Deleted => "deleted",
-            Self::Destroyed => "destroyed",
-            Self::WrongKvVersion => "wrong_kv_version",
-            Self::Template => "template",
-            Self::Output => "output",
-            Self::Write => "write",
-            Self::Interrupted => "interrupted",
-            Self::Internal => "internal",
-        }
+        self.row().0
     }
 
     /// What the retry policy does about it.
     pub fn disposition(self) -> Disposition {
-        match self {
-            Self::Login | Self::Unwrap | Self::Denied => Disposition::Refused,
-            Self::NoCredentials
-            | Self::Unreachable
-            | Self::Timeout
-            | Self::Sealed
-            | Self::RateLimited
-            | Self::ServerError
-            | Self::CircuitOpen
-            // A gateway's page goes when what is behind it is back.
-            | Self::BadAnswer => Disposition::Transient,
-            Self::BadRequest
-            | Self::Absent
-            | Self::Deleted
-            | Self::Destroyed
-            | Self::WrongKvVersion
-            | Self::Template
-            | Self::Output
-            | Self::Write
-            | Self::Interrupted
-            | Self::Internal => Disposition::Standing,
-        }
+        self.row().1
     }
 
     /// The exit code of `run --once` when this is the only kind of failure.
     pub fn exit_status(self) -> ExitStatus {
+        self.row().2
+    }
+
+    /// The one table of kinds. Names are public interface: some are older than what they stand for here.
+    const fn row(self) -> (&'static str, Disposition, ExitStatus) {
+        use Disposition::{Refused, Standing, Transient};
+        use ExitStatus::{Absent, Authentication, Failed, Render, Store, Write};
         match self {
-            Self::Login | Self::NoCredentials | Self::Unwrap | Self::Denied => ExitStatus::Authentication,
-            Self::Unreachable
-            | Self::Timeout
-            | Self::Sealed
-            | Self::RateLimited
-            | Self::ServerError
-            | Self::CircuitOpen
-            | Self::BadAnswer
-            | Self::BadRequest => ExitStatus::Store,
-            Self::Absent | Self::Deleted | Self::Destroyed | Self::WrongKvVersion => ExitStatus::Absent,
-            Self::Template | Self::Output => ExitStatus::Render,
-            Self::Write => ExitStatus::Write,
-            Self::Interrupted | Self::Internal => ExitStatus::Failed,
+            Self::Login => ("login", Refused, Authentication),
+            Self::NoCredentials => ("no_credentials", Transient, Authentication),
+            Self::Spent => ("unwrap_failed", Refused, Authentication),
+            Self::Denied => ("denied", Refused, Authentication),
+            Self::Unreachable => ("unreachable", Transient, Store),
+            Self::Timeout => ("timeout", Transient, Store),
+            Self::NotServing => ("sealed", Transient, Store),
+            Self::RateLimited => ("rate_limited", Transient, Store),
+            Self::ServerError => ("server_error", Transient, Store),
+            Self::CircuitOpen => ("circuit_open", Transient, Store),
+            // A gateway's page goes when what is behind it is back.
+            Self::BadAnswer => ("bad_answer", Transient, Store),
+            Self::BadRequest => ("bad_request", Standing, Store),
+            Self::Absent => ("absent", Standing, Absent),
+            Self::Deleted => ("deleted", Standing, Absent),
+            Self::Destroyed => ("destroyed", Standing, Absent),
+            Self::WrongForm => ("wrong_kv_version", Standing, Absent),
+            Self::Template => ("template", Standing, Render),
+            Self::Output => ("output", Standing, Render),
+            Self::Write => ("write", Standing, Write),
+            Self::Interrupted => ("interrupted", Standing, Failed),
+            Self::Internal => ("internal", Standing, Failed),
         }
     }
 }

@@ -69,7 +69,7 @@ impl<S: Store> Limit<S> {
 
 /// Kinds that concern every request. A login that must wait, for one, concerns its own credential set alone.
 pub(super) fn speaks_for_the_server(kind: Kind) -> bool {
-    matches!(kind, Kind::RateLimited | Kind::Sealed | Kind::ServerError)
+    matches!(kind, Kind::RateLimited | Kind::NotServing | Kind::ServerError)
 }
 
 #[async_trait]

@@ -321,7 +321,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failure_reaches_all_who_wait_and_nobody_later() {
         let fake = FakeStore::new();
-        let fault = Fault::new(Kind::Sealed, "the server is sealed", "unseal it");
+        let fault = Fault::new(Kind::NotServing, "the server is sealed", "unseal it");
         fake.fail("app", fault.clone());
         fake.latency(SECOND);
         let store = shared(&fake);

@@ -200,7 +200,7 @@ impl VaultStore {
         let known = self.mounts.version(server, source, token).await?;
         let outcome = kv::read(known.kv, read, token).await;
         let doubtful = matches!(&outcome, Err(fault)
-            if matches!(fault.kind, Kind::WrongKvVersion | Kind::Absent));
+            if matches!(fault.kind, Kind::WrongForm | Kind::Absent));
         if !doubtful || known.asked_now {
             return outcome;
         }
@@ -257,7 +257,7 @@ impl Store for VaultStore {
 
     async fn put_right(&self, read: &SecretRead, kind: Kind) {
         let concerns_credentials =
-            matches!(kind, Kind::Login | Kind::NoCredentials | Kind::Unwrap | Kind::Denied);
+            matches!(kind, Kind::Login | Kind::NoCredentials | Kind::Spent | Kind::Denied);
         match read.vault().and_then(|source| self.credentials(source)) {
             Ok(set) if concerns_credentials => set.changed().await,
             _ => std::future::pending().await,

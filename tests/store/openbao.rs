@@ -130,14 +130,14 @@ async fn the_wrong_kv_version_is_named() {
     let bao = Bao::shared();
     bao.put_v2("", "secret", "wrong/app", &json!({ "password": "x" }));
     let v1_path = fault(&root_store(), &source_of(KvVersion::V1, "secret", "wrong/app")).await;
-    assert_eq!((v1_path.kind, v1_path.remedy.as_str()), (Kind::WrongKvVersion, "set kvVersion: v2"));
+    assert_eq!((v1_path.kind, v1_path.remedy.as_str()), (Kind::WrongForm, "set kvVersion: v2"));
 
     bao.enable_kv("", "wrong-v1", 1);
     let v2_path = fault(&root_store(), &source("wrong-v1", "app")).await;
-    assert_eq!((v2_path.kind, v2_path.remedy.as_str()), (Kind::WrongKvVersion, "set kvVersion: v1"));
+    assert_eq!((v2_path.kind, v2_path.remedy.as_str()), (Kind::WrongForm, "set kvVersion: v1"));
     // What happens to be below `data/` is no KV v2 answer either.
     bao.put_v1("", "wrong-v1", "data/app", &json!({ "password": "x" }));
-    assert_eq!(fault(&root_store(), &source("wrong-v1", "app")).await.kind, Kind::WrongKvVersion);
+    assert_eq!(fault(&root_store(), &source("wrong-v1", "app")).await.kind, Kind::WrongForm);
 }
 
 /// On an absent secret files may be removed: what was known of the mount before is not enough for that.
@@ -152,7 +152,7 @@ async fn a_mount_that_was_replaced_by_one_of_the_other_version_makes_no_secret_a
     bao.must("DELETE", "", "sys/mounts/replaced", &Value::Null);
     bao.enable_kv("", "replaced", 1);
     bao.put_v1("", "replaced", "app", &json!({ "password": "x" }));
-    assert_eq!(fault(&store, &source("replaced", "app")).await.kind, Kind::WrongKvVersion);
+    assert_eq!(fault(&store, &source("replaced", "app")).await.kind, Kind::WrongForm);
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn auto_finds_the_version_of_each_mount() {
     assert_eq!(read(&store, &source_of(KvVersion::Auto, "auto/deep/two", "app"), "password").await, "v2");
 
     let pinned = VaultRead { version: Some(1), ..source_of(KvVersion::Auto, "auto/deep/one", "app") };
-    assert_eq!(fault(&store, &pinned).await.kind, Kind::WrongKvVersion);
+    assert_eq!(fault(&store, &pinned).await.kind, Kind::WrongForm);
     let half = fault(&store, &source_of(KvVersion::Auto, "auto", "deep/one/app")).await;
     assert!(half.message.contains("auto/deep/one"), "{half}");
 }
@@ -422,7 +422,7 @@ async fn a_sealed_server_is_called_sealed() {
     assert_eq!(fault(&store, &source("secret", "x")).await.kind, Kind::Absent);
     bao.must("POST", "", "sys/seal", &json!({}));
     let sealed = fault(&store, &source("secret", "x")).await;
-    assert_eq!(sealed.kind, Kind::Sealed, "{sealed}");
+    assert_eq!(sealed.kind, Kind::NotServing, "{sealed}");
 
     drop(bao);
     let gone = fault(&store, &source("secret", "x")).await;

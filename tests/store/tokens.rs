@@ -235,13 +235,13 @@ async fn a_wrapping_token_that_somebody_has_opened_is_an_alert_until_there_is_an
     let (store, source) = store_of("wrap-stolen", auth);
     for _ in 0..3 {
         let stolen = fault(&store, &source).await;
-        assert!(stolen.kind == Kind::Unwrap && stolen.remedy.contains("somebody else"), "{stolen:?}");
+        assert!(stolen.kind == Kind::Spent && stolen.remedy.contains("somebody else"), "{stolen:?}");
         assert!(!format!("{stolen:?}").contains(&wrapping));
     }
     assert_eq!(metric("logins_total", "wrap-stolen", "error"), 1, "it is said once");
 
     let as_read = source.clone().into();
-    let woken = store.put_right(&as_read, Kind::Unwrap);
+    let woken = store.put_right(&as_read, Kind::Spent);
     write(&file, &wrap("auth/wrap-stolen/role/app/secret-id", &json!({})));
     tokio::time::timeout(Duration::from_secs(5), woken).await.unwrap();
     read(&store, &source, "password").await;
@@ -253,7 +253,7 @@ async fn a_wrapping_token_of_something_else_stays_closed() {
     let wrapping = wrap("sys/wrapping/wrap", &json!({ "secret_id": "s.evil" }));
     let (store, source) = store_of("wrap-wrong", wrapped_auth("wrap-wrong", &id, value(&wrapping)));
     let wrong = fault(&store, &source).await;
-    assert!(wrong.kind == Kind::Unwrap && wrong.message.contains("sys/wrapping/wrap"), "{wrong:?}");
+    assert!(wrong.kind == Kind::Spent && wrong.message.contains("sys/wrapping/wrap"), "{wrong:?}");
     let (status, _) = Bao::shared().request_as(&wrapping, "POST", "", "sys/wrapping/unwrap", &json!({}));
     assert_eq!(status, 200, "nobody has opened it");
 }

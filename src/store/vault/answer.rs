@@ -144,9 +144,9 @@ fn meaning(status: StatusCode, errors: &str) -> (Kind, &'static str, &'static st
             "raise refreshInterval, or the server's quota",
         ),
         400..=499 => (Kind::BadRequest, "refused as a bad request", "check mountPath, key and namespace"),
-        501 => (Kind::Sealed, "the server is not initialised", "initialise it"),
+        501 => (Kind::NotServing, "the server is not initialised", "initialise it"),
         503 if errors.to_ascii_lowercase().contains("sealed") => {
-            (Kind::Sealed, "the server is sealed", "unseal it; the files stay as they are until then")
+            (Kind::NotServing, "the server is sealed", "unseal it; the files stay as they are until then")
         }
         503 => (Kind::ServerError, "the server is not available", LATER),
         500..=599 => (Kind::ServerError, "the server failed", LATER),
@@ -226,11 +226,11 @@ mod tests {
             (429, none, Kind::RateLimited),
             (473, none, Kind::ServerError),
             (500, "", Kind::ServerError),
-            (501, "", Kind::Sealed),
+            (501, "", Kind::NotServing),
             (500, "{}", Kind::ServerError),
             (502, "<html>", Kind::BadAnswer),
             (502, r#"{"message":"Bad Gateway"}"#, Kind::BadAnswer),
-            (503, sealed, Kind::Sealed),
+            (503, sealed, Kind::NotServing),
             (503, "<html>sealed</html>", Kind::BadAnswer),
         ];
         for (status, body, kind) in table {

@@ -191,7 +191,7 @@ impl From<Fault> for LoginError {
             Kind::Unreachable
             | Kind::Timeout
             | Kind::CircuitOpen
-            | Kind::Sealed
+            | Kind::NotServing
             | Kind::RateLimited
             | Kind::ServerError => AuthFailure::Unavailable,
             _ => AuthFailure::Malformed,

@@ -402,9 +402,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn spent_credentials_are_never_tried_again_and_others_are() {
         let mut trial = Trial::new();
-        trial.note(AuthFailure::Spent, Kind::Unwrap);
+        trial.note(AuthFailure::Spent, Kind::Spent);
         tokio::time::advance(DAY).await;
-        assert_eq!(trial.blocked().unwrap().kind, Kind::Unwrap);
+        assert_eq!(trial.blocked().unwrap().kind, Kind::Spent);
         let other = tried(&trial.key, "other", "role");
         assert_eq!(trial.cool_down.blocked(other, &trial.budget), None);
     }

@@ -127,12 +127,12 @@ pub(super) fn wrong_version(actual: Kv, source: &VaultRead) -> Fault {
         Kv::V2 => ("v2", "v1"),
     };
     let message = format!("the mount {} is KV {actual}, and kvVersion says {other}", source.mount);
-    Fault::new(Kind::WrongKvVersion, message, format!("set kvVersion: {actual}"))
+    Fault::new(Kind::WrongForm, message, format!("set kvVersion: {actual}"))
 }
 
 fn pinned_on_v1(source: &VaultRead) -> Fault {
     let message = format!("{} is a KV v1 mount, which keeps no versions", source.mount);
-    Fault::new(Kind::WrongKvVersion, message, "remove `version`, or upgrade the mount to KV v2")
+    Fault::new(Kind::WrongForm, message, "remove `version`, or upgrade the mount to KV v2")
 }
 
 /// The secret in a 200. One without `data` is no answer of a KV mount, whoever gave it: on an absent secret files may
@@ -178,7 +178,7 @@ fn missing(kv: Kv, source: &VaultRead, answered: &Answered, clock: &Clock) -> Re
     let envelope = envelope(answered)?;
     if envelope.warnings.is_some_and(|texts| texts.get().contains("versioned K/V")) {
         let message = format!("{}: the mount {} is KV v2, kvVersion says v1", answered.place, source.mount);
-        return Ok(Fault::new(Kind::WrongKvVersion, message, "set kvVersion: v2"));
+        return Ok(Fault::new(Kind::WrongForm, message, "set kvVersion: v2"));
     }
     let metadata = envelope.data.filter(|_| kv == Kv::V2).and_then(versioned).map(|data| data.metadata);
     if let Some(metadata) = metadata {
@@ -242,7 +242,7 @@ fn is_empty_list(raw: &RawValue) -> bool {
 
 fn not_v2(answered: &Answered) -> Fault {
     let message = format!("{}: the answer has no version: the mount seems to be KV v1", answered.place);
-    Fault::new(Kind::WrongKvVersion, message, "set kvVersion: v1")
+    Fault::new(Kind::WrongForm, message, "set kvVersion: v1")
 }
 
 fn request_id(raw: &RawValue) -> Option<RequestId> {
@@ -324,7 +324,7 @@ mod tests {
     fn versions_that_are_no_whole_numbers_are_no_versions() {
         assert_eq!(judged(&format!(r#"{{"version":{}}}"#, u64::MAX)), Ok(Some(u64::MAX)));
         for odd in ["-1", "18446744073709551616", "1e300", "1.0", "\"3\"", "null"] {
-            assert_eq!(judged(&format!(r#"{{"version":{odd}}}"#)), Err(Kind::WrongKvVersion), "{odd}");
+            assert_eq!(judged(&format!(r#"{{"version":{odd}}}"#)), Err(Kind::WrongForm), "{odd}");
         }
     }
 }

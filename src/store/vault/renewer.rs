@@ -183,7 +183,7 @@ impl TokenRenewer {
         match self.set.log_in_ahead(&self.server, &kept.token).await {
             Ok(()) => StepEnd::Over,
             Err(fault) => {
-                let is_refused = matches!(fault.kind, Kind::Login | Kind::Unwrap);
+                let is_refused = matches!(fault.kind, Kind::Login | Kind::Spent);
                 StepEnd::Failed { is_refused, wait: fault.retry_after }
             }
         }

@@ -76,7 +76,7 @@ impl LoginFailed<'_> {
         }
         match fault.kind {
             // Whoever opened it has the secret id: serious even while there is a token.
-            Kind::Unwrap => {
+            Kind::Spent => {
                 tracing::error!(store, credentials, kind, error, hint, "wrapped secret id not opened");
             }
             _ if is_serving => {

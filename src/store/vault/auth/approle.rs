@@ -146,7 +146,7 @@ async fn unwrap(at: LoginPlace<'_>, mount: &str, wrapping: &SecretText) -> Resul
 }
 
 fn spent(message: String, remedy: &str) -> LoginError {
-    LoginError { failure: AuthFailure::Spent, fault: Fault::new(Kind::Unwrap, message, remedy) }
+    LoginError { failure: AuthFailure::Spent, fault: Fault::new(Kind::Spent, message, remedy) }
 }
 
 /// A token that wraps something else is an attack or a mistake: it stays closed.
