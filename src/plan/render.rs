@@ -75,8 +75,8 @@ impl Renderer<'_> {
     fn entry(&self, directory: &DirectorySpec, name: &str, value: &FieldValue) -> Result<NewFile, Fault> {
         let cannot = |error| bad_entry(directory, name, &format!("cannot name a file: it {error}"));
         let target = directory.path.entry(name).map_err(cannot)?;
-        let content = field_text(value).map_err(|_| bad_entry(directory, name, "is null"))?;
-        let content = self.bounded(SecretBytes::from(content)).map_err(|error| failed(&target, &error))?;
+        let content = field_bytes(value).map_err(|_| bad_entry(directory, name, "is null"))?;
+        let content = self.bounded(content).map_err(|error| failed(&target, &error))?;
         Ok(NewFile { placement: Placement { target, ..directory.placement() }, content })
     }
 
@@ -120,14 +120,13 @@ impl Renderer<'_> {
                 "correct `field`, or add it to the secret",
             ));
         };
-        match field_text(value) {
-            Ok(text) => Ok(SecretBytes::from(text)),
-            Err(error) => Err(Fault::new(
+        field_bytes(value).map_err(|error| {
+            Fault::new(
                 Kind::Template,
                 at(target, &format!("field `{name}`: {error}")),
                 "set the field in the secret, or write the file with a template that has a default",
-            )),
-        }
+            )
+        })
     }
 
     fn bounded(&self, content: SecretBytes) -> Result<SecretBytes, RenderError> {
@@ -136,6 +135,14 @@ impl Renderer<'_> {
         } else {
             Ok(content)
         }
+    }
+}
+
+/// The content of a file that holds one field.
+fn field_bytes(value: &FieldValue) -> Result<SecretBytes, RenderError> {
+    match value {
+        FieldValue::Bytes(bytes) => Ok(bytes.clone()),
+        value => field_text(value).map(SecretBytes::from),
     }
 }
 

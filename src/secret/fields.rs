@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Iter;
 use std::fmt;
 
-use super::SecretText;
+use super::{SecretBytes, SecretText};
 
 /// One value of a secret as the store holds it.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum FieldValue {
     Number(SecretText),
     /// A string.
     Text(SecretText),
+    /// What is not text: the content of a file in a directory.
+    Bytes(SecretBytes),
     /// An array.
     List(Vec<FieldValue>),
     /// An object.
@@ -24,13 +26,14 @@ pub enum FieldValue {
 }
 
 impl FieldValue {
-    /// The type's name as messages use it: `null`, `boolean`, `number`, `string`, `array`, `object`.
+    /// The type's name as messages use it: `null`, `boolean`, `number`, `string`, `bytes`, `array`, `object`.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "boolean",
             Self::Number(_) => "number",
             Self::Text(_) => "string",
+            Self::Bytes(_) => "bytes",
             Self::List(_) => "array",
             Self::Map(_) => "object",
         }

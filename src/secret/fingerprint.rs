@@ -82,9 +82,11 @@ fn feed(value: &FieldValue, hash: &mut Sha256) {
         FieldValue::Bool(true) => hash.update(b"t"),
         FieldValue::Bool(false) => hash.update(b"f"),
         // EXPOSE: a keyed fingerprint is all that leaves.
-        FieldValue::Number(digits) => feed_text(b"#", digits.expose(), hash),
+        FieldValue::Number(digits) => feed_bytes(b"#", digits.expose().as_bytes(), hash),
         // EXPOSE: a keyed fingerprint is all that leaves.
-        FieldValue::Text(text) => feed_text(b"\"", text.expose(), hash),
+        FieldValue::Text(text) => feed_bytes(b"\"", text.expose().as_bytes(), hash),
+        // EXPOSE: a keyed fingerprint is all that leaves.
+        FieldValue::Bytes(bytes) => feed_bytes(b"b", bytes.expose(), hash),
         FieldValue::List(items) => {
             feed_head(b"[", items.len(), hash);
             for item in items {
@@ -98,14 +100,14 @@ fn feed(value: &FieldValue, hash: &mut Sha256) {
 fn feed_fields(fields: &Fields, hash: &mut Sha256) {
     feed_head(b"{", fields.len(), hash);
     for (name, value) in fields {
-        feed_text(b"\"", name, hash);
+        feed_bytes(b"\"", name.as_bytes(), hash);
         feed(value, hash);
     }
 }
 
-fn feed_text(kind: &[u8], text: &str, hash: &mut Sha256) {
-    feed_head(kind, text.len(), hash);
-    hash.update(text);
+fn feed_bytes(kind: &[u8], bytes: &[u8], hash: &mut Sha256) {
+    feed_head(kind, bytes.len(), hash);
+    hash.update(bytes);
 }
 
 fn feed_head(kind: &[u8], length: usize, hash: &mut Sha256) {

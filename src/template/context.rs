@@ -5,6 +5,7 @@
 //!   `12345678901234567890123`). Any other (`1.10`, `1e400`, `-0`) is kept as its text in the engine's byte type, which
 //!   no string can be mistaken for: it prints and encodes unquoted; calculating with it needs `| float`.
 //! - `null` is the engine's none: false in a condition, replaced by `or` and `default`, an error when it is printed.
+//! - What is not text is not there: a file gets it by `field`, `directory` or `decoding`.
 //! - Maps keep the byte order of their names, so that each rendering is the same as the last.
 
 use std::fmt;
@@ -28,13 +29,18 @@ impl Context {
     pub fn new(fields: &Fields) -> Self {
         let mut engine = tera::Context::new();
         let mut all = Map::with_capacity(fields.len());
-        for (name, field) in fields {
+        let is_text = |(_, field): &(&String, &FieldValue)| !matches!(field, FieldValue::Bytes(_));
+        for (name, field) in fields.iter().filter(is_text) {
             let value = engine_value(field);
             all.insert(Key::from(name.clone()), value.clone());
             engine.insert_value(name.clone(), value);
         }
         engine.insert_value(ALL_FIELDS, Value::from(all));
-        Self { engine, names: fields.names().map(str::to_owned).collect() }
+        let name = |(name, field): (&String, &FieldValue)| match field {
+            FieldValue::Bytes(_) => format!("{name} (bytes, for `field` only)"),
+            _ => name.clone(),
+        };
+        Self { engine, names: fields.iter().map(name).collect() }
     }
 
     pub(super) fn engine(&self) -> &tera::Context {
@@ -56,7 +62,8 @@ impl fmt::Debug for Context {
 /// A field as a value of the engine.
 pub(super) fn engine_value(field: &FieldValue) -> Value {
     match field {
-        FieldValue::Null => Value::none(),
+        // Bytes are left out before: no template can print them.
+        FieldValue::Null | FieldValue::Bytes(_) => Value::none(),
         FieldValue::Bool(truth) => Value::from(*truth),
         // EXPOSE: the copy that templates and formats work on
         FieldValue::Number(digits) => number(digits.expose()),

@@ -31,6 +31,10 @@ impl Format {
     /// # Errors
     /// A field the format cannot hold, by name; or the document is too large.
     pub fn render(self, fields: &Fields, limit: usize) -> Result<SecretBytes, RenderError> {
+        let bytes = fields.iter().find(|(_, value)| matches!(value, FieldValue::Bytes(_)));
+        if let Some((name, _)) = bytes {
+            return Err(RenderError::Field { name: name.clone(), cause: "is not text" });
+        }
         let mut output = Output::new(limit);
         let written = match self {
             Self::Dotenv => dotenv::write(&mut output, fields),
@@ -88,6 +92,7 @@ fn named_text(name: &str, value: &FieldValue) -> Result<zeroize::Zeroizing<Strin
 pub(super) fn field_text(value: &FieldValue) -> Result<String, RenderError> {
     match value {
         FieldValue::Null => Err(RenderError::Value("the field is null")),
+        FieldValue::Bytes(_) => Err(RenderError::Value("the field is not text")),
         FieldValue::Bool(truth) => Ok(truth.to_string()),
         // EXPOSE: becomes the content of a file
         FieldValue::Number(text) | FieldValue::Text(text) => Ok(text.expose().to_owned()),

@@ -35,6 +35,27 @@ fn job(files: Vec<FileSpec>, directory: Option<DirectorySpec>) -> Job {
     Job { max_file_size: 12, ..job_of(secret) }
 }
 
+#[test]
+fn bytes_reach_their_file_unchanged_and_no_template_or_document() {
+    let bytes = FieldValue::Bytes(SecretBytes::new(b"\xff\0\xfe".to_vec()));
+    let fields: Fields =
+        [("keystore".to_owned(), bytes), ("user".to_owned(), "app".into())].into_iter().collect();
+    let raw = vec![file(Content::Field("keystore".into()), Decoding::None)];
+    for rendered in [render(&job(raw, None), &fields), render(&job(Vec::new(), Some(directory())), &fields)] {
+        // EXPOSE: compared in a test.
+        assert_eq!(rendered.unwrap().files[0].content.expose(), b"\xff\0\xfe");
+    }
+    let template = Template::compile("{{ keystore }}").unwrap();
+    let fault =
+        render(&job(vec![file(Content::Template(template), Decoding::None)], None), &fields).unwrap_err();
+    assert!(fault.message.contains("keystore (bytes, for `field` only), user"), "{fault}");
+    for format in [Format::Dotenv, Format::Json, Format::Yaml, Format::Properties] {
+        let files = vec![file(Content::Format(format), Decoding::None)];
+        let fault = render(&job(files, None), &fields).unwrap_err();
+        assert!(fault.message.contains("keystore") && fault.message.contains("is not text"), "{fault}");
+    }
+}
+
 fn fields() -> Fields {
     let number = FieldValue::Number(SecretText::new("1.10".into()));
     [

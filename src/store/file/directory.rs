@@ -13,7 +13,7 @@ use super::read;
 use super::{fault, parse_file};
 use crate::disk::Stamp;
 use crate::fault::Fault;
-use crate::secret::{FieldValue, Fields};
+use crate::secret::Fields;
 
 /// How often a secret whose files change while they are read is read again.
 const ATTEMPTS: usize = 3;
@@ -105,8 +105,7 @@ fn contents(entries: &[Entry], limit: usize) -> Result<Fields, Fault> {
     for Entry { field, place, .. } in entries {
         let (_, content) = read::stable(place, left)?;
         left = left.saturating_sub(content.len());
-        let text = read::text(content, &format!("field `{field}` ({})", place.display()))?;
-        fields.insert(field.clone(), FieldValue::Text(text));
+        fields.insert(field.clone(), read::value(content));
     }
     Ok(fields)
 }

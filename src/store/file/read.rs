@@ -9,7 +9,7 @@ use super::fault;
 use crate::disk::Stamp;
 use crate::fault::Fault;
 use crate::regular_file::{ReadError, RegularFile};
-use crate::secret::SecretText;
+use crate::secret::{FieldValue, SecretBytes, SecretText};
 
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 3;
@@ -61,4 +61,12 @@ pub(super) fn text(mut bytes: Zeroizing<Vec<u8>>, name: &str) -> Result<SecretTe
         drop(Zeroizing::new(error.into_bytes()));
         fault::not_text(name)
     })
+}
+
+/// `bytes` as a field: text where they are UTF-8, without a copy.
+pub(super) fn value(mut bytes: Zeroizing<Vec<u8>>) -> FieldValue {
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => FieldValue::Text(SecretText::new(text)),
+        Err(error) => FieldValue::Bytes(SecretBytes::new(error.into_bytes())),
+    }
 }

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::fault::Kind;
+use crate::secret::SecretBytes;
 use crate::store::Revision;
 use crate::store::fake::source;
 
@@ -225,11 +226,23 @@ async fn nothing_outside_the_directory_is_read() {
 }
 
 #[tokio::test]
-async fn what_is_not_text_or_not_a_file_is_refused_by_name() {
+async fn what_is_not_text_is_a_field_of_bytes() {
     let lab = Lab::new();
-    lab.write("d/app/keystore", b"\xff\xfe");
-    let fault = fault_of(&lab.store("d"), "app").await;
-    assert!(fault.message.contains("`keystore`") && fault.remedy.contains("base64"), "{fault}");
+    lab.write("d/app/keystore", b"\xff\xfe\0");
+    lab.write("d/app/user", "app");
+    let store = lab.store("d");
+    let fetched = store.fetch(&source("app"), None).await.unwrap();
+    let fields = fetched.fields.unwrap();
+    assert_eq!(fields.value("keystore"), Some(&FieldValue::Bytes(SecretBytes::new(b"\xff\xfe\0".to_vec()))));
+    assert_eq!(fields.value("user"), Some(&FieldValue::from("app")));
+    lab.write("d/app/keystore", b"\xff\xfe\x01");
+    assert_ne!(store.fetch(&source("app"), None).await.unwrap().revision, fetched.revision);
+}
+
+#[tokio::test]
+async fn what_is_not_a_file_is_refused_by_name() {
+    let lab = Lab::new();
+    lab.write("d/app/user", "app");
     nix::unistd::mkfifo(&lab.path("d/pipe/x").with_file_name("fifo"), nix::sys::stat::Mode::S_IRWXU)
         .unwrap_err();
     fs::create_dir_all(lab.path("d/pipe")).unwrap();
