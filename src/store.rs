@@ -50,6 +50,24 @@ pub trait Store: Send + Sync {
         std::future::pending::<()>().await;
     }
 
+    /// The place that `read` is read from, as a name that changes when the place is made again, empty. Right after a
+    /// fetch that said "absent", it is the place of that answer. By default there is only one place.
+    ///
+    /// # Errors
+    /// As for [`Store::fetch`]; a place that may not be looked up is a fault as well.
+    async fn place(&self, _read: &SecretRead) -> Result<String, Fault> {
+        Ok(String::new())
+    }
+
+    /// Returns when what was read at `read_at` may be the value of another secret, because answers were mixed up on the
+    /// way. By default they never are.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    async fn distrusted(&self, _read_at: Instant) {
+        std::future::pending::<()>().await;
+    }
+
     /// From now on `fetch` gives nothing that was read before: somebody knows that something has changed.
     fn forget(&self) {}
 }
@@ -80,7 +98,7 @@ pub enum Life {
 }
 
 /// What a server calls one of its answers.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RequestId(Arc<str>);
 
 impl RequestId {

@@ -1,5 +1,6 @@
 //! The sync: one task per secret, each of them fetch → render → publish, and the policy of when next.
 
+mod deletion;
 mod pass;
 mod policy;
 mod supervisor;

@@ -86,6 +86,14 @@ impl SecretRead {
         }
     }
 
+    /// Whether it reads one version only, whatever is written after it.
+    pub fn is_pinned(&self) -> bool {
+        match self {
+            Self::Vault(read) => read.version.is_some(),
+            Self::File(_) => false,
+        }
+    }
+
     /// The credential set that reads, where the provider has credentials.
     pub fn credential_set(&self) -> Option<CredentialsName> {
         match self {

@@ -32,9 +32,13 @@ pub struct SecretSpec {
 }
 
 impl SecretSpec {
-    /// Whether a read that failed so means that the files are to be removed.
+    /// Whether a read that failed so means that the files are to be removed; `absent` takes further evidence.
     pub fn is_removed_on(&self, kind: Kind) -> bool {
-        let is_gone = matches!(kind, Kind::Absent | Kind::Deleted | Kind::Destroyed);
+        let is_gone = match kind {
+            Kind::Deleted | Kind::Destroyed => true,
+            Kind::Absent => !self.read.is_pinned(),
+            _ => false,
+        };
         is_gone && self.deletion_policy == DeletionPolicy::Delete
     }
 }

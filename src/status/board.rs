@@ -325,7 +325,8 @@ mod tests {
         fail();
         let snapshot = board.snapshot();
         assert_eq!((snapshot.secrets[0].state, snapshot.secrets[0].version), (State::Deleted, None));
-        assert!(snapshot.ready && snapshot.synced_count == 1, "it has synced since start");
+        assert!(!snapshot.ready && snapshot.synced_count == 1, "a required secret has no files");
+        assert_eq!(snapshot.pending, ["a"]);
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!((state(), board.snapshot().ready), (State::Stale, false));
         board.succeeded(&a, OK);

@@ -170,9 +170,9 @@ impl fmt::Display for State {
 }
 
 impl SecretStatus {
-    /// It has synced since start and is not older than it may be: what readiness asks of it.
+    /// It has synced since start, its files are there and not older than they may be: what readiness asks of it.
     pub fn is_ready(&self) -> bool {
-        self.last_success.is_some() && self.state != State::Stale
+        self.last_success.is_some() && !matches!(self.state, State::Stale | State::Deleted)
     }
 }
 
@@ -181,7 +181,9 @@ impl Snapshot {
         let names = |wanted: fn(&&SecretStatus) -> bool| -> Vec<String> {
             secrets.iter().filter(wanted).map(|secret| secret.name.clone()).collect()
         };
-        let pending = names(|secret| secret.required && secret.last_success.is_none());
+        let pending = names(|secret| {
+            secret.required && (secret.last_success.is_none() || secret.state == State::Deleted)
+        });
         let stale = names(|secret| secret.state == State::Stale);
         Self {
             ready: pending.is_empty() && stale.is_empty() && !stopping,

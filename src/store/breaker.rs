@@ -3,8 +3,9 @@
 //!
 //! It stands around single requests, logins and renewals included, so that what it counts is what the server sees: a
 //! failed login that a hundred secrets wait for is one failure. The state machine is failsafe's. Two things are ours:
-//! the window it counts in, and a guard for the half-open state, in which failsafe lets everybody through.
+//! when it opens, and a guard for the half-open state, in which failsafe lets every request through.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,44 +18,48 @@ use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
 use crate::telemetry::event::{BreakerMoved, BreakerState};
 
-/// So many requests must have ended in a window before their failures say anything.
-const MIN_REQUESTS: u32 = 3;
+/// This many requests must have failed in a window before that says anything.
+const MIN_FAILURES: u32 = 3;
 
-/// This share of failed requests opens the breaker, in per cent.
-const FAILED_SHARE: u32 = 60;
+/// This share of the sources asked must have failed in their latest request, in per cent: one key that always fails
+/// is no server in trouble.
+const FAILED_SHARE: usize = 60;
 
-/// How a request ended, as far as the breaker is concerned.
+/// How a request ended, as the breaker counts it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Ending {
+pub(crate) enum RequestOutcome {
     /// The server answered, be it with a refusal.
     Answered,
     /// No connection, no answer in time, 5xx or 429; with place and cause.
-    Troubled(String),
+    Failed(String),
 }
 
-/// The breaker. `enter` before a request, [`Entered::end`] after it; a request that is abandoned counts as nothing.
-pub struct Circuit {
-    machine: StateMachine<Window, Told>,
-    watch: Arc<Watch>,
+/// The breaker. [`CircuitBreaker::permit`] before a request, [`Permit::end`] after it; a request that is abandoned
+/// counts as nothing.
+pub(crate) struct CircuitBreaker {
+    machine: StateMachine<OpeningRule, Observer>,
+    window: Arc<Mutex<Window>>,
+    observed: Arc<Observed>,
     probes: Semaphore,
 }
 
 /// A request that may be sent.
 #[must_use]
-pub struct Entered<'c> {
-    circuit: &'c Circuit,
+pub(crate) struct Permit<'c> {
+    breaker: &'c CircuitBreaker,
+    source: &'c str,
     _probe: Option<SemaphorePermit<'c>>,
 }
 
-/// Follows the machine's state, which failsafe does not tell.
-struct Watch {
+/// What is seen of the machine's state, which failsafe does not show.
+struct Observed {
     store: StoreName,
     credentials: CredentialsName,
-    timeout: Duration,
-    seen: Mutex<Seen>,
+    time_open: Duration,
+    last: Mutex<LastMove>,
 }
 
-struct Seen {
+struct LastMove {
     state: BreakerState,
     /// When probes may begin, of a breaker that is or was open.
     until: Instant,
@@ -62,82 +67,85 @@ struct Seen {
     cause: String,
 }
 
-impl Circuit {
+impl CircuitBreaker {
     /// A closed breaker.
-    pub fn new(store: StoreName, credentials: CredentialsName, settings: BreakerSettings) -> Self {
-        let BreakerSettings { max_requests, interval, timeout } = settings;
-        let seen = Seen { state: BreakerState::Closed, until: Instant::now(), cause: String::new() };
-        let watch = Arc::new(Watch { store, credentials, timeout, seen: Mutex::new(seen) });
-        let machine = StateMachine::new(Window::new(interval, timeout), Told(Arc::clone(&watch)));
+    pub(crate) fn new(store: StoreName, credentials: CredentialsName, settings: BreakerSettings) -> Self {
+        let BreakerSettings { max_requests, interval, timeout: time_open } = settings;
+        let last = LastMove { state: BreakerState::Closed, until: Instant::now(), cause: String::new() };
+        let observed = Arc::new(Observed { store, credentials, time_open, last: Mutex::new(last) });
+        let window = Arc::new(Mutex::new(Window::new(interval)));
+        let rule = OpeningRule { window: Arc::clone(&window), time_open };
+        let machine = StateMachine::new(rule, Observer(Arc::clone(&observed)));
         let probes = usize::try_from(max_requests).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { machine, watch, probes: Semaphore::new(probes) }
+        Self { machine, window, observed, probes: Semaphore::new(probes) }
     }
 
-    /// Lets a request to `place` through, or says why not and for how long.
+    /// Lets a request for `source` through, or says why not and for how long.
     ///
     /// # Errors
     /// The breaker is open, or half-open and enough probes are under way.
-    pub fn enter(&self, place: &str) -> Result<Entered<'_>, Fault> {
+    pub(crate) fn permit<'c>(&'c self, source: &'c str) -> Result<Permit<'c>, Fault> {
         if !self.machine.is_call_permitted() {
-            return Err(self.watch.rejection(place));
+            return Err(self.observed.rejection());
         }
-        let is_probing = self.watch.seen().state == BreakerState::HalfOpen;
+        let is_probing = self.observed.last().state == BreakerState::HalfOpen;
         let probe = if is_probing { self.probes.try_acquire().ok() } else { None };
         if is_probing && probe.is_none() {
-            return Err(self.watch.rejection(place));
+            return Err(self.observed.rejection());
         }
-        Ok(Entered { circuit: self, _probe: probe })
+        Ok(Permit { breaker: self, source, _probe: probe })
     }
 }
 
-impl Entered<'_> {
-    /// Notes how the request ended.
-    pub fn end(self, ending: Ending) {
-        let Circuit { machine, watch, .. } = self.circuit;
-        match ending {
-            Ending::Answered => machine.on_success(),
-            Ending::Troubled(cause) => {
-                watch.seen().cause = cause;
+impl Permit<'_> {
+    /// Notes how the request ended. One that only serves reads, such as a login, is no source of its own: it counts
+    /// while it fails.
+    pub(crate) fn end(self, outcome: RequestOutcome, is_read: bool) {
+        let CircuitBreaker { machine, window, observed, .. } = self.breaker;
+        locked(window).note(self.source, outcome != RequestOutcome::Answered, is_read);
+        match outcome {
+            RequestOutcome::Answered => machine.on_success(),
+            RequestOutcome::Failed(cause) => {
+                observed.last().cause = cause;
                 machine.on_error();
             }
         }
     }
 }
 
-impl Watch {
-    fn rejection(&self, place: &str) -> Fault {
-        let seen = self.seen();
-        let left = seen.until.saturating_duration_since(Instant::now());
-        let message =
-            format!("{place}: not sent, the circuit breaker is {}: {}", seen.state.as_str(), seen.cause);
-        let remedy = "nothing is sent until the server has had time to recover; look there if it lasts";
+impl Observed {
+    fn rejection(&self) -> Fault {
+        let last = self.last();
+        let left = last.until.saturating_duration_since(Instant::now());
+        let message = format!("not sent, the circuit breaker is {}: {}", last.state.as_str(), last.cause);
+        let remedy = "requests are paused while the circuit breaker is open; check the server";
         let retry_after = Some(left).filter(|left| !left.is_zero());
         Fault { retry_after, ..Fault::new(Kind::CircuitOpen, message, remedy) }
     }
 
     fn moved(&self, state: BreakerState) {
-        let mut seen = self.seen();
-        if seen.state == state {
+        let mut last = self.last();
+        if last.state == state {
             return;
         }
-        seen.state = state;
+        last.state = state;
         if state == BreakerState::Open {
-            seen.until = Instant::now() + self.timeout;
+            last.until = Instant::now() + self.time_open;
         }
         let (store, credentials) = (self.store.as_str(), self.credentials.as_str());
-        let cause = (state == BreakerState::Open).then_some(seen.cause.as_str());
+        let cause = (state == BreakerState::Open).then_some(last.cause.as_str());
         BreakerMoved { store, credentials, state, cause }.emit();
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last(&self) -> MutexGuard<'_, LastMove> {
+        locked(&self.last)
     }
 }
 
 /// What failsafe calls at each change of state.
-struct Told(Arc<Watch>);
+struct Observer(Arc<Observed>);
 
-impl Instrument for Told {
+impl Instrument for Observer {
     fn on_call_rejected(&self) {}
 
     fn on_open(&self) {
@@ -153,43 +161,60 @@ impl Instrument for Told {
     }
 }
 
-/// Requests and failures since the window began. A new one begins when the old one is over.
+/// What was asked since the window began. A new one begins when the old one is over.
 struct Window {
     length: Duration,
-    time_open: Duration,
     began: Instant,
-    requests: u32,
     failures: u32,
+    /// Whether the latest request for a source failed.
+    latest: HashMap<String, bool>,
 }
 
 impl Window {
-    fn new(length: Duration, time_open: Duration) -> Self {
-        Self { length, time_open, began: Instant::now(), requests: 0, failures: 0 }
+    fn new(length: Duration) -> Self {
+        Self { length, began: Instant::now(), failures: 0, latest: HashMap::new() }
     }
 
-    fn count(&mut self, failures: u32) {
+    fn note(&mut self, source: &str, failed: bool, is_read: bool) {
         if self.began.elapsed() >= self.length {
-            *self = Self::new(self.length, self.time_open);
+            *self = Self::new(self.length);
         }
-        self.requests = self.requests.saturating_add(1);
-        self.failures = self.failures.saturating_add(failures);
+        self.failures = self.failures.saturating_add(u32::from(failed));
+        if failed || is_read {
+            self.latest.insert(source.to_owned(), failed);
+        } else {
+            self.latest.remove(source);
+        }
+    }
+
+    fn speaks_of_trouble(&self) -> bool {
+        let failed = self.latest.values().filter(|failed| **failed).count();
+        self.failures >= MIN_FAILURES && failed * 100 >= self.latest.len() * FAILED_SHARE
     }
 }
 
-impl FailurePolicy for Window {
-    fn record_success(&mut self) {
-        self.count(0);
-    }
+/// When the breaker opens.
+struct OpeningRule {
+    window: Arc<Mutex<Window>>,
+    time_open: Duration,
+}
+
+impl FailurePolicy for OpeningRule {
+    fn record_success(&mut self) {}
 
     fn mark_dead_on_failure(&mut self) -> Option<Duration> {
-        self.count(1);
-        let share_reached = self.failures.saturating_mul(100) >= self.requests.saturating_mul(FAILED_SHARE);
-        (self.requests >= MIN_REQUESTS && share_reached).then_some(self.time_open)
+        locked(&self.window).speaks_of_trouble().then_some(self.time_open)
     }
 
     fn revived(&mut self) {
-        *self = Self::new(self.length, self.time_open);
+        let mut window = locked(&self.window);
+        *window = Window::new(window.length);
     }
+}
+
+/// No code runs under these locks that could panic or wait.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -204,22 +229,24 @@ mod tests {
         timeout: Duration::from_secs(30),
     };
 
-    fn circuit() -> Circuit {
-        Circuit::new(StoreName::main(), CredentialsName::main(), SETTINGS)
+    fn breaker() -> CircuitBreaker {
+        CircuitBreaker::new(StoreName::main(), CredentialsName::main(), SETTINGS)
     }
 
-    impl Circuit {
-        /// One request that ends at once; whether it was sent.
-        fn request(&self, ending: Ending) -> bool {
-            self.enter("v").map(|entered| entered.end(ending)).is_ok()
+    impl CircuitBreaker {
+        /// One read that ends immediately; whether it was sent.
+        fn read(&self, source: &str, failed: bool) -> bool {
+            let cause = || RequestOutcome::Failed("connection refused".to_owned());
+            let outcome = if failed { cause() } else { RequestOutcome::Answered };
+            self.permit(source).map(|permit| permit.end(outcome, true)).is_ok()
         }
 
         fn fail(&self) -> bool {
-            self.request(Ending::Troubled("connection refused".to_owned()))
+            self.read("a", true)
         }
 
         fn succeed(&self) -> bool {
-            self.request(Ending::Answered)
+            self.read("a", false)
         }
     }
 
@@ -235,25 +262,66 @@ mod tests {
     }
 
     #[test]
-    fn opens_at_three_requests_of_which_sixty_per_cent_failed() {
+    fn three_failures_of_the_only_source_open_it() {
         paused(async |_| {
-            let circuit = circuit();
+            let circuit = breaker();
             assert!(circuit.fail() && circuit.fail(), "two failures say nothing yet");
             assert!(circuit.fail(), "the third is sent");
             assert!(!circuit.fail(), "and opens it");
         });
+    }
+
+    #[test]
+    fn it_opens_when_sixty_per_cent_of_the_sources_failed_in_their_latest_request() {
         paused(async |_| {
-            let circuit = circuit();
-            assert!(circuit.succeed() && circuit.succeed() && circuit.fail() && circuit.fail());
-            assert!(circuit.fail(), "two of four are half");
-            assert!(!circuit.succeed(), "three of five are enough");
+            let circuit = breaker();
+            let read = |source, failed| assert!(circuit.read(source, failed), "{source}");
+            for source in ["a", "b", "c", "d", "e"] {
+                read(source, false);
+            }
+            for source in ["a", "b", "a"] {
+                read(source, true);
+            }
+            for source in ["b", "a", "c"] {
+                read(source, false);
+            }
+            for source in ["a", "b"] {
+                read(source, true);
+            }
+            read("c", true);
+            assert!(!circuit.read("e", false), "three of five are enough");
+        });
+    }
+
+    #[test]
+    fn one_of_two_keys_that_always_fails_never_opens_it() {
+        paused(async |_| {
+            let circuit = breaker();
+            assert!(circuit.read("good", false));
+            assert!((0..100).all(|_| circuit.read("bad", true)), "one of two is half");
+        });
+    }
+
+    #[test]
+    fn logins_are_no_source_while_they_succeed_and_one_while_they_fail() {
+        paused(async |_| {
+            let circuit = breaker();
+            circuit.permit("login").unwrap().end(RequestOutcome::Answered, false);
+            assert!(circuit.fail() && circuit.fail() && circuit.fail() && !circuit.fail());
+        });
+        paused(async |_| {
+            let circuit = breaker();
+            let login = || {
+                circuit.permit("login").map(|permit| permit.end(RequestOutcome::Failed("x".into()), false))
+            };
+            assert!((0..3).all(|_| login().is_ok()) && login().is_err());
         });
     }
 
     #[test]
     fn failures_of_an_earlier_window_are_forgotten() {
         paused(async |clock| {
-            let circuit = circuit();
+            let circuit = breaker();
             assert!(circuit.fail() && circuit.fail());
             advance(clock, 60).await;
             assert!(circuit.fail() && circuit.fail() && circuit.fail());
@@ -262,42 +330,42 @@ mod tests {
     }
 
     #[test]
-    fn an_open_breaker_sends_nothing_and_tells_how_long() {
+    fn an_open_breaker_sends_nothing_and_says_how_long() {
         paused(async |clock| {
-            let circuit = circuit();
+            let circuit = breaker();
             while circuit.fail() {}
             advance(clock, 10).await;
-            let fault = circuit.enter("h: GET /p").err().unwrap();
+            let fault = circuit.permit("p").err().unwrap();
             assert_eq!((fault.kind, fault.retry_after), (Kind::CircuitOpen, Some(Duration::from_secs(20))));
-            let wanted = "h: GET /p: not sent, the circuit breaker is open: connection refused";
+            let wanted = "not sent, the circuit breaker is open: connection refused";
             assert_eq!(fault.message, wanted);
         });
     }
 
     #[test]
-    fn a_half_open_breaker_sends_so_many_probes_at_once_and_no_more() {
+    fn a_half_open_breaker_sends_only_as_many_probes_as_are_allowed() {
         paused(async |clock| {
-            let circuit = circuit();
+            let circuit = breaker();
             while circuit.fail() {}
             advance(clock, 31).await;
-            let probes: Vec<_> = (0..20).filter_map(|_| circuit.enter("v").ok()).collect();
+            let probes: Vec<_> = (0..20).filter_map(|_| circuit.permit("v").ok()).collect();
             assert_eq!(probes.len(), 2);
             drop(probes);
-            assert!(circuit.enter("v").is_ok(), "an abandoned probe gives its place back");
+            assert!(circuit.permit("v").is_ok(), "an abandoned probe gives its place back");
         });
     }
 
     #[test]
     fn a_probe_that_is_answered_closes_it_and_one_that_fails_opens_it_again() {
         paused(async |clock| {
-            let circuit = circuit();
+            let circuit = breaker();
             while circuit.fail() {}
             advance(clock, 31).await;
             assert!(circuit.fail(), "a probe");
             assert!(!circuit.succeed(), "open for another 30 s");
             advance(clock, 31).await;
             assert!(circuit.succeed(), "a probe");
-            assert!((0..20).all(|_| circuit.enter("v").is_ok()), "everything");
+            assert!((0..20).all(|_| circuit.permit("v").is_ok()), "everything");
             assert!(circuit.fail() && circuit.succeed(), "and it counts from the beginning");
         });
     }

@@ -25,6 +25,7 @@ struct State {
     answered: u64,
     latency: Duration,
     calls: Vec<SecretRead>,
+    place: String,
 }
 
 impl FakeStore {
@@ -36,12 +37,20 @@ impl FakeStore {
 
     /// From now on `key` holds `fields`, as a version of its own: 1 for the store's first answer, then counting.
     pub(crate) fn answer(&self, key: &str, fields: Fields) {
-        let mut state = self.state();
-        state.answered += 1;
-        let revision = Revision::Version(state.answered, self.fingerprints.of(&state.answered.to_le_bytes()));
+        let version = {
+            let mut state = self.state();
+            state.answered += 1;
+            state.answered
+        };
+        self.answer_as(key, fields, version);
+    }
+
+    /// From now on `key` holds `fields` as this version.
+    pub(crate) fn answer_as(&self, key: &str, fields: Fields, version: u64) {
+        let revision = Revision::Version(version, self.fingerprints.of_fields(&fields));
         let fetched =
             Fetched { fields: Some(Arc::new(fields)), revision, life: Life::Open, request_id: None };
-        state.answers.insert(key.to_owned(), Ok(fetched));
+        self.state().answers.insert(key.to_owned(), Ok(fetched));
     }
 
     /// What `key` holds from now on has this life.
@@ -49,6 +58,11 @@ impl FakeStore {
         if let Some(Ok(fetched)) = self.state().answers.get_mut(key) {
             fetched.life = life;
         }
+    }
+
+    /// From now on the store is another one, made again.
+    pub(crate) fn make_again(&self) {
+        self.state().place.push('+');
     }
 
     /// From now on reading `key` fails.
@@ -80,6 +94,10 @@ impl FakeStore {
 
 #[async_trait]
 impl Store for FakeStore {
+    async fn place(&self, _: &SecretRead) -> Result<String, Fault> {
+        Ok(self.state().place.clone())
+    }
+
     async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
         let latency = self.begin(read);
         if !latency.is_zero() {

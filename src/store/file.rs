@@ -13,26 +13,33 @@ mod fault;
 pub mod fuzzing;
 mod read;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
+use crate::blocking::Worker;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::config::provider::SecretRead;
 use crate::config::provider::file::{FileRead, FileStoreSpec};
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::secret::{FieldValue, Fields, FingerprintKey};
 use crate::store::{Fetched, Life, Revision, Store};
 use cache::Cache;
+
+/// How long one read may take.
+const READ_LIMIT: Duration = Duration::from_secs(10);
 
 /// A local document, directory or dotenv file as a store. A document's key is
 /// one of its own, a directory's the path of a subdirectory or file, and a dotenv file answers any key with all its
 /// variables.
 pub struct FileStore {
     inner: Arc<Inner>,
+    worker: Worker,
 }
 
 struct Inner {
@@ -51,18 +58,40 @@ impl FileStore {
         let path = std::path::absolute(&spec.path).map_err(|error| fault::unreadable(&spec.path, &error))?;
         let cache = Cache::new(Clock::system());
         let inner = Inner { path, limit: limits.max_response_size, fingerprints: key, cache };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), worker: Worker::default() })
+    }
+}
+
+impl FileStore {
+    /// Reads on a thread: a hung mount must hold up nobody else.
+    async fn read<R: Send + 'static>(
+        &self,
+        step: &str,
+        work: impl FnOnce(&Inner) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R, Fault> {
+        let inner = Arc::clone(&self.inner);
+        let step = format!("{step} {}", inner.path.display());
+        match self.worker.run(step, READ_LIMIT, move |_| work(&inner)).await {
+            Ok(read) => read,
+            Err(error) => Err(Fault::new(Kind::Unreachable, error.to_string(), error.remedy())),
+        }
     }
 }
 
 #[async_trait]
 impl Store for FileStore {
     async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
-        let FileRead { key } = read.file()?;
-        let (inner, path) = (Arc::clone(&self.inner), key.clone());
-        // A hung mount must hold up a thread of the blocking pool and not the runtime.
-        let read = tokio::task::spawn_blocking(move || inner.read(&path, known)).await;
-        read.unwrap_or_else(|_| Err(fault::lost(key)))
+        let FileRead { key } = read.file()?.clone();
+        self.read("reading", move |inner| inner.read(&key, known)).await
+    }
+
+    /// The file system that the path is on: a directory below a mount point that was unmounted holds no secret either.
+    async fn place(&self, _: &SecretRead) -> Result<String, Fault> {
+        let device = |inner: &Inner| match inner.path.metadata() {
+            Ok(attributes) => Ok(format!("device {}", attributes.dev())),
+            Err(error) => Err(fault::unreadable(&inner.path, &error)),
+        };
+        self.read("looking at", device).await
     }
 }
 

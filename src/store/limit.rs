@@ -83,6 +83,14 @@ impl<S: Store> Store for Limit<S> {
         self.noted(self.store.fetch(read, known).await)
     }
 
+    async fn place(&self, read: &SecretRead) -> Result<String, Fault> {
+        self.store.place(read).await
+    }
+
+    async fn distrusted(&self, read_at: Instant) {
+        self.store.distrusted(read_at).await;
+    }
+
     async fn put_right(&self, read: &SecretRead, kind: Kind) {
         self.store.put_right(read, kind).await;
     }

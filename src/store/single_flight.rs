@@ -102,6 +102,14 @@ impl<S: Store + 'static> Store for SingleFlight<S> {
         self.join(read, known).await
     }
 
+    async fn place(&self, read: &SecretRead) -> Result<String, Fault> {
+        self.inner.place(read).await
+    }
+
+    async fn distrusted(&self, read_at: Instant) {
+        self.inner.distrusted(read_at).await;
+    }
+
     async fn put_right(&self, read: &SecretRead, kind: Kind) {
         self.inner.put_right(read, kind).await;
     }

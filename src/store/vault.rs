@@ -7,12 +7,14 @@ mod answer;
 mod auth;
 mod cooldown;
 mod credentials;
+mod denied;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod json;
 mod kv;
 mod lease;
+mod mixup;
 mod mounts;
 mod renewer;
 mod server;
@@ -26,7 +28,7 @@ use async_trait::async_trait;
 use rand::Rng;
 use tokio::time::Instant;
 
-use super::breaker::Circuit;
+use super::breaker::CircuitBreaker;
 use super::{Fetched, Revision, Store};
 use crate::clock::Clock;
 use crate::config::Limits;
@@ -39,7 +41,9 @@ use crate::net;
 use crate::secret::FingerprintKey;
 use auth::Token;
 use credentials::CredentialSet;
+use denied::Explainer;
 use kv::{Kv, KvRead};
+use mixup::AnswerLog;
 use mounts::Mounts;
 use renewer::RenewedSet;
 use server::Server;
@@ -55,6 +59,8 @@ pub struct VaultStore {
     main: Option<RenewedSet>,
     named: BTreeMap<CredentialsName, RenewedSet>,
     mounts: Mounts,
+    explainer: Explainer,
+    answers: Arc<AnswerLog>,
     key: FingerprintKey,
 }
 
@@ -93,9 +99,17 @@ impl VaultStore {
             redirects: net::Redirects::ToOtherHosts,
         })?;
         let budget = SharedBudget::default();
+        let answers = Arc::<AnswerLog>::default();
         let set = |credentials: &CredentialsName, auth: &AuthSpec| {
-            let circuit = Circuit::new(name.clone(), credentials.clone(), breaker);
-            let server = Server::new(name.clone(), http.clone(), circuit, clock.clone());
+            let breaker = CircuitBreaker::new(name.clone(), credentials.clone(), breaker);
+            let server = Server::new(
+                name.clone(),
+                credentials.clone(),
+                http.clone(),
+                breaker,
+                Arc::clone(&answers),
+                clock.clone(),
+            );
             let (namespace, key, budget) = (namespace.clone(), key.clone(), SharedBudget::clone(&budget));
             RenewedSet::new(
                 CredentialSet::new(credentials.clone(), auth.clone(), namespace, key, budget),
@@ -104,7 +118,7 @@ impl VaultStore {
         };
         let named = credentials.iter().map(|(name, auth)| (name.clone(), set(name, auth))).collect();
         let main = auth.as_ref().map(|auth| set(&CredentialsName::main(), auth));
-        Ok(Self { main, named, mounts: Mounts::default(), key })
+        Ok(Self { main, named, mounts: Mounts::default(), explainer: Explainer::default(), answers, key })
     }
 
     /// Goes on with the logins of `before`, a store at the same address, as far as its credentials are those of this one.
@@ -225,6 +239,14 @@ impl Store for Arc<VaultStore> {
         self.as_ref().put_right(read, kind).await;
     }
 
+    async fn distrusted(&self, read_at: Instant) {
+        self.as_ref().distrusted(read_at).await;
+    }
+
+    async fn place(&self, read: &SecretRead) -> Result<String, Fault> {
+        self.as_ref().place(read).await
+    }
+
     fn forget(&self) {
         self.as_ref().forget();
     }
@@ -250,9 +272,22 @@ impl Store for VaultStore {
         };
         // A bad token and a missing policy both answer 403: only the token itself can tell.
         match set.judge_denied(server, &token, source, begun).await? {
-            DeniedRead::ByPolicy => Err(denied),
+            DeniedRead::ByPolicy => {
+                Err(self.explainer.explain(&read, &token, set.namespace.as_deref(), denied).await)
+            }
             DeniedRead::TokenReplaced(token) => self.read_settled(set, &read, &token, may_lag).await.0,
         }
+    }
+
+    async fn distrusted(&self, read_at: Instant) {
+        self.answers.distrusted(read_at).await;
+    }
+
+    async fn place(&self, read: &SecretRead) -> Result<String, Fault> {
+        let source = read.vault()?;
+        let (set, server) = self.credentials(source)?.start();
+        let token = set.token(server).await?;
+        Ok(self.mounts.version(server, source, &token).await?.id.to_string())
     }
 
     async fn put_right(&self, read: &SecretRead, kind: Kind) {

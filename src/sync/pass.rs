@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::deletion::{Evidence, Ruling};
 use crate::clock::waiting;
+use crate::config::secret::DeletionPolicy;
 use crate::fault::{Fault, Kind};
 use crate::plan::{Job, Rendered, render};
 use crate::secret::{Fields, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::{Fetched, Life, Revision, Store};
 use crate::sync::witness::{self, Origin};
+use crate::telemetry::event::{DeletionHeld, VersionWentBack};
 use crate::telemetry::trace::{self, Span};
 use crate::template;
 
@@ -47,6 +51,10 @@ pub(super) struct Pass {
     serves: bool,
     /// The files were removed because the source is gone.
     removed: bool,
+    /// What is known about whether an absent secret is a deletion.
+    evidence: Evidence,
+    /// When to read again after the last pass, where that is sooner than usual.
+    look_again: Option<Duration>,
 }
 
 /// What a pass did.
@@ -65,10 +73,12 @@ enum Held {
 }
 
 impl Pass {
-    pub(super) fn new(sink: Sink, store: Arc<dyn Store>, desks: Arc<Semaphore>) -> Self {
+    pub(super) fn new(sink: Sink, store: Arc<dyn Store>, desks: Arc<Semaphore>, evidence: Evidence) -> Self {
         let (job, spare) = (sink.job().clone(), sink.another());
         let (sink, rendering) = (Held::Here(Box::new(sink)), Arc::default());
-        Self { job, store, spare, desks, sink, rendering, published: None, serves: false, removed: false }
+        let (published, look_again) = (None, None);
+        let (serves, removed) = (false, false);
+        Self { job, store, spare, desks, sink, rendering, published, serves, removed, evidence, look_again }
     }
 
     pub(super) fn job(&self) -> &Job {
@@ -88,6 +98,11 @@ impl Pass {
     /// From now on the secret is read from `store`.
     pub(super) fn read_from(&mut self, store: Arc<dyn Store>) {
         self.store = store;
+    }
+
+    /// When to read again after the last pass, where that is sooner than usual.
+    pub(super) fn look_again(&self) -> Option<Duration> {
+        self.look_again
     }
 
     /// Waits for the thread that may still be writing.
@@ -115,7 +130,9 @@ impl Pass {
     ///
     /// # Cancel safety
     /// Dropping the future abandons the request; no file has been touched.
-    pub(super) async fn fetch(&self) -> Result<Fetched, Fault> {
+    pub(super) async fn fetch(&mut self) -> Result<Fetched, Fault> {
+        self.look_again = None;
+        self.note_place().await;
         let span = trace::fetch();
         let fetched =
             span.checked(span.around(self.store.fetch(&self.job.secret.read, self.published)).await);
@@ -131,6 +148,11 @@ impl Pass {
         }
     }
 
+    /// Returns when what was read at `read_at` may be the value of another secret.
+    pub(super) async fn distrusted(&self, read_at: Instant) {
+        self.store.distrusted(read_at).await;
+    }
+
     /// Brings the files to what was fetched, or does what `deletionPolicy` says if the source is gone. `None` when
     /// `stop` fired before a file was touched; what has been begun is finished.
     pub(super) async fn apply(
@@ -140,8 +162,49 @@ impl Pass {
     ) -> Option<Result<Outcome, Fault>> {
         match fetched {
             Ok(fetched) => self.publish(fetched, stop).await,
+            Err(fault) if fault.kind == Kind::Absent => self.absent(fault, stop).await,
             Err(fault) if self.job.secret.is_removed_on(fault.kind) => self.delete(fault, stop).await,
             Err(fault) => Some(Err(fault)),
+        }
+    }
+
+    /// Notes where the secret is read from, so that a later absence can be told from a mount that was made again. A
+    /// place that may not be looked up is none: the files stay then.
+    async fn note_place(&mut self) {
+        let secret = &self.job.secret;
+        if secret.deletion_policy == DeletionPolicy::Delete && self.evidence.needs_place() {
+            self.evidence.note_place(self.store.place(&secret.read).await);
+        }
+    }
+
+    /// Removes the files of an absent secret, if that is its policy and the evidence suffices.
+    async fn absent(&mut self, mut fault: Fault, stop: &CancellationToken) -> Option<Result<Outcome, Fault>> {
+        let secret = Arc::clone(&self.job.secret);
+        if secret.deletion_policy == DeletionPolicy::Retain || self.removed {
+            self.evidence.note_absent();
+            return Some(Err(fault));
+        }
+        let ruling = if secret.read.is_pinned() {
+            Ruling::keep("a pinned version that is not there is no deletion")
+        } else {
+            let place = tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                place = self.store.place(&secret.read) => place,
+            };
+            self.evidence.judge(place, secret.refresh)
+        };
+        match ruling {
+            Ruling::Remove => self.delete(fault, stop).await,
+            Ruling::Keep { why, look_again } => {
+                self.look_again = look_again;
+                if self.evidence.is_news(&why) {
+                    DeletionHeld { secret: secret.name.as_str(), store: secret.store.as_str(), why: &why }
+                        .emit();
+                }
+                fault.message = format!("{}; its files stay: {why}", fault.message);
+                Some(Err(fault))
+            }
         }
     }
 
@@ -153,6 +216,12 @@ impl Pass {
         let origin = Origin::of(&fetched);
         let Fetched { fields, revision, life, request_id: _ } = fetched;
         let version = revision.version();
+        if let (Some(before), Some(version)) = (self.evidence.note_read(version), version)
+            && !self.job.secret.read.is_pinned()
+        {
+            let (secret, store) = (self.job.secret.name.as_str(), self.job.secret.store.as_str());
+            VersionWentBack { secret, store, before, version }.emit();
+        }
         let Some(fields) = fields.filter(|_| self.published != Some(revision)) else {
             return Some(Ok(Outcome { version, life, written: Written::default() }));
         };
@@ -183,6 +252,7 @@ impl Pass {
 
     async fn delete(&mut self, mut fault: Fault, stop: &CancellationToken) -> Option<Result<Outcome, Fault>> {
         (self.published, self.serves) = (None, false);
+        self.evidence.note_absent();
         let work = |sink: &mut Sink| Ok(Written { removed: sink.remove()?, ..Written::default() });
         Some(self.touching(work, &Origin::default(), stop).await?.and_then(|Written { removed, .. }| {
             self.removed = true;

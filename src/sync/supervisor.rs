@@ -12,6 +12,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::deletion::Ledgers;
 use super::pass::Pass;
 use super::policy::{Policy, PolicySettings};
 use super::task::Task;
@@ -328,6 +329,7 @@ struct Crew {
     desks: Arc<Semaphore>,
     stop: CancellationToken,
     refresh: watch::Sender<()>,
+    ledgers: Ledgers,
 }
 
 impl Crew {
@@ -337,6 +339,7 @@ impl Crew {
             desks: Arc::new(Semaphore::new(DESKS)),
             stop: CancellationToken::new(),
             refresh: watch::Sender::new(()),
+            ledgers: Ledgers::default(),
         }
     }
 
@@ -350,11 +353,15 @@ impl Crew {
         let Surroundings { board, key, clock, policy, mounts } = &self.surroundings;
         let policy = Policy::new(job.secret.refresh, *policy, SmallRng::from_rng(&mut rand::rng()));
         let store = Arc::clone(&moves.borrow());
+        let evidence = self.ledgers.evidence(&job.secret.store, &job.secret.name);
         Task {
+            suspicion: evidence.suspicion(),
+            read_at: Instant::now(),
             pass: Pass::new(
                 Sink::new(job, key.clone()).with(known, Arc::clone(mounts)),
                 store,
                 Arc::clone(&self.desks),
+                evidence,
             ),
             moves,
             policy,

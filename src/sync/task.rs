@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::deletion::suspected;
 use super::pass::{Outcome, Pass};
 use super::policy::Policy;
 use crate::clock::{Clock, worked};
@@ -35,6 +36,10 @@ pub(super) struct Task {
     pub(super) stop: CancellationToken,
     /// Bumped when all secrets shall be read now. A bump during a pass is seen right after it.
     pub(super) refresh: watch::Receiver<()>,
+    /// When another secret of the store was found absent.
+    pub(super) suspicion: watch::Receiver<Instant>,
+    /// When the last pass began.
+    pub(super) read_at: Instant,
 }
 
 impl Task {
@@ -77,6 +82,7 @@ impl Task {
     /// One pass; `None` when it was stopped before it touched a file.
     async fn sync(&mut self) -> Option<Done> {
         self.refresh.mark_unchanged();
+        self.read_at = Instant::now();
         let secret = self.secret();
         let span = trace::sync(secret.name.as_str(), secret.store.as_str(), || secret.read.path());
         // A panic ends the pass, not the task: this secret is tried again, the others never notice.
@@ -120,7 +126,10 @@ impl Task {
     fn due_in(&mut self, Done { result, duration: _ }: &Done) -> Option<Duration> {
         match result {
             Ok(Outcome { life, .. }) => self.policy.after_success(*life),
-            Err(fault) => Some(self.policy.after_failure(fault)),
+            Err(fault) => {
+                let usual = self.policy.after_failure(fault);
+                Some(self.pass.look_again().unwrap_or(usual))
+            }
         }
     }
 
@@ -167,6 +176,8 @@ impl Task {
             // The sender lives as long as the supervisor; without one nobody can ask for a refresh.
             Ok(()) = self.refresh.changed() => true,
             Ok(()) = moved(&self.moves) => true,
+            () = suspected(&mut self.suspicion, self.read_at) => true,
+            () = self.pass.distrusted(self.read_at) => true,
             () = self.pass.put_right(fault) => true,
             () = due => true,
         }

@@ -1,5 +1,6 @@
 //! The sync with a scripted store, real files and paused time.
 
+mod deletions;
 mod exchange;
 
 use std::fs;

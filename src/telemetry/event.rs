@@ -30,8 +30,8 @@ pub use login::{
     LoggedIn, LoginFailed, NewTokenRejected, RenewalFailed, Renewed, TokenConfigured, TokenEnding,
     TokenKnown, credentials_configured,
 };
-pub use secret::{Failed, Synced};
-pub use store::{BreakerMoved, BreakerState, Redirected, Requested};
+pub use secret::{DeletionHeld, Failed, Synced, VersionWentBack};
+pub use store::{AnswersMixedUp, BreakerMoved, BreakerState, Redirected, Requested};
 pub use trace::{traces_lost, traces_resumed};
 
 fn milliseconds(duration: Duration) -> u64 {

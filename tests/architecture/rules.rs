@@ -58,7 +58,7 @@ const STREAMS: [(&str, &str, &str); 2] = [
 ];
 
 /// Who besides `blocking` has threads, and why. The lower half is to go: its owners move to `blocking::Worker`.
-const THREADS: [&str; 14] = [
+const THREADS: [&str; 13] = [
     "blocking",        // the one shape of blocking work
     "telemetry/audit", // one writer for the life of the process; a stop leaves it behind after 2 s
     "telemetry/audit/writer",
@@ -72,7 +72,6 @@ const THREADS: [&str; 14] = [
     "app/survey",
     "app/watch",
     "sync/pass",
-    "store/file",
 ];
 
 /// The macros that write a log line.

@@ -170,8 +170,8 @@ secrets:
     bao.delete("policy/secret");
     wait_until("the file is gone", || !sandbox.path("out/value").exists());
     wait_until("it is told so", || sandbox.run(&["status"]).stdout.contains("deleted  going"));
-    // It has synced since start, and that is what readiness asks.
-    assert_eq!(sandbox.run(&["isready"]).code, 0);
+    wait_until("it is not ready without the files", || sandbox.run(&["isready"]).code == 1);
     bao.put("policy/secret", &json!({ "value": "back" }));
     wait_until("the file is back", || sandbox.read("out/value") == "back");
+    wait_until("it is ready again", || sandbox.run(&["isready"]).code == 0);
 }

@@ -3,6 +3,7 @@
 mod breaker;
 mod certificates;
 mod faults;
+mod hints;
 mod openbao;
 mod proxies;
 mod requests;

@@ -25,12 +25,6 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Fault {
     Fault::new(Kind::Unreachable, format!("cannot read {path}: {error}"), remedy)
 }
 
-/// The thread that read did not come back with an answer: it panicked, or the runtime is going down.
-pub(super) fn lost(key: &str) -> Fault {
-    let message = format!("the read of `{key}` was lost");
-    Fault::new(Kind::Internal, message, "report this as a bug of secrets-sync, with the log lines before it")
-}
-
 pub(super) fn unstable(path: &Path) -> Fault {
     let message = format!("{} changed each time it was read", path.display());
     Fault::new(

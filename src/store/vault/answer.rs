@@ -42,7 +42,8 @@ pub(super) fn refused(answered: &Answered, sent: &[&SecretText], clock: &Clock) 
         errors => meaning(status, errors.as_deref().unwrap_or_default()),
     };
     let errors = errors.unwrap_or_default();
-    let shown = if errors.is_empty() { String::new() } else { format!(": {errors}") };
+    let is_news = !errors.is_empty() && errors != meaning;
+    let shown = if is_news { format!(": {errors}") } else { String::new() };
     let message = format!("{}: {meaning} ({}){shown}", answered.place, status.as_u16());
     Fault { retry_after, ..Fault::new(kind, message, remedy) }
 }
@@ -62,7 +63,18 @@ pub(super) fn said(response: &Response, sent: &[&SecretText]) -> Option<String> 
     }
     let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let line = printable.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(line.chars().take(SHOWN).collect())
+    Some(without_count(&line).chars().take(SHOWN).collect())
+}
+
+/// The texts of Go's `multierror`, which counts them first: `2 errors occurred: * a * b`.
+fn without_count(line: &str) -> String {
+    let Some((count, texts)) = line.split_once(" occurred: * ") else { return line.to_owned() };
+    let is_count = count.strip_suffix(" errors").or(count.strip_suffix(" error"));
+    if is_count.is_some_and(|count| count.parse::<u32>().is_ok()) {
+        texts.replace(" * ", "; ")
+    } else {
+        line.to_owned()
+    }
 }
 
 /// What a server calls something, in quotes: one line, and not all of it when it is long.
@@ -301,8 +313,18 @@ mod tests {
         let text = r#"{"errors":["1 error occurred:\n\t* token s.hunter2 is odd\n\n"]}"#;
         let token = SecretText::new("s.hunter2".into());
         let fault = refused(&answered(500, text), &[&token], &clock());
-        let wanted = "h: GET /p: the server failed (500): 1 error occurred: * token (redacted) is odd";
+        let wanted = "h: GET /p: the server failed (500): token (redacted) is odd";
         assert_eq!(fault.message, wanted);
+    }
+
+    #[test]
+    fn errors_that_go_counts_are_shown_as_they_are_and_never_twice() {
+        let denied = r#"{"errors":["1 error occurred:\n\t* permission denied\n\n"]}"#;
+        assert_eq!(fault(403, denied).message, "h: GET /p: permission denied (403)");
+        let two = r#"{"errors":["2 errors occurred:\n\t* a is odd\n\t* b is odd\n\n"]}"#;
+        assert_eq!(fault(500, two).message, "h: GET /p: the server failed (500): a is odd; b is odd");
+        let other = r#"{"errors":["an error occurred: * x"]}"#;
+        assert_eq!(fault(500, other).message, "h: GET /p: the server failed (500): an error occurred: * x");
     }
 
     #[test]

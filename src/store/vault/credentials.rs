@@ -29,7 +29,7 @@ pub(super) struct CredentialSet {
     /// What logs and metrics call the set.
     pub(super) name: CredentialsName,
     spec: AuthSpec,
-    namespace: Option<String>,
+    pub(super) namespace: Option<String>,
     key: FingerprintKey,
     authenticator: Box<dyn Authenticator>,
     files: CredentialFiles,

@@ -143,7 +143,7 @@ fn denial(error: auth::TokenError) -> Fault {
 /// # Errors
 /// The fault of the read that needed it.
 pub fn mount(raw: &Raw<'_>) -> Result<u8, Fault> {
-    let version = mounts::version_in(&raw.answered(), &source())?;
+    let version = mounts::mount_in(&raw.answered(), &source())?.kv;
     Ok(if version == Kv::V1 { 1 } else { 2 })
 }
 

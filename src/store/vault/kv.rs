@@ -1,9 +1,10 @@
 //! KV v1 and v2: one read. An answer is parsed before it is judged, since four different things are a 404.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
+use http::header::DATE;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -18,6 +19,9 @@ use crate::config::provider::vault::VaultRead;
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fields, FingerprintKey, SecretBytes, SecretText};
 use crate::store::{Fetched, Life, RequestId, Revision};
+
+/// Clocks that differ by less are right.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// The version of a KV mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,20 +108,8 @@ pub(super) fn judge(
     match answered.response.status {
         StatusCode::OK => found(kv, answered, clock, known, key),
         StatusCode::NOT_FOUND => Err(missing(kv, source, answered, clock)?),
-        _ => {
-            let fault = answer::refused(answered, token.as_slice(), clock);
-            Err(match fault.kind {
-                Kind::Denied => Fault { remedy: policy_remedy(kv, source), ..fault },
-                _ => fault,
-            })
-        }
+        _ => Err(answer::refused(answered, token.as_slice(), clock)),
     }
-}
-
-fn policy_remedy(kv: Kv, source: &VaultRead) -> String {
-    let data = if kv == Kv::V2 { "data/" } else { "" };
-    let path = format!("{}/{data}{}", source.mount, source.key);
-    format!("add to a policy of these credentials: path \"{path}\" {{ capabilities = [\"read\"] }}")
 }
 
 /// The fault of a mount that is `actual` and is read as the other version.
@@ -209,9 +201,34 @@ fn absent(kv: Kv, source: &VaultRead, answered: &Answered) -> Fault {
     Fault::new(Kind::Absent, format!("{}: {what}", answered.place), remedy)
 }
 
-fn deleted(answered: &Answered, metadata: &Metadata) -> Fault {
+fn deleted(answered: &Answered, metadata: &Metadata, clock: &Clock) -> Fault {
     let message = format!("{}: version {} is deleted", answered.place, metadata.version);
-    Fault::new(Kind::Deleted, message, "undelete that version, or write a new one")
+    let fault = Fault::new(Kind::Deleted, message, "undelete that version, or write a new one");
+    match wrong_clock(answered, clock) {
+        Some(cause) => Fault { message: format!("{}; {cause}", fault.message), ..fault },
+        None => fault,
+    }
+}
+
+/// What the server's clock shows.
+fn server_time(answered: &Answered) -> Option<SystemTime> {
+    httpdate::parse_http_date(answered.response.headers.get(DATE)?.to_str().ok()?).ok()
+}
+
+/// How far this machine's clock is from the server's, where that matters.
+fn wrong_clock(answered: &Answered, clock: &Clock) -> Option<String> {
+    let (here, there) = (clock.now(), server_time(answered)?);
+    let (off, way) = match there.duration_since(here) {
+        Ok(behind) => (behind, "behind"),
+        Err(ahead) => (ahead.duration(), "ahead of"),
+    };
+    let off = Duration::from_secs(off.as_secs());
+    (off >= CLOCK_TOLERANCE).then(|| {
+        format!(
+            "the clock of this machine is {} {way} the server's: correct it",
+            humantime::format_duration(off)
+        )
+    })
 }
 
 fn destroyed(answered: &Answered, metadata: &Metadata) -> Fault {
@@ -225,7 +242,9 @@ fn gone(answered: &Answered, metadata: &Metadata, clock: &Clock) -> Option<Fault
         return Some(destroyed(answered, metadata));
     }
     let deletion: Option<SystemTime> = humantime::parse_rfc3339_weak(&metadata.deletion_time).ok();
-    deletion.is_some_and(|time| time <= clock.now()).then(|| deleted(answered, metadata))
+    // The server has decided by its own clock.
+    let now = server_time(answered).unwrap_or_else(|| clock.now()).max(clock.now());
+    deletion.is_some_and(|time| time <= now).then(|| deleted(answered, metadata, clock))
 }
 
 /// How long a version is there: until its planned deletion, if it has one (`delete_version_after`).
@@ -267,6 +286,10 @@ mod tests {
     use crate::net::Response;
     use crate::testing::vault_read;
 
+    fn source() -> VaultRead {
+        vault_read("secret", "a")
+    }
+
     fn judged(metadata: &str) -> Result<Option<u64>, Kind> {
         judged_with(StatusCode::OK, metadata)
     }
@@ -276,9 +299,8 @@ mod tests {
         let body = SecretBytes::new(body.into_bytes());
         let response = Response { status, headers: HeaderMap::new(), body, redirected_to: None };
         let answered = Answered { place: "h: GET /p".into(), response };
-        let source = vault_read("secret", "a");
         let print = FingerprintKey::random().unwrap();
-        let judged = judge(Kv::V2, &source, &answered, None, &Clock::system(), None, &print);
+        let judged = judge(Kv::V2, &source(), &answered, None, &Clock::system(), None, &print);
         judged.map(|fetched| fetched.revision.version()).map_err(|fault| fault.kind)
     }
 
@@ -318,6 +340,26 @@ mod tests {
             let metadata = format!(r#"{{"version":3,"deletion_time":"{alive}"}}"#);
             assert_eq!(missing(&metadata), Err(Kind::BadAnswer), "{alive}");
         }
+    }
+
+    #[test]
+    fn a_deletion_by_the_servers_clock_is_one_and_a_wrong_clock_is_named() {
+        let deleted_at = |date: &str, here: &str| {
+            let body =
+                r#"{"data":{"data":null,"metadata":{"version":3,"deletion_time":"2020-01-01T12:00:00Z"}}}"#;
+            let headers = [(DATE, date.parse().unwrap())].into_iter().collect();
+            let body = SecretBytes::new(body.as_bytes().to_vec());
+            let response = Response { status: StatusCode::NOT_FOUND, headers, body, redirected_to: None };
+            let answered = Answered { place: "h: GET /p".into(), response };
+            let now = humantime::parse_rfc3339_weak(here).unwrap();
+            let print = FingerprintKey::random().unwrap();
+            judge(Kv::V2, &source(), &answered, None, &Clock::from_fn(move || now), None, &print).unwrap_err()
+        };
+        let fault = deleted_at("Wed, 01 Jan 2020 13:00:00 GMT", "2020-01-01T11:00:00Z");
+        let wanted = "version 3 is deleted; the clock of this machine is 2h behind the server's: correct it";
+        assert!(fault.kind == Kind::Deleted && fault.message.ends_with(wanted), "{fault}");
+        let fault = deleted_at("Wed, 01 Jan 2020 13:00:00 GMT", "2020-01-01T13:00:30Z");
+        assert!(fault.message.ends_with("version 3 is deleted"), "{fault}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! `kvVersion: auto`: which version a mount has. Asked once per mount and namespace; only an answer is remembered.
+//! What a mount is: its KV version, and the id that another mount at the same path does not have. Asked once per mount
+//! and namespace; only an answer is remembered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
@@ -25,12 +26,21 @@ pub(super) struct Mounts(Mutex<HashMap<Place, Cell>>);
 /// A namespace and a mount in it.
 type Place = (Option<String>, String);
 
-/// Filled by whoever asks first; the others wait for it.
-type Cell = Arc<OnceCell<(Kv, Instant)>>;
+/// Filled by the first who asks; the others wait for it.
+type Cell = Arc<OnceCell<(KvMount, Instant)>>;
 
-/// The version of a mount, and where it is remembered.
+/// What a server says of a mount.
+#[derive(Clone)]
+pub(super) struct KvMount {
+    pub(super) kv: Kv,
+    /// Another mount at the same path has another one.
+    pub(super) id: Arc<str>,
+}
+
+/// A mount, and where it is remembered.
 pub(super) struct Known {
     pub(super) kv: Kv,
+    pub(super) id: Arc<str>,
     /// This call asked the server: nothing newer can be known.
     pub(super) asked_now: bool,
     /// When the server was asked.
@@ -53,8 +63,8 @@ impl Mounts {
             let at = Instant::now();
             Ok::<_, Fault>((ask(server, source, token).await?, at))
         };
-        let (kv, at) = *cell.get_or_try_init(ask).await?;
-        Ok(Known { kv, asked_now, at, cell })
+        let (KvMount { kv, id }, at) = cell.get_or_try_init(ask).await?.clone();
+        Ok(Known { kv, id, asked_now, at, cell })
     }
 
     /// Forgets what an answer contradicted; what somebody else has learnt since stays.
@@ -97,12 +107,16 @@ impl Endpoint for MountOfPath<'_> {
 
 #[derive(Deserialize)]
 struct Envelope {
-    data: Mount,
+    data: MountFacts,
 }
 
 #[derive(Deserialize)]
-struct Mount {
+struct MountFacts {
+    /// Absent in the list of all mounts, where it is the key.
+    #[serde(default)]
     path: String,
+    uuid: Option<String>,
+    accessor: Option<String>,
     #[serde(rename = "type")]
     engine: String,
     options: Option<Options>,
@@ -113,14 +127,14 @@ struct Options {
     version: Option<String>,
 }
 
-async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<Kv, Fault> {
+async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<KvMount, Fault> {
     check_path(&source.mount)?;
     check_path(&source.key)?;
     let endpoint = MountOfPath { mount: &source.mount, key: &source.key };
     let caller = Caller { token: token.text(), namespace: source.namespace.as_deref() };
     let answered = server.call(&endpoint, caller, SecretBytes::default()).await?;
     if answered.response.status == StatusCode::OK {
-        return version_in(&answered, source);
+        return mount_in(&answered, source);
     }
     let fault = answer::refused(&answered, token.text().as_slice(), &server.clock);
     let remedy = match (answered.response.status, fault.kind) {
@@ -137,11 +151,11 @@ async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<Kv, F
     Err(Fault { remedy, ..fault })
 }
 
-pub(super) fn version_in(answered: &Answered, source: &VaultRead) -> Result<Kv, Fault> {
+pub(super) fn mount_in(answered: &Answered, source: &VaultRead) -> Result<KvMount, Fault> {
     // EXPOSE: a mount's description; it holds no value.
     let Envelope { data: mount } = serde_json::from_slice(answered.response.body.expose())
         .map_err(|error| answer::unreadable(answered, &error))?;
-    if !matches!(mount.engine.as_str(), "kv" | "generic") {
+    if !mount.is_kv() {
         let engine = answer::quoted(&mount.engine);
         let message = format!("{}: {} is a mount of type {engine}", answered.place, source.mount);
         return Err(Fault::new(Kind::BadRequest, message, "give a KV mount as mountPath"));
@@ -151,21 +165,90 @@ pub(super) fn version_in(answered: &Answered, source: &VaultRead) -> Result<Kv, 
         let message = format!("{}: the mount is {path}, mountPath says otherwise", answered.place);
         return Err(Fault::new(Kind::BadRequest, message, "set mountPath to the whole path of the mount"));
     }
-    match mount.options.and_then(|options| options.version).as_deref() {
-        None | Some("" | "1") => Ok(Kv::V1),
-        Some("2") => Ok(Kv::V2),
-        Some(_) => Err(answer::bad(answered, "the mount has a KV version that is neither 1 nor 2")),
+    let Some(kv) = mount.kv() else {
+        return Err(answer::bad(answered, "the mount has a KV version that is neither 1 nor 2"));
+    };
+    Ok(KvMount { kv, id: mount.uuid.or(mount.accessor).unwrap_or_default().into() })
+}
+
+impl MountFacts {
+    fn is_kv(&self) -> bool {
+        matches!(self.engine.as_str(), "kv" | "generic")
     }
+
+    fn kv(&self) -> Option<Kv> {
+        match self.options.as_ref().and_then(|options| options.version.as_deref()) {
+            None | Some("" | "1") => Some(Kv::V1),
+            Some("2") => Some(Kv::V2),
+            Some(_) => None,
+        }
+    }
+}
+
+/// A KV mount that a token may read something of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct VisibleMount {
+    pub(super) path: String,
+    pub(super) kv: Kv,
+}
+
+/// `GET sys/internal/ui/mounts`: the mounts that the token may read something of.
+struct VisibleMounts;
+
+impl Endpoint for VisibleMounts {
+    type Response = ();
+    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
+    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
+
+    fn path(&self) -> String {
+        "sys/internal/ui/mounts".to_owned()
+    }
+
+    fn method(&self) -> RequestMethod {
+        RequestMethod::GET
+    }
+}
+
+#[derive(Deserialize)]
+struct AllMounts {
+    data: SecretMounts,
+}
+
+#[derive(Deserialize)]
+struct SecretMounts {
+    secret: BTreeMap<String, MountFacts>,
+}
+
+/// The KV mounts that `token` may read something of.
+pub(super) async fn visible(
+    server: &Server,
+    source: &VaultRead,
+    token: &Token,
+) -> Result<Vec<VisibleMount>, Fault> {
+    let caller = Caller { token: token.text(), namespace: source.namespace.as_deref() };
+    let answered = server.call(&VisibleMounts, caller, SecretBytes::default()).await?;
+    if answered.response.status != StatusCode::OK {
+        return Err(answer::refused(&answered, token.text().as_slice(), &server.clock));
+    }
+    // EXPOSE: descriptions of mounts; they hold no value.
+    let AllMounts { data } = serde_json::from_slice(answered.response.body.expose())
+        .map_err(|error| answer::unreadable(&answered, &error))?;
+    let visible = |(path, mount): (String, MountFacts)| {
+        let kv = mount.kv().filter(|_| mount.is_kv())?;
+        Some(VisibleMount { path: without_namespace(&path, source).to_owned(), kv })
+    };
+    Ok(data.secret.into_iter().filter_map(visible).collect())
 }
 
 /// Whether the server's path is the configured mount. Some servers put the namespace in front of it.
 fn is_mount(path: &str, source: &VaultRead) -> bool {
+    path.trim_matches('/') == source.mount || without_namespace(path, source) == source.mount
+}
+
+fn without_namespace<'p>(path: &'p str, source: &VaultRead) -> &'p str {
     let path = path.trim_matches('/');
-    let in_namespace = source
-        .namespace
-        .as_deref()
-        .and_then(|namespace| path.strip_prefix(namespace.trim_matches('/'))?.strip_prefix('/'));
-    path == source.mount || in_namespace == Some(source.mount.as_str())
+    let namespace = source.namespace.as_deref().unwrap_or_default().trim_matches('/');
+    path.strip_prefix(namespace).and_then(|path| path.strip_prefix('/')).unwrap_or(path)
 }
 
 #[cfg(test)]

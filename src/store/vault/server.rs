@@ -1,20 +1,21 @@
 //! One call of the server: a vaultrs request becomes an HTTP request with our headers and goes through `net`.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use http::header::HeaderName;
+use http::header::{AGE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rustify::endpoint::Endpoint;
 use tokio::time::Instant;
 
+use super::mixup::{AnswerLog, AnswerOwner};
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
-use crate::name::StoreName;
+use crate::name::{CredentialsName, StoreName};
 use crate::net::{Client, HttpRequest, Response};
 use crate::secret::{SecretBytes, SecretText};
-use crate::store::breaker::{Circuit, Ending};
-use crate::telemetry::event::{Redirected, Requested};
+use crate::store::breaker::{CircuitBreaker, RequestOutcome};
+use crate::telemetry::event::{AnswersMixedUp, Redirected, Requested};
 use crate::telemetry::trace;
 
 /// rustify joins paths to this; only path and query of the result are used. Its root path keeps the leading slash
@@ -25,8 +26,10 @@ const BASE: &str = "http://vault/";
 pub(super) struct Server {
     /// The store's name.
     pub(super) store: StoreName,
+    credentials: CredentialsName,
     http: Client,
-    circuit: Circuit,
+    breaker: CircuitBreaker,
+    answers: Arc<AnswerLog>,
     pub(super) clock: Clock,
     /// The other host that answered last.
     elsewhere: Mutex<Option<String>>,
@@ -46,8 +49,15 @@ pub(super) struct Answered {
 }
 
 impl Server {
-    pub(super) fn new(store: StoreName, http: Client, circuit: Circuit, clock: Clock) -> Self {
-        Self { store, http, circuit, clock, elsewhere: Mutex::default() }
+    pub(super) fn new(
+        store: StoreName,
+        credentials: CredentialsName,
+        http: Client,
+        breaker: CircuitBreaker,
+        answers: Arc<AnswerLog>,
+        clock: Clock,
+    ) -> Self {
+        Self { store, credentials, http, breaker, answers, clock, elsewhere: Mutex::default() }
     }
 
     /// What the clock will show at `end`, for people.
@@ -66,11 +76,12 @@ impl Server {
         let (method, target) = target(endpoint)?;
         let place = place(&self.http.host(), &method, &self.http.full_path(&target), caller.namespace);
         let headers = headers(caller)?;
-        let entered = self.circuit.enter(&place)?;
+        let is_read = !(target.starts_with("/v1/auth/") || target.starts_with("/v1/sys/"));
+        let permit = self.breaker.permit(&place)?;
         let begun = Instant::now();
         let outcome =
             self.http.send(&HttpRequest { method, target, headers, body }).await.map_err(Fault::from);
-        entered.end(ending(&place, &outcome));
+        permit.end(judged(&place, &outcome), is_read);
         let code = match &outcome {
             Ok(response) => {
                 trace::http_status(response.status.as_u16());
@@ -80,10 +91,28 @@ impl Server {
         };
         Requested { store: self.store.as_str(), place: &place, code, duration: begun.elapsed() }.emit();
         let response = outcome?;
+        match self.answers.note(&response.body, &place, &self.credentials) {
+            AnswerOwner::Foreign => return Err(self.mixed_up(&place)),
+            // If no cache says that it was one, the next answer of this connection may belong to this request.
+            AnswerOwner::Repeated if !is_cached(&response) => self.http.drop_connections(),
+            AnswerOwner::Repeated | AnswerOwner::Fresh => {}
+        }
         if let Some(host) = &response.redirected_to {
             self.tell_of(host);
         }
         Ok(Answered { place, response })
+    }
+
+    /// Refuses the answer to another request. What other connections bring is as doubtful.
+    fn mixed_up(&self, place: &str) -> Fault {
+        self.http.drop_connections();
+        let message = format!("{place}: refused an answer that belongs to another request");
+        let remedy =
+            "something between secrets-sync and the server mixes up answers: look for a broken proxy";
+        if self.answers.note_mixup() {
+            AnswersMixedUp { store: self.store.as_str(), place, hint: remedy }.emit();
+        }
+        Fault::new(Kind::BadAnswer, message, remedy)
     }
 
     /// A token does not go to another host without a word; one is enough as long as it is the same host.
@@ -97,18 +126,23 @@ impl Server {
     }
 }
 
+/// Whether a cache in between says that it has answered: `Age` (RFC 9111), or `X-Cache` of Vault Agent and Proxy.
+fn is_cached(response: &Response) -> bool {
+    response.headers.contains_key(AGE) || response.headers.contains_key("x-cache")
+}
+
 /// What the breaker makes of it: only what speaks of a server in trouble counts against it.
-fn ending(place: &str, outcome: &Result<Response, Fault>) -> Ending {
+fn judged(place: &str, outcome: &Result<Response, Fault>) -> RequestOutcome {
     match outcome {
         Ok(Response { status, .. })
             if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
         {
-            Ending::Troubled(format!("{place}: the server answered {}", status.as_u16()))
+            RequestOutcome::Failed(format!("{place}: the server answered {}", status.as_u16()))
         }
         Err(fault) if matches!(fault.kind, Kind::Unreachable | Kind::Timeout) => {
-            Ending::Troubled(fault.message.clone())
+            RequestOutcome::Failed(fault.message.clone())
         }
-        Ok(_) | Err(_) => Ending::Answered,
+        Ok(_) | Err(_) => RequestOutcome::Answered,
     }
 }
 
@@ -136,8 +170,8 @@ fn target(endpoint: &impl Endpoint) -> Result<(Method, String), Fault> {
 
 fn place(host: &str, method: &Method, target: &str, namespace: Option<&str>) -> String {
     match namespace {
-        Some(namespace) => format!("{host}: {method} {target} (namespace {namespace})"),
-        None => format!("{host}: {method} {target}"),
+        Some(namespace) => format!("{method} {host}{target} (namespace {namespace})"),
+        None => format!("{method} {host}{target}"),
     }
 }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::config::secret::DirectorySpec;
 use crate::disk::{FileMode, Owner};
 use crate::sink::Sink;
+use crate::sync::deletion::Ledgers;
 use crate::sync::pass::Pass;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -158,7 +159,8 @@ async fn after_a_stop_nothing_that_was_fetched_is_published_any_more() {
     let desks = Arc::new(Semaphore::new(0));
     let key = FingerprintKey::random().unwrap();
     let shared = Arc::clone(&store) as Arc<dyn Store>;
-    let mut pass = Pass::new(Sink::new(job.clone(), key), shared, Arc::clone(&desks));
+    let evidence = Ledgers::default().evidence(&job.secret.store, &job.secret.name);
+    let mut pass = Pass::new(Sink::new(job.clone(), key), shared, Arc::clone(&desks), evidence);
     let fetched = pass.fetch().await;
     tokio::join!(
         async {

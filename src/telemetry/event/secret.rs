@@ -95,3 +95,43 @@ impl Failed<'_> {
         }
     }
 }
+
+/// An absent secret keeps its files although its policy is to delete them.
+pub struct DeletionHeld<'a> {
+    /// The secret.
+    pub secret: &'a str,
+    /// Its store.
+    pub store: &'a str,
+    /// What the evidence lacks.
+    pub why: &'a str,
+}
+
+impl DeletionHeld<'_> {
+    /// Writes the line.
+    pub fn emit(&self) {
+        let Self { secret, store, why } = self;
+        tracing::warn!(secret, store, why, "secret is absent, keeping its files");
+    }
+}
+
+/// A store has a lower version of a secret than before.
+pub struct VersionWentBack<'a> {
+    /// The secret.
+    pub secret: &'a str,
+    /// Its store.
+    pub store: &'a str,
+    /// The version before.
+    pub before: u64,
+    /// The version now.
+    pub version: u64,
+}
+
+impl VersionWentBack<'_> {
+    /// Writes the line.
+    pub fn emit(&self) {
+        let Self { secret, store, before, version } = self;
+        let hint =
+            "the store was restored from a backup, a standby node is behind, or the secret was made again";
+        tracing::warn!(secret, store, before, version, hint, "secret went back to an earlier version");
+    }
+}

@@ -113,3 +113,21 @@ impl BreakerMoved<'_> {
         }
     }
 }
+
+/// An answer came that belongs to another request; what was read shortly before is read again.
+pub struct AnswersMixedUp<'a> {
+    /// The store.
+    pub store: &'a str,
+    /// What was asked.
+    pub place: &'a str,
+    /// What to do.
+    pub hint: &'a str,
+}
+
+impl AnswersMixedUp<'_> {
+    /// Writes the line.
+    pub fn emit(&self) {
+        let Self { store, place, hint } = self;
+        tracing::warn!(store, place, hint, "an answer came for another request, reading again");
+    }
+}
