@@ -1,28 +1,28 @@
-//! Composition: configuration → stores, jobs and board; the order of start and of shutdown.
+//! Composition: what the command line and the environment give → a running daemon, or one sync of everything.
 //!
-//! The program's states are types: a `Config` describes, [`Bound`] has everything open that can fail to open, and
-//! only [`Bound::run`] makes anything happen.
+//! [`run`] loads the configuration, enters the sandbox and builds a [`Composition`]; [`Daemon`] opens what can fail to
+//! open; the control loop then obeys signals and commands until the shutdown.
 
 mod audit;
-mod build;
 mod collector;
+mod composition;
+mod control;
 mod daemon;
-mod herald;
+mod hardening;
+mod notifier;
 mod once;
-mod origin;
+mod paths;
 mod reload;
-mod reporter;
 mod sandbox;
+mod start;
+mod start_error;
+mod status_writer;
 mod survey;
 mod suspend;
+mod sweep;
 mod watch;
 
-pub use audit::open_audit;
-pub use build::World;
-pub use collector::start_tracing;
-pub use daemon::{Bound, OpenError};
-pub use once::once;
-pub use origin::Origin;
-pub use reload::{Load, log_warnings};
-pub use sandbox::{EnvironmentFiles, Prepared as PreparedSandbox, Sandbox};
+pub use composition::Composition;
+pub use start::{Launch, Mode, Summary, load, run, runtime};
+pub use start_error::StartError;
 pub use survey::{Finding, survey};

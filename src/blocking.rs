@@ -1,6 +1,7 @@
 //! Blocking work: calls into file systems and templates, which may hang. Each owner has at most one thread outstanding
 //! and waits for it no longer than its deadline, so that a mount that hangs costs one thread and stops nobody else.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::thread;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Why blocking work has no result. `Display` names what was being done, with the path.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub(crate) enum BlockingError {
     /// The work panicked. The payload may hold anything, so nobody looks at it.
     #[error("{step} panicked")]
     Panicked { step: String },
+    /// The system refuses the thread.
+    #[error("cannot start a thread: {text}")]
+    Refused { cause: io::ErrorKind, text: String },
 }
 
 impl BlockingError {
@@ -32,6 +36,14 @@ impl BlockingError {
                 "look for a file system that hangs, such as a network mount"
             }
             Self::Panicked { .. } => "this is a defect of secrets-sync: please report it",
+            // EPERM comes from a filter, never from a limit.
+            Self::Refused { cause: io::ErrorKind::PermissionDenied, .. } => {
+                "the container engine's seccomp filter refuses clone3: update the engine (Docker 20.10.10 or later), or \
+                 run the container with `--security-opt seccomp=unconfined`"
+            }
+            Self::Refused { .. } => {
+                "raise the limit of processes and threads (`ulimit -u`, the container's pids limit, `TasksMax=`)"
+            }
         }
     }
 }
@@ -48,6 +60,14 @@ impl WorkStep {
     /// The work begins its next step.
     pub(crate) fn set(&self, step: impl Into<String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = step.into();
+    }
+
+    /// Does `work`, whose steps [`doing`] names.
+    fn around<R>(&self, work: impl FnOnce() -> R) -> R {
+        CURRENT.set(Some(self.clone()));
+        let result = work();
+        CURRENT.set(None);
+        result
     }
 
     fn get(&self) -> String {
@@ -93,7 +113,7 @@ impl Worker {
         let (done, mut result) = oneshot::channel();
         let inside = step.clone();
         // The result is dropped on the thread when nobody waits for it any more.
-        let handle = spawn_blocking(move || drop(done.send(work(&inside))));
+        let handle = spawn_blocking(move || drop(done.send(inside.around(|| work(&inside)))));
         let thread = held.insert(Thread { handle, step, started, due });
         let Ok(ended) = timeout_at(due, &mut thread.handle).await else { return Err(late(&thread.step)) };
         let panicked = || BlockingError::Panicked { step: thread.step.get() };
@@ -124,33 +144,59 @@ impl Thread {
     }
 }
 
-/// What the operator can do where a thread cannot be started: `EPERM` comes from a filter, never from a limit.
-pub(crate) fn thread_remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "the container engine's seccomp filter refuses clone3: update the engine (Docker 20.10.10 or later), or run \
-             the container with `--security-opt seccomp=unconfined`"
+/// Runs `work` on a thread that ends with it, and waits up to `limit`. For the start of the program only: the threads of
+/// the runtime's pool would live on, outside of the sandbox that is entered afterwards.
+///
+/// # Errors
+/// As of [`Worker::run`]; or the system refuses the thread.
+pub(crate) async fn at_start<R: Send + 'static>(
+    step: &str,
+    limit: Duration,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, BlockingError> {
+    let step = WorkStep::new(step.to_owned());
+    let (done, result) = oneshot::channel();
+    let inside = step.clone();
+    let thread = thread::Builder::new()
+        .name("start".to_owned())
+        .spawn(move || drop(done.send(inside.around(work))))
+        .map_err(|error| BlockingError::Refused { cause: error.kind(), text: error.to_string() })?;
+    match timeout(limit, result).await {
+        Ok(result) => {
+            // It has sent its result or panicked, so it is about to end.
+            drop(thread.join());
+            result.map_err(|_| BlockingError::Panicked { step: step.get() })
         }
-        _ => {
-            "raise the limit of processes and threads (`ulimit -u`, the container's pids limit, `TasksMax=`)"
-        }
+        Err(_) => Err(BlockingError::Late { step: step.get(), limit }),
     }
 }
 
-/// Runs `work` on a thread that ends with it. For the start of the program only: the threads of the runtime's pool
-/// would live on, outside of the sandbox that is entered afterwards.
-///
-/// # Errors
-/// The system refuses the thread, or the work panicked.
-pub(crate) async fn on_own_thread<R: Send + 'static>(
-    work: impl FnOnce() -> R + Send + 'static,
-) -> io::Result<R> {
-    let (done, result) = oneshot::channel();
-    let thread = thread::Builder::new().name("start".to_owned()).spawn(move || drop(done.send(work())))?;
-    let result = result.await;
-    // It has sent its result, so it is about to end.
-    drop(thread.join());
-    result.map_err(|_| io::Error::other("it panicked"))
+thread_local! {
+    /// What the work on this thread is doing, if somebody waits for it.
+    static CURRENT: RefCell<Option<WorkStep>> = const { RefCell::new(None) };
+}
+
+/// Names what this thread does until the guard is dropped: `reading /run/token`. Without a worker that waits for this
+/// thread it does nothing.
+pub(crate) fn doing(step: impl FnOnce() -> String) -> Doing {
+    let current = CURRENT.with_borrow(Clone::clone);
+    Doing(current.map(|current| {
+        let before = current.get();
+        current.set(step());
+        (current, before)
+    }))
+}
+
+/// Puts the earlier step back when it is dropped.
+#[must_use]
+pub(crate) struct Doing(Option<(WorkStep, String)>);
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        if let Some((step, before)) = self.0.take() {
+            step.set(before);
+        }
+    }
 }
 
 #[cfg(test)]

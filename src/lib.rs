@@ -3,16 +3,17 @@
 //! The house has floors; a module imports only from lower ones (`tests/architecture` holds the table):
 //!
 //! ```text
-//! 9  cli                        commands; the only place that prints
-//! 8  app                        composition: build, shutdown order
-//! 7  admin                      HTTP endpoints; never sees a value
-//! 6  sync                       supervisor, one task per secret, the pass, when next
-//! 5  status                     the board and the status file
-//! 4  store │ sink               adapters to the outside
-//! 3  plan                       what will be done
-//! 2  config                     file and environment → typed, with diagnostics
-//! 1  template │ disk │ net │ lifecycle │ telemetry
-//! 0  secret │ name │ clock │ backoff │ fault │ printable │ blocking │ regular_file
+//! 10 cli                        commands; the only place that prints
+//! 9  app                        composition: build, control loop, shutdown order
+//! 8  admin                      HTTP endpoints; never sees a value
+//! 7  sync                       supervisor, one task per secret, the pass, when next
+//! 6  status                     the board and the status file
+//! 5  store │ sink               adapters to the outside
+//! 4  plan                       what will be done
+//! 3  config                     file and environment → typed, with diagnostics
+//! 2  template │ disk │ net │ lifecycle │ telemetry
+//! 1  regular_file               bounded reads that refuse pipes and devices
+//! 0  secret │ name │ clock │ backoff │ fault │ printable │ blocking
 //! ```
 //!
 //! Data flow, invariants and decisions are told in `docs/architecture.md`.

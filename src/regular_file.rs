@@ -10,6 +10,8 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
+use crate::blocking;
+
 /// What a file is read into at least that holds more than its size says.
 const LEAST_ROOM: usize = 8 * 1024;
 
@@ -65,6 +67,7 @@ impl RegularFile {
     /// # Errors
     /// It is absent, unreadable, or not a regular file.
     pub(crate) fn open(path: &Path) -> Result<Self, ReadError> {
+        let _step = blocking::doing(|| format!("opening {}", path.display()));
         check(&fs::metadata(path)?)?;
         // NONBLOCK, and looked at once more: something else may have taken its place.
         let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
@@ -100,6 +103,7 @@ impl RegularFile {
 /// # Errors
 /// It is absent, unreadable, not a regular file, or larger.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let _step = blocking::doing(|| format!("reading {}", path.display()));
     RegularFile::open(path)?.read(limit)
 }
 

@@ -10,4 +10,4 @@ mod tests;
 mod witness;
 
 pub use policy::PolicySettings;
-pub use supervisor::{Assignment, Supervisor, Surroundings, board, interrupted, once};
+pub use supervisor::{JobWithStore, Supervisor, SyncContext, board, interrupted, once};

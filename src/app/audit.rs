@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use super::build::World;
-use super::daemon::{OpenError, taken};
+use super::composition::Composition;
+use super::paths::conflict;
+use super::start_error::StartError;
 use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::disk::Location;
@@ -14,10 +15,14 @@ use crate::telemetry::audit::{self, Destination, Open};
 ///
 /// # Errors
 /// It cannot be opened, or a secret or the status file has its path.
-pub fn open_audit(world: &World, settings: &Settings, clock: Clock) -> Result<Option<Open>, OpenError> {
+pub(super) fn open_audit(
+    composition: &Composition,
+    settings: &Settings,
+    clock: Clock,
+) -> Result<Option<Open>, StartError> {
     let Some(destination) = &settings.audit_log else { return Ok(None) };
     let opened = match destination {
-        Destination::File(path) => not_ours(path, world, settings),
+        Destination::File(path) => not_ours(path, composition, settings),
         Destination::Stdout => Ok(()),
     };
     let name = match destination {
@@ -26,15 +31,15 @@ pub fn open_audit(world: &World, settings: &Settings, clock: Clock) -> Result<Op
     };
     opened.and_then(|()| audit::start(destination, clock)).map(Some).map_err(|cause| {
         let remedy = "set AUDIT_LOG to a path of its own, in a directory that this process may write to";
-        OpenError::new(format!("write the audit stream {name}"), cause, remedy)
+        StartError::resource(format!("cannot write the audit stream {name}: {cause}"), remedy)
     })
 }
 
-fn not_ours(path: &Path, world: &World, settings: &Settings) -> io::Result<()> {
+fn not_ours(path: &Path, composition: &Composition, settings: &Settings) -> io::Result<()> {
     if Location::of(path).is(&Location::of(&settings.status_file)) {
         return Err(io::Error::other("the status file is at that path"));
     }
-    match taken(path, &world.jobs, &world.inputs) {
+    match conflict(path, &composition.jobs, &composition.inputs) {
         Some(cause) => Err(io::Error::other(cause)),
         None => Ok(()),
     }

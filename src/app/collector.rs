@@ -22,7 +22,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 ///
 /// # Errors
 /// The TLS files cannot be used.
-pub fn start_tracing(settings: &TraceSettings, runtime: Handle) -> Result<SpanLayer, Fault> {
+pub(super) fn start_tracing(settings: &TraceSettings, runtime: Handle) -> Result<SpanLayer, Fault> {
     let collector = Collector::build(settings)?;
     let internal =
         |error| Fault::new(Kind::Internal, error, "this is a defect of secrets-sync: please report it");

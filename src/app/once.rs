@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::build::World;
-use super::daemon::sweep;
+use super::composition::Composition;
+use super::sweep::sweep_all;
 use crate::fault::Fault;
 use crate::lifecycle::Signals;
 use crate::name::SecretName;
@@ -18,14 +18,18 @@ const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Syncs everything once; returns the faults by secret. With a `timeout`, failures that pass by themselves are tried
 /// again until then. SIGTERM and SIGINT end it early, after the files that are being written; a second one at once.
-pub async fn once(world: World, mut signals: Signals, timeout: Option<Duration>) -> Vec<(SecretName, Fault)> {
-    let World { jobs, surroundings, stores: _, inputs: _ } = world;
+pub(super) async fn once(
+    composition: Composition,
+    mut signals: Signals,
+    timeout: Option<Duration>,
+) -> Vec<(SecretName, Fault)> {
+    let Composition { jobs, context, stores: _, inputs: _ } = composition;
     let names: Vec<SecretName> = jobs.iter().map(|(job, _)| job.secret.name.clone()).collect();
     let stop = CancellationToken::new();
     let syncing = async {
-        sweep(&jobs, &surroundings.mounts).await;
         let deadline = Instant::now() + timeout.unwrap_or(DEFAULT_LIMIT);
-        let faults = sync::once(jobs, &surroundings, deadline, timeout.is_some(), stop.clone()).await;
+        sweep_all(&jobs, &context.mounts).await;
+        let faults = sync::once(jobs, &context, deadline, timeout.is_some(), stop.clone()).await;
         trace::stop().await;
         faults
     };

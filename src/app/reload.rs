@@ -1,25 +1,21 @@
 //! The reload: load and compile anew, build what is new, and only when nothing can fail any more exchange the tasks.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
 
-use super::build::{Builder, Stores, World};
-use super::daemon::{taken, tell_swept};
+use super::composition::{Composition, StoreBuilder, Stores};
+use super::paths::conflict;
 use super::sandbox::Sandbox;
+use super::sweep::Swept;
 use crate::blocking::{BlockingError, WorkStep, Worker};
 use crate::config::Loaded;
 use crate::config::diagnostic::{Diagnostic, Report, Severity};
 use crate::config::settings::{LogLevel, Settings};
-use crate::disk::OutputMounts;
 use crate::fault::{Fault, Kind};
-use crate::plan::Job;
-use crate::sink::{self, directories};
-use crate::sync::{Assignment, Supervisor};
+use crate::sync::{JobWithStore, Supervisor};
 use crate::telemetry::audit::Destination;
 use crate::telemetry::event::{self, ConfigurationProblem, ReloadFailed};
 use crate::telemetry::log;
@@ -27,59 +23,74 @@ use crate::telemetry::log;
 /// How long a reload may take before it is given up.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// Most threads of reloads that were given up: each hangs in a file system until that comes back.
+const MOST_GIVEN_UP: usize = 8;
+
 /// Loads the configuration as the command line says. It may block for as long as the file system does.
-pub type Load = Arc<dyn Fn() -> Result<Loaded, Report> + Send + Sync>;
+pub(super) type Load = Arc<dyn Fn() -> Result<Loaded, Report> + Send + Sync>;
 
 /// Reloads on request, one at a time; requests during a reload are one more reload after it.
 pub(super) struct Reloader {
     load: Load,
-    builder: Builder,
+    builder: StoreBuilder,
     stores: Stores,
     /// What the daemon itself writes; no secret may.
     own_files: Vec<PathBuf>,
     /// `LOG_LEVEL`, for configurations that say nothing of it.
     log_level: LogLevel,
-    /// Directories that were looked through for left-over temp files in this life.
-    swept: BTreeSet<PathBuf>,
-    mounts: Arc<OutputMounts>,
+    swept: Swept,
     /// What was granted at start and can never be more.
     sandbox: Arc<Sandbox>,
     worker: Arc<Worker>,
-    under_way: Option<JoinHandle<Result<Prepared, Refusal>>>,
+    given_up: usize,
+    under_way: Option<JoinHandle<Result<ReloadPlan, ReloadRefusal>>>,
     again: bool,
 }
 
 /// A configuration of which nothing can fail to open any more.
-pub(super) struct Prepared {
+pub(super) struct ReloadPlan {
     stores: Stores,
-    jobs: Vec<Assignment>,
+    jobs: Vec<JobWithStore>,
     log_level: Option<LogLevel>,
     warnings: Report,
 }
 
 /// Why a configuration cannot replace the running one.
-pub(super) enum Refusal {
+pub(super) enum ReloadRefusal {
     /// It is wrong.
     Report(Report),
-    /// Something that it needs cannot be had.
+    /// Something that it needs is unavailable.
     Fault(Fault),
+    /// It did not end in time.
+    Blocked(BlockingError),
 }
 
 impl Reloader {
-    /// For the configuration of `world`, whose directories have been swept.
-    pub(super) fn new(load: Load, builder: Builder, world: &World, settings: &Settings) -> Self {
-        let swept = world.jobs.iter().flat_map(|(job, _)| directories(job)).map(Path::to_path_buf).collect();
-        let stores = world.stores.clone();
+    /// For the configuration of `composition`, whose directories have been swept. Refuses what `sandbox` does not cover.
+    pub(super) fn new(
+        load: Load,
+        builder: StoreBuilder,
+        composition: &Composition,
+        settings: &Settings,
+        sandbox: Arc<Sandbox>,
+    ) -> Self {
         let (own_files, log_level) = (own_files(settings), settings.log_level);
-        let mounts = Arc::clone(&world.surroundings.mounts);
-        let (sandbox, worker) = (Arc::default(), Arc::default());
+        let (stores, swept) = (composition.stores.clone(), Swept::of(&composition.jobs, Arc::clone(&composition.context.mounts)));
+        let (worker, given_up) = (Arc::default(), 0);
         let (under_way, again) = (None, false);
-        Self { load, builder, stores, own_files, log_level, swept, mounts, sandbox, worker, under_way, again }
-    }
-
-    /// Refuses what `sandbox` does not cover.
-    pub(super) fn within(self, sandbox: Arc<Sandbox>) -> Self {
-        Self { sandbox, ..self }
+        Self {
+            load,
+            builder,
+            stores,
+            own_files,
+            log_level,
+            swept,
+            sandbox,
+            worker,
+            given_up,
+            under_way,
+            again,
+        }
     }
 
     /// Begins a reload, or has the one under way followed by another.
@@ -95,7 +106,7 @@ impl Reloader {
         self.under_way = Some(tokio::spawn(async move {
             let work = move |step: &WorkStep| prepare(step, &*load, &builder, &stores, &own_files, &sandbox);
             let prepared = worker.run("loading the configuration", LIMIT, work).await;
-            prepared.unwrap_or_else(|error| Err(Refusal::from(error)))
+            prepared.unwrap_or_else(|error| Err(ReloadRefusal::Blocked(error)))
         }));
     }
 
@@ -103,13 +114,13 @@ impl Reloader {
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    pub(super) async fn prepared(&mut self) -> Result<Prepared, Refusal> {
+    pub(super) async fn prepared(&mut self) -> Result<ReloadPlan, ReloadRefusal> {
         let Some(task) = &mut self.under_way else { return std::future::pending().await };
         let outcome = task.await;
         self.under_way = None;
         // The task only waits; it is never aborted.
         outcome.unwrap_or_else(|error| {
-            Err(Refusal::Fault(Fault::new(Kind::Internal, error.to_string(), "please report it")))
+            Err(ReloadRefusal::Fault(Fault::new(Kind::Internal, error.to_string(), "please report it")))
         })
     }
 
@@ -119,18 +130,35 @@ impl Reloader {
     }
 
     /// Puts a new configuration into force, or says why it is not, and begins the reload that was asked for meanwhile.
-    pub(super) fn conclude(&mut self, outcome: Result<Prepared, Refusal>, supervisor: &mut Supervisor) {
+    pub(super) fn conclude(
+        &mut self,
+        outcome: Result<ReloadPlan, ReloadRefusal>,
+        supervisor: &mut Supervisor,
+    ) {
         match outcome {
             Ok(prepared) => self.apply(prepared, supervisor),
-            Err(refusal) => refusal.tell(),
+            Err(refusal) => {
+                if matches!(refusal, ReloadRefusal::Blocked(BlockingError::Late { .. })) {
+                    self.give_up();
+                }
+                refusal.report();
+            }
         }
         if std::mem::take(&mut self.again) {
             self.request();
         }
     }
 
-    fn apply(&mut self, prepared: Prepared, supervisor: &mut Supervisor) {
-        let Prepared { stores, jobs, log_level: level, warnings } = prepared;
+    /// Leaves the thread that hangs behind: the next configuration may not need what it hangs in.
+    fn give_up(&mut self) {
+        if self.given_up < MOST_GIVEN_UP {
+            self.given_up += 1;
+            self.worker = Arc::default();
+        }
+    }
+
+    fn apply(&mut self, prepared: ReloadPlan, supervisor: &mut Supervisor) {
+        let ReloadPlan { stores, jobs, log_level: level, warnings } = prepared;
         log_warnings(&warnings);
         for (store, credentials) in self.stores.credentials_not_in(&stores) {
             event::credentials_forgotten(store.as_str(), credentials.as_str());
@@ -138,7 +166,7 @@ impl Reloader {
         stores.come_into_force(&self.stores);
         self.stores = stores;
         log::set_level(level.unwrap_or(self.log_level).filter());
-        let sweep = Sweep::begin(&jobs, &mut self.swept, &self.mounts);
+        let sweep = self.swept.begin(&jobs);
         let reloaded = supervisor.exchange(jobs, |job| sweep.as_ref().and_then(|sweep| sweep.gate(job)));
         event::configuration_loaded(self.builder.clock.now());
         reloaded.emit();
@@ -157,29 +185,30 @@ fn own_files(settings: &Settings) -> Vec<PathBuf> {
 fn prepare(
     step: &WorkStep,
     load: &(dyn Fn() -> Result<Loaded, Report> + Send + Sync),
-    builder: &Builder,
+    builder: &StoreBuilder,
     old: &Stores,
     own_files: &[PathBuf],
     sandbox: &Sandbox,
-) -> Result<Prepared, Refusal> {
-    let Loaded { config, warnings, origins: _, inputs } = load().map_err(Refusal::Report)?;
+) -> Result<ReloadPlan, ReloadRefusal> {
+    let Loaded { config, warnings, origins: _, inputs } = load().map_err(ReloadRefusal::Report)?;
     step.set("building the stores");
     let log_level = config.log_level;
-    sandbox.covers(&config).map_err(Refusal::Fault)?;
-    let (stores, jobs) = builder.build(config, old).map_err(Refusal::Fault)?;
+    sandbox.covers(&config).map_err(ReloadRefusal::Fault)?;
+    let (stores, jobs) = builder.build(config, old).map_err(ReloadRefusal::Fault)?;
     for path in own_files {
-        if let Some(cause) = taken(path, &jobs, &inputs) {
+        if let Some(cause) = conflict(path, &jobs, &inputs) {
             let message = format!("the daemon itself writes to {}, and {cause}", path.display());
-            return Err(Refusal::Fault(Fault::new(Kind::Output, message, "give it another path")));
+            return Err(ReloadRefusal::Fault(Fault::new(Kind::Output, message, "give it another path")));
         }
     }
-    Ok(Prepared { stores, jobs, log_level, warnings })
+    Ok(ReloadPlan { stores, jobs, log_level, warnings })
 }
 
-impl Refusal {
-    fn tell(&self) {
+impl ReloadRefusal {
+    fn report(&self) {
         match self {
             Self::Fault(fault) => ReloadFailed { error: &fault.message, hint: &fault.remedy }.emit(),
+            Self::Blocked(error) => ReloadFailed { error: &error.to_string(), hint: error.remedy() }.emit(),
             Self::Report(report) => {
                 let is_error = |problem: &&Diagnostic| problem.code.severity() == Severity::Error;
                 report.diagnostics.iter().filter(is_error).for_each(|error| problem(error).error());
@@ -196,7 +225,7 @@ impl Refusal {
 }
 
 /// Writes the warnings of a configuration to the log.
-pub fn log_warnings(warnings: &Report) {
+pub(super) fn log_warnings(warnings: &Report) {
     warnings.diagnostics.iter().for_each(|warning| problem(warning).warn());
 }
 
@@ -206,52 +235,12 @@ fn problem(diagnostic: &Diagnostic) -> ConfigurationProblem<'_> {
     ConfigurationProblem { code: code.as_str(), path: &place.path, line, message, hint }
 }
 
-/// The look through directories that are new; only who writes there waits for it.
-struct Sweep {
-    directories: BTreeSet<PathBuf>,
-    done: CancellationToken,
-}
-
-impl Sweep {
-    /// Begins where none of `known` is; those are known then.
-    fn begin(jobs: &[Assignment], known: &mut BTreeSet<PathBuf>, mounts: &Arc<OutputMounts>) -> Option<Self> {
-        let all = jobs.iter().flat_map(|(job, _)| directories(job));
-        let fresh: BTreeSet<PathBuf> =
-            all.filter(|path| !known.contains(*path)).map(Path::to_path_buf).collect();
-        if fresh.is_empty() {
-            return None;
-        }
-        known.extend(fresh.iter().cloned());
-        let done = CancellationToken::new();
-        let (guard, wanted, mounts) = (done.clone().drop_guard(), fresh.clone(), Arc::clone(mounts));
-        drop(spawn_blocking(move || {
-            tell_swept(&sink::prepare(wanted.iter().map(PathBuf::as_path), &mounts));
-            drop(guard);
-        }));
-        Some(Self { directories: fresh, done })
-    }
-
-    fn gate(&self, job: &Job) -> Option<CancellationToken> {
-        directories(job).any(|path| self.directories.contains(path)).then(|| self.done.clone())
-    }
-}
-
-impl From<BlockingError> for Refusal {
-    fn from(error: BlockingError) -> Self {
-        let kind = match error {
-            BlockingError::Late { .. } | BlockingError::Busy { .. } => Kind::Timeout,
-            BlockingError::Panicked { .. } => Kind::Internal,
-        };
-        Self::Fault(Fault::new(kind, error.to_string(), error.remedy()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::{Receiver, Sender, channel};
-    use std::time::Duration;
 
     use futures_util::FutureExt;
     use tempfile::TempDir;
@@ -261,7 +250,7 @@ mod tests {
     use crate::config::Config;
     use crate::config::env::Env;
     use crate::config::settings::Flags;
-    use crate::sync::Surroundings;
+    use crate::sync::SyncContext;
 
     /// A daemon whose configuration is what the test says, and is loaded when the test says.
     struct Setting {
@@ -271,7 +260,7 @@ mod tests {
         permit: Sender<()>,
         reloader: Reloader,
         supervisor: Supervisor,
-        surroundings: Surroundings,
+        context: SyncContext,
     }
 
     fn config(text: &str, home: &Path) -> Result<Loaded, Report> {
@@ -294,21 +283,21 @@ mod tests {
             let status = home.path().join("status.json").display().to_string();
             let flags = Flags::from([("STATUS_FILE", status)]);
             let settings = Settings::from_env(&flags, &Env::default(), home.path()).unwrap();
-            let first = config(text, home.path()).unwrap().config;
-            let world = World::build(first, &settings, Clock::system()).unwrap();
+            let first = config(text, home.path()).unwrap();
+            let composition = Composition::build(first, &settings, Clock::system()).unwrap();
             let (text, loads) = (Arc::new(Mutex::new(text.to_owned())), Arc::new(AtomicUsize::new(0)));
             let (permit, permits) = channel();
             let load = load(home.path().to_path_buf(), Arc::clone(&text), Arc::clone(&loads), permits);
-            let Surroundings { key, clock, .. } = &world.surroundings;
-            let builder = Builder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
-            let reloader = Reloader::new(load, builder, &world, &settings);
-            let World { jobs, surroundings, stores: _, inputs: _ } = world;
-            let supervisor = Supervisor::start(jobs, &surroundings);
-            Self { home, text, loads, permit, reloader, supervisor, surroundings }
+            let SyncContext { key, clock, .. } = &composition.context;
+            let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
+            let reloader = Reloader::new(load, builder, &composition, &settings, Arc::default());
+            let Composition { jobs, context, stores: _, inputs: _ } = composition;
+            let supervisor = Supervisor::start(jobs, &context);
+            Self { home, text, loads, permit, reloader, supervisor, context }
         }
 
         fn names(&self) -> Vec<String> {
-            self.surroundings.board.snapshot().secrets.into_iter().map(|secret| secret.name).collect()
+            self.context.board.snapshot().secrets.into_iter().map(|secret| secret.name).collect()
         }
 
         /// Lets one load go on, and brings the reload to its end.
@@ -350,6 +339,25 @@ mod tests {
         setting.conclude().await;
         assert!(setting.reloader.prepared().now_or_never().is_none(), "there is no third one");
         assert_eq!(setting.loads.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_that_hangs_is_given_up_and_the_next_one_counts() {
+        let mut setting = Setting::new(&stores(&secret("one", "a")));
+        setting.reloader.request();
+        // The load has begun and waits for a permit that does not come in time.
+        while setting.loads.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(LIMIT).await;
+        let outcome = setting.reloader.prepared().await;
+        let Err(ReloadRefusal::Blocked(error)) = &outcome else { panic!("it hangs") };
+        assert!(error.to_string().starts_with("loading the configuration takes longer than"), "{error}");
+        setting.reloader.conclude(outcome, &mut setting.supervisor);
+        // One permit for the load that hung, one for the next.
+        setting.permit.send(()).unwrap();
+        setting.reload(&stores(&secret("two", "a"))).await;
+        assert_eq!(setting.names(), ["two"]);
     }
 
     #[tokio::test]

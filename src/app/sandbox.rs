@@ -6,10 +6,9 @@ mod needs;
 mod trees;
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::{Path, PathBuf};
 
-pub use grant::EnvironmentFiles;
+pub(super) use grant::EnvironmentFiles;
 use grant::Grant;
 use needs::Needs;
 use trees::{is_within, places, tree_of};
@@ -21,11 +20,11 @@ use crate::fault::{Fault, Kind};
 use crate::lifecycle::{self, Holds, Policy, Rules, SandboxError};
 use crate::telemetry::event;
 
-use super::OpenError;
+use super::start_error::StartError;
 
 /// What was granted at start. It holds until the process ends.
 #[derive(Clone, Default, Debug)]
-pub struct Sandbox {
+pub(super) struct Sandbox {
     holds: Holds,
     granted: Policy,
     /// What the first configuration needs and no rule could be made for; with `SANDBOX=require` alone.
@@ -34,7 +33,7 @@ pub struct Sandbox {
 
 /// A sandbox that is complete and does not hold yet.
 #[derive(Debug)]
-pub struct Prepared {
+pub(super) struct SandboxPlan {
     mode: SandboxMode,
     /// `None` where it is off.
     rules: Option<Result<Rules, SandboxError>>,
@@ -43,10 +42,10 @@ pub struct Prepared {
     bounds: Bounds,
 }
 
-impl Prepared {
+impl SandboxPlan {
     /// Collects what `loaded` and `settings` need. Trees that are missing are made where a rule needs something to hold
     /// on to. It may take for as long as a file system hangs.
-    pub fn new(
+    pub(super) fn new(
         loaded: &Loaded,
         settings: &Settings,
         config_file: &Path,
@@ -79,21 +78,20 @@ impl Prepared {
     ///
     /// # Errors
     /// `SANDBOX=require`, and paths cannot be restricted.
-    pub fn enter(self) -> Result<Entered, OpenError> {
+    pub(super) fn enter(self) -> Result<EnteredSandbox, StartError> {
         let Self { mode, rules, granted, left_out, bounds } = self;
-        let Some(rules) = rules else { return Ok(Entered::default()) };
+        let Some(rules) = rules else { return Ok(EnteredSandbox::default()) };
         let entered = rules.and_then(|rules| lifecycle::alone().and_then(|()| rules.enter()));
         match entered {
             Ok(holds) => {
                 bounds.hold();
-                Ok(Entered { sandbox: Sandbox { holds, granted, left_out }, refused: None })
+                Ok(EnteredSandbox { sandbox: Sandbox { holds, granted, left_out }, refused: None })
             }
             Err(error) if mode == SandboxMode::Auto => {
-                Ok(Entered { refused: Some(error), ..Entered::default() })
+                Ok(EnteredSandbox { refused: Some(error), ..EnteredSandbox::default() })
             }
-            Err(error) => Err(OpenError::new(
-                "restrict itself (SANDBOX=require)".to_owned(),
-                io::Error::other(error),
+            Err(error) => Err(StartError::resource(
+                format!("cannot enter the sandbox (SANDBOX=require): {error}"),
                 "use Linux 5.13 or newer with Landlock, keep files out of the root directory, or set SANDBOX=auto",
             )),
         }
@@ -102,7 +100,7 @@ impl Prepared {
 
 impl Sandbox {
     /// What holds, in the words of the status.
-    pub fn as_str(&self) -> &'static str {
+    pub(super) fn as_str(&self) -> &'static str {
         self.holds.as_str()
     }
 
@@ -111,7 +109,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// The first thing that was not, and how to have it.
-    pub fn covers(&self, config: &Config) -> Result<(), Fault> {
+    pub(super) fn covers(&self, config: &Config) -> Result<(), Fault> {
         let needs = Needs::of(config);
         if self.holds.file_system {
             for output in &needs.write {
@@ -140,14 +138,14 @@ impl Sandbox {
 
 /// The sandbox, and what is to be said of it when there is a log.
 #[derive(Default, Debug)]
-pub struct Entered {
+pub(super) struct EnteredSandbox {
     sandbox: Sandbox,
     refused: Option<SandboxError>,
 }
 
-impl Entered {
+impl EnteredSandbox {
     /// Writes what holds, and what does not, to the log.
-    pub fn told(self) -> Sandbox {
+    pub(super) fn report(self) -> Sandbox {
         let Self { sandbox, refused } = self;
         let Sandbox { holds, granted, left_out } = &sandbox;
         if let Some(error) = refused {

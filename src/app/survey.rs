@@ -1,13 +1,19 @@
 //! A look at every secret without writing anything: what `plan` and `validate --online` do.
 
-use tokio::task::{JoinSet, spawn_blocking};
+use std::time::Duration;
 
-use super::build::World;
+use tokio::task::JoinSet;
+
+use super::composition::Composition;
+use crate::blocking::{BlockingError, Worker};
 use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
 use crate::plan::{Job, Rendered, render};
 use crate::secret::FingerprintKey;
 use crate::sink::{self, PlannedAction, Preview, Removal, Sink};
+
+/// How long looking at the files of one secret may take.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What was found out about one secret.
 pub struct Finding {
@@ -23,14 +29,16 @@ pub struct Finding {
 
 /// Reads and renders every secret once, compares the result with the files, and checks whether each file could be
 /// written. Findings come in the order of the configuration.
-pub async fn survey(world: World) -> Vec<Finding> {
+pub async fn survey(composition: Composition) -> Vec<Finding> {
     let mut looks = JoinSet::new();
-    for (index, (job, store)) in world.jobs.into_iter().enumerate() {
-        let key = world.surroundings.key.clone();
+    for (index, (job, store)) in composition.jobs.into_iter().enumerate() {
+        let key = composition.context.key.clone();
         looks.spawn(async move {
             let secret = job.secret.name.clone();
             let fetched = store.fetch(&job.secret.read, None).await;
-            let look = spawn_blocking(move || match fetched {
+            let step = format!("looking at the files of {secret}");
+            let worker = Worker::default();
+            let look = worker.run(step, LIMIT, move |_| match fetched {
                 Ok(fetched) => Look {
                     faults: sink::check(&job),
                     previews: render(&job, &fetched.fields.unwrap_or_default())
@@ -43,7 +51,7 @@ pub async fn survey(world: World) -> Vec<Finding> {
                     previews: Err(fault),
                 },
             });
-            (index, finding(secret, look.await.ok()))
+            (index, finding(secret, look.await))
         });
     }
     let mut findings = looks.join_all().await;
@@ -59,12 +67,17 @@ struct Look {
     removals: Result<Vec<Removal>, Fault>,
 }
 
-/// `look` is `None` when the thread panicked.
-fn finding(secret: SecretName, look: Option<Look>) -> Finding {
-    let Some(Look { mut faults, previews, removals }) = look else {
-        let remedy = "this is a defect of secrets-sync: please report it";
-        let fault = Fault::new(Kind::Internal, format!("looking at {secret} panicked"), remedy);
-        return Finding { secret, previews: Vec::new(), removals: Vec::new(), faults: vec![fault] };
+fn finding(secret: SecretName, look: Result<Look, BlockingError>) -> Finding {
+    let Look { mut faults, previews, removals } = match look {
+        Ok(look) => look,
+        Err(error) => {
+            let kind = match error {
+                BlockingError::Panicked { .. } => Kind::Internal,
+                _ => Kind::Write,
+            };
+            let fault = Fault::new(kind, error.to_string(), error.remedy());
+            return Finding { secret, previews: Vec::new(), removals: Vec::new(), faults: vec![fault] };
+        }
     };
     let previews = previews.unwrap_or_else(|fault| {
         faults.insert(0, fault);

@@ -11,15 +11,15 @@ use std::fs;
 use std::hash::RandomState;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::blocking::Worker;
 use crate::config::source::{Look, look};
 use crate::telemetry::event;
 
@@ -34,6 +34,9 @@ const POLL: Duration = Duration::from_secs(2);
 
 /// Between two looks where there are events: they can be lost.
 const SAFETY_NET: Duration = Duration::from_secs(30);
+
+/// How long one look may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// File systems whose changes from elsewhere make no events here: NFS, SMB (three numbers), 9p, FUSE, Ceph, AFS, Coda.
 const WITHOUT_EVENTS: [u32; 9] = [
@@ -75,11 +78,18 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches `path`, which is absolute; `seen` is what `hasher` made of it last.
-    pub(super) fn new(path: Arc<Path>, hasher: RandomState, seen: Look) -> Self {
+    /// Notes what the file at `path`, which is absolute, is now: what changes later counts. Blocks.
+    pub(super) fn new(path: Arc<Path>) -> Self {
+        let hasher = RandomState::new();
+        let seen = look(&path, &hasher);
         let woken = Arc::new(Notify::new());
         let wake = Arc::clone(&woken);
         Self { eye: Eye { path, hasher, wake, places: BTreeMap::new(), watcher: None }, seen, woken }
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.eye.path
     }
 
     /// Begins.
@@ -90,20 +100,28 @@ impl Watch {
     }
 
     async fn run(self, changed: Arc<Notify>) {
-        let Self { mut eye, mut seen, woken } = self;
+        let Self { eye, mut seen, woken } = self;
+        let path = Arc::clone(&eye.path);
+        let (eye, worker) = (Arc::new(Mutex::new(eye)), Worker::default());
         loop {
-            // The file may be on a mount that hangs. Watched first and looked at then: nothing is missed in between.
-            let look = spawn_blocking(move || {
+            // Watched first and looked at then: nothing is missed in between.
+            let shared = Arc::clone(&eye);
+            let step = format!("looking at {}", path.display());
+            let looked = worker.run(step, PATIENCE, move |_| {
+                let mut eye = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 eye.follow();
-                (look(&eye.path, &eye.hasher), eye)
+                (look(&eye.path, &eye.hasher), eye.watcher.is_some())
             });
-            let Ok((now, back)) = look.await else { return };
-            eye = back;
+            // A mount that hangs is looked at again when it has come back.
+            let Ok((now, has_events)) = looked.await else {
+                sleep(POLL).await;
+                continue;
+            };
             if now != Look::Absent && now != seen {
                 seen = now;
                 changed.notify_one();
             }
-            let pause = if eye.watcher.is_some() { SAFETY_NET } else { POLL };
+            let pause = if has_events { SAFETY_NET } else { POLL };
             if timeout(pause, woken.notified()).await.is_ok() {
                 quiet(&woken).await;
             }
@@ -308,12 +326,6 @@ mod tests {
         assert!(!matters(&event(EventKind::Access(AccessKind::Any), "config.yaml"), &places));
     }
 
-    fn look_of(path: &Path) -> (RandomState, Look) {
-        let hasher = RandomState::new();
-        let seen = look(path, &hasher);
-        (hasher, seen)
-    }
-
     #[expect(clippy::disallowed_methods, reason = "tests write their input")]
     fn write(path: &Path, text: &str) {
         fs::write(path, text).unwrap();
@@ -323,8 +335,7 @@ mod tests {
     async fn a_file_in_a_directory_that_comes_later_is_noticed_by_looking() {
         let (_home, home) = home();
         let path = home.join("later/config.yaml");
-        let (hasher, seen) = look_of(&path);
-        let mut changes = Watch::new(Arc::from(path.as_path()), hasher, seen).start();
+        let mut changes = Watch::new(Arc::from(path.as_path())).start();
         fs::create_dir(home.join("later")).unwrap();
         write(&path, "a: 1");
         timeout(Duration::from_secs(20), changes.next()).await.unwrap();
@@ -335,9 +346,9 @@ mod tests {
         let (_home, home) = home();
         let path = home.join("config.yaml");
         write(&path, "a: 1");
-        let (hasher, seen) = look_of(&path);
+        let watch = Watch::new(Arc::from(path.as_path()));
         write(&path, "a: 2");
-        let mut changes = Watch::new(Arc::from(path.as_path()), hasher, seen).start();
+        let mut changes = watch.start();
         timeout(Duration::from_secs(20), changes.next()).await.unwrap();
         write(&path, "a: 2");
         assert!(timeout(DEBOUNCE * 4, changes.next()).await.is_err());

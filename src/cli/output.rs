@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
 
+use crate::app::StartError;
 use crate::fault::{ExitStatus, Fault};
 use crate::printable::{self, Printable};
 use crate::telemetry::log;
@@ -77,6 +78,15 @@ pub(super) fn note(text: &str) {
 /// Prints an error and, on the last line, what to do about it.
 pub(super) fn error(message: &str, remedy: &str) {
     note(&format!("error: {}\n  hint: {}", Printable(message), Printable(remedy)));
+}
+
+/// Prints why a command could not start; returns its exit code.
+pub(super) fn start_error(error: &StartError) -> ExitStatus {
+    match error {
+        StartError::Configuration(report) => note(&report.to_string()),
+        StartError::Failure { message, remedy, status: _ } => self::error(message, remedy),
+    }
+    error.status()
 }
 
 /// Prints the fault of one secret.

@@ -16,9 +16,9 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
     let loaded = setup.loaded(common)?;
     let optional = loaded.config.optional_secrets();
-    let world = setup.world(loaded.config)?;
+    let composition = setup.composition(loaded)?;
     let runtime = runtime()?;
-    let findings = runtime.block_on(survey(world));
+    let findings = runtime.block_on(survey(composition));
     runtime.shutdown_background();
     let mut text = String::new();
     for finding in &findings {

@@ -1,26 +1,22 @@
-//! What commands have in common: settings and configuration from flags, environment and file, a runtime, a log.
+//! What commands have in common: settings and configuration from flags, environment and file.
 
 use std::env;
-use std::io;
 use std::path::PathBuf;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Runtime;
 
 use super::args::Common;
 use super::output;
-use crate::app::{self, EnvironmentFiles, World};
+use crate::app::{self, Composition, Launch, Mode, StartError};
 use crate::clock::Clock;
 use crate::config::diagnostic::Report;
 use crate::config::env::Env;
-use crate::config::provider;
 use crate::config::settings::{LogFormat, Settings};
-use crate::config::{Config, Loaded, Loader};
+use crate::config::{Loaded, Loader};
 use crate::fault::ExitStatus;
-use crate::lifecycle::{Systemd, Variables};
-use crate::telemetry::log::{self, LogStyle};
+use crate::telemetry::log::LogStyle;
 
 /// Flags, environment and working directory of this process.
-#[derive(Clone)]
 pub(super) struct Setup {
     pub(super) env: Env,
     pub(super) settings: Settings,
@@ -67,52 +63,28 @@ impl Setup {
         Ok(Self { env, settings, working_directory })
     }
 
-    /// Finds the configuration file: flag, `CONFIG_FILE`, and the two usual places; what is wrong is printed.
-    pub(super) fn loader(&self, common: &Common) -> Result<Loader, ExitStatus> {
-        self.try_loader(common).map_err(Obstacle::tell)
+    /// What a run is started with.
+    pub(super) fn launch(self, common: &Common, mode: Mode) -> Launch {
+        let log_style = self.log_style();
+        let Self { env, settings, working_directory } = self;
+        Launch { env, settings, config_flag: common.config.clone(), working_directory, log_style, mode }
     }
 
-    /// Finds the configuration file.
-    pub(super) fn try_loader(&self, common: &Common) -> Result<Loader, Obstacle> {
+    /// Finds the configuration file: flag, `CONFIG_FILE`, and the two usual places.
+    pub(super) fn loader(&self, common: &Common) -> Result<Loader, Obstacle> {
         Loader::find(common.config.as_deref(), self.env.clone(), self.working_directory.clone())
             .map_err(Obstacle::Refused)
     }
 
     /// Finds and loads the configuration; errors are printed, warnings are left to the caller.
     pub(super) fn loaded(&self, common: &Common) -> Result<Loaded, ExitStatus> {
-        self.loader(common)?.load().map_err(|report| {
-            output::note(&report.to_string());
-            ExitStatus::Configuration
-        })
+        load(self.loader(common).map_err(Obstacle::tell)?).map_err(Obstacle::tell)
     }
 
-    /// Builds what a sync needs.
-    pub(super) fn world(&self, config: Config) -> Result<World, ExitStatus> {
-        World::build(config, &self.settings, Clock::system()).map_err(|fault| {
-            output::error(&fault.message, &fault.remedy);
-            fault.kind.exit_status()
-        })
-    }
-
-    /// The service manager, if it wants to hear from this process.
-    ///
-    /// # Errors
-    /// `NOTIFY_SOCKET` leads nowhere.
-    pub(super) fn systemd(&self) -> io::Result<Option<Systemd>> {
-        Systemd::connect(Variables {
-            notify_socket: self.env.value("NOTIFY_SOCKET"),
-            watchdog_usec: self.env.value("WATCHDOG_USEC"),
-            watchdog_pid: self.env.value("WATCHDOG_PID"),
-        })
-    }
-
-    /// The files that the environment names, whether they are read now or only after a reload.
-    pub(super) fn environment_files(&self) -> EnvironmentFiles<'_> {
-        EnvironmentFiles {
-            roots_file: self.env.value("SSL_CERT_FILE"),
-            roots_directories: self.env.value("SSL_CERT_DIR"),
-            of_stores: provider::files_of_variables(&self.env),
-        }
+    /// Builds what a sync needs; an error is printed.
+    pub(super) fn composition(&self, loaded: Loaded) -> Result<Composition, ExitStatus> {
+        Composition::build(loaded, &self.settings, Clock::system())
+            .map_err(|fault| output::start_error(&fault.into()))
     }
 
     /// Whether a terminal is not to be given colours: `NO_COLOR` is set, and not to nothing (no-color.org).
@@ -126,30 +98,27 @@ impl Setup {
         self.env.value("TERM") == Some("dumb")
     }
 
-    /// Starts the log of this process, and its traces where they are asked for; they are sent on `runtime`.
-    pub(super) fn start_log(&self, runtime: &Handle) -> Result<(), ExitStatus> {
-        let tracing = self.settings.tracing.as_ref();
-        let spans = tracing.map(|tracing| app::start_tracing(tracing, runtime.clone()));
-        let spans = spans.transpose().map_err(|fault| {
-            output::error(&fault.message, &fault.remedy);
-            ExitStatus::Configuration
-        })?;
-        let colour = output::is_terminal() && !self.is_colourless();
+    fn log_style(&self) -> LogStyle {
         let as_text = match self.settings.log_format {
             LogFormat::Json => false,
             LogFormat::Text => true,
             LogFormat::Auto => output::is_terminal(),
         };
-        let style = if as_text { LogStyle::Text { colour } } else { LogStyle::Json };
-        log::start(self.settings.log_level.filter(), style, Clock::system(), spans);
-        Ok(())
+        let colour = output::is_terminal() && !self.is_colourless();
+        if as_text { LogStyle::Text { colour } } else { LogStyle::Json }
     }
 }
 
-/// One thread that waits, and a few that may block. The work of this program is waiting.
-pub(super) fn runtime() -> Result<Runtime, ExitStatus> {
-    Builder::new_current_thread().enable_all().build().map_err(|error| {
-        output::error(&format!("cannot start: {error}"), "check the limits of this process (RLIMIT_NOFILE)");
-        ExitStatus::Resource
+/// Loads the configuration; a file that hangs is an error after a while.
+pub(super) fn load(loader: Loader) -> Result<Loaded, Obstacle> {
+    let loading = app::runtime().and_then(|runtime| runtime.block_on(app::load(loader)));
+    loading.map_err(|error| match error {
+        StartError::Configuration(report) => Obstacle::Refused(report),
+        failure @ StartError::Failure { .. } => Obstacle::Told(output::start_error(&failure)),
     })
+}
+
+/// One thread that waits, and a few that may block.
+pub(super) fn runtime() -> Result<Runtime, ExitStatus> {
+    app::runtime().map_err(|error| output::start_error(&error))
 }

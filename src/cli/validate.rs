@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::args::{Common, ValidateArgs};
 use super::output;
-use super::setup::{Obstacle, Setup, runtime};
+use super::setup::{Obstacle, Setup, load, runtime};
 use crate::app::{Finding, survey};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::origin::Origins;
-use crate::config::{Config, Loaded, Loader};
+use crate::config::{Loaded, Loader};
 use crate::fault::{ExitStatus, Fault};
 use crate::name::SecretName;
 use crate::printable::Printable;
@@ -30,8 +30,8 @@ struct Verdict {
 pub(super) fn validate(common: &Common, args: &ValidateArgs) -> Result<ExitStatus, ExitStatus> {
     let (path, verdict) = match begin(common) {
         Ok((setup, loader)) => {
-            let verdict = judge(&setup, &loader, args)?;
-            (loader.path().display().to_string(), verdict)
+            let path = loader.path().display().to_string();
+            (path, judge(&setup, loader, args)?)
         }
         // There is no configuration to judge; a reader of JSON gets JSON nevertheless.
         Err(Obstacle::Refused(report)) => (String::new(), Verdict::invalid(report)),
@@ -47,25 +47,27 @@ pub(super) fn validate(common: &Common, args: &ValidateArgs) -> Result<ExitStatu
 
 fn begin(common: &Common) -> Result<(Setup, Loader), Obstacle> {
     let setup = Setup::try_read(common)?;
-    let loader = setup.try_loader(common)?;
+    let loader = setup.loader(common)?;
     Ok((setup, loader))
 }
 
-fn judge(setup: &Setup, loader: &Loader, args: &ValidateArgs) -> Result<Verdict, ExitStatus> {
-    Ok(match loader.load() {
-        Ok(Loaded { config, warnings, origins, inputs: _ }) => {
-            let (secrets, optional) = (config.secrets.len(), config.optional_secrets());
-            let findings = if args.online { Some(look(setup, config)?) } else { None };
-            Verdict { report: warnings, origins: words(&origins), secrets, optional, findings }
+fn judge(setup: &Setup, file: Loader, args: &ValidateArgs) -> Result<Verdict, ExitStatus> {
+    match load(file) {
+        Ok(loaded) => {
+            let (report, origins) = (loaded.warnings.clone(), words(&loaded.origins));
+            let (secrets, optional) = (loaded.config.secrets.len(), loaded.config.optional_secrets());
+            let findings = if args.online { Some(look(setup, loaded)?) } else { None };
+            Ok(Verdict { report, origins, secrets, optional, findings })
         }
-        Err(report) => Verdict::invalid(report),
-    })
+        Err(Obstacle::Refused(report)) => Ok(Verdict::invalid(report)),
+        Err(told) => Err(told.tell()),
+    }
 }
 
-fn look(setup: &Setup, config: Config) -> Result<Vec<Finding>, ExitStatus> {
-    let world = setup.world(config)?;
+fn look(setup: &Setup, loaded: Loaded) -> Result<Vec<Finding>, ExitStatus> {
+    let composition = setup.composition(loaded)?;
     let runtime = runtime()?;
-    let findings = runtime.block_on(survey(world));
+    let findings = runtime.block_on(survey(composition));
     runtime.shutdown_background();
     Ok(findings)
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::{self, Dir, FlockOperation, OFlags};
 use rustix::process::geteuid;
 
+use crate::blocking::doing;
 use crate::fault::Fault;
 
 use super::directory::Directory;
@@ -31,6 +32,7 @@ pub struct Swept {
 pub fn sweep<'a>(directories: impl IntoIterator<Item = &'a Path>) -> Swept {
     let mut swept = Swept::default();
     for path in directories {
+        let _step = doing(|| format!("looking for left-over temporary files in {}", path.display()));
         match sweep_directory(path) {
             Ok(removed) => swept.removed += removed,
             Err(fault) => swept.faults.push(fault),

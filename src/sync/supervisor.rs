@@ -32,7 +32,7 @@ const DESKS: usize = 4;
 
 /// What all tasks share.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct SyncContext {
     /// Where tasks note how they are.
     pub board: Arc<Board>,
     /// Key of all fingerprints of this process.
@@ -46,7 +46,7 @@ pub struct Surroundings {
 }
 
 /// A secret's work with the store it reads.
-pub type Assignment = (Job, Arc<dyn Store>);
+pub type JobWithStore = (Job, Arc<dyn Store>);
 
 /// The running tasks.
 pub struct Supervisor {
@@ -61,6 +61,7 @@ pub struct Supervisor {
 struct Running {
     job: Job,
     store: watch::Sender<Arc<dyn Store>>,
+    refresh: watch::Sender<()>,
     stop: CancellationToken,
     /// Fires when the task is gone, whatever ended it.
     ended: CancellationToken,
@@ -76,27 +77,34 @@ struct Ending {
 
 impl Supervisor {
     /// Starts a task per job; each syncs at once.
-    pub fn start(jobs: Vec<Assignment>, surroundings: &Surroundings) -> Self {
+    pub fn start(jobs: Vec<JobWithStore>, context: &SyncContext) -> Self {
         let (tasks, names) = (JoinSet::new(), HashMap::new());
         let (running, ending) = (BTreeMap::new(), Vec::new());
-        let mut supervisor = Self { crew: Crew::new(surroundings), tasks, names, running, ending };
+        let mut supervisor = Self { crew: Crew::new(context), tasks, names, running, ending };
         for (job, store) in jobs {
             supervisor.begin(job, store, Vec::new(), KnownFiles::default());
         }
         supervisor
     }
 
-    /// Makes every secret due now; one that is being synced is synced once more afterwards. What was read before is
-    /// not good enough for them.
-    pub fn refresh(&self) {
-        let mut told = HashSet::new();
-        for running in self.running.values() {
+    /// Makes the secrets of these names due now, or all; one that is being synced is synced once more afterwards. What
+    /// was read before is not good enough for them. Returns the names that no secret has.
+    pub fn refresh(&self, names: Option<&[SecretName]>) -> Vec<SecretName> {
+        let mut forgotten = HashSet::new();
+        let refresh = |running: &Running| {
             let store = Arc::clone(&running.store.borrow());
-            if told.insert(Arc::as_ptr(&store).cast::<()>()) {
+            running.refresh.send_replace(());
+            if forgotten.insert(Arc::as_ptr(&store).cast::<()>()) {
                 store.forget();
             }
-        }
-        self.crew.refresh.send_replace(());
+        };
+        let Some(names) = names else {
+            self.running.values().for_each(refresh);
+            return Vec::new();
+        };
+        let unknown = names.iter().filter(|name| !self.running.contains_key(name)).cloned().collect();
+        names.iter().filter_map(|name| self.running.get(name)).for_each(refresh);
+        unknown
     }
 
     /// Goes over to `jobs`. A secret whose job is the same keeps its task; if its store is another one, it is read
@@ -104,7 +112,7 @@ impl Supervisor {
     /// nobody begins to write to its files before. `gates` says what has to happen before the first pass of a job.
     pub fn exchange(
         &mut self,
-        jobs: Vec<Assignment>,
+        jobs: Vec<JobWithStore>,
         gates: impl Fn(&Job) -> Option<CancellationToken>,
     ) -> Reloaded {
         self.reap();
@@ -144,7 +152,7 @@ impl Supervisor {
             self.remove(running);
         }
         // Only now: the tasks that were told to stop note nothing more on the board.
-        self.crew.surroundings.board.exchange(entries);
+        self.crew.context.board.exchange(entries);
         let writers = Writers::of(&self.ending);
         let gates: Vec<Vec<CancellationToken>> =
             begin.iter().map(|(job, ..)| writers.in_the_way_of(job).chain(gates(job)).collect()).collect();
@@ -177,7 +185,8 @@ impl Supervisor {
         let name = job.secret.name.clone();
         let (stop, ended) = (self.crew.stop.child_token(), CancellationToken::new());
         let (sender, moves) = watch::channel(store);
-        let task = self.crew.task(job.clone(), moves, stop.clone(), known.clone());
+        let refresh = watch::Sender::new(());
+        let task = self.crew.task(job.clone(), moves, refresh.subscribe(), stop.clone(), known.clone());
         let (stopped, gone) = (stop.clone(), ended.clone().drop_guard());
         let life = async move {
             let _gone = gone;
@@ -193,7 +202,7 @@ impl Supervisor {
             }
         };
         self.names.insert(self.tasks.spawn(life).id(), name.clone());
-        self.running.insert(name, Running { job, store: sender, stop, ended, known });
+        self.running.insert(name, Running { job, store: sender, refresh, stop, ended, known });
     }
 
     /// Stops the task of a secret that is gone. Its metrics go after its last pass, which would bring them back.
@@ -225,7 +234,7 @@ impl Supervisor {
 
 impl Running {
     fn retire(self) -> Ending {
-        let Self { job, store: _, stop, ended, known: _ } = self;
+        let Self { job, store: _, refresh: _, stop, ended, known: _ } = self;
         stop.cancel();
         Ending { job, ended }
     }
@@ -282,21 +291,23 @@ impl<'e> Writers<'e> {
 /// Syncs every job once and returns the faults by secret. With `retry`, failures that pass by themselves are tried
 /// again. At `deadline`, and when `stop` fires, requests under way are abandoned; files being written are finished.
 pub async fn once(
-    jobs: Vec<Assignment>,
-    surroundings: &Surroundings,
+    jobs: Vec<JobWithStore>,
+    context: &SyncContext,
     deadline: Instant,
     retry: bool,
     stop: CancellationToken,
 ) -> Vec<(SecretName, Fault)> {
     let over = stop.child_token();
-    let crew = Crew { stop: over.clone(), ..Crew::new(surroundings) };
+    let crew = Crew { stop: over.clone(), ..Crew::new(context) };
     let mut stores = Vec::with_capacity(jobs.len());
     let mut tasks = JoinSet::new();
     for (job, store) in jobs {
         let (sender, moves) = watch::channel(store);
         // Nobody moves these; the senders live as long as the tasks all the same.
         stores.push(sender);
-        let task = crew.task(job, moves, over.clone(), KnownFiles::default());
+        // Nobody asks for a refresh.
+        let refresh = watch::Sender::new(()).subscribe();
+        let task = crew.task(job, moves, refresh, over.clone(), KnownFiles::default());
         let name = task.name().clone();
         tasks.spawn(async move { (name, task.once(retry.then_some(deadline)).await) });
     }
@@ -325,20 +336,18 @@ pub async fn once(
 
 /// What it takes to make tasks.
 struct Crew {
-    surroundings: Surroundings,
+    context: SyncContext,
     desks: Arc<Semaphore>,
     stop: CancellationToken,
-    refresh: watch::Sender<()>,
     ledgers: Ledgers,
 }
 
 impl Crew {
-    fn new(surroundings: &Surroundings) -> Self {
+    fn new(context: &SyncContext) -> Self {
         Self {
-            surroundings: surroundings.clone(),
+            context: context.clone(),
             desks: Arc::new(Semaphore::new(DESKS)),
             stop: CancellationToken::new(),
-            refresh: watch::Sender::new(()),
             ledgers: Ledgers::default(),
         }
     }
@@ -347,10 +356,11 @@ impl Crew {
         &self,
         job: Job,
         moves: watch::Receiver<Arc<dyn Store>>,
+        refresh: watch::Receiver<()>,
         stop: CancellationToken,
         known: KnownFiles,
     ) -> Task {
-        let Surroundings { board, key, clock, policy, mounts } = &self.surroundings;
+        let SyncContext { board, key, clock, policy, mounts } = &self.context;
         let policy = Policy::new(job.secret.refresh, *policy, SmallRng::from_rng(&mut rand::rng()));
         let store = Arc::clone(&moves.borrow());
         let evidence = self.ledgers.evidence(&job.secret.store, &job.secret.name);
@@ -368,7 +378,7 @@ impl Crew {
             board: Arc::clone(board),
             clock: clock.clone(),
             stop,
-            refresh: self.refresh.subscribe(),
+            refresh,
         }
     }
 }
@@ -454,7 +464,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let jobs = jobs(&[("s", &format!("files: [{{ path: {}/a, field: f }}]", home.path().display()))]);
         let clock = Clock::system();
-        let surroundings = Surroundings {
+        let context = SyncContext {
             board: Arc::new(board(&jobs, clock.clone())),
             key: FingerprintKey::random().unwrap(),
             clock,
@@ -463,7 +473,7 @@ mod tests {
         };
         let store = Arc::new(crate::store::fake::FakeStore::new());
         store.answer("k", [("f".to_owned(), "v".into())].into_iter().collect());
-        let mut supervisor = Supervisor::start(Vec::new(), &surroundings);
+        let mut supervisor = Supervisor::start(Vec::new(), &context);
         // As if a reload had stopped it while a file system hangs.
         let ended = CancellationToken::new();
         supervisor.ending.push(Ending { job: jobs[0].clone(), ended: ended.clone() });

@@ -34,7 +34,7 @@ pub(super) struct Task {
     pub(super) board: Arc<Board>,
     pub(super) clock: Clock,
     pub(super) stop: CancellationToken,
-    /// Bumped when all secrets shall be read now. A bump during a pass is seen right after it.
+    /// Bumped when the secret is to be read now. A bump during a pass is seen right after it.
     pub(super) refresh: watch::Receiver<()>,
     /// When another secret of the store was found absent.
     pub(super) suspicion: watch::Receiver<Instant>,

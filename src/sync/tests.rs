@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{PolicySettings, Supervisor, Surroundings, board, once};
+use super::{PolicySettings, Supervisor, SyncContext, board, once};
 use crate::backoff::BackoffSettings;
 use crate::clock::Clock;
 use crate::config::provider::SecretRead;
@@ -53,9 +53,9 @@ fn change(job: &Job, change: impl FnOnce(&mut SecretSpec)) -> Job {
 }
 
 /// No jitter, so that every wait of these tests is exact.
-fn surroundings(jobs: &[Job]) -> Surroundings {
+fn context(jobs: &[Job]) -> SyncContext {
     let clock = Clock::system();
-    Surroundings {
+    SyncContext {
         board: Arc::new(board(jobs, clock.clone())),
         key: FingerprintKey::random().unwrap(),
         clock,
@@ -64,9 +64,9 @@ fn surroundings(jobs: &[Job]) -> Surroundings {
     }
 }
 
-fn start(jobs: Vec<Job>, store: &Arc<FakeStore>) -> (Supervisor, Surroundings) {
-    let surroundings = surroundings(&jobs);
-    (Supervisor::start(with(jobs, store), &surroundings), surroundings)
+fn start(jobs: Vec<Job>, store: &Arc<FakeStore>) -> (Supervisor, SyncContext) {
+    let context = context(&jobs);
+    (Supervisor::start(with(jobs, store), &context), context)
 }
 
 fn with(jobs: Vec<Job>, store: &Arc<FakeStore>) -> Vec<(Job, Arc<dyn Store>)> {
@@ -97,18 +97,18 @@ async fn syncs_at_once_and_then_every_interval() {
 async fn keeps_the_last_file_through_an_outage_and_recovers() {
     let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
     store.answer("a", fields("one"));
-    let (supervisor, surroundings) = start(vec![job(&home, "a")], &store);
+    let (supervisor, context) = start(vec![job(&home, "a")], &store);
     sleep(MINUTE / 2).await;
     store.fail("a", outage());
     sleep(MINUTE * 10).await;
     assert_eq!(content(&home, "a").as_deref(), Some("one"));
-    let snapshot = surroundings.board.snapshot();
+    let snapshot = context.board.snapshot();
     assert!(snapshot.ready, "a later failure alone does not unready");
     assert_eq!(snapshot.secrets[0].state, State::Degraded);
     store.answer("a", fields("two"));
     sleep(MINUTE).await;
     assert_eq!(content(&home, "a").as_deref(), Some("two"));
-    assert_eq!(surroundings.board.snapshot().secrets[0].state, State::Synced);
+    assert_eq!(context.board.snapshot().secrets[0].state, State::Synced);
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
@@ -118,10 +118,10 @@ async fn one_bad_secret_never_disturbs_the_others() {
     store.fail("bad", Fault::new(Kind::Absent, "nothing there", "write it"));
     store.answer("good", fields("one"));
     let jobs = vec![job(&home, "bad"), job(&home, "good")];
-    let (supervisor, surroundings) = start(jobs, &store);
+    let (supervisor, context) = start(jobs, &store);
     sleep(MINUTE / 2).await;
     assert_eq!(content(&home, "good").as_deref(), Some("one"));
-    assert_eq!(surroundings.board.snapshot().pending, ["bad"]);
+    assert_eq!(context.board.snapshot().pending, ["bad"]);
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
@@ -132,11 +132,29 @@ async fn a_refresh_reads_everything_now_and_once_more_after_a_pass_under_way() {
     store.latency(Duration::from_secs(10));
     let (supervisor, _) = start(vec![job(&home, "a")], &store);
     sleep(Duration::from_secs(5)).await;
-    supervisor.refresh();
+    supervisor.refresh(None);
     sleep(Duration::from_secs(4)).await;
     assert_eq!(store.calls().len(), 1, "the pass under way is not disturbed");
     sleep(Duration::from_secs(5)).await;
     assert_eq!(store.calls().len(), 2, "and another follows at once");
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_of_named_secrets_reads_those_and_no_others() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("a", fields("one"));
+    store.answer("b", fields("one"));
+    let once = |name: &str| change(&job(&home, name), |secret| secret.refresh = Refresh::Once);
+    let (supervisor, _) = start(vec![once("a"), once("b")], &store);
+    sleep(MINUTE).await;
+    store.answer("a", fields("two"));
+    store.answer("b", fields("two"));
+    let names = ["b", "none"].map(SecretName::new);
+    assert_eq!(supervisor.refresh(Some(&names)), [SecretName::new("none")]);
+    sleep(MINUTE).await;
+    assert_eq!(content(&home, "a").as_deref(), Some("one"));
+    assert_eq!(content(&home, "b").as_deref(), Some("two"));
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
@@ -161,7 +179,7 @@ async fn a_secret_that_is_read_once_is_read_again_only_on_request() {
     let (supervisor, _) = start(vec![job], &store);
     sleep(MINUTE * 60 * 24).await;
     assert_eq!(store.calls().len(), 1);
-    supervisor.refresh();
+    supervisor.refresh(None);
     sleep(MINUTE).await;
     assert_eq!(store.calls().len(), 2);
     assert!(supervisor.stop(MINUTE).await.is_empty());
@@ -174,7 +192,7 @@ async fn a_source_that_is_gone_takes_its_files_along_only_if_the_policy_says_so(
     store.answer("deleted", fields("one"));
     let delete = |secret: &mut SecretSpec| secret.deletion_policy = DeletionPolicy::Delete;
     let jobs = vec![job(&home, "kept"), change(&job(&home, "deleted"), delete)];
-    let (supervisor, surroundings) = start(jobs, &store);
+    let (supervisor, context) = start(jobs, &store);
     sleep(MINUTE / 2).await;
     for name in ["kept", "deleted"] {
         store.fail(name, Fault::new(Kind::Deleted, "deleted", "undelete it"));
@@ -182,7 +200,7 @@ async fn a_source_that_is_gone_takes_its_files_along_only_if_the_policy_says_so(
     sleep(MINUTE).await;
     assert_eq!(content(&home, "kept").as_deref(), Some("one"));
     assert_eq!(content(&home, "deleted"), None);
-    let snapshot = surroundings.board.snapshot();
+    let snapshot = context.board.snapshot();
     let shown: Vec<_> = snapshot.secrets.into_iter().map(|one| (one.name, one.version, one.state)).collect();
     let expected =
         [("deleted".to_owned(), None, State::Deleted), ("kept".to_owned(), Some(1), State::Degraded)];
@@ -226,10 +244,10 @@ async fn fields_are_asked_for_only_where_they_are_needed() {
     let store = Arc::new(Noting { seen: Mutex::default(), then: FakeStore::new() });
     store.then.answer("a", fields("one"));
     let jobs = vec![job(&home, "a")];
-    let surroundings = surroundings(&jobs);
+    let context = context(&jobs);
     let shared = Arc::clone(&store) as Arc<dyn Store>;
     let jobs = jobs.into_iter().map(|job| (job, Arc::clone(&shared))).collect();
-    let supervisor = Supervisor::start(jobs, &surroundings);
+    let supervisor = Supervisor::start(jobs, &context);
     sleep(MINUTE * 2 + MINUTE / 2).await;
     store.then.answer("a", fields("two"));
     sleep(MINUTE).await;
@@ -274,10 +292,10 @@ async fn a_panic_is_that_secrets_failure_and_it_goes_on() {
     let store = Fragile { calls: AtomicUsize::new(0), then: FakeStore::new() };
     store.then.answer("a", fields("one"));
     let jobs = vec![job(&home, "a")];
-    let surroundings = surroundings(&jobs);
+    let context = context(&jobs);
     let store: Arc<dyn Store> = Arc::new(store);
     let jobs = jobs.into_iter().map(|job| (job, Arc::clone(&store))).collect();
-    let supervisor = Supervisor::start(jobs, &surroundings);
+    let supervisor = Supervisor::start(jobs, &context);
     sleep(MINUTE).await;
     assert_eq!(content(&home, "a").as_deref(), Some("one"));
     assert!(supervisor.stop(MINUTE).await.is_empty());
@@ -288,12 +306,12 @@ async fn the_payload_of_a_panic_is_in_no_fault() {
     let home = TempDir::new().unwrap();
     let store = Arc::new(Fragile { calls: AtomicUsize::new(0), then: FakeStore::new() });
     let jobs = vec![job(&home, "a")];
-    let surroundings = surroundings(&jobs);
+    let context = context(&jobs);
     let jobs = jobs.into_iter().map(|job| (job, Arc::clone(&store) as Arc<dyn Store>)).collect();
     let deadline = Instant::now() + MINUTE;
-    let faults = once(jobs, &surroundings, deadline, false, CancellationToken::new()).await;
+    let faults = once(jobs, &context, deadline, false, CancellationToken::new()).await;
     assert_eq!(faults[0].1.kind, Kind::Internal);
-    let told = format!("{faults:?} {:?}", surroundings.board.snapshot());
+    let told = format!("{faults:?} {:?}", context.board.snapshot());
     assert!(!told.contains("hunter2"), "{told}");
 }
 
@@ -303,9 +321,9 @@ async fn run_once(
     limit: Duration,
     retry: bool,
 ) -> Vec<(SecretName, Fault)> {
-    let surroundings = surroundings(&jobs);
+    let context = context(&jobs);
     let jobs = with(jobs, store);
-    once(jobs, &surroundings, Instant::now() + limit, retry, CancellationToken::new()).await
+    once(jobs, &context, Instant::now() + limit, retry, CancellationToken::new()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,12 +345,13 @@ async fn once_names_no_next_try_unless_there_is_one() {
     store.fail("c", Fault::new(Kind::Absent, "nothing there", "write it"));
     for retry in [false, true] {
         let jobs = ["a", "b", "c"].map(|name| job(&home, name)).to_vec();
-        let surroundings = surroundings(&jobs);
-        let board = Arc::clone(&surroundings.board);
+        let context = context(&jobs);
+        let board = Arc::clone(&context.board);
         let (jobs, end) = (with(jobs, &store), Instant::now() + MINUTE);
-        let all = tokio::spawn(async move {
-            once(jobs, &surroundings, end, retry, CancellationToken::new()).await.len()
-        });
+        let all =
+            tokio::spawn(
+                async move { once(jobs, &context, end, retry, CancellationToken::new()).await.len() },
+            );
         let next = || board.snapshot().secrets.iter().map(|one| one.next_try.is_some()).collect::<Vec<_>>();
         sleep(Duration::from_millis(1)).await;
         assert_eq!(next(), [false, retry, false]);
@@ -376,7 +395,7 @@ async fn reads_per_second(seconds: usize) -> Vec<usize> {
             secret.files[0].placement.target = TargetPath::parse(&index.to_string(), home.path()).unwrap();
         });
         let jobs = vec![own];
-        let mut context = surroundings(&jobs);
+        let mut context = context(&jobs);
         context.policy.jitter = 0.1;
         sidecars.push((Supervisor::start(with(jobs, &store), &context), store));
         sleep(Duration::from_millis(1)).await;

@@ -35,13 +35,13 @@ const PORTS: [u16; 4] = [53, 80, 443, 8200];
 
 /// Files that the environment names.
 #[derive(Clone, Default, Debug)]
-pub struct EnvironmentFiles<'e> {
+pub(in crate::app) struct EnvironmentFiles<'e> {
     /// `SSL_CERT_FILE`.
-    pub roots_file: Option<&'e str>,
+    pub(in crate::app) roots_file: Option<&'e str>,
     /// `SSL_CERT_DIR`.
-    pub roots_directories: Option<&'e str>,
+    pub(in crate::app) roots_directories: Option<&'e str>,
     /// What fills, or after a reload may fill, the settings of a store.
-    pub of_stores: Vec<&'e str>,
+    pub(in crate::app) of_stores: Vec<&'e str>,
 }
 
 /// The rules while they are put together.

@@ -34,7 +34,7 @@ fn store_of(names: &[&str]) -> Arc<FakeStore> {
 async fn only_what_is_new_or_changed_is_synced_and_what_is_gone_stops() {
     let (home, store) = (TempDir::new().unwrap(), store_of(&["same", "changed", "gone", "new"]));
     let old = ["same", "changed", "gone"].map(|name| job(&home, name)).to_vec();
-    let (mut supervisor, surroundings) = start(old, &store);
+    let (mut supervisor, context) = start(old, &store);
     sleep(MINUTE / 2).await;
     assert_eq!(store.calls().len(), 3);
 
@@ -42,14 +42,10 @@ async fn only_what_is_new_or_changed_is_synced_and_what_is_gone_stops() {
     let counts =
         supervisor.exchange(with(vec![job(&home, "same"), changed, job(&home, "new")], &store), free);
     assert_eq!((counts.added, counts.removed, counts.changed, counts.unchanged), (1, 1, 1, 1));
-    assert_eq!(
-        surroundings.board.snapshot().pending,
-        ["new"],
-        "what is changed and optional is not waited for"
-    );
+    assert_eq!(context.board.snapshot().pending, ["new"], "what is changed and optional is not waited for");
     sleep(SECOND).await;
     assert_eq!(keys(&store)[3..], ["changed", "new"]);
-    let snapshot = surroundings.board.snapshot();
+    let snapshot = context.board.snapshot();
     assert!(snapshot.ready);
     assert_eq!(snapshot.secrets.len(), 3);
 
@@ -62,15 +58,15 @@ async fn only_what_is_new_or_changed_is_synced_and_what_is_gone_stops() {
 #[tokio::test(start_paused = true)]
 async fn a_secret_whose_store_is_another_one_is_read_there_at_once_and_stays_ready() {
     let (home, old, new) = (TempDir::new().unwrap(), store_of(&["a"]), store_of(&["a"]));
-    let (mut supervisor, surroundings) = start(vec![job(&home, "a")], &old);
+    let (mut supervisor, context) = start(vec![job(&home, "a")], &old);
     sleep(SECOND).await;
     new.answer("a", fields("two"));
     let counts = supervisor.exchange(with(vec![job(&home, "a")], &new), free);
     assert_eq!((counts.changed, counts.unchanged), (1, 0));
-    assert!(surroundings.board.snapshot().ready);
+    assert!(context.board.snapshot().ready);
     sleep(SECOND).await;
     assert_eq!(content(&home, "a").as_deref(), Some("two"));
-    supervisor.refresh();
+    supervisor.refresh(None);
     sleep(SECOND).await;
     assert_eq!((old.calls().len(), new.calls().len()), (1, 2), "a refresh follows, too");
     assert!(supervisor.stop(MINUTE).await.is_empty());
@@ -103,19 +99,19 @@ async fn a_long_wait_after_failures_is_over_when_the_store_is_another_one() {
 #[tokio::test(start_paused = true)]
 async fn a_changed_secret_is_pending_until_it_has_synced_anew() {
     let (home, store) = (TempDir::new().unwrap(), store_of(&["a"]));
-    let (mut supervisor, surroundings) = start(vec![job(&home, "a")], &store);
+    let (mut supervisor, context) = start(vec![job(&home, "a")], &store);
     sleep(SECOND).await;
     store.fail("a", outage());
     let slower = |secret: &mut SecretSpec| secret.refresh = Refresh::Every(MINUTE * 2);
     supervisor.exchange(with(vec![change(&job(&home, "a"), slower)], &store), free);
     sleep(SECOND).await;
-    assert_eq!(surroundings.board.snapshot().pending, ["a"]);
+    assert_eq!(context.board.snapshot().pending, ["a"]);
     let larger = Job { max_file_size: 2 << 20, ..change(&job(&home, "a"), slower) };
     store.answer("a", fields("two"));
     sleep(MINUTE * 3).await;
-    assert!(surroundings.board.snapshot().ready);
+    assert!(context.board.snapshot().ready);
     supervisor.exchange(with(vec![larger], &store), free);
-    assert!(surroundings.board.snapshot().ready, "a limit is not the secret");
+    assert!(context.board.snapshot().ready, "a limit is not the secret");
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
@@ -137,7 +133,7 @@ async fn nobody_begins_before_the_gate_is_open_and_the_others_do_not_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_hundred_reloads_in_a_row_leave_one_task_a_secret() {
     let (home, store) = (TempDir::new().unwrap(), store_of(&["a"]));
-    let (mut supervisor, surroundings) = start(vec![job(&home, "a")], &store);
+    let (mut supervisor, context) = start(vec![job(&home, "a")], &store);
     for minutes in 1..=100 {
         let slower = |secret: &mut SecretSpec| secret.refresh = Refresh::Every(MINUTE * minutes);
         supervisor.exchange(with(vec![change(&job(&home, "a"), slower)], &store), free);
@@ -147,7 +143,7 @@ async fn a_hundred_reloads_in_a_row_leave_one_task_a_secret() {
     let before = store.calls().len();
     sleep(MINUTE * 100).await;
     assert_eq!(store.calls().len(), before + 1);
-    assert!(surroundings.board.snapshot().ready);
+    assert!(context.board.snapshot().ready);
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
@@ -187,14 +183,14 @@ async fn a_wall_clock_that_jumps_moves_no_schedule() {
         Clock::from_fn(move || SystemTime::UNIX_EPOCH + hour(hours.load(Ordering::Relaxed)))
     };
     let board = Arc::new(board(&jobs, clock.clone()));
-    let surroundings = Surroundings { board, clock, ..surroundings(&jobs) };
-    let supervisor = Supervisor::start(with(jobs, &store), &surroundings);
+    let context = SyncContext { board, clock, ..context(&jobs) };
+    let supervisor = Supervisor::start(with(jobs, &store), &context);
     for (jump, calls) in [(1_001, 2), (1, 3), (100_000, 4)] {
         sleep(MINUTE / 2).await;
         hours.store(jump, Ordering::Relaxed);
         sleep(MINUTE / 2 + SECOND / 10).await;
         assert_eq!(store.calls().len(), calls);
-        assert!(surroundings.board.snapshot().ready);
+        assert!(context.board.snapshot().ready);
     }
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }

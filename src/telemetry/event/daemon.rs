@@ -128,9 +128,17 @@ pub fn no_service_manager(cause: &str) {
     tracing::debug!(error = cause, "the service manager cannot be told anything: NOTIFY_SOCKET");
 }
 
-/// A signal asked for all secrets at once.
-pub fn refresh_requested() {
-    tracing::info!("refreshing all secrets");
+/// A refresh was asked for: of this many secrets by name, or of all.
+pub fn refresh_requested(named: Option<usize>) {
+    match named {
+        None => tracing::info!("refreshing all secrets"),
+        Some(secrets) => tracing::info!(secrets, "refreshing secrets"),
+    }
+}
+
+/// A refresh was asked for of a secret that is not configured.
+pub fn refresh_of_unknown(secret: &str) {
+    tracing::warn!(secret, hint = "see `secrets-sync status` for the names", "no such secret to refresh");
 }
 
 /// The machine was suspended; everything is read again.

@@ -1,7 +1,5 @@
-//! The herald: tells the service manager what the board says. It speaks from within the loop that obeys signals and
-//! drives the supervisor, so a loop that hangs falls silent, and the manager's watchdog notices.
+//! The service notifier: reports to the service manager what the board says, whenever the control loop calls it.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,50 +16,63 @@ const NAMES: usize = 5;
 /// Between two looks at the board.
 const SPACING: Duration = Duration::from_millis(100);
 
-/// Speaks to the manager, if there is one.
-pub(super) struct Herald {
+/// Sends to the manager, if there is one.
+pub(super) struct ServiceNotifier {
     systemd: Option<Systemd>,
     board: Arc<Board>,
     changes: watch::Receiver<Sheet>,
-    /// READY has been said. A later failure does not take it back; a reload does for its time.
+    /// READY was sent. A later failure does not take it back; a reload does while it lasts.
     is_ready: bool,
     status: String,
     next_sign: Option<Instant>,
 }
 
-impl Herald {
+impl ServiceNotifier {
     pub(super) fn new(systemd: Option<Systemd>, board: Arc<Board>) -> Self {
         let next_sign = systemd.as_ref().and_then(Systemd::watchdog_interval).map(|_| Instant::now());
         let changes = board.changes();
         Self { systemd, board, changes, is_ready: false, status: String::new(), next_sign }
     }
 
-    /// Speaks while `work` goes on. `work` is dropped only when it has ended.
-    pub(super) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let Some(systemd) = &self.systemd else { return work.await };
-        let mut work = std::pin::pin!(work);
-        loop {
-            tell(systemd, &self.board.snapshot(), &mut self.is_ready, &mut self.status);
-            if let (Some(due), Some(interval)) = (self.next_sign, systemd.watchdog_interval())
-                && due <= Instant::now()
-            {
-                systemd.alive();
-                self.next_sign = Some(Instant::now() + interval);
+    /// Sends what has changed since the last call, and a sign of life when one is due.
+    pub(super) fn update(&mut self) {
+        let Some(systemd) = &self.systemd else { return };
+        let snapshot = self.board.snapshot();
+        let line = status_line(&snapshot);
+        if line != self.status {
+            systemd.status(&line);
+            self.status = line;
+        }
+        if snapshot.ready && !self.is_ready {
+            self.is_ready = true;
+            systemd.ready();
+        }
+        if let (Some(due), Some(interval)) = (self.next_sign, systemd.watchdog_interval())
+            && due <= Instant::now()
+        {
+            systemd.alive();
+            self.next_sign = Some(Instant::now() + interval);
+        }
+    }
+
+    /// Returns when [`Self::update`] is due; never without a manager.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped, as long as `update` is called before the next one.
+    pub(super) async fn due(&mut self) {
+        if self.systemd.is_none() {
+            return std::future::pending().await;
+        }
+        let wake = [self.next_sign, self.board.next_staleness()].into_iter().flatten().min();
+        let due = async {
+            match wake {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
             }
-            let stale = self.board.next_staleness();
-            let wake = [self.next_sign, stale].into_iter().flatten().min();
-            let due = async {
-                match wake {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                done = &mut work => return done,
-                () = due => {}
-                () = settled(&mut self.changes, Instant::now() + SPACING) => {}
-            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = settled(&mut self.changes, Instant::now() + SPACING) => {}
         }
     }
 
@@ -88,24 +99,11 @@ impl Herald {
     }
 }
 
-/// Waits for a change, and not less than until `at`: secrets that sync together are told of together. The board
-/// outlives the herald, so there is always somebody to wait for.
+/// Waits for a change, and at least until `at`: secrets that sync together are one message. The board outlives the
+/// notifier.
 async fn settled(changes: &mut watch::Receiver<Sheet>, at: Instant) {
     if changes.changed().await.is_ok() {
         sleep_until(at).await;
-    }
-}
-
-/// Says what has changed since it was said last.
-fn tell(systemd: &Systemd, snapshot: &Snapshot, is_ready: &mut bool, status: &mut String) {
-    let line = status_line(snapshot);
-    if line != *status {
-        systemd.status(&line);
-        *status = line;
-    }
-    if snapshot.ready && !*is_ready {
-        *is_ready = true;
-        systemd.ready();
     }
 }
 

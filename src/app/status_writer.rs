@@ -1,4 +1,4 @@
-//! The reporter: keeps the status file true. A heartbeat every 10 s, and a new file soon after a secret changed its
+//! The status writer: keeps the status file true. A heartbeat every 10 s, and a new file soon after a secret changed its
 //! state.
 
 use std::sync::Arc;
@@ -18,14 +18,14 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const SPACING: Duration = Duration::from_millis(100);
 
 /// Writes the status file until it is dropped or told to end; then the file is gone.
-pub(super) struct Reporter {
+pub(super) struct StatusWriter {
     board: Arc<Board>,
     file: Arc<StatusFile>,
     worker: Worker,
     ready: bool,
 }
 
-impl Reporter {
+impl StatusWriter {
     pub(super) fn new(board: Arc<Board>, file: StatusFile) -> Self {
         Self { board, file: Arc::new(file), worker: Worker::default(), ready: false }
     }
@@ -72,7 +72,7 @@ impl Reporter {
     }
 }
 
-/// Waits for a change, and for those that come right behind it. The board outlives the reporter, so there is always
+/// Waits for a change, and for those that come right behind it. The board outlives the writer, so there is always
 /// somebody to wait for.
 async fn settled(changes: &mut watch::Receiver<Sheet>) {
     if changes.changed().await.is_ok() {
@@ -93,18 +93,18 @@ mod tests {
         home: TempDir,
         board: Arc<Board>,
         ended: CancellationToken,
-        reporter: tokio::task::JoinHandle<()>,
+        writer: tokio::task::JoinHandle<()>,
     }
 
-    /// A reporter of one required secret that may be a minute old.
+    /// A writer of one required secret that may be a minute old.
     fn start() -> Setting {
         let home = TempDir::new().unwrap();
         let facts = Facts { max_staleness: Some(Duration::from_secs(60)), ..Facts::of_required("a") };
         let board = Arc::new(Board::new([(SecretName::new("a"), Entry::new(facts))], Clock::system()));
         let file = StatusFile::claim(home.path().join("status.json")).unwrap();
         let ended = CancellationToken::new();
-        let reporter = tokio::spawn(Reporter::new(Arc::clone(&board), file).run(ended.clone()));
-        Setting { home, board, ended, reporter }
+        let writer = tokio::spawn(StatusWriter::new(Arc::clone(&board), file).run(ended.clone()));
+        Setting { home, board, ended, writer }
     }
 
     impl Setting {
@@ -136,7 +136,7 @@ mod tests {
         let snapshot = setting.after(5.0).await;
         assert!(snapshot.stopping && !snapshot.ready);
         setting.ended.cancel();
-        setting.reporter.await.unwrap();
+        setting.writer.await.unwrap();
         assert!(!setting.home.path().join("status.json").exists());
     }
 }

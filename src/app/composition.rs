@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::config::provider::StoreSpec;
 use crate::config::settings::{BreakerSettings, Settings};
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, Loaded};
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
 use crate::net::Address;
@@ -18,36 +18,37 @@ use crate::store::file::FileStore;
 use crate::store::limit::Limit;
 use crate::store::single_flight::SingleFlight;
 use crate::store::vault::VaultStore;
-use crate::sync::{Assignment, PolicySettings, Surroundings, board};
+use crate::sync::{JobWithStore, PolicySettings, SyncContext, board};
 use crate::telemetry::event;
 
 /// One configuration, ready to be synced. Nothing runs yet and nothing has been asked of any server.
-pub struct World {
+pub struct Composition {
     /// Each secret's work with the store it reads.
-    pub jobs: Vec<Assignment>,
+    pub jobs: Vec<JobWithStore>,
     /// What all tasks share.
-    pub surroundings: Surroundings,
+    pub context: SyncContext,
     /// The stores behind the jobs.
     pub(super) stores: Stores,
     /// What the program reads, by what it is; nothing of its own is written there.
     pub inputs: Vec<(String, PathBuf)>,
 }
 
-impl World {
+impl Composition {
     /// Builds the stores that secrets use, and a job for each secret.
     ///
     /// # Errors
     /// A store cannot be built (a TLS file is unreadable), or the system has no randomness.
-    pub fn build(config: Config, settings: &Settings, clock: Clock) -> Result<Self, Fault> {
+    pub fn build(loaded: Loaded, settings: &Settings, clock: Clock) -> Result<Self, Fault> {
+        let Loaded { config, inputs, warnings: _, origins: _ } = loaded;
         let policy = PolicySettings { backoff: settings.backoff, jitter: settings.refresh_jitter };
         let key = FingerprintKey::random().map_err(|_| no_randomness())?;
-        let builder = Builder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
+        let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
         let (stores, jobs) = builder.build(config, &Stores::default())?;
         stores.come_into_force(&Stores::default());
         let plain: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
         let board = Arc::new(board(&plain, clock.clone()));
-        let surroundings = Surroundings { board, key, clock, policy, mounts: Arc::default() };
-        Ok(Self { jobs, surroundings, stores, inputs: Vec::new() })
+        let context = SyncContext { board, key, clock, policy, mounts: Arc::default() };
+        Ok(Self { jobs, context, stores, inputs })
     }
 }
 
@@ -99,19 +100,19 @@ impl Stores {
 
 /// What stores are built with, the same as long as the process lives.
 #[derive(Clone)]
-pub(super) struct Builder {
+pub(super) struct StoreBuilder {
     pub(super) breaker: BreakerSettings,
     pub(super) key: FingerprintKey,
     pub(super) clock: Clock,
 }
 
-impl Builder {
+impl StoreBuilder {
     /// The stores and jobs of `config`. A store that is described as in `old` is that one, with its tokens and
     /// connections. Reads TLS files, which may block.
     ///
     /// # Errors
     /// A store cannot be built.
-    pub(super) fn build(&self, config: Config, old: &Stores) -> Result<(Stores, Vec<Assignment>), Fault> {
+    pub(super) fn build(&self, config: Config, old: &Stores) -> Result<(Stores, Vec<JobWithStore>), Fault> {
         let used: BTreeSet<&StoreName> = config.secrets.iter().map(|secret| &secret.store).collect();
         let limits = limits_of_stores(&config.limits);
         let mut stores = BTreeMap::new();
@@ -172,7 +173,7 @@ fn limits_of_stores(limits: &Limits) -> Limits {
 }
 
 /// `compile` has resolved every reference, so no job is dropped here.
-fn with_store(job: Job, stores: &Stores) -> Option<Assignment> {
+fn with_store(job: Job, stores: &Stores) -> Option<JobWithStore> {
     let store = Arc::clone(&stores.0.get(&job.secret.store)?.store);
     Some((job, store))
 }

@@ -1,0 +1,228 @@
+//! The start of `run`: hardening, signals, configuration, sandbox, log, stores; then the daemon, or one sync.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::audit::open_audit;
+use super::collector::start_tracing;
+use super::composition::Composition;
+use super::daemon::{ConfigFile, Daemon};
+use super::hardening::Hardening;
+use super::once::once;
+use super::reload::log_warnings;
+use super::sandbox::{EnvironmentFiles, SandboxPlan};
+use super::start_error::StartError;
+use super::watch::Watch;
+use crate::blocking::at_start;
+use crate::clock::Clock;
+use crate::config::env::Env;
+use crate::config::provider;
+use crate::config::settings::Settings;
+use crate::config::{Loaded, Loader};
+use crate::fault::{ExitStatus, Fault};
+use crate::lifecycle::{Signals, Systemd, Variables};
+use crate::name::SecretName;
+use crate::telemetry::audit::Open;
+use crate::telemetry::event;
+use crate::telemetry::log::{self, LogStyle};
+
+/// How long the start waits for a file system: one that hangs is named then.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What the command line and the environment give.
+#[derive(Clone)]
+pub struct Launch {
+    /// The environment.
+    pub env: Env,
+    /// The process settings.
+    pub settings: Settings,
+    /// `--config`.
+    pub config_flag: Option<PathBuf>,
+    /// Relative paths start there.
+    pub working_directory: PathBuf,
+    /// How log lines look.
+    pub log_style: LogStyle,
+    /// What is to be done.
+    pub mode: Mode,
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode {
+    /// Keep files in sync until a signal.
+    Daemon,
+    /// Sync everything once; with a timeout, transient failures are retried until then.
+    Once(Option<Duration>),
+}
+
+/// What one sync of everything did.
+pub struct Summary {
+    /// How many secrets there are.
+    pub secrets: usize,
+    /// Those that failed.
+    pub faults: Vec<(SecretName, Fault)>,
+}
+
+/// Runs the daemon until a signal, or syncs once. `None` is a daemon that a signal has ended.
+///
+/// # Errors
+/// It could not start.
+pub fn run(launch: Launch) -> Result<Option<Summary>, StartError> {
+    let runtime = runtime()?;
+    // What the kernel refuses is logged later: the log waits for the sandbox, because traces have a thread.
+    let hardening = Hardening::apply(&launch.settings);
+    // Before anything that takes time: from here on a signal is obeyed, as PID 1 too.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::install()
+    };
+    let signals = signals.map_err(|error| {
+        let remedy = "raise the limits of this process (ulimit -n)";
+        StartError::resource(format!("cannot install signal handlers: {error}"), remedy)
+    })?;
+    let ended = runtime.block_on(start(launch, signals, hardening));
+    // Threads that hang in a file system must not hold up the end.
+    runtime.shutdown_background();
+    let (summary, audit) = ended?;
+    // Last: it waits for its lines.
+    drop(audit);
+    Ok(summary)
+}
+
+/// One thread that waits, and a few that may block. The work of this program is waiting.
+///
+/// # Errors
+/// The system refuses it.
+pub fn runtime() -> Result<Runtime, StartError> {
+    Builder::new_current_thread().enable_all().build().map_err(|error| {
+        StartError::resource(format!("cannot start: {error}"), "raise the limits of this process (ulimit -n)")
+    })
+}
+
+/// Loads the configuration; a file that hangs is an error after a while.
+///
+/// # Errors
+/// The configuration is invalid, or cannot be read in time.
+pub async fn load(loader: Loader) -> Result<Loaded, StartError> {
+    at_start("loading the configuration", LIMIT, move || loader.load())
+        .await?
+        .map_err(StartError::Configuration)
+}
+
+type Done = (Option<Summary>, Option<Open>);
+
+/// A stop is obeyed while the configuration is being loaded, too.
+async fn start(launch: Launch, mut signals: Signals, hardening: Hardening) -> Result<Done, StartError> {
+    let preparing = {
+        let launch = launch.clone();
+        at_start("loading the configuration", LIMIT, move || StartInputs::new(&launch))
+    };
+    let StartInputs { loaded, sandbox, config } = tokio::select! {
+        prepared = preparing => prepared??,
+        () = signals.stop() => return stopped(launch.mode),
+    };
+    // The sandbox lets nobody connect to an abstract socket of another process; one that is connected stays so.
+    let systemd = systemd(&launch);
+    // On the main thread and before there is another one that stays: the kernel binds them one by one.
+    let entered = sandbox.enter()?;
+    start_log(&launch, &loaded)?;
+    hardening.report();
+    log_warnings(&loaded.warnings);
+    let sandbox = entered.report();
+    let systemd = systemd.unwrap_or_else(|error| {
+        event::no_service_manager(&error.to_string());
+        None
+    });
+    let building = {
+        let settings = launch.settings.clone();
+        let build = move || Composition::build(loaded, &settings, Clock::system());
+        at_start("building the stores", LIMIT, build)
+    };
+    let composition = tokio::select! {
+        composition = building => composition??,
+        () = signals.stop() => return stopped(launch.mode),
+    };
+    let audit = open_audit(&composition, &launch.settings, Clock::system())?;
+    let summary = match launch.mode {
+        Mode::Daemon => {
+            Daemon::open(composition, config, systemd, sandbox, launch.settings)?.run(signals).await;
+            None
+        }
+        Mode::Once(timeout) => {
+            let secrets = composition.jobs.len();
+            Some(Summary { secrets, faults: once(composition, signals, timeout).await })
+        }
+    };
+    Ok((summary, audit))
+}
+
+fn stopped(mode: Mode) -> Result<Done, StartError> {
+    match mode {
+        Mode::Daemon => Ok((None, None)),
+        Mode::Once(_) => Err(StartError::Failure {
+            status: ExitStatus::Failed,
+            message: "a signal stopped it before the first sync".to_owned(),
+            remedy: "run it again".to_owned(),
+        }),
+    }
+}
+
+/// What a run starts with.
+struct StartInputs {
+    loaded: Loaded,
+    sandbox: SandboxPlan,
+    config: ConfigFile,
+}
+
+impl StartInputs {
+    /// Finds and loads the configuration, and collects what it needs. Blocks.
+    fn new(launch: &Launch) -> Result<Self, StartError> {
+        let Launch { env, settings, config_flag, working_directory, .. } = launch;
+        let file = Loader::find(config_flag.as_deref(), env.clone(), working_directory.clone())
+            .map_err(StartError::Configuration)?;
+        let path = std::path::absolute(file.path()).unwrap_or_else(|_| file.path().to_path_buf());
+        // Before it is loaded: a change between the two is not missed.
+        let watch = Watch::new(Arc::from(path.as_path()));
+        let loaded = file.load().map_err(StartError::Configuration)?;
+        let environment = EnvironmentFiles {
+            roots_file: env.value("SSL_CERT_FILE"),
+            roots_directories: env.value("SSL_CERT_DIR"),
+            of_stores: provider::files_of_variables(env),
+        };
+        let sandbox = SandboxPlan::new(&loaded, settings, &path, &environment);
+        let config = ConfigFile { load: Arc::new(move || file.load()), watch };
+        Ok(Self { loaded, sandbox, config })
+    }
+}
+
+/// The service manager, if it wants to hear from this process.
+fn systemd(launch: &Launch) -> std::io::Result<Option<Systemd>> {
+    match launch.mode {
+        Mode::Once(_) => Ok(None),
+        Mode::Daemon => Systemd::connect(Variables {
+            notify_socket: launch.env.value("NOTIFY_SOCKET"),
+            watchdog_usec: launch.env.value("WATCHDOG_USEC"),
+            watchdog_pid: launch.env.value("WATCHDOG_PID"),
+        }),
+    }
+}
+
+/// Starts the log of this process, and its traces where they are asked for.
+fn start_log(launch: &Launch, loaded: &Loaded) -> Result<(), StartError> {
+    let Launch { settings, log_style, .. } = launch;
+    let tracing = settings.tracing.as_ref();
+    let spans = tracing.map(|tracing| start_tracing(tracing, Handle::current())).transpose();
+    let spans = spans.map_err(|Fault { message, remedy, .. }| StartError::Failure {
+        status: ExitStatus::Configuration,
+        message,
+        remedy,
+    })?;
+    log::start(settings.log_level.filter(), *log_style, Clock::system(), spans);
+    if let Some(level) = loaded.config.log_level {
+        log::set_level(level.filter());
+    }
+    Ok(())
+}
