@@ -16,11 +16,13 @@ use std::panic::{self, PanicHookInfo};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::fault::ExitStatus;
+use crate::lifecycle;
 use crate::telemetry::{event, log};
 use args::{Command, RunArgs};
 
 /// Runs the command that the process's arguments ask for.
 pub fn main() -> ExitStatus {
+    lifecycle::hold_signals();
     panic::set_hook(Box::new(|panic| event::panicked(&place(panic))));
     let ended = panic::catch_unwind(|| dispatch().unwrap_or_else(|status| status)).unwrap_or_else(|_| {
         output::error("a defect ended this command", "please report it with the command and LOG_LEVEL=debug");
@@ -41,7 +43,11 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
         Ok(read) => read,
         Err(error) => return usage(&redact(error)),
     };
-    match args.command.unwrap_or(Command::Run(RunArgs::default())) {
+    let command = args.command.unwrap_or(Command::Run(RunArgs::default()));
+    if !matches!(command, Command::Run(_)) {
+        lifecycle::release_signals();
+    }
+    match command {
         Command::Run(run) => run::run(&common, &run),
         Command::Isready(isready) => isready::isready(&common, &isready),
         Command::Validate(validate) => validate::validate(&common, &validate),
@@ -103,6 +109,7 @@ mod tests {
     fn the_place_of_a_panic_is_told_and_its_payload_is_not() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let (before, sink) = (panic::take_hook(), Arc::clone(&told));
+        lifecycle::hold_signals();
         panic::set_hook(Box::new(move |panic| sink.lock().unwrap().push(place(panic))));
         let payloads: [fn(); 3] = [
             || panic!("Zq7marker"),

@@ -10,8 +10,11 @@ mod signal;
 mod sleep;
 mod systemd;
 
-pub use process::{allow_many_files, create_privately, keep_private, lock_memory, refuse_new_privileges};
+pub use process::{
+    FEWEST_FILES, allow_many_files, create_privately, keep_private, lock_memory, most_files,
+    refuse_new_privileges,
+};
 pub use sandbox::{Holds, Policy, Rules, SandboxError, alone};
-pub use signal::{Signal, Signals};
+pub use signal::{Signal, Signals, hold_signals, release_signals};
 pub use sleep::time_asleep;
 pub use systemd::{Systemd, Variables};

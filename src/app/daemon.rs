@@ -70,7 +70,8 @@ impl Daemon {
             None => StatusFile::claim(path.clone()),
         };
         let status_file = claimed.map_err(|cause| unwritable_status(path, &cause))?;
-        let admin = settings.listen.map(listen).transpose()?;
+        let admin =
+            settings.listen.map(|address| listen(address, settings.port_is_configured)).transpose()?;
         let board = &composition.context.board;
         if let Some(server) = &admin {
             board.listens_on(server.address());
@@ -159,8 +160,19 @@ async fn shut_down(
     }
 }
 
-fn listen(address: SocketAddr) -> Result<admin::Server, StartError> {
-    admin::Server::bind(address).map_err(|cause| {
+/// A port that nobody configured is no reason to end: a free one is taken, and the status file says which.
+fn listen(address: SocketAddr, is_configured: bool) -> Result<admin::Server, StartError> {
+    let bound = match admin::Server::bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && !is_configured => {
+            let server = admin::Server::bind(SocketAddr::new(address.ip(), 0));
+            if let Ok(server) = &server {
+                event::port_in_use(address, server.address());
+            }
+            server
+        }
+        bound => bound,
+    };
+    bound.map_err(|cause| {
         StartError::resource(
             format!("cannot listen on {address}: {cause}"),
             "set METRICS_PORT to a free port (0 picks one) and METRICS_ADDR to an address of this machine, \

@@ -152,7 +152,7 @@ impl EnteredSandbox {
             event::not_sandboxed(&error.to_string(), error.remedy());
         } else if holds.file_system {
             let write: Vec<String> = granted.write.iter().map(|path| path.display().to_string()).collect();
-            event::Sandboxed { abi: holds.abi, holds: holds.as_str(), scope: holds.scope, write: &write }
+            event::Sandboxed { abi: holds.abi, restricts: holds.as_str(), scope: holds.scope, write: &write }
                 .emit();
             for path in left_out {
                 event::left_out_of_sandbox(&path.display().to_string());

@@ -23,7 +23,7 @@ use crate::config::provider;
 use crate::config::settings::Settings;
 use crate::config::{Loaded, Loader};
 use crate::fault::{ExitStatus, Fault};
-use crate::lifecycle::{Signals, Systemd, Variables};
+use crate::lifecycle::{self, Signals, Systemd, Variables};
 use crate::name::SecretName;
 use crate::telemetry::audit::Open;
 use crate::telemetry::event;
@@ -71,9 +71,10 @@ pub struct Summary {
 /// # Errors
 /// It could not start.
 pub fn run(launch: Launch) -> Result<Option<Summary>, StartError> {
-    let runtime = runtime()?;
     // What the kernel refuses is logged later: the log waits for the sandbox, because traces have a thread.
     let hardening = Hardening::apply(&launch.settings);
+    enough_files(lifecycle::most_files())?;
+    let runtime = runtime()?;
     // Before anything that takes time: from here on a signal is obeyed, as PID 1 too.
     let signals = {
         let _inside = runtime.enter();
@@ -110,6 +111,18 @@ pub async fn load(loader: Loader) -> Result<Loaded, StartError> {
     at_start("loading the configuration", LIMIT, move || loader.load())
         .await?
         .map_err(StartError::Configuration)
+}
+
+/// With fewer the daemon would start and then fail to open its files and connections.
+fn enough_files(most: u64) -> Result<(), StartError> {
+    let needed = lifecycle::FEWEST_FILES;
+    if most >= needed {
+        return Ok(());
+    }
+    Err(StartError::resource(
+        format!("this process may open {most} files, and needs {needed}"),
+        format!("raise the limit to {needed} or more (ulimit -n, LimitNOFILE)"),
+    ))
 }
 
 type Done = (Option<Summary>, Option<Open>);
@@ -225,4 +238,19 @@ fn start_log(launch: &Launch, loaded: &Loaded) -> Result<(), StartError> {
         log::set_level(level.filter());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_open_files_are_refused_with_the_number_needed() {
+        assert!(enough_files(lifecycle::FEWEST_FILES).is_ok());
+        let StartError::Failure { status, message, remedy } = enough_files(24).unwrap_err() else {
+            panic!("no report")
+        };
+        assert_eq!(status, ExitStatus::Resource);
+        assert!(message.contains("24 files") && remedy.contains("64"), "{message}; {remedy}");
+    }
 }

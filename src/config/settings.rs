@@ -57,6 +57,8 @@ pub struct Settings {
     pub watch_config: bool,
     /// `METRICS_ADDR`, `METRICS_PORT`: where the HTTP endpoints are; `None` where `ENABLE_METRICS` is false.
     pub listen: Option<SocketAddr>,
+    /// Whether somebody chose the port: then another one will not do.
+    pub port_is_configured: bool,
     /// `ENABLE_TRACING` and `OTEL_*`; `None` where no traces are sent.
     pub tracing: Option<TraceSettings>,
     /// `SANDBOX`, `SANDBOX_READ`, `SANDBOX_WRITE`, `SANDBOX_CONNECT`.
@@ -146,6 +148,7 @@ impl Settings {
                 .unwrap_or(SHUTDOWN_TIMEOUT),
             breaker: reader.breaker(),
             watch_config: reader.value("WATCH_CONFIG", A_BOOLEAN, parse_bool).unwrap_or(false),
+            port_is_configured: reader.has("METRICS_PORT"),
             listen: reader.listen(),
             tracing: reader.tracing(working_directory),
             sandbox: reader.sandbox(),
@@ -318,6 +321,13 @@ mod tests {
             let refused = settings(&[("AUDIT_LOG", text)]).unwrap_err().to_string();
             assert!(refused.contains("takes stdout, or the path of a file (an absolute one"), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_port_is_configured_only_where_somebody_chose_it() {
+        assert!(!settings(&[]).unwrap().port_is_configured);
+        assert!(!settings(&[("METRICS_PORT", ""), ("METRICS_ADDR", "::1")]).unwrap().port_is_configured);
+        assert!(settings(&[("METRICS_PORT", "8080")]).unwrap().port_is_configured);
     }
 
     #[test]

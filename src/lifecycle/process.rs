@@ -23,6 +23,9 @@ pub fn create_privately() {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
 }
 
+/// Open files that the program needs at least: those of its own, eight connections, and a secret with a few outputs.
+pub const FEWEST_FILES: u64 = 64;
+
 /// Raises the limit of open files as far as this process may: a secret's files are all open while they are staged,
 /// and systemd starts services with 1024.
 ///
@@ -31,6 +34,11 @@ pub fn create_privately() {
 pub fn allow_many_files() -> nix::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+}
+
+/// How many files this process may have open.
+pub fn most_files() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
 }
 
 /// Keeps all memory of this process, that of later too, out of swap. Pages that are never touched cost nothing.

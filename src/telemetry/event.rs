@@ -22,7 +22,7 @@ pub use configuration::{
 };
 pub use daemon::{
     Sandboxed, Started, abandoned, few_files, left_out_of_sandbox, log_lines_lost, memory_not_locked,
-    memory_not_private, no_service_manager, not_sandboxed, panicked, privileges_not_refused,
+    memory_not_private, no_service_manager, not_sandboxed, panicked, port_in_use, privileges_not_refused,
     readiness_changed, refresh_of_unknown, refresh_requested, resumed, status_file_failed, stopped, stopping,
     sweep_failed, swept,
 };

@@ -216,7 +216,7 @@ fn is_confined(sidecar: &Container, expected: &Expected) {
     assert_eq!(field("Seccomp:"), "2", "{status}");
     assert_eq!(field("CapEff:"), expected.capabilities, "{status}");
     assert_eq!(field("CapBnd:"), expected.capabilities, "{status}");
-    assert!(sidecar.log().contains("\"msg\":\"sandboxed\""), "{}", sidecar.log());
+    assert!(sidecar.log().contains("\"msg\":\"sandbox enabled\""), "{}", sidecar.log());
     let mounts = sidecar.proc("mounts");
     let options = |place: &str| {
         let line = mounts.lines().find(|line| line.split(' ').nth(1) == Some(place)).expect(place);
@@ -360,7 +360,7 @@ fn the_unit_runs_under_systemd_as_its_head_says_with_credentials_audit_and_sandb
     assert!(end.contains("Result=success") && end.contains("ExecMainStatus=0"), "{end}");
 
     let journal = inside("journalctl --no-pager --unit secrets-sync");
-    assert!(journal.contains("sandboxed"), "{journal}");
+    assert!(journal.contains("sandbox enabled"), "{journal}");
     stopped_at_once(&journal);
     for hidden in ["Zq7marker", guide.identity.0.as_str(), guide.identity.1.as_str()] {
         assert!(!journal.contains(hidden), "{hidden} is in\n{journal}");

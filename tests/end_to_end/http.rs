@@ -241,6 +241,23 @@ fn a_port_in_use_is_exit_9_with_a_way_out_and_nothing_has_happened() {
 }
 
 #[test]
+fn a_default_port_in_use_is_a_warning_and_another_one_is_shown() {
+    // Where the bind fails, somebody else has the port, which is as good.
+    let _taken = TcpListener::bind("127.0.0.1:8080");
+    let sandbox = sandbox(BOTH);
+    let mut command = sandbox.command(&["run"]);
+    command.env_remove("METRICS_PORT").env("SANDBOX", "auto");
+    let daemon = Process::start(command);
+    sandbox.wait_until_ready(&daemon);
+    let status: Value = serde_json::from_str(&sandbox.read("status.json")).unwrap();
+    let address = status["daemon"]["listen"].as_str().unwrap().to_owned();
+    assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":8080"), "{status}");
+    assert_eq!(get(&address, "/readyz").status, 200);
+    assert!(daemon.stderr().contains("the default port is in use"), "{}", daemon.stderr());
+    assert_eq!(daemon.stop().0.code, 0);
+}
+
+#[test]
 fn bodies_and_oversized_heads_are_refused_without_reading_them() {
     let sandbox = sandbox(BOTH);
     let daemon = sandbox.ready_daemon();

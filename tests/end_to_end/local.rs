@@ -151,3 +151,29 @@ fn a_name_that_is_gone_is_told_and_one_that_moves_is_followed() {
     server().put("local/dns", &json!({ "value": "2" }));
     recovers(&daemon, &sandbox);
 }
+
+#[test]
+fn a_pipe_behind_any_input_is_an_error_and_nothing_hangs() {
+    let sandbox = Sandbox::new("secrets: [{ name: one, key: one, files: [{ path: one, field: value }] }]");
+    let pipe = sandbox.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (variable, arguments) in [
+        ("VAULT_ADDR_FILE", &["validate"] as &[&str]),
+        ("VAULT_NAMESPACE_FILE", &["run", "--once"]),
+        ("VAULT_CACERT", &["validate"]),
+        ("CONFIG_FILE", &["plan"]),
+    ] {
+        let mut command = sandbox.command(arguments);
+        command
+            .env("VAULT_TOKEN", "t")
+            .env("VAULT_ADDR", "https://127.0.0.1:1")
+            .env_remove("VAULT_ADDR_FILE");
+        if variable == "VAULT_ADDR_FILE" {
+            command.env_remove("VAULT_ADDR");
+        }
+        command.env(variable, &pipe);
+        let finished = Process::start(command).finish();
+        assert_eq!(finished.code, 3, "{variable}: {finished:?}");
+        assert!(finished.stderr.contains("pipe"), "{variable}: {finished:?}");
+    }
+}

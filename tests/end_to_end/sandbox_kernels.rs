@@ -56,9 +56,9 @@ fn each_older_landlock_holds_what_it_can_and_says_so() {
         let daemon = Process::start(command);
         sandbox.wait_until_ready(&daemon);
         assert_eq!(sandbox.read("out/one"), "1");
-        let told = line(&daemon.stderr(), "sandboxed").unwrap();
+        let told = line(&daemon.stderr(), "sandbox enabled").unwrap();
         assert_eq!(
-            (&told["abi"], &told["holds"], &told["scope"]),
+            (&told["abi"], &told["restricts"], &told["scope"]),
             (&json!(abi), &json!(holds), &json!(false)),
             "{told}"
         );
@@ -95,7 +95,7 @@ fn a_kernel_without_landlock_is_told_or_exit_9_where_it_is_required() {
         let daemon = Process::start(on(&sandbox, answers, &["run"]));
         sandbox.wait_until_ready(&daemon);
         assert_eq!((sandbox.read("out/one").as_str(), sandboxed(&sandbox)), ("1", json!("off")));
-        let told = line(&daemon.stderr(), "not sandboxed").unwrap();
+        let told = line(&daemon.stderr(), "sandbox not enabled").unwrap();
         assert!(told["error"].as_str().unwrap().contains(cause) && told["level"] == "warn", "{told}");
     }
 }

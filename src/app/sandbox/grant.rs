@@ -81,6 +81,10 @@ impl Grant {
             self.policy.connect.extend(PORTS.iter().chain(&settings.sandbox.connect));
         }
         self.policy.bind.extend(settings.listen.map(|address| address.port()));
+        if !settings.port_is_configured {
+            // Where the default port is in use, the system picks one.
+            self.policy.bind.insert(0);
+        }
         self.policy.read.extend(settings.sandbox.read.iter().map(|path| resolved(path)));
         settings.sandbox.write.iter().for_each(|path| self.write(&resolved(path)));
     }

@@ -46,6 +46,11 @@ impl SettingsReader<'_> {
         parsed
     }
 
+    /// Whether a flag or the environment gives `variable`.
+    pub(super) fn has(&self, variable: &str) -> bool {
+        self.flags.0.contains_key(variable) || self.env.value(variable).is_some_and(|text| !text.is_empty())
+    }
+
     pub(super) fn refuse(&mut self, name: String, message: String) {
         let place = Place { path: name, position: None };
         self.report.push(Diagnostic::new(Code::BadVariable, place, message));

@@ -1,5 +1,6 @@
 //! The daemon's own life: start, readiness, signals, stop, and what the system refuses it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::fault::Fault;
@@ -62,6 +63,13 @@ pub fn log_lines_lost(lines: u64) {
     tracing::warn!(lines, hint, "log lines were lost");
 }
 
+/// The default port is in use; the endpoints are at another one.
+pub fn port_in_use(wanted: SocketAddr, listen: SocketAddr) {
+    let (wanted, listen) = (wanted.to_string(), listen.to_string());
+    let hint = "set METRICS_PORT, or ENABLE_METRICS=false; `secrets-sync status` shows the port";
+    tracing::warn!(wanted, listen, hint, "the default port is in use, listening on a free one");
+}
+
 /// The kernel refused to keep this process's memory private.
 pub fn memory_not_private(cause: &str) {
     tracing::warn!(
@@ -85,7 +93,7 @@ pub struct Sandboxed<'a> {
     /// The kernel's version of Landlock.
     pub abi: u8,
     /// What is restricted, in the words of the status.
-    pub holds: &'a str,
+    pub restricts: &'a str,
     /// Whether signals and abstract unix sockets are confined too.
     pub scope: bool,
     /// Trees that may be written in.
@@ -95,14 +103,14 @@ pub struct Sandboxed<'a> {
 impl Sandboxed<'_> {
     /// Writes the line.
     pub fn emit(&self) {
-        let Self { abi, holds, scope, write } = self;
-        tracing::info!(abi, holds, scope, write = ?write, "sandboxed");
+        let Self { abi, restricts, scope, write } = self;
+        tracing::info!(restricts, write = write.join(", "), scope, abi, "sandbox enabled");
     }
 }
 
 /// The process could not restrict itself.
 pub fn not_sandboxed(cause: &str, hint: &str) {
-    tracing::warn!(error = cause, hint, "not sandboxed");
+    tracing::warn!(error = cause, hint, "sandbox not enabled");
 }
 
 /// A tree is not there and cannot be made, so no rule allows it.
