@@ -36,7 +36,7 @@ const GRACE: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(200);
 
 /// A daemon that has opened everything that can fail to open; nothing runs.
-pub(super) struct Daemon {
+pub(super) struct OpenDaemon {
     composition: Composition,
     config: ConfigFile,
     status_file: StatusFile,
@@ -52,7 +52,7 @@ pub(super) struct ConfigFile {
     pub(super) watch: Watch,
 }
 
-impl Daemon {
+impl OpenDaemon {
     /// Opens the status file and the port.
     ///
     /// # Errors

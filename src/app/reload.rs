@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::composition::{Composition, StoreBuilder, Stores};
 use super::paths::conflict;
 use super::sandbox::Sandbox;
-use super::sweep::Swept;
+use super::sweep::SweptDirectories;
 use crate::blocking::{BlockingError, WorkStep, Worker};
 use crate::config::Loaded;
 use crate::config::diagnostic::{Diagnostic, Report, Severity};
@@ -38,7 +38,7 @@ pub(super) struct Reloader {
     own_files: Vec<PathBuf>,
     /// `LOG_LEVEL`, for configurations that say nothing of it.
     log_level: LogLevel,
-    swept: Swept,
+    swept: SweptDirectories,
     /// What was granted at start and can never be more.
     sandbox: Arc<Sandbox>,
     worker: Arc<Worker>,
@@ -75,7 +75,10 @@ impl Reloader {
         sandbox: Arc<Sandbox>,
     ) -> Self {
         let (own_files, log_level) = (own_files(settings), settings.log_level);
-        let (stores, swept) = (composition.stores.clone(), Swept::of(&composition.jobs, Arc::clone(&composition.context.mounts)));
+        let (stores, swept) = (
+            composition.stores.clone(),
+            SweptDirectories::of(&composition.jobs, Arc::clone(&composition.context.mounts)),
+        );
         let (worker, given_up) = (Arc::default(), 0);
         let (under_way, again) = (None, false);
         Self {

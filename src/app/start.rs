@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use super::audit::open_audit;
 use super::collector::start_tracing;
 use super::composition::Composition;
-use super::daemon::{ConfigFile, Daemon};
+use super::daemon::{ConfigFile, OpenDaemon};
 use super::hardening::Hardening;
 use super::once::once;
 use super::reload::log_warnings;
@@ -161,7 +161,7 @@ async fn start(launch: Launch, mut signals: Signals, hardening: Hardening) -> Re
     let audit = open_audit(&composition, &launch.settings, Clock::system())?;
     let summary = match launch.mode {
         Mode::Daemon => {
-            Daemon::open(composition, config, systemd, sandbox, launch.settings)?.run(signals).await;
+            OpenDaemon::open(composition, config, systemd, sandbox, launch.settings)?.run(signals).await;
             None
         }
         Mode::Once(timeout) => {

@@ -20,7 +20,7 @@ use crate::telemetry::event;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Directories that were looked through in this life.
-pub(super) struct Swept {
+pub(super) struct SweptDirectories {
     known: BTreeSet<PathBuf>,
     mounts: Arc<OutputMounts>,
 }
@@ -31,7 +31,7 @@ pub(super) struct Sweep {
     done: CancellationToken,
 }
 
-impl Swept {
+impl SweptDirectories {
     /// After a sweep of the directories of `jobs`.
     pub(super) fn of(jobs: &[JobWithStore], mounts: Arc<OutputMounts>) -> Self {
         Self { known: all_directories(jobs).collect(), mounts }

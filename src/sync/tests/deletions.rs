@@ -13,16 +13,16 @@ fn deleting(home: &TempDir, name: &str) -> Job {
 }
 
 /// Secrets that are all read and published.
-async fn synced(names: &[&str]) -> (TempDir, Arc<FakeStore>, Supervisor, Surroundings) {
+async fn synced(names: &[&str]) -> (TempDir, Arc<FakeStore>, Supervisor, SyncContext) {
     let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
     for name in names {
         store.answer(name, fields("one"));
     }
     let jobs = names.iter().map(|name| deleting(&home, name)).collect();
-    let (supervisor, surroundings) = start(jobs, &store);
+    let (supervisor, context) = start(jobs, &store);
     sleep(MINUTE / 2).await;
     assert!(names.iter().all(|name| content(&home, name).is_some()));
-    (home, store, supervisor, surroundings)
+    (home, store, supervisor, context)
 }
 
 fn files(home: &TempDir, names: &[&str]) -> usize {
@@ -31,14 +31,14 @@ fn files(home: &TempDir, names: &[&str]) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn an_absent_secret_is_removed_when_a_second_look_agrees() {
-    let (home, store, supervisor, surroundings) = synced(&["a", "b", "c"]).await;
+    let (home, store, supervisor, context) = synced(&["a", "b", "c"]).await;
     store.fail("a", absent());
     sleep(MINUTE / 2 + SECOND).await;
     assert!(content(&home, "a").is_some(), "one look is not enough");
-    assert!(surroundings.board.snapshot().ready);
+    assert!(context.board.snapshot().ready);
     sleep(SECOND * 6).await;
     assert_eq!((content(&home, "a"), files(&home, &["b", "c"])), (None, 2));
-    let snapshot = surroundings.board.snapshot();
+    let snapshot = context.board.snapshot();
     assert_eq!(
         (snapshot.ready, snapshot.pending),
         (false, vec!["a".to_owned()]),
@@ -46,7 +46,7 @@ async fn an_absent_secret_is_removed_when_a_second_look_agrees() {
     );
     store.answer("a", fields("two"));
     sleep(MINUTE * 2).await;
-    assert!(content(&home, "a").is_some() && surroundings.board.snapshot().ready);
+    assert!(content(&home, "a").is_some() && context.board.snapshot().ready);
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
@@ -83,10 +83,10 @@ async fn what_this_process_never_read_stays() {
     let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
     #[expect(clippy::disallowed_methods, reason = "the file of an earlier process")]
     fs::write(home.path().join("a"), "earlier").unwrap();
-    let (supervisor, surroundings) = start(vec![deleting(&home, "a")], &store);
+    let (supervisor, context) = start(vec![deleting(&home, "a")], &store);
     sleep(MINUTE * 10).await;
     assert_eq!(content(&home, "a").as_deref(), Some("earlier"));
-    let shown = surroundings.board.snapshot().secrets.remove(0).last_error.unwrap();
+    let shown = context.board.snapshot().secrets.remove(0).last_error.unwrap();
     assert!(shown.message.contains("its files stay: this process has not read it"), "{}", shown.message);
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
