@@ -27,6 +27,7 @@ mod names;
 mod odd_names;
 mod once;
 mod outages;
+mod proxies;
 mod relay;
 mod reload;
 mod runaways;
