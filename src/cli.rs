@@ -75,13 +75,18 @@ fn redact(mut error: clap::Error) -> clap::Error {
             ContextKind::InvalidArg if !is_typed => true,
             ContextKind::InvalidArg if text.starts_with('-') => is_name(text),
             ContextKind::InvalidValue => text.is_empty(),
-            _ => has_suggestion && is_name(text),
+            _ => has_suggestion && is_name(text) || is_configuration(text),
         };
         if !is_shown {
             error.insert(kind, ContextValue::String("(not shown)".to_owned()));
         }
     }
     error
+}
+
+/// Whether `text` is surely the name of a configuration file.
+fn is_configuration(text: &str) -> bool {
+    [".yaml", ".yml"].iter().any(|ending| text.ends_with(ending))
 }
 
 /// Help and version are results and go to stdout; anything else is wrong usage.
@@ -93,6 +98,11 @@ fn usage(error: &clap::Error) -> Result<ExitStatus, ExitStatus> {
         }
         _ => {
             output::note(&error.render().to_string());
+            if let Some(ContextValue::String(text)) = error.get(ContextKind::InvalidSubcommand)
+                && is_configuration(text)
+            {
+                output::note("hint: a configuration file is named by --config (-c)");
+            }
             Ok(ExitStatus::Usage)
         }
     }
@@ -139,6 +149,7 @@ mod tests {
             (&["--config"], "'--config <FILE>'"),
             (&["-c", "a", "-c", "b"], "'--config <FILE>'"),
             (&["--lock-memry", "x"], "'--lock-memry'"),
+            (&["config.yaml"], "'config.yaml'"),
             (&["run", "--once=hunter2-hunter2"], "'--once'"),
         ] {
             let message = message(line);

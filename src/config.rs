@@ -1,6 +1,6 @@
 //! The configuration: a file and the environment, compiled once into types that cannot hold a wrong value.
 //!
-//! `source` reads the file, `value` makes a tree with positions of it, `interpolate` fills `${NAME}`, `compile` turns all
+//! `source` reads the file, `yaml` makes a tree with positions of it, `interpolate` fills `${NAME}`, `compile` turns all
 //! of it into a [`Config`] or into a [`diagnostic::Report`] that holds every mistake of the file.
 //! What is here can be compared (`PartialEq`): a reload asks each secret whether it changed.
 

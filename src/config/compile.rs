@@ -1,6 +1,6 @@
 //! Tree → [`Config`], collecting every mistake of the file on the way.
 //!
-//! Each part asks a [`cursor::Section`] for its keys and gets `None` both for what is absent and for what was wrong and
+//! Each part asks a [`section::Section`] for its keys and gets `None` both for what is absent and for what was wrong and
 //! is reported already; so one mistake is reported once, and one reported error makes the whole configuration fail.
 
 mod conflicts;

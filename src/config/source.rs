@@ -7,6 +7,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::disk::{self, Access};
+use crate::printable;
 use crate::regular_file::{self, ReadError};
 
 use super::diagnostic::{Code, Diagnostic, Place, Position};
@@ -71,7 +72,7 @@ fn refusal(path: &Path, error: &ReadError) -> Diagnostic {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
-    let diagnostic = whole(Code::UnreadableFile, format!("cannot be read: {error}"));
+    let diagnostic = whole(Code::UnreadableFile, format!("cannot be read: {}", printable::os_error(error)));
     match error.kind() {
         io::ErrorKind::NotFound => diagnostic.hint("\"secrets-sync init > config.yaml\" writes a first one"),
         io::ErrorKind::PermissionDenied => match disk::advice(path, Access::Read) {
