@@ -226,3 +226,14 @@ fn a_timeout_gives_a_late_server_time_to_come() {
     assert_eq!(finished.code, 0, "{}", finished.stderr);
     assert_eq!(sandbox.read("out"), "v");
 }
+
+#[test]
+fn no_login_is_claimed_before_the_server_has_answered() {
+    let config = format!("{}\nsecrets: [{{ name: subject, key: a, files: {VALUE} }}]", store_at(&nobody()));
+    let sandbox = Sandbox::new(&config);
+    let mut command = sandbox.command(&["run", "--once"]);
+    command.env("LOG_LEVEL", "debug");
+    let finished = Process::start(command).finish();
+    assert!(!finished.stderr.contains("logged in"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("using the configured token"), "{}", finished.stderr);
+}

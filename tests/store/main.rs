@@ -1,5 +1,6 @@
 //! The Vault adapter: against a real `OpenBao`, and against a scripted server for what a real one does not do on demand.
 
+mod agent;
 mod breaker;
 mod certificates;
 mod faults;

@@ -199,3 +199,22 @@ async fn what_is_around_a_token_in_its_file_is_named_and_never_sent() {
         assert_eq!(fake.log().len(), 0, "{cause}");
     }
 }
+
+#[tokio::test]
+async fn a_token_file_that_is_a_pipe_is_named_and_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let fake = Fake::always(200, "{}");
+    let (store, begun) = (with_file(&fake, &file), Instant::now());
+    for _ in 0..3 {
+        let odd = fault(&store, &app()).await;
+        assert!(odd.kind == Kind::NoCredentials && odd.message.contains(file.to_str().unwrap()), "{odd:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(fake.log().len(), 0);
+    // What takes its place is used.
+    std::fs::remove_file(&file).unwrap();
+    write(&file, "s.t");
+    assert_ne!(fault(&store, &app()).await.kind, Kind::NoCredentials);
+}

@@ -49,7 +49,7 @@ async fn a_login_ahead_of_time_that_is_refused_leaves_the_token_that_serves() {
     }
     let refused = refused.unwrap();
     assert!(refused.kind == Kind::Login && refused.retry_after.is_some(), "{refused:?}");
-    assert_eq!(count(&fake, "login"), 2, "one budget for the keeper and the readers");
+    assert_eq!(count(&fake, "login"), 2, "one budget for the renewer and the reads");
 }
 
 #[tokio::test]

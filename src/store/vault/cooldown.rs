@@ -102,7 +102,7 @@ impl CoolDownRule {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Tried {
     pub(super) credentials: Fingerprint,
-    /// What the server locks: the role id, for one.
+    /// What the server locks: the role id, for one. A static token is its own: nobody is locked for it.
     pub(super) identity: Fingerprint,
 }
 
@@ -168,7 +168,7 @@ impl CoolDown {
         let is_over = failure == AuthFailure::Revoked && streak.until.elapsed() >= QUIET;
         streak.count = if is_over { 1 } else { streak.count.saturating_add(1) };
         let mut wait = rule.wait(streak.count, &mut rand::rng());
-        if rule.is_refusal {
+        if rule.is_refusal && tried.identity != tried.credentials {
             budget.note(tried);
             wait = wait.max(budget.wait(tried));
         }
@@ -208,9 +208,8 @@ impl CoolDown {
         self.streaks.remove(&AuthFailure::Unavailable);
     }
 
-    /// The token has proved good. What was refused in the last 15 minutes still counts.
+    /// The token has proved good. That is no reason to log in with refused credentials any sooner.
     pub(super) fn reset(&mut self) {
-        self.blocked = None;
         self.streaks.retain(|failure, _| !failure.ends_with_a_good_token());
     }
 }
@@ -291,6 +290,17 @@ mod tests {
         tokio::time::advance(Duration::from_secs(40)).await;
         assert_eq!(refuse(&mut cool_down, &mut budget), 851, "one is left for corrected credentials");
         assert_eq!(cool_down.blocked(new, &budget), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_static_token_has_no_identity_to_lock() {
+        let key = FingerprintKey::random().unwrap();
+        let token = tried(&key, "token", "token");
+        let (mut cool_down, mut budget) = (CoolDown::default(), LoginBudget::default());
+        let waits: Vec<_> = (0..5)
+            .map(|_| cool_down.note(AuthFailure::Refused, refused(), token, &mut budget).retry_after.unwrap())
+            .collect();
+        assert_eq!(waits, [10, 40, 160, 400, 400].map(Duration::from_secs));
     }
 
     #[tokio::test(start_paused = true)]
@@ -403,6 +413,7 @@ mod tests {
     async fn spent_credentials_are_never_tried_again_and_others_are() {
         let mut trial = Trial::new();
         trial.note(AuthFailure::Spent, Kind::Spent);
+        trial.cool_down.reset();
         tokio::time::advance(DAY).await;
         assert_eq!(trial.blocked().unwrap().kind, Kind::Spent);
         let other = tried(&trial.key, "other", "role");

@@ -79,7 +79,7 @@ pub fn unwrap(lookup: &Raw<'_>, opened: &Raw<'_>) -> Result<SecretText, Fault> {
     auth::secret_id(&opened.answered()).map_err(|error| error.fault)
 }
 
-/// What an answer about a token tells, and what its keeper does then.
+/// What an answer about a token tells, and what its renewer does then.
 pub struct Tended {
     /// After this time it ends.
     pub left: Option<Duration>,
@@ -87,7 +87,7 @@ pub struct Tended {
     pub ends: Option<String>,
     /// How often it may still be used; 0 is without a limit.
     pub uses: u64,
-    /// When its keeper acts if every step fails: how long from now, and whether it is a login.
+    /// When its renewer acts if every step fails: how long from now, and whether it is a login.
     pub steps: Vec<(Duration, bool)>,
 }
 
