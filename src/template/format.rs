@@ -1,9 +1,11 @@
 //! All fields of a secret in one document, by name, without a template.
 
 mod dotenv;
+mod dotenv_raw;
 mod properties;
 mod yaml;
 
+use dotenv::DotenvReader;
 use tera::Value;
 
 use super::context::{engine_map, engine_value};
@@ -17,6 +19,10 @@ use crate::secret::{FieldValue, Fields, SecretBytes};
 pub enum Format {
     /// `NAME='value'` lines that a POSIX shell and Docker Compose read alike.
     Dotenv,
+    /// `NAME=value` lines without quotes, for readers that take a line as it is: `docker run --env-file`, Podman.
+    DotenvRaw,
+    /// `NAME='value'` lines that systemd's `EnvironmentFile=` and a POSIX shell read alike.
+    DotenvSystemd,
     /// One JSON object, indented by two.
     Json,
     /// One YAML mapping.
@@ -37,7 +43,9 @@ impl Format {
         }
         let mut output = Output::new(limit);
         let written = match self {
-            Self::Dotenv => dotenv::write(&mut output, fields),
+            Self::Dotenv => dotenv::write(&mut output, fields, DotenvReader::Compose),
+            Self::DotenvRaw => dotenv_raw::write(&mut output, fields),
+            Self::DotenvSystemd => dotenv::write(&mut output, fields, DotenvReader::Systemd),
             Self::Json => write_json(&mut output, fields),
             Self::Yaml => yaml::write(&mut output, fields),
             Self::Properties => properties::write(&mut output, fields),

@@ -13,8 +13,10 @@ use crate::template::Format;
 /// The keys one of which says what a file holds.
 const CONTENT_KEYS: [&str; 4] = ["key", "field", "template", "format"];
 
-const FORMATS: [(&str, Format); 4] = [
+const FORMATS: [(&str, Format); 6] = [
     ("dotenv", Format::Dotenv),
+    ("dotenv-raw", Format::DotenvRaw),
+    ("dotenv-systemd", Format::DotenvSystemd),
     ("json", Format::Json),
     ("yaml", Format::Yaml),
     ("properties", Format::Properties),

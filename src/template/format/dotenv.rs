@@ -1,7 +1,8 @@
-//! `NAME=value` lines that a POSIX shell (`set -a; . file`) and Docker Compose (`env_file`, `--env-file`) read back to
-//! the same bytes.
+//! `NAME=value` lines that a POSIX shell (`set -a; . file`) and one more reader read back to the same bytes: Docker
+//! Compose (`env_file`, `--env-file`), or systemd (`EnvironmentFile=`). All three agree but for values with a backquote
+//! that need double quotes: systemd knows no `${NAME}`, and Compose no `` \` ``.
 //!
-//! The two agree on less than it seems. Compose (compose-go, `dotenv/parser.go`, v2.13) joins no quoted parts, so the
+//! The shell and Compose agree on less than it seems. Compose (compose-go, `dotenv/parser.go`, v2.13) joins no quoted parts, so the
 //! shell's `'\''` is out; between apostrophes it takes `\'` for an apostrophe, and between double quotes it knows no
 //! `` \` ``. So each value gets the plainest of four spellings that both take for it:
 //!
@@ -11,33 +12,47 @@
 //! 4. with backquotes and an apostrophe: the name is set to one backquote first, and a second line refers to it.
 //!    Compose prefers its own environment for `${NAME}`: there such a value needs that name to be unset.
 
+use zeroize::Zeroizing;
+
 use super::{Unwritable, named_text};
-use crate::secret::Fields;
+use crate::secret::{FieldValue, Fields};
 use crate::template::limits::Output;
 
-pub(super) fn write(output: &mut Output, fields: &Fields) -> Result<(), Unwritable> {
+/// Who reads the file besides the shell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum DotenvReader {
+    Compose,
+    Systemd,
+}
+
+pub(super) fn write(output: &mut Output, fields: &Fields, reader: DotenvReader) -> Result<(), Unwritable> {
     for (name, value) in fields {
-        if !is_identifier(name) {
-            let cause = "is no name of an environment variable (letters, digits and _, no digit first)";
-            return Err(Unwritable::field(name, cause));
-        }
-        let text = named_text(name, value)?;
-        if text.contains('\0') {
-            return Err(Unwritable::field(name, "holds a NUL byte, which no environment variable can"));
-        }
-        write_line(output, name, &text)?;
+        write_line(output, name, &variable(name, value)?, reader)?;
     }
     Ok(())
 }
 
-fn write_line(output: &mut Output, name: &str, text: &str) -> Result<(), Unwritable> {
+/// The text of a field that an environment variable can have.
+pub(super) fn variable(name: &str, value: &FieldValue) -> Result<Zeroizing<String>, Unwritable> {
+    if !is_identifier(name) {
+        let cause = "is no name of an environment variable (letters, digits and _, no digit first)";
+        return Err(Unwritable::field(name, cause));
+    }
+    let text = named_text(name, value)?;
+    if text.contains('\0') {
+        return Err(Unwritable::field(name, "holds a NUL byte, which no environment variable can"));
+    }
+    Ok(text)
+}
+
+fn write_line(output: &mut Output, name: &str, text: &str, reader: DotenvReader) -> Result<(), Unwritable> {
     if text.chars().all(is_harmless) {
         return push(output, &[name, "=", text, "\n"]);
     }
     if !text.contains('\'') && ends_in_pairs(text) {
         return push(output, &[name, "='", text, "'\n"]);
     }
-    if text.contains('`') {
+    if text.contains('`') && reader == DotenvReader::Compose {
         push(output, &[name, "='`'\n"])?;
     }
     push(output, &[name, "=\""])?;
@@ -45,8 +60,8 @@ fn write_line(output: &mut Output, name: &str, text: &str) -> Result<(), Unwrita
         let plain = part.trim_end_matches(['\\', '"', '$', '`']);
         output.push(plain)?;
         match part.get(plain.len()..) {
-            Some("`") => push(output, &["${", name, "}"])?,
-            Some(special @ ("\\" | "\"" | "$")) => push(output, &["\\", special])?,
+            Some("`") if reader == DotenvReader::Compose => push(output, &["${", name, "}"])?,
+            Some(special @ ("\\" | "\"" | "$" | "`")) => push(output, &["\\", special])?,
             _ => {}
         }
     }

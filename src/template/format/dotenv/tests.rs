@@ -12,8 +12,12 @@ use crate::template::{Format, RenderError};
 type Variables = BTreeMap<String, String>;
 
 fn written(variables: &Variables) -> String {
+    in_format(Format::Dotenv, variables)
+}
+
+fn in_format(format: Format, variables: &Variables) -> String {
     let fields: Fields = variables.iter().map(|(name, value)| (name.clone(), (&**value).into())).collect();
-    let document = Format::Dotenv.render(&fields, 1 << 20).unwrap();
+    let document = format.render(&fields, 1 << 20).unwrap();
     String::from_utf8(document.expose().to_vec()).unwrap() // EXPOSE: test
 }
 
@@ -127,8 +131,41 @@ fn compose_expanded(text: &str, variables: &Variables) -> String {
     value + rest
 }
 
+/// What `EnvironmentFile=` reads, by the rules of systemd's `parse_env_file_internal` (src/basic/env-file.c): quoted
+/// and bare parts follow each other, `\` keeps what it precedes between double quotes if that is one of ``"\`$``.
+fn systemd_reads(document: &str) -> Variables {
+    let mut variables = Variables::new();
+    let mut chars = document.chars().peekable();
+    while chars.peek().is_some() {
+        let name: String = chars.by_ref().take_while(|c| *c != '=').collect();
+        let mut value = String::new();
+        while let Some(c) = chars.next().filter(|c| *c != '\n') {
+            match c {
+                '\'' => value.extend(chars.by_ref().take_while(|c| *c != '\'')),
+                '"' => {
+                    while let Some(c) = chars.next().filter(|c| *c != '"') {
+                        let special = chars.peek().copied().filter(|next| "\"\\`$".contains(*next));
+                        value.push(if c == '\\' {
+                            special.and_then(|_| chars.next()).unwrap_or(c)
+                        } else {
+                            c
+                        });
+                    }
+                }
+                '\\' => value.extend(chars.next()),
+                _ => value.push(c),
+            }
+        }
+        variables.insert(name, value);
+    }
+    variables
+}
+
 fn assert_reads_back(variables: &Variables) {
     let document = written(variables);
+    let for_systemd = in_format(Format::DotenvSystemd, variables);
+    assert_eq!(&systemd_reads(&for_systemd), variables, "systemd: {for_systemd}");
+    assert_eq!(&shell_reads("sh", &for_systemd), variables, "sh: {for_systemd}");
     for shell in ["sh", "bash"] {
         assert_eq!(&shell_reads(shell, &document), variables, "{shell}: {document}");
     }
