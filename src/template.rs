@@ -28,12 +28,12 @@ use std::time::Duration;
 use crate::secret::{FieldValue, SecretBytes, SecretText};
 
 pub use context::Context;
-pub use error::{CompileError, Place, RenderError, field_list};
+pub use error::{CompileError, RenderError, TemplatePlace, field_list};
 pub use format::Format;
 pub use limits::{RENDER_TIME_LIMIT, until};
 
 use error::Translator;
-use limits::Output;
+use limits::BoundedOutput;
 use strict::Strict;
 
 /// One template, alone: it cannot include another. Two of the same source are equal.
@@ -66,7 +66,7 @@ impl Template {
 
     fn render_in(&self, context: &Context, limit: usize, time: Duration) -> Result<SecretBytes, RenderError> {
         let Compiled { source, strict } = &*self.0;
-        let mut output = Output::new(limit);
+        let mut output = BoundedOutput::new(limit);
         let render = || engine::engine().render_str_to(&strict.source, context.engine(), false, &mut output);
         let (result, refusal) = limits::metered(limit, time, render);
         match (result, refusal) {

@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use tera::{ErrorKind, Tera};
 
-use super::error::{CompileError, Place};
+use super::error::{CompileError, TemplatePlace};
 use super::filters;
-use super::lexer::{self, Kind, Token};
+use super::lexer::{self, CodeToken, TokenKind};
 use super::strict::Strict;
 
 /// The name that the engine knows every template by.
@@ -82,11 +82,11 @@ fn too_many_branches() -> String {
 }
 
 /// Refuses what the engine knows and one template alone must not use.
-fn forbid(source: &str, tokens: &[Token<'_>]) -> Result<(), CompileError> {
+fn forbid(source: &str, tokens: &[CodeToken<'_>]) -> Result<(), CompileError> {
     let mut branches = 0_usize;
-    for (index, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Word) {
+    for (index, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Word) {
         let opens_tag = index.checked_sub(1).and_then(|before| tokens.get(before));
-        let is_tag = opens_tag.is_some_and(|before| before.kind == Kind::TagStart);
+        let is_tag = opens_tag.is_some_and(|before| before.kind == TokenKind::TagStart);
         let is_call = tokens.get(index + 1).is_some_and(|after| after.text == "(");
         branches += usize::from(is_tag && token.text == BRANCH);
         let message = match token.text {
@@ -104,7 +104,7 @@ fn forbid(source: &str, tokens: &[Token<'_>]) -> Result<(), CompileError> {
             }
             _ => continue,
         };
-        return Err(CompileError::at(Some(Place::of(source, token.at)), message));
+        return Err(CompileError::at(Some(TemplatePlace::of(source, token.at)), message));
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ fn compile_error(error: &tera::Error) -> CompileError {
     match error.kind() {
         ErrorKind::SyntaxError(report) => {
             let span = report.span();
-            let place = Place { line: span.start_line, column: span.start_col + 1 };
+            let place = TemplatePlace { line: span.start_line, column: span.start_col + 1 };
             let message = report.message().trim_end_matches('.');
             if message == UNKNOWN_TAG {
                 return CompileError::at(Some(place), format!("unknown tag: {TAGS_HINT}"));
@@ -131,7 +131,7 @@ fn unknown_name(report: &str) -> CompileError {
     let message = lines.next().unwrap_or_default().trim_start_matches("error: ");
     let mut place = lines.next().unwrap_or_default().rsplit(':').map(str::parse::<usize>);
     let place = match (place.next(), place.next()) {
-        (Some(Ok(column)), Some(Ok(line))) => Some(Place { line, column }),
+        (Some(Ok(column)), Some(Ok(line))) => Some(TemplatePlace { line, column }),
         _ => None,
     };
     let name = message.split('`').nth(1).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::fmt;
 use tera::ErrorKind;
 
 use super::context::Context;
-use super::limits::{ITEM_LIMIT, RENDER_TIME_LIMIT, Refusal, STEP_LIMIT};
+use super::limits::{ITEM_LIMIT, RENDER_TIME_LIMIT, RenderRefusal, STEP_LIMIT};
 use super::members::{Holder, holder};
 use super::strict::Strict;
 use crate::fault::Kind;
@@ -31,7 +31,7 @@ pub struct CompileError {
 }
 
 impl CompileError {
-    pub(super) fn at(place: Option<Place>, message: impl Into<String>) -> Self {
+    pub(super) fn at(place: Option<TemplatePlace>, message: impl Into<String>) -> Self {
         let (line, column) = place.map(|place| (place.line, place.column)).unzip();
         Self { line, column, message: message.into() }
     }
@@ -39,14 +39,14 @@ impl CompileError {
 
 /// A place in a template; both from 1, columns in characters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct TemplatePlace {
     /// Line.
     pub line: usize,
     /// Column.
     pub column: usize,
 }
 
-impl Place {
+impl TemplatePlace {
     /// Where byte `at` of `source` is.
     pub(super) fn of(source: &str, at: usize) -> Self {
         let before = source.get(..at).unwrap_or(source);
@@ -55,7 +55,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for TemplatePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
     }
@@ -68,7 +68,7 @@ pub enum RenderError {
     #[error("{place}: `{expression}` is not defined; {}", there_is(object.as_deref(), fields))]
     Undefined {
         /// Where.
-        place: Place,
+        place: TemplatePlace,
         /// What the template says there.
         expression: String,
         /// The object that was asked for it; `None` is the secret.
@@ -80,7 +80,7 @@ pub enum RenderError {
     #[error("{place}: `{expression}` is null")]
     Null {
         /// Where.
-        place: Place,
+        place: TemplatePlace,
         /// What the template says there.
         expression: String,
     },
@@ -88,7 +88,7 @@ pub enum RenderError {
     #[error("{place}: {cause}")]
     Failed {
         /// Where.
-        place: Place,
+        place: TemplatePlace,
         /// What is wrong.
         cause: String,
     },
@@ -192,7 +192,7 @@ pub(super) struct Translator<'t> {
 
 impl Translator<'_> {
     /// The error behind `error`, or behind the `refusal` of one of our filters that the engine only carried.
-    pub(super) fn translate(&self, error: &tera::Error, refusal: Option<Refusal>) -> RenderError {
+    pub(super) fn translate(&self, error: &tera::Error, refusal: Option<RenderRefusal>) -> RenderError {
         let (at, message) = match error.kind() {
             ErrorKind::RenderingError(report) => (report.span().range.clone(), report.message()),
             ErrorKind::Msg(message) => (0..0, message.as_str()),
@@ -201,18 +201,18 @@ impl Translator<'_> {
         let start = self.strict.original(at.start);
         let end = self.strict.original(at.end).start.max(start.end);
         let text = self.source.get(start.start..end).unwrap_or_default();
-        let place = Place::of(self.source, start.start);
+        let place = TemplatePlace::of(self.source, start.start);
         let expression = self.strict.wrapped(at.start).or_else(|| self.strict.expression(start.start));
         let expression = expression.and_then(|range| self.source.get(range)).unwrap_or(text);
         match refusal {
-            Some(Refusal::Undefined) => self.undefined(place, start.start, expression),
-            Some(Refusal::Null) => RenderError::Null { place, expression: shorten(expression) },
-            Some(Refusal::Cause(cause)) => RenderError::Failed { place, cause },
+            Some(RenderRefusal::Undefined) => self.undefined(place, start.start, expression),
+            Some(RenderRefusal::Null) => RenderError::Null { place, expression: shorten(expression) },
+            Some(RenderRefusal::Cause(cause)) => RenderError::Failed { place, cause },
             // What is written in the template word for word is no value; anything else could hold one.
-            Some(Refusal::Thrown(message)) if self.source.contains(&message) => {
+            Some(RenderRefusal::Thrown(message)) if self.source.contains(&message) => {
                 RenderError::Failed { place, cause: format!("the template says: {message}") }
             }
-            Some(Refusal::Thrown(_)) => {
+            Some(RenderRefusal::Thrown(_)) => {
                 RenderError::Failed { place, cause: "the template says so".to_owned() }
             }
             Some(refusal) => too_much(&refusal),
@@ -220,7 +220,14 @@ impl Translator<'_> {
         }
     }
 
-    fn engine(&self, place: Place, at: usize, message: &str, text: &str, expression: &str) -> RenderError {
+    fn engine(
+        &self,
+        place: TemplatePlace,
+        at: usize,
+        message: &str,
+        text: &str,
+        expression: &str,
+    ) -> RenderError {
         let quoted = |start: &str| message.strip_prefix(start)?.split('`').next();
         if let Some(name) = quoted("Variable `").or_else(|| quoted("Field `")) {
             return self.undefined(place, at, name);
@@ -242,7 +249,7 @@ impl Translator<'_> {
         RenderError::Failed { place, cause }
     }
 
-    fn undefined(&self, place: Place, at: usize, expression: &str) -> RenderError {
+    fn undefined(&self, place: TemplatePlace, at: usize, expression: &str) -> RenderError {
         let expression = shorten(expression);
         let (object, fields) = match holder(self.source, at, self.context) {
             Some(Holder { name, members }) => (Some(name), members),
@@ -270,12 +277,12 @@ const SAFE: [&str; 14] = [
     "`+` requires both operands to be numbers, found `",
 ];
 
-pub(super) fn too_much(refusal: &Refusal) -> RenderError {
+pub(super) fn too_much(refusal: &RenderRefusal) -> RenderError {
     RenderError::TooMuch(match refusal {
-        Refusal::Stopped => return RenderError::Stopped,
-        Refusal::Items => format!("the template's loops go over more than {ITEM_LIMIT} items"),
-        Refusal::Steps => format!("the template compares more than {STEP_LIMIT} values"),
-        Refusal::Text => "the template handles more text than a file could hold".to_owned(),
+        RenderRefusal::Stopped => return RenderError::Stopped,
+        RenderRefusal::Items => format!("the template's loops go over more than {ITEM_LIMIT} items"),
+        RenderRefusal::Steps => format!("the template compares more than {STEP_LIMIT} values"),
+        RenderRefusal::Text => "the template handles more text than a file could hold".to_owned(),
         _ => format!("the template did not finish within {} s", RENDER_TIME_LIMIT.as_secs()),
     })
 }

@@ -16,7 +16,7 @@ use tera::value::ValueKind;
 use tera::{Error, ErrorKind, Kwargs, State, Tera, TeraResult, Value};
 
 use super::json::{self, NoJson};
-use super::limits::{self, Output, Refusal};
+use super::limits::{self, BoundedOutput, RenderRefusal};
 use super::{nesting, strict};
 
 pub(super) use encoding::decode_base64;
@@ -25,55 +25,57 @@ pub(super) use encoding::decode_base64;
 type Filter = fn(&Value, &Arguments) -> TeraResult<Value>;
 
 /// A filter, the names of its arguments, and its own names: the documented one first.
-struct Entry(&'static [&'static str], &'static [&'static str], Filter);
+struct FilterEntry(&'static [&'static str], &'static [&'static str], Filter);
 
-const ENTRIES: &[Entry] = &[
-    Entry(&["b64_encode", "b64encode", "b64enc", "base64_encode"], &[], encoding::b64_encode),
-    Entry(&["b64_decode", "b64decode", "b64dec", "base64_decode"], &[], encoding::b64_decode),
-    Entry(&["json_encode", "to_json"], &["pretty"], encoding::json_encode),
-    Entry(&["json_decode", "from_json"], &[], encoding::json_decode),
-    Entry(&["urlencode"], &[], encoding::urlencode),
-    Entry(&["urlencode_strict"], &[], encoding::urlencode_strict),
-    Entry(&["sha256", "sha256sum"], &[], encoding::sha256),
-    Entry(&["quote"], &["style"], quoting::quote),
-    Entry(&["squote"], &[], quoting::squote),
-    Entry(&["shell_quote"], &[], quoting::shell_quote),
-    Entry(&["yaml_quote"], &[], quoting::json_quote),
-    Entry(&["json_quote"], &[], quoting::json_quote),
-    Entry(&["default"], &["value", "boolean"], text::default),
-    Entry(&["str", "safe"], &[], text::str),
-    Entry(&["float"], &[], text::float),
-    Entry(&["replace"], &["from", "to"], text::replace),
-    Entry(&["trim_prefix"], &["pat"], text::trim_prefix),
-    Entry(&["trim_suffix"], &["pat"], text::trim_suffix),
-    Entry(&["indent"], &["width", "indentation", "first", "blank"], text::indent),
-    Entry(&["upper"], &[], |value, _| text::map(value, str::to_uppercase)),
-    Entry(&["lower"], &[], |value, _| text::map(value, str::to_lowercase)),
-    Entry(&["capitalize"], &[], |value, _| text::map(value, text::capitalized)),
-    Entry(&["title"], &[], |value, _| text::map(value, text::titled)),
-    Entry(&["escape_html", "escape"], &[], |value, _| text::map(value, |text| text::escaped(text, "&#39;"))),
-    Entry(&["escape_xml"], &[], |value, _| text::map(value, |text| text::escaped(text, "&apos;"))),
-    Entry(&["newlines_to_br"], &[], |value, _| text::map(value, text::with_breaks)),
-    Entry(&["trim"], &["pat"], |value, given| text::trimmed(value, given, true, true)),
-    Entry(&["trim_start"], &["pat"], |value, given| text::trimmed(value, given, true, false)),
-    Entry(&["trim_end"], &["pat"], |value, given| text::trimmed(value, given, false, true)),
-    Entry(&["truncate"], &["length", "end"], text::truncate),
-    Entry(&["wordcount"], &[], text::wordcount),
-    Entry(&["keys"], &[], list::keys),
-    Entry(&["values"], &[], list::values),
-    Entry(&["pairs"], &[], list::pairs),
-    Entry(&["reverse"], &[], list::reverse),
-    Entry(&["sort"], &["attribute"], order::sort),
-    Entry(&["unique"], &[], order::unique),
-    Entry(&["split"], &["pat"], list::split),
-    Entry(&["join"], &["sep"], list::join),
-    Entry(&["group_by"], &["attribute"], list::group_by),
-    Entry(&[strict::DEFINED], &[], defined),
-    Entry(&[strict::SHALLOW], &[], shallow),
-    Entry(&[strict::TEXT], &[], text::str),
-    Entry(&[strict::ITEMS], &[], list::items),
-    Entry(&[strict::SLICED], &[], list::sliced),
-    Entry(&[strict::COMPARED], &[], order::compared),
+const ENTRIES: &[FilterEntry] = &[
+    FilterEntry(&["b64_encode", "b64encode", "b64enc", "base64_encode"], &[], encoding::b64_encode),
+    FilterEntry(&["b64_decode", "b64decode", "b64dec", "base64_decode"], &[], encoding::b64_decode),
+    FilterEntry(&["json_encode", "to_json"], &["pretty"], encoding::json_encode),
+    FilterEntry(&["json_decode", "from_json"], &[], encoding::json_decode),
+    FilterEntry(&["urlencode"], &[], encoding::urlencode),
+    FilterEntry(&["urlencode_strict"], &[], encoding::urlencode_strict),
+    FilterEntry(&["sha256", "sha256sum"], &[], encoding::sha256),
+    FilterEntry(&["quote"], &["style"], quoting::quote),
+    FilterEntry(&["squote"], &[], quoting::squote),
+    FilterEntry(&["shell_quote"], &[], quoting::shell_quote),
+    FilterEntry(&["yaml_quote"], &[], quoting::json_quote),
+    FilterEntry(&["json_quote"], &[], quoting::json_quote),
+    FilterEntry(&["default"], &["value", "boolean"], text::default),
+    FilterEntry(&["str", "safe"], &[], text::str),
+    FilterEntry(&["float"], &[], text::float),
+    FilterEntry(&["replace"], &["from", "to"], text::replace),
+    FilterEntry(&["trim_prefix"], &["pat"], text::trim_prefix),
+    FilterEntry(&["trim_suffix"], &["pat"], text::trim_suffix),
+    FilterEntry(&["indent"], &["width", "indentation", "first", "blank"], text::indent),
+    FilterEntry(&["upper"], &[], |value, _| text::map(value, str::to_uppercase)),
+    FilterEntry(&["lower"], &[], |value, _| text::map(value, str::to_lowercase)),
+    FilterEntry(&["capitalize"], &[], |value, _| text::map(value, text::capitalized)),
+    FilterEntry(&["title"], &[], |value, _| text::map(value, text::titled)),
+    FilterEntry(&["escape_html", "escape"], &[], |value, _| {
+        text::map(value, |text| text::escaped(text, "&#39;"))
+    }),
+    FilterEntry(&["escape_xml"], &[], |value, _| text::map(value, |text| text::escaped(text, "&apos;"))),
+    FilterEntry(&["newlines_to_br"], &[], |value, _| text::map(value, text::with_breaks)),
+    FilterEntry(&["trim"], &["pat"], |value, given| text::trimmed(value, given, true, true)),
+    FilterEntry(&["trim_start"], &["pat"], |value, given| text::trimmed(value, given, true, false)),
+    FilterEntry(&["trim_end"], &["pat"], |value, given| text::trimmed(value, given, false, true)),
+    FilterEntry(&["truncate"], &["length", "end"], text::truncate),
+    FilterEntry(&["wordcount"], &[], text::wordcount),
+    FilterEntry(&["keys"], &[], list::keys),
+    FilterEntry(&["values"], &[], list::values),
+    FilterEntry(&["pairs"], &[], list::pairs),
+    FilterEntry(&["reverse"], &[], list::reverse),
+    FilterEntry(&["sort"], &["attribute"], order::sort),
+    FilterEntry(&["unique"], &[], order::unique),
+    FilterEntry(&["split"], &["pat"], list::split),
+    FilterEntry(&["join"], &["sep"], list::join),
+    FilterEntry(&["group_by"], &["attribute"], list::group_by),
+    FilterEntry(&[strict::DEFINED], &[], defined),
+    FilterEntry(&[strict::SHALLOW], &[], shallow),
+    FilterEntry(&[strict::TEXT], &[], text::str),
+    FilterEntry(&[strict::ITEMS], &[], list::items),
+    FilterEntry(&[strict::SLICED], &[], list::sliced),
+    FilterEntry(&[strict::COMPARED], &[], order::compared),
 ];
 
 /// The names of all filters of ours, the inserted ones apart.
@@ -90,7 +92,7 @@ pub(super) const NAMES: &[&str] = &[
 
 /// Adds everything to `engine`.
 pub(super) fn register(engine: &mut Tera) {
-    for Entry(names, known, filter) in ENTRIES {
+    for FilterEntry(names, known, filter) in ENTRIES {
         for name in *names {
             let call = move |value: &Value, given: Kwargs, _: &State<'_>| {
                 let arguments = Arguments { filter: name, given };
@@ -110,7 +112,7 @@ pub(super) fn register(engine: &mut Tera) {
     });
     engine.register_function("throw", |given: Kwargs, _: &State<'_>| -> TeraResult<bool> {
         let message = Arguments { filter: "throw", given }.text("message")?.into_owned();
-        Err(refuse(Refusal::Thrown(message)))
+        Err(refuse(RenderRefusal::Thrown(message)))
     });
 }
 
@@ -168,12 +170,12 @@ impl Arguments {
 
     /// Refuses, in words that hold no value: `cause` follows the filter's name.
     fn wrong(&self, cause: &str) -> Error {
-        refuse(Refusal::Cause(format!("`{}` {cause}", self.filter)))
+        refuse(RenderRefusal::Cause(format!("`{}` {cause}", self.filter)))
     }
 }
 
 /// Keeps `refusal` where the rendering finds it; the engine's own error is a carrier without words.
-fn refuse(refusal: Refusal) -> Error {
+fn refuse(refusal: RenderRefusal) -> Error {
     limits::keep(refusal);
     Error::message("refused")
 }
@@ -181,8 +183,8 @@ fn refuse(refusal: Refusal) -> Error {
 /// A value as text: strings as they are, numbers with their digits, objects and lists as JSON.
 fn text_of(value: &Value) -> TeraResult<Cow<'_, str>> {
     let text = match value.kind() {
-        ValueKind::Undefined => return Err(refuse(Refusal::Undefined)),
-        ValueKind::None => return Err(refuse(Refusal::Null)),
+        ValueKind::Undefined => return Err(refuse(RenderRefusal::Undefined)),
+        ValueKind::None => return Err(refuse(RenderRefusal::Null)),
         ValueKind::String => Cow::Borrowed(value.as_str().unwrap_or_default()),
         ValueKind::Array | ValueKind::Map => Cow::Owned(json_text(value, false)?),
         _ => Cow::Owned(value.to_string()),
@@ -202,7 +204,7 @@ fn input_text(value: &Value) -> TeraResult<Cow<'_, str>> {
 /// What every variable goes through.
 fn defined(value: &Value, arguments: &Arguments) -> TeraResult<Value> {
     if value.is_undefined() {
-        return Err(refuse(Refusal::Undefined));
+        return Err(refuse(RenderRefusal::Undefined));
     }
     shallow(value, arguments)
 }
@@ -220,13 +222,15 @@ fn missing(value: &Value) -> Error {
 }
 
 fn json_text(value: &Value, pretty: bool) -> TeraResult<String> {
-    let mut output = Output::new(limits::text_left());
+    let mut output = BoundedOutput::new(limits::text_left());
     json::write(&mut output, value, pretty).map_err(|why| {
         refuse(match why {
-            NoJson::Full => Refusal::Text,
-            NoJson::Undefined => Refusal::Undefined,
-            NoJson::NotFinite => Refusal::Cause("a number that is infinite or none has no JSON".to_owned()),
-            NoJson::TooDeep => Refusal::Cause("the value is nested too deep".to_owned()),
+            NoJson::Full => RenderRefusal::Text,
+            NoJson::Undefined => RenderRefusal::Undefined,
+            NoJson::NotFinite => {
+                RenderRefusal::Cause("a number that is infinite or none has no JSON".to_owned())
+            }
+            NoJson::TooDeep => RenderRefusal::Cause("the value is nested too deep".to_owned()),
         })
     })?;
     // EXPOSE: the text goes on as a value of the engine

@@ -11,7 +11,7 @@ use tera::Value;
 use super::context::{engine_map, engine_value};
 use super::error::RenderError;
 use super::json::{self, NoJson};
-use super::limits::{Full, Output};
+use super::limits::{BoundedOutput, Full};
 use crate::secret::{FieldValue, Fields, SecretBytes};
 
 /// All fields of a secret in one document.
@@ -41,7 +41,7 @@ impl Format {
         if let Some((name, _)) = bytes {
             return Err(RenderError::Field { name: name.clone(), cause: "is not text" });
         }
-        let mut output = Output::new(limit);
+        let mut output = BoundedOutput::new(limit);
         let written = match self {
             Self::Dotenv => dotenv::write(&mut output, fields, DotenvReader::Compose),
             Self::DotenvRaw => dotenv_raw::write(&mut output, fields),
@@ -79,13 +79,13 @@ impl From<Full> for Unwritable {
     }
 }
 
-fn write_json(output: &mut Output, fields: &Fields) -> Result<(), Unwritable> {
+fn write_json(output: &mut BoundedOutput, fields: &Fields) -> Result<(), Unwritable> {
     write_value(output, &engine_map(fields), true)?;
     Ok(output.push("\n")?)
 }
 
 /// A value of a store as JSON: there is nothing in one that JSON does not have, so all that can fail is the room.
-fn write_value(output: &mut Output, value: &Value, pretty: bool) -> Result<(), Full> {
+fn write_value(output: &mut BoundedOutput, value: &Value, pretty: bool) -> Result<(), Full> {
     json::write(output, value, pretty).map_err(|_: NoJson| Full)
 }
 
@@ -105,7 +105,7 @@ pub(super) fn field_text(value: &FieldValue) -> Result<String, RenderError> {
         // EXPOSE: becomes the content of a file
         FieldValue::Number(text) | FieldValue::Text(text) => Ok(text.expose().to_owned()),
         FieldValue::List(_) | FieldValue::Map(_) => {
-            let mut output = Output::new(usize::MAX);
+            let mut output = BoundedOutput::new(usize::MAX);
             let nested = RenderError::Value("the field is nested too deep");
             json::write(&mut output, &engine_value(value), false).map_err(|_| nested.clone())?;
             // EXPOSE: becomes the content of a file

@@ -8,7 +8,7 @@ use tera::value::{Key, ValueKind};
 use tera::{Map, Value};
 
 use super::context::number;
-use super::limits::{self, Full, Output};
+use super::limits::{self, BoundedOutput, Full};
 
 /// How deep objects and arrays may lie in each other, as in `serde_json`.
 const DEPTH_LIMIT: usize = 128;
@@ -33,16 +33,16 @@ impl From<Full> for NoJson {
 }
 
 /// Writes `value` without a blank, or with lines indented by two.
-pub(super) fn write(output: &mut Output, value: &Value, pretty: bool) -> Result<(), NoJson> {
-    Writer { output, pretty }.value(value, 0)
+pub(super) fn write(output: &mut BoundedOutput, value: &Value, pretty: bool) -> Result<(), NoJson> {
+    JsonWriter { output, pretty }.value(value, 0)
 }
 
-struct Writer<'o> {
-    output: &'o mut Output,
+struct JsonWriter<'o> {
+    output: &'o mut BoundedOutput,
     pretty: bool,
 }
 
-impl Writer<'_> {
+impl JsonWriter<'_> {
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), NoJson> {
         if depth > DEPTH_LIMIT {
             return Err(NoJson::TooDeep);
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     fn text(value: &Value, pretty: bool) -> Result<String, NoJson> {
-        let mut output = Output::new(1 << 20);
+        let mut output = BoundedOutput::new(1 << 20);
         write(&mut output, value, pretty)?;
         Ok(String::from_utf8(output.finish().expose().to_vec()).unwrap()) // EXPOSE: test
     }
@@ -215,7 +215,7 @@ mod tests {
     fn what_has_no_json_is_refused() {
         assert_eq!(text(&Value::from(vec![Value::undefined()]), false), Err(NoJson::Undefined));
         assert_eq!(text(&Value::from(f64::NAN), false), Err(NoJson::NotFinite));
-        assert!(write(&mut Output::new(3), &Value::from("abc"), false).is_err());
+        assert!(write(&mut BoundedOutput::new(3), &Value::from("abc"), false).is_err());
     }
 
     proptest::proptest! {

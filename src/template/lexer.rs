@@ -5,14 +5,14 @@
 
 /// One token of code; text, comments and raw blocks have none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Token<'s> {
-    pub(super) kind: Kind,
+pub(super) struct CodeToken<'s> {
+    pub(super) kind: TokenKind,
     pub(super) text: &'s str,
     /// Byte offset in the source.
     pub(super) at: usize,
 }
 
-impl Token<'_> {
+impl CodeToken<'_> {
     pub(super) fn end(&self) -> usize {
         self.at + self.text.len()
     }
@@ -20,7 +20,7 @@ impl Token<'_> {
 
 /// What a token is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// `{{` or `{{-`.
     PrintStart,
     /// `{%` or `{%-`.
@@ -36,7 +36,7 @@ pub(super) enum Kind {
 }
 
 /// All code tokens of `source`, or `None` where the engine would not have accepted it either.
-pub(super) fn tokens(source: &str) -> Option<Vec<Token<'_>>> {
+pub(super) fn tokens(source: &str) -> Option<Vec<CodeToken<'_>>> {
     let mut lexer = Lexer { source, at: 0, tokens: Vec::new() };
     while lexer.text()? {}
     Some(lexer.tokens)
@@ -45,7 +45,7 @@ pub(super) fn tokens(source: &str) -> Option<Vec<Token<'_>>> {
 struct Lexer<'s> {
     source: &'s str,
     at: usize,
-    tokens: Vec<Token<'s>>,
+    tokens: Vec<CodeToken<'s>>,
 }
 
 impl<'s> Lexer<'s> {
@@ -53,9 +53,9 @@ impl<'s> Lexer<'s> {
         self.source.get(self.at..).unwrap_or_default()
     }
 
-    fn push(&mut self, kind: Kind, length: usize) -> Option<()> {
+    fn push(&mut self, kind: TokenKind, length: usize) -> Option<()> {
         let text = self.rest().get(..length)?;
-        self.tokens.push(Token { kind, text, at: self.at });
+        self.tokens.push(CodeToken { kind, text, at: self.at });
         self.at += length;
         Some(())
     }
@@ -70,12 +70,12 @@ impl<'s> Lexer<'s> {
         if rest.starts_with("{#") {
             self.at += opened + rest.get(opened..)?.find("#}")? + 2;
         } else if rest.starts_with("{{") {
-            self.push(Kind::PrintStart, opened)?;
+            self.push(TokenKind::PrintStart, opened)?;
             self.code("}}")?;
         } else if let Some(content) = bare_tag(rest.get(opened..)?, "raw") {
             self.at += raw_block(rest, opened + content)?;
         } else {
-            self.push(Kind::TagStart, opened)?;
+            self.push(TokenKind::TagStart, opened)?;
             self.code("%}")?;
         }
         Some(true)
@@ -87,10 +87,10 @@ impl<'s> Lexer<'s> {
             let code = rest.trim_start_matches(|c: char| c.is_ascii_whitespace());
             self.at += rest.len() - code.len();
             if code.strip_prefix('-').is_some_and(|code| code.starts_with(end)) {
-                return self.push(Kind::End, 3);
+                return self.push(TokenKind::End, 3);
             }
             if code.starts_with(end) {
-                return self.push(Kind::End, 2);
+                return self.push(TokenKind::End, 2);
             }
             let (kind, length) = next_token(code)?;
             self.push(kind, length)?;
@@ -117,23 +117,23 @@ fn bare_tag(code: &str, name: &str) -> Option<usize> {
     Some(code.len() - rest.len())
 }
 
-fn next_token(code: &str) -> Option<(Kind, usize)> {
+fn next_token(code: &str) -> Option<(TokenKind, usize)> {
     const PAIRS: [&str; 9] = ["//", "**", "==", "!=", ">=", "<=", "</", "?.", "?["];
     let first = *code.as_bytes().first()?;
     if code.starts_with("...") {
-        return Some((Kind::Symbol, 3));
+        return Some((TokenKind::Symbol, 3));
     }
     if PAIRS.iter().any(|pair| code.starts_with(pair)) {
-        return Some((Kind::Symbol, 2));
+        return Some((TokenKind::Symbol, 2));
     }
     match first {
-        b'"' | b'\'' | b'`' => Some((Kind::Literal, string(code, first)?)),
-        b'0'..=b'9' => Some((Kind::Literal, number(code))),
+        b'"' | b'\'' | b'`' => Some((TokenKind::Literal, string(code, first)?)),
+        b'0'..=b'9' => Some((TokenKind::Literal, number(code))),
         b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
             let length = code.bytes().take_while(|c| c.is_ascii_alphanumeric() || *c == b'_').count();
-            Some((Kind::Word, length))
+            Some((TokenKind::Word, length))
         }
-        _ if b"+-*/%!.,:~|=><()[]{}@".contains(&first) => Some((Kind::Symbol, 1)),
+        _ if b"+-*/%!.,:~|=><()[]{}@".contains(&first) => Some((TokenKind::Symbol, 1)),
         _ => None,
     }
 }

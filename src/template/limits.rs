@@ -34,12 +34,12 @@ struct Meter {
     items: usize,
     steps: usize,
     text: usize,
-    refusal: Option<Refusal>,
+    refusal: Option<RenderRefusal>,
 }
 
 /// Why one of our filters refused to go on. The engine carries errors as text; this carries ours around it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Refusal {
+pub(super) enum RenderRefusal {
     /// A value that is not there was used as text.
     Undefined,
     /// `null` was used as text.
@@ -71,7 +71,11 @@ pub fn until<T>(stopped: impl Fn() -> bool + 'static, work: impl FnOnce() -> T) 
 }
 
 /// Runs `render` within limits for an output of `limit` bytes; the second part is why one of our filters refused.
-pub(super) fn metered<T>(limit: usize, time: Duration, render: impl FnOnce() -> T) -> (T, Option<Refusal>) {
+pub(super) fn metered<T>(
+    limit: usize,
+    time: Duration,
+    render: impl FnOnce() -> T,
+) -> (T, Option<RenderRefusal>) {
     let text = limit.saturating_mul(16).saturating_add(TEXT_LIMIT);
     let deadline = Instant::now() + time;
     let meter = Meter { deadline, items: ITEM_LIMIT, steps: STEP_LIMIT, text, refusal: None };
@@ -83,36 +87,36 @@ pub(super) fn metered<T>(limit: usize, time: Duration, render: impl FnOnce() -> 
 }
 
 /// Refuses after the deadline, and when the rendering is not wanted any more.
-pub(super) fn in_time() -> Result<(), Refusal> {
+pub(super) fn in_time() -> Result<(), RenderRefusal> {
     if STOPPED.with_borrow(|stopped| stopped.as_ref().is_some_and(|stopped| stopped())) {
-        return Err(Refusal::Stopped);
+        return Err(RenderRefusal::Stopped);
     }
-    charge(|meter| if Instant::now() < meter.deadline { Ok(()) } else { Err(Refusal::Time) })
+    charge(|meter| if Instant::now() < meter.deadline { Ok(()) } else { Err(RenderRefusal::Time) })
 }
 
 /// Takes `count` from the items that are left.
-pub(super) fn items(count: usize) -> Result<(), Refusal> {
+pub(super) fn items(count: usize) -> Result<(), RenderRefusal> {
     in_time()?;
     charge(|meter| {
-        meter.items = meter.items.checked_sub(count).ok_or(Refusal::Items)?;
+        meter.items = meter.items.checked_sub(count).ok_or(RenderRefusal::Items)?;
         Ok(())
     })
 }
 
 /// Takes `count` from the steps that are left.
-pub(super) fn steps(count: usize) -> Result<(), Refusal> {
+pub(super) fn steps(count: usize) -> Result<(), RenderRefusal> {
     in_time()?;
     charge(|meter| {
-        meter.steps = meter.steps.checked_sub(count).ok_or(Refusal::Steps)?;
+        meter.steps = meter.steps.checked_sub(count).ok_or(RenderRefusal::Steps)?;
         Ok(())
     })
 }
 
 /// Takes `length` bytes from the text that is left.
-pub(super) fn text(length: usize) -> Result<(), Refusal> {
+pub(super) fn text(length: usize) -> Result<(), RenderRefusal> {
     in_time()?;
     charge(|meter| {
-        meter.text = meter.text.checked_sub(length).ok_or(Refusal::Text)?;
+        meter.text = meter.text.checked_sub(length).ok_or(RenderRefusal::Text)?;
         Ok(())
     })
 }
@@ -123,7 +127,7 @@ pub(super) fn text_left() -> usize {
 }
 
 /// Keeps `refusal` for the end of the rendering; the first one counts.
-pub(super) fn keep(refusal: Refusal) {
+pub(super) fn keep(refusal: RenderRefusal) {
     METER.with_borrow_mut(|meter| {
         if let Some(meter) = meter {
             meter.refusal.get_or_insert(refusal);
@@ -131,12 +135,12 @@ pub(super) fn keep(refusal: Refusal) {
     });
 }
 
-fn charge(take: impl FnOnce(&mut Meter) -> Result<(), Refusal>) -> Result<(), Refusal> {
+fn charge(take: impl FnOnce(&mut Meter) -> Result<(), RenderRefusal>) -> Result<(), RenderRefusal> {
     METER.with_borrow_mut(|meter| meter.as_mut().map_or(Ok(()), take))
 }
 
-/// Output of at most so many bytes. Buffers that become too small are wiped.
-pub(super) struct Output {
+/// Output of at most `limit` bytes. Buffers that become too small are wiped.
+pub(super) struct BoundedOutput {
     bytes: Vec<u8>,
     limit: usize,
     is_full: bool,
@@ -146,7 +150,7 @@ pub(super) struct Output {
 #[derive(Debug)]
 pub(super) struct Full;
 
-impl Output {
+impl BoundedOutput {
     /// Room for `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
         Self { bytes: Vec::new(), limit, is_full: false }
@@ -183,13 +187,13 @@ impl Output {
     }
 }
 
-impl Drop for Output {
+impl Drop for BoundedOutput {
     fn drop(&mut self) {
         self.bytes.zeroize();
     }
 }
 
-impl io::Write for Output {
+impl io::Write for BoundedOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Err(refusal) = in_time() {
             keep(refusal);
@@ -210,7 +214,7 @@ mod tests {
 
     #[test]
     fn output_takes_its_limit_and_not_a_byte_more() {
-        let mut output = Output::new(5);
+        let mut output = BoundedOutput::new(5);
         output.push("abc").unwrap();
         output.push("de").unwrap();
         assert!(!output.is_full());
@@ -221,7 +225,7 @@ mod tests {
 
     #[test]
     fn output_that_overflowed_takes_nothing_more() {
-        let mut output = Output::new(2);
+        let mut output = BoundedOutput::new(2);
         assert!(output.push("abc").is_err());
         assert!(output.push("a").is_err(), "a gap in a file is worse than no file");
     }
@@ -233,13 +237,13 @@ mod tests {
             items(1)?;
             items(1)
         });
-        assert_eq!(result, Err(Refusal::Items));
+        assert_eq!(result, Err(RenderRefusal::Items));
     }
 
     #[test]
     fn a_late_rendering_is_refused_even_when_nothing_asked() {
         let (result, refusal) = metered(1, Duration::ZERO, || "done");
-        assert_eq!((result, refusal), ("done", Some(Refusal::Time)));
+        assert_eq!((result, refusal), ("done", Some(RenderRefusal::Time)));
     }
 
     #[test]

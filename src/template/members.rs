@@ -3,7 +3,7 @@
 use tera::Value;
 
 use super::context::{ALL_FIELDS, Context};
-use super::lexer::{Kind, Token, tokens};
+use super::lexer::{CodeToken, TokenKind, tokens};
 
 /// An object of the secret in which something is missing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,25 +46,25 @@ fn found(way: &[&str], value: &Value) -> Option<Holder> {
 }
 
 /// The variable that the token at `index` belongs to: itself, or the one whose member it is.
-fn base(code: &[Token<'_>], mut index: usize) -> Option<usize> {
+fn base(code: &[CodeToken<'_>], mut index: usize) -> Option<usize> {
     loop {
         let before = index.checked_sub(1).and_then(|before| code.get(before)).map_or("", |token| token.text);
         match before {
             // What stands before the dot is a name, or the bracket behind one that is written out.
             "." | "?." => index = index.checked_sub(2)?,
-            "[" | "?[" if code.get(index)?.kind == Kind::Literal => index = index.checked_sub(2)?,
+            "[" | "?[" if code.get(index)?.kind == TokenKind::Literal => index = index.checked_sub(2)?,
             _ if code.get(index)?.text == "]" => index = index.checked_sub(1)?,
-            _ => return (code.get(index)?.kind == Kind::Word).then_some(index),
+            _ => return (code.get(index)?.kind == TokenKind::Word).then_some(index),
         }
     }
 }
 
 /// The name of the member that is asked for at `index`, and where the code goes on behind it.
-fn member<'s>(code: &[Token<'s>], index: usize) -> Option<(&'s str, usize)> {
+fn member<'s>(code: &[CodeToken<'s>], index: usize) -> Option<(&'s str, usize)> {
     let token = |index: usize| code.get(index).map(|token| (token.kind, token.text));
     match (token(index)?.1, token(index + 1)?) {
-        ("." | "?.", (Kind::Word, name)) => Some((name, index + 2)),
-        ("[" | "?[", (Kind::Literal, text)) if token(index + 2)?.1 == "]" => {
+        ("." | "?.", (TokenKind::Word, name)) => Some((name, index + 2)),
+        ("[" | "?[", (TokenKind::Literal, text)) if token(index + 2)?.1 == "]" => {
             let quote = text.chars().next().filter(|first| "\"'`".contains(*first))?;
             let name = text.strip_prefix(quote)?.strip_suffix(quote)?;
             // What an escape stands for is not worth a guess.
@@ -75,15 +75,15 @@ fn member<'s>(code: &[Token<'s>], index: usize) -> Option<(&'s str, usize)> {
 }
 
 /// Whether the template gives this name to something of its own, somewhere.
-fn is_local(code: &[Token<'_>], name: &str) -> bool {
+fn is_local(code: &[CodeToken<'_>], name: &str) -> bool {
     let text = |index: Option<usize>| index.and_then(|index| code.get(index)).map_or("", |token| token.text);
     let is_named = |index: usize| {
         let before = |count| text(index.checked_sub(count));
         matches!(before(1), "set" | "set_global" | "for") || (before(1) == "," && before(3) == "for")
     };
     let named = code.iter().enumerate().any(|(index, token)| token.text == name && is_named(index));
-    let mut blocks = code.split(|token| token.kind == Kind::End);
-    let is_parameter = |block: &[Token<'_>]| {
+    let mut blocks = code.split(|token| token.kind == TokenKind::End);
+    let is_parameter = |block: &[CodeToken<'_>]| {
         let tag = block.get(1).map_or("", |token| token.text);
         tag == "component" && block.iter().any(|token| token.text == name)
     };

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use tera::Value;
 
-use super::limits::{self, Refusal};
+use super::limits::{self, RenderRefusal};
 
 /// Twice as deep as the secrets of a store may be.
 const LIMIT: usize = 128;
@@ -15,13 +15,13 @@ const LIMIT: usize = 128;
 const TEXT_PER_STEP: usize = 64;
 
 /// Refuses a value that is nested too deep.
-pub(super) fn check(value: &Value) -> Result<(), Refusal> {
+pub(super) fn check(value: &Value) -> Result<(), RenderRefusal> {
     height(value, 0, &mut HashMap::new()).map(drop)
 }
 
 /// The levels below `value`, which itself is `depth` levels down. `known` has what was looked at before: a value may be
 /// in another one many times, and looking at it each time would take for ever.
-fn height(value: &Value, depth: usize, known: &mut HashMap<usize, usize>) -> Result<usize, Refusal> {
+fn height(value: &Value, depth: usize, known: &mut HashMap<usize, usize>) -> Result<usize, RenderRefusal> {
     if depth > LIMIT {
         return Err(too_deep());
     }
@@ -48,16 +48,16 @@ fn height(value: &Value, depth: usize, known: &mut HashMap<usize, usize>) -> Res
 
 /// What it costs to compare `value` as a whole: it and all values in it, as often as they are in it, with their text.
 /// Refuses what costs more than a rendering may spend.
-pub(super) fn weight(value: &Value) -> Result<usize, Refusal> {
+pub(super) fn weight(value: &Value) -> Result<usize, RenderRefusal> {
     let mut steps = 0;
     weigh(value, &mut steps)?;
     Ok(steps)
 }
 
-fn weigh(value: &Value, steps: &mut usize) -> Result<(), Refusal> {
+fn weigh(value: &Value, steps: &mut usize) -> Result<(), RenderRefusal> {
     *steps = steps.saturating_add(1 + value.as_str().map_or(0, |text| text.len() / TEXT_PER_STEP));
     if *steps > limits::STEP_LIMIT {
-        return Err(Refusal::Steps);
+        return Err(RenderRefusal::Steps);
     }
     let (list, map) = (value.as_array().unwrap_or_default(), value.as_map());
     list.iter()
@@ -65,6 +65,6 @@ fn weigh(value: &Value, steps: &mut usize) -> Result<(), Refusal> {
         .try_for_each(|value| weigh(value, steps))
 }
 
-fn too_deep() -> Refusal {
-    Refusal::Cause(format!("a value is nested more than {LIMIT} levels deep"))
+fn too_deep() -> RenderRefusal {
+    RenderRefusal::Cause(format!("a value is nested more than {LIMIT} levels deep"))
 }

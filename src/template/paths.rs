@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::lexer::{Kind, Token};
+use super::lexer::{CodeToken, TokenKind};
 
 /// A variable with its members.
 #[derive(PartialEq, Eq, Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Path {
 
 /// The variables in the code of one `{{ }}` or `{% %}` that their author does not ask for; those in brackets of
 /// another come after it. `None` where brackets do not match.
-pub(super) fn paths(kind: Kind, code: &[Token<'_>]) -> Option<Vec<Path>> {
+pub(super) fn paths(kind: TokenKind, code: &[CodeToken<'_>]) -> Option<Vec<Path>> {
     let closing = closing_brackets(code)?;
     let mut names = Names::new(kind, code);
     let mut paths = Vec::new();
@@ -28,7 +28,7 @@ pub(super) fn paths(kind: Kind, code: &[Token<'_>]) -> Option<Vec<Path>> {
         let is_name = names.next(index, token);
         let Some(base) = base(code, &closing, index).filter(|_| !is_name) else { continue };
         let (end, may_be_absent, is_slice) = members(code, &closing, base);
-        let is_path = token.kind == Kind::Word || end > base;
+        let is_path = token.kind == TokenKind::Word || end > base;
         let last = end.checked_sub(1).and_then(|last| code.get(last)).filter(|_| is_path);
         if let Some(last) = last.filter(|_| !is_asked_for(code, &closing, index, end)) {
             paths.push(Path { range: token.at..last.end(), may_be_absent, is_slice });
@@ -38,13 +38,13 @@ pub(super) fn paths(kind: Kind, code: &[Token<'_>]) -> Option<Vec<Path>> {
 }
 
 /// For the index of every opening bracket that of its closing one.
-fn closing_brackets(code: &[Token<'_>]) -> Option<Vec<usize>> {
+fn closing_brackets(code: &[CodeToken<'_>]) -> Option<Vec<usize>> {
     let mut closing = vec![0; code.len()];
     let mut open = Vec::new();
     for (index, token) in code.iter().enumerate() {
         match (token.kind, token.text) {
-            (Kind::Symbol, "(" | "[" | "?[" | "{") => open.push(index),
-            (Kind::Symbol, ")" | "]" | "}") => *closing.get_mut(open.pop()?)? = index,
+            (TokenKind::Symbol, "(" | "[" | "?[" | "{") => open.push(index),
+            (TokenKind::Symbol, ")" | "]" | "}") => *closing.get_mut(open.pop()?)? = index,
             _ => {}
         }
     }
@@ -52,16 +52,16 @@ fn closing_brackets(code: &[Token<'_>]) -> Option<Vec<usize>> {
 }
 
 /// Where the members begin of what could be a variable at `index`, or an expression in parentheses.
-fn base(code: &[Token<'_>], closing: &[usize], index: usize) -> Option<usize> {
+fn base(code: &[CodeToken<'_>], closing: &[usize], index: usize) -> Option<usize> {
     let token = code.get(index)?;
     let previous = index.checked_sub(1).and_then(|previous| code.get(previous));
     match token.kind {
-        Kind::Word if is_keyword(token.text) => None,
-        Kind::Word => Some(index + 1),
+        TokenKind::Word if is_keyword(token.text) => None,
+        TokenKind::Word => Some(index + 1),
         // After a name these are the arguments of a call.
-        Kind::Symbol if token.text == "(" => {
-            let is_call =
-                previous.is_some_and(|previous| previous.kind == Kind::Word && !is_keyword(previous.text));
+        TokenKind::Symbol if token.text == "(" => {
+            let is_call = previous
+                .is_some_and(|previous| previous.kind == TokenKind::Word && !is_keyword(previous.text));
             (!is_call).then_some(closing.get(index)? + 1)
         }
         _ => None,
@@ -69,9 +69,9 @@ fn base(code: &[Token<'_>], closing: &[usize], index: usize) -> Option<usize> {
 }
 
 /// The end of the members that begin at `index`, whether one of them may be absent, and whether one is a slice.
-fn members(code: &[Token<'_>], closing: &[usize], mut index: usize) -> (usize, bool, bool) {
+fn members(code: &[CodeToken<'_>], closing: &[usize], mut index: usize) -> (usize, bool, bool) {
     let (mut may_be_absent, mut is_slice) = (false, false);
-    while let Some(token) = code.get(index).filter(|token| token.kind == Kind::Symbol) {
+    while let Some(token) = code.get(index).filter(|token| token.kind == TokenKind::Symbol) {
         may_be_absent |= matches!(token.text, "?." | "?[");
         index = match token.text {
             "." | "?." => index + 2,
@@ -88,7 +88,7 @@ fn members(code: &[Token<'_>], closing: &[usize], mut index: usize) -> (usize, b
 }
 
 /// The author asks whether what is from `start` to `end` is there. Parentheses around it change nothing.
-fn is_asked_for(code: &[Token<'_>], closing: &[usize], mut start: usize, mut end: usize) -> bool {
+fn is_asked_for(code: &[CodeToken<'_>], closing: &[usize], mut start: usize, mut end: usize) -> bool {
     while let Some(before) = start.checked_sub(1)
         && closing.get(before) == Some(&end)
         && code.get(before).is_some_and(|token| token.text == "(")
@@ -113,7 +113,7 @@ fn is_keyword(word: &str) -> bool {
 
 /// Tells the words that are variables from those that name something else.
 struct Names<'c> {
-    code: &'c [Token<'c>],
+    code: &'c [CodeToken<'c>],
     /// How many words at the start belong to the tag.
     head: usize,
     /// Between `for` and `in`.
@@ -123,9 +123,9 @@ struct Names<'c> {
 }
 
 impl<'c> Names<'c> {
-    fn new(kind: Kind, code: &'c [Token<'c>]) -> Self {
+    fn new(kind: TokenKind, code: &'c [CodeToken<'c>]) -> Self {
         let head = match code.first() {
-            Some(first) if kind == Kind::TagStart => {
+            Some(first) if kind == TokenKind::TagStart => {
                 if matches!(first.text, "if" | "elif") {
                     1
                 } else {
@@ -138,7 +138,7 @@ impl<'c> Names<'c> {
     }
 
     /// Whether the next token, `token` at `index`, names no variable.
-    fn next(&mut self, index: usize, token: &Token<'_>) -> bool {
+    fn next(&mut self, index: usize, token: &CodeToken<'_>) -> bool {
         let text = |index: Option<usize>| {
             index.and_then(|index| self.code.get(index)).map_or("", |token| token.text)
         };
@@ -148,12 +148,12 @@ impl<'c> Names<'c> {
         let is_called_or_set = matches!(text(Some(index + 1)), "(" | "=");
         let names_something = is_member || is_test || is_called_or_set;
         match token.kind {
-            Kind::Symbol => {
+            TokenKind::Symbol => {
                 self.symbol(index, token.text);
                 false
             }
-            Kind::Word if names_something => true,
-            Kind::Word => {
+            TokenKind::Word if names_something => true,
+            TokenKind::Word => {
                 self.in_for = token.text == "for" || (self.in_for && token.text != "in");
                 self.in_for || index < self.head || self.in_component.last() == Some(&true)
             }
@@ -184,8 +184,8 @@ impl<'c> Names<'c> {
     fn follows_operand(&self, index: usize) -> bool {
         let previous = index.checked_sub(1).and_then(|previous| self.code.get(previous));
         previous.is_some_and(|previous| match previous.kind {
-            Kind::Word => !matches!(previous.text, "not" | "and" | "or" | "in" | "if" | "elif" | "else"),
-            Kind::Symbol => matches!(previous.text, ")" | "]" | "}"),
+            TokenKind::Word => !matches!(previous.text, "not" | "and" | "or" | "in" | "if" | "elif" | "else"),
+            TokenKind::Symbol => matches!(previous.text, ")" | "]" | "}"),
             _ => true,
         })
     }
@@ -271,7 +271,7 @@ mod tests {
     fn brackets_that_do_not_match_have_no_variables() {
         for source in ["{{ a) }}", "{{ (a }}"] {
             let tokens = tokens(source).unwrap();
-            assert_eq!(paths(Kind::PrintStart, &tokens), None, "{source}");
+            assert_eq!(paths(TokenKind::PrintStart, &tokens), None, "{source}");
         }
     }
 }

@@ -16,7 +16,7 @@ mod rounds;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::lexer::{Kind, Token};
+use super::lexer::{CodeToken, TokenKind};
 use super::paths::{Path, paths};
 use rounds::{Round, Rounds};
 
@@ -63,10 +63,10 @@ impl Wrap {
 
 impl Strict {
     /// Changes `source`, whose code is `tokens`; `None` where brackets do not match.
-    pub(super) fn new(source: &str, tokens: &[Token<'_>]) -> Option<Self> {
+    pub(super) fn new(source: &str, tokens: &[CodeToken<'_>]) -> Option<Self> {
         let mut wraps = Vec::new();
         let mut rounds = Rounds::default();
-        for block in tokens.split_inclusive(|token| token.kind == Kind::End) {
+        for block in tokens.split_inclusive(|token| token.kind == TokenKind::End) {
             let [start, code @ .., end] = block else { return None };
             wrap_block(start.kind, code, &mut wraps)?;
             rounds.block(start, code.first(), end);
@@ -136,10 +136,10 @@ fn insert(source: &str, mut wraps: Vec<Wrap>, rounds: &[Round]) -> Strict {
 }
 
 /// Finds what has to be wrapped in the code of one `{{ }}` or `{% %}`; `None` where brackets do not match.
-fn wrap_block(kind: Kind, code: &[Token<'_>], wraps: &mut Vec<Wrap>) -> Option<()> {
+fn wrap_block(kind: TokenKind, code: &[CodeToken<'_>], wraps: &mut Vec<Wrap>) -> Option<()> {
     let (Some(first), Some(last)) = (code.first(), code.last()) else { return Some(()) };
     // A component's definition has defaults and a rest parameter, but no expression.
-    if kind == Kind::TagStart && first.text == "component" {
+    if kind == TokenKind::TagStart && first.text == "component" {
         return Some(());
     }
     let mut texts_and_items = Vec::new();
@@ -150,7 +150,7 @@ fn wrap_block(kind: Kind, code: &[Token<'_>], wraps: &mut Vec<Wrap>) -> Option<(
         previous = Some(token);
     }
     scan.close_level(last.end(), "")?;
-    if kind == Kind::PrintStart {
+    if kind == TokenKind::PrintStart {
         texts_and_items.push(Wrap::new(first.at..last.end(), TEXT));
     }
     // What is turned into text has to be there anyway.
@@ -194,41 +194,41 @@ struct Level {
 }
 
 impl Scan<'_> {
-    fn token(&mut self, token: &Token<'_>, previous: Option<&Token<'_>>) -> Option<()> {
+    fn token(&mut self, token: &CodeToken<'_>, previous: Option<&CodeToken<'_>>) -> Option<()> {
         let symbol_before =
-            previous.filter(|previous| previous.kind == Kind::Symbol).map(|previous| previous.text);
+            previous.filter(|previous| previous.kind == TokenKind::Symbol).map(|previous| previous.text);
         let is_name = matches!(symbol_before, Some("." | "?." | "|"));
         let is_sign =
             symbol_before.is_some_and(|symbol| !matches!(symbol, ")" | "]" | "}")) || self.at_start();
         match (token.kind, token.text) {
-            (Kind::Symbol, "(") => self.open_level(token, ")"),
-            (Kind::Symbol, "[" | "?[") => self.open_level(token, "]"),
-            (Kind::Symbol, "{") => self.open_level(token, "}"),
-            (Kind::Symbol, bracket @ (")" | "]" | "}")) => {
+            (TokenKind::Symbol, "(") => self.open_level(token, ")"),
+            (TokenKind::Symbol, "[" | "?[") => self.open_level(token, "]"),
+            (TokenKind::Symbol, "{") => self.open_level(token, "}"),
+            (TokenKind::Symbol, bracket @ (")" | "]" | "}")) => {
                 self.close_level(token.at, bracket)?;
                 self.operand(token);
             }
-            (Kind::Symbol, "~") => self.join(),
-            (Kind::Symbol, "**" | "|" | "." | "?.") => self.operand(token),
-            (Kind::Symbol, "-") if is_sign => self.operand(token),
-            (Kind::Symbol, "*" | "/" | "//" | "%") => self.factor(token),
-            (Kind::Symbol, ",") => self.end_items(token.at),
-            (Kind::Symbol, "<") if self.at_start() => self.component(true),
-            (Kind::Symbol, "</") => self.component(true),
-            (Kind::Symbol, ">") if self.in_component() => self.component(false),
-            (Kind::Symbol, "==" | "!=" | "<" | "<=" | ">" | ">=") => self.compare(token),
-            (Kind::Symbol, "...") => {
+            (TokenKind::Symbol, "~") => self.join(),
+            (TokenKind::Symbol, "**" | "|" | "." | "?.") => self.operand(token),
+            (TokenKind::Symbol, "-") if is_sign => self.operand(token),
+            (TokenKind::Symbol, "*" | "/" | "//" | "%") => self.factor(token),
+            (TokenKind::Symbol, ",") => self.end_items(token.at),
+            (TokenKind::Symbol, "<") if self.at_start() => self.component(true),
+            (TokenKind::Symbol, "</") => self.component(true),
+            (TokenKind::Symbol, ">") if self.in_component() => self.component(false),
+            (TokenKind::Symbol, "==" | "!=" | "<" | "<=" | ">" | ">=") => self.compare(token),
+            (TokenKind::Symbol, "...") => {
                 self.barrier();
                 self.change(|level| level.items = Some(token.end()));
             }
-            (Kind::Symbol, _) => self.barrier(),
-            (Kind::Word, word) if !is_name => self.word(token, word, previous),
+            (TokenKind::Symbol, _) => self.barrier(),
+            (TokenKind::Word, word) if !is_name => self.word(token, word, previous),
             _ => self.operand(token),
         }
         Some(())
     }
 
-    fn word(&mut self, token: &Token<'_>, word: &str, previous: Option<&Token<'_>>) {
+    fn word(&mut self, token: &CodeToken<'_>, word: &str, previous: Option<&CodeToken<'_>>) {
         match word {
             "for" => {
                 self.end_comparison(token.at);
@@ -268,7 +268,7 @@ impl Scan<'_> {
     }
 
     /// `token` belongs to the current operand.
-    fn operand(&mut self, token: &Token<'_>) {
+    fn operand(&mut self, token: &CodeToken<'_>) {
         self.change(|level| {
             let start = level.operand.as_ref().map_or(token.at, |operand| operand.start);
             level.operand = Some(start..token.end());
@@ -282,7 +282,7 @@ impl Scan<'_> {
     }
 
     /// `*` and its like bind as tightly as `~`: they end a right operand, and belong to a left one.
-    fn factor(&mut self, token: &Token<'_>) {
+    fn factor(&mut self, token: &CodeToken<'_>) {
         if self.levels.last().is_some_and(|level| level.joined) {
             self.barrier();
         } else {
@@ -308,7 +308,7 @@ impl Scan<'_> {
     }
 
     /// What follows is the right side of a comparison.
-    fn compare(&mut self, token: &Token<'_>) {
+    fn compare(&mut self, token: &CodeToken<'_>) {
         self.end_comparison(token.at);
         self.change(|level| level.compared = Some(token.end()));
     }
@@ -336,7 +336,7 @@ impl Scan<'_> {
         }
     }
 
-    fn open_level(&mut self, token: &Token<'_>, closed_by: &'static str) {
+    fn open_level(&mut self, token: &CodeToken<'_>, closed_by: &'static str) {
         self.operand(token);
         self.levels.push(Level { closed_by, start: token.end(), ..Level::default() });
     }

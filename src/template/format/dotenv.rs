@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Unwritable, named_text};
 use crate::secret::{FieldValue, Fields};
-use crate::template::limits::Output;
+use crate::template::limits::BoundedOutput;
 
 /// Who reads the file besides the shell.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,11 @@ pub(super) enum DotenvReader {
     Systemd,
 }
 
-pub(super) fn write(output: &mut Output, fields: &Fields, reader: DotenvReader) -> Result<(), Unwritable> {
+pub(super) fn write(
+    output: &mut BoundedOutput,
+    fields: &Fields,
+    reader: DotenvReader,
+) -> Result<(), Unwritable> {
     for (name, value) in fields {
         write_line(output, name, &variable(name, value)?, reader)?;
     }
@@ -45,7 +49,12 @@ pub(super) fn variable(name: &str, value: &FieldValue) -> Result<Zeroizing<Strin
     Ok(text)
 }
 
-fn write_line(output: &mut Output, name: &str, text: &str, reader: DotenvReader) -> Result<(), Unwritable> {
+fn write_line(
+    output: &mut BoundedOutput,
+    name: &str,
+    text: &str,
+    reader: DotenvReader,
+) -> Result<(), Unwritable> {
     if text.chars().all(is_harmless) {
         return push(output, &[name, "=", text, "\n"]);
     }
@@ -68,7 +77,7 @@ fn write_line(output: &mut Output, name: &str, text: &str, reader: DotenvReader)
     push(output, &["\"\n"])
 }
 
-fn push(output: &mut Output, parts: &[&str]) -> Result<(), Unwritable> {
+fn push(output: &mut BoundedOutput, parts: &[&str]) -> Result<(), Unwritable> {
     Ok(parts.iter().try_for_each(|part| output.push(part))?)
 }
 

@@ -4,12 +4,12 @@
 use super::Unwritable;
 use super::dotenv::variable;
 use crate::secret::Fields;
-use crate::template::limits::Output;
+use crate::template::limits::BoundedOutput;
 
 /// The readers take lines of at most 64 KiB, line break included.
 const LINE_LIMIT: usize = (64 << 10) - 1;
 
-pub(super) fn write(output: &mut Output, fields: &Fields) -> Result<(), Unwritable> {
+pub(super) fn write(output: &mut BoundedOutput, fields: &Fields) -> Result<(), Unwritable> {
     for (name, value) in fields {
         let text = variable(name, value)?;
         if text.contains('\n') {

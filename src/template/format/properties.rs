@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use super::{Unwritable, named_text};
 use crate::secret::Fields;
-use crate::template::limits::Output;
+use crate::template::limits::BoundedOutput;
 
-pub(super) fn write(output: &mut Output, fields: &Fields) -> Result<(), Unwritable> {
+pub(super) fn write(output: &mut BoundedOutput, fields: &Fields) -> Result<(), Unwritable> {
     for (name, value) in fields {
         let text = named_text(name, value)?;
         output.push(&escaped(name, |c, _| " :=#!".contains(c)))?;

@@ -5,7 +5,7 @@ use super::{Unwritable, write_value};
 use crate::secret::{FieldValue, Fields};
 use crate::template::context::engine_value;
 use crate::template::json::quoted;
-use crate::template::limits::Output;
+use crate::template::limits::BoundedOutput;
 
 /// Plain words that some parser takes for a boolean or `null`.
 const RESERVED: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none"];
@@ -13,7 +13,7 @@ const RESERVED: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false
 /// Characters of a key, with its quotes: YAML 1.1 and 1.2 (§7.4, implicit keys) let no parser look further for the colon.
 const LONGEST_KEY: usize = 1024;
 
-pub(super) fn write(output: &mut Output, fields: &Fields) -> Result<(), Unwritable> {
+pub(super) fn write(output: &mut BoundedOutput, fields: &Fields) -> Result<(), Unwritable> {
     if let Some(name) = too_long(fields) {
         return Err(Unwritable::field(
             name,
@@ -26,7 +26,7 @@ pub(super) fn write(output: &mut Output, fields: &Fields) -> Result<(), Unwritab
     mapping(output, fields, 0)
 }
 
-fn mapping(output: &mut Output, fields: &Fields, depth: usize) -> Result<(), Unwritable> {
+fn mapping(output: &mut BoundedOutput, fields: &Fields, depth: usize) -> Result<(), Unwritable> {
     for (name, value) in fields {
         output.push(&"  ".repeat(depth))?;
         if is_plain(name) { output.push(name) } else { output.push(&quoted(name)) }?;

@@ -1,7 +1,7 @@
 //! The bodies of a template that may run many times, and what is inserted at the beginning of each.
 
 use super::ROUND;
-use crate::template::lexer::{Kind, Token};
+use crate::template::lexer::{CodeToken, TokenKind};
 
 /// The beginning of a loop's or a component's body.
 pub(super) struct Round {
@@ -31,13 +31,18 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) fn block(&mut self, start: &Token<'_>, first: Option<&Token<'_>>, end: &Token<'_>) {
+    pub(super) fn block(
+        &mut self,
+        start: &CodeToken<'_>,
+        first: Option<&CodeToken<'_>>,
+        end: &CodeToken<'_>,
+    ) {
         let text = start.at.saturating_sub(self.end);
         if let Some(round) = self.open.last().and_then(|innermost| self.found.get_mut(*innermost)) {
             round.text += text;
         }
         self.end = end.end();
-        match first.filter(|_| start.kind == Kind::TagStart).map(|first| first.text) {
+        match first.filter(|_| start.kind == TokenKind::TagStart).map(|first| first.text) {
             Some("for" | "component") => {
                 self.open.push(self.found.len());
                 self.found.push(Round { at: end.end(), trims: end.text.starts_with('-'), text: 0 });
