@@ -94,6 +94,11 @@ pub(super) fn fault(secret: &str, fault: &Fault) {
     error(&format!("{secret}: {}", fault.message), &fault.remedy);
 }
 
+/// Prints the fault of a secret that is not required.
+pub(super) fn optional_fault(secret: &str, fault: &Fault) {
+    note(&format!("note: {}: {} (it is not required)", Printable(secret), Printable(&fault.message)));
+}
+
 fn print(mut stream: impl Write, text: &str) -> io::Result<()> {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
     write!(stream, "{text}{newline}")?;

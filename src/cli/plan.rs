@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::args::Common;
 use super::output;
 use super::setup::{Setup, runtime};
-use crate::app::survey;
+use crate::app::{Finding, survey};
 use crate::disk::TargetPath;
 use crate::fault::ExitStatus;
 use crate::printable::Printable;
@@ -20,21 +20,12 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     let runtime = runtime()?;
     let findings = runtime.block_on(survey(composition));
     runtime.shutdown_background();
-    let mut text = String::new();
-    for finding in &findings {
-        for preview in &finding.previews {
-            text.push_str(&line(finding.secret.as_str(), preview));
-        }
-        for removal in &finding.removals {
-            text.push_str(&removal_line(finding.secret.as_str(), removal));
-        }
-    }
-    if !text.is_empty() {
-        output::result(&text)?;
-    }
-    for finding in &findings {
-        for fault in &finding.faults {
-            output::fault(finding.secret.as_str(), fault);
+    let colour = output::stdout_is_terminal() && !setup.is_colourless();
+    output::result(&table(&findings, colour))?;
+    for Finding { secret, faults, .. } in &findings {
+        let print = if optional.contains(secret) { output::optional_fault } else { output::fault };
+        for fault in faults {
+            print(secret.as_str(), fault);
         }
     }
     let required = findings.iter().filter(|finding| !optional.contains(&finding.secret));
@@ -42,22 +33,64 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     Ok(ExitStatus::of_all(faults.map(|fault| fault.kind.exit_status())))
 }
 
-/// Fingerprints have a new key in each process: within one plan equal ones mean equal content, and they reveal nothing
-/// to who reads the output.
-fn line(secret: &str, preview: &Preview) -> String {
-    let action = match &preview.action {
+/// A line for each file, and one that counts them.
+fn table(findings: &[Finding], colour: bool) -> String {
+    let mut counts = [0_usize; ACTIONS.len()];
+    let mut text = String::new();
+    for finding in findings {
+        let secret = finding.secret.as_str();
+        let previews = finding.previews.iter().map(|preview| (action(preview), line(secret, preview)));
+        let removals = finding.removals.iter().map(|removal| ("remove", removal_line(secret, removal)));
+        for (action, line) in previews.chain(removals) {
+            for (count, _) in counts.iter_mut().zip(ACTIONS).filter(|(_, (name, ..))| *name == action) {
+                *count += 1;
+            }
+            text.push_str(&if colour { coloured(action, &line) } else { line });
+        }
+    }
+    let counted = counts.iter().zip(ACTIONS).filter(|(count, _)| **count > 0);
+    let counted: Vec<_> = counted.map(|(count, (_, summary, _))| format!("{count} {summary}")).collect();
+    let summary = if counted.is_empty() { "no files".to_owned() } else { counted.join(", ") };
+    format!("{text}plan: {summary}\n")
+}
+
+/// What can happen to a file: in its line, in the summary, and its colour on a terminal.
+const ACTIONS: [(&str, &str, &str); 6] = [
+    ("create", "to create", "\x1b[32m"),
+    ("change", "to change", "\x1b[33m"),
+    ("repair", "to repair", "\x1b[33m"),
+    ("remove", "to remove", "\x1b[31m"),
+    ("refused", "refused", "\x1b[31m"),
+    ("unchanged", "unchanged", "\x1b[2m"),
+];
+
+fn coloured(action: &str, line: &str) -> String {
+    let colour = ACTIONS.iter().find(|(name, ..)| *name == action).map_or("", |(.., colour)| colour);
+    line.replacen(action, &format!("{colour}{action}\x1b[0m"), 1)
+}
+
+fn action(preview: &Preview) -> &'static str {
+    match preview.action {
         PlannedAction::Create => "create",
         PlannedAction::Change => "change",
         PlannedAction::Repair(_) => "repair",
         PlannedAction::Unchanged => "unchanged",
         PlannedAction::Refused(_) => "refused",
-    };
-    let Preview { old_size, new_size, old_fingerprint, new_fingerprint, drift, mode, owner, .. } = preview;
+    }
+}
+
+/// Fingerprints are keyed anew in each process: within one plan equal ones mean equal content, and they tell nothing
+/// to who reads the output.
+fn line(secret: &str, preview: &Preview) -> String {
+    let Preview { path, old_size, new_size, old_fingerprint, new_fingerprint, drift, mode, owner, .. } =
+        preview;
+    // A fingerprint says whether two contents differ, and here they do not.
+    let is_same = *old_fingerprint == Some(*new_fingerprint);
     let octal = |bits: u32| format!("{bits:04o}");
     let parts = [
-        Some(head(action, &preview.path, secret)),
-        Some(arrow("size", *old_size, new_size)),
-        Some(arrow("fingerprint", *old_fingerprint, new_fingerprint)),
+        Some(head(action(preview), path, secret)),
+        Some(arrow("size", old_size.filter(|_| !is_same), new_size)),
+        (!is_same).then(|| arrow("fingerprint", *old_fingerprint, new_fingerprint)),
         Some(arrow("mode", drift.mode.map(octal), octal(mode.bits()))),
         // Where the configuration does not say, nobody is made the owner.
         owner.user.map(|user| arrow("owner", drift.user, user)),
@@ -90,6 +123,7 @@ mod tests {
 
     use super::*;
     use crate::disk::{Drift, FileMode, Owner};
+    use crate::name::SecretName;
     use crate::secret::FingerprintKey;
 
     fn target(name: &str) -> TargetPath {
@@ -122,5 +156,20 @@ mod tests {
         assert_eq!(line("app", &preview), expected);
         let removal = Removal { path: target("file"), size: 7 };
         assert_eq!(removal_line("app", &removal), format!("{}  size=7\n", start("remove")));
+
+        let preview = Preview { old_fingerprint: Some(fingerprint), ..preview };
+        let same = line("app", &preview);
+        assert_eq!(same, format!("{}  size=1  mode=0644→0600  owner=0→1000  group=50\n", start("repair")));
+        let found = |previews, removals| Finding {
+            secret: SecretName::new("app"),
+            previews,
+            removals,
+            faults: Vec::new(),
+        };
+        let findings = [found(vec![preview], vec![removal]), found(Vec::new(), Vec::new())];
+        let removed = format!("{}  size=7\n", start("remove"));
+        assert_eq!(table(&findings, false), format!("{same}{removed}plan: 1 to repair, 1 to remove\n"));
+        assert!(table(&findings, true).starts_with("\x1b[33mrepair\x1b[0m    /out/file  secret=app  size"));
+        assert_eq!(table(&[], true), "plan: no files\n");
     }
 }

@@ -114,11 +114,7 @@ impl Verdict {
             }
             for fault in faults {
                 if self.optional.contains(secret) {
-                    output::note(&format!(
-                        "note: {}: {} (it is not required)",
-                        Printable(secret.as_str()),
-                        Printable(&fault.message)
-                    ));
+                    output::optional_fault(secret.as_str(), fault);
                 } else {
                     output::fault(secret.as_str(), fault);
                 }

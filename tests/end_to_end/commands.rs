@@ -207,13 +207,16 @@ fn plan_tells_creations_changes_repairs_and_what_is_unchanged_but_no_value() {
         4,
         "{unchanged:?}"
     );
+    assert!(!unchanged.stdout.contains("fingerprint="), "{unchanged:?}");
 
     sandbox.write("source.yaml", "app: { user: alice, password: looking-glass }\n");
     fs::remove_file(sandbox.path("user")).unwrap();
     fs::set_permissions(sandbox.path("mode"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let finished = sandbox.run(&["plan"]);
     let actions: Vec<_> = finished.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(actions, ["create", "change", "change", "repair"], "{}", finished.stdout);
+    assert_eq!(actions, ["create", "change", "change", "repair", "plan:"], "{}", finished.stdout);
+    let summary = finished.stdout.lines().last();
+    assert_eq!(summary, Some("plan: 1 to create, 2 to change, 1 to repair"), "{}", finished.stdout);
     for value in ["alice", "wonderland", "looking-glass"] {
         assert!(!finished.output().contains(value), "{value} is in {}", finished.output());
     }
@@ -227,10 +230,26 @@ fn plan_prints_what_it_can_and_the_faults_on_stderr() {
 ",
     );
     let finished = sandbox.run(&["plan"]);
-    assert_eq!((finished.code, finished.stdout.lines().count()), (6, 1), "{finished:?}");
+    assert_eq!((finished.code, finished.stdout.lines().count()), (6, 2), "{finished:?}");
     assert!(
         finished.stderr.contains("absent: ") && finished.stderr.lines().last().unwrap().contains("hint: ")
     );
+}
+
+#[test]
+fn an_absent_secret_that_is_not_required_is_a_note() {
+    let sandbox = local(
+        "  - { name: app, key: app, files: [{ path: user, field: user }] }
+  - { name: absent, key: nothing, required: false, files: [{ path: a, field: user }] }
+",
+    );
+    for command in [&["plan"][..], &["validate", "--online"]] {
+        let finished = sandbox.run(command);
+        assert_eq!(finished.code, 0, "{finished:?}");
+        assert!(finished.stderr.contains("note: absent: "), "{finished:?}");
+        assert!(!finished.stderr.contains("error: "), "{finished:?}");
+    }
+    assert!(sandbox.run(&["validate", "--online"]).stdout.contains(": valid, 2 secrets"));
 }
 
 #[test]
@@ -249,7 +268,7 @@ fn plan_tells_owners_modes_and_removals() {
     let finished = sandbox.run(&["plan"]);
     assert_eq!(finished.code, 6, "{finished:?}");
     let lines: Vec<_> = finished.stdout.lines().collect();
-    assert_eq!(lines.len(), 2, "{}", finished.stdout);
+    assert_eq!(lines.len(), 3, "{}", finished.stdout);
     assert!(lines[0].starts_with("change ") && lines[0].contains("mode=0604→0640"), "{}", lines[0]);
     assert!(lines[0].ends_with(&format!("  owner={us}")), "{}", lines[0]);
     assert!(lines[1].starts_with(&format!("remove    {}  ", sandbox.path("a").display())), "{}", lines[1]);
