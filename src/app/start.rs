@@ -166,7 +166,11 @@ async fn start(launch: Launch, mut signals: Signals, hardening: Hardening) -> Re
         }
         Mode::Once(timeout) => {
             let secrets = composition.jobs.len();
-            Some(Summary { secrets, faults: once(composition, signals, timeout).await })
+            let faults = once(composition, signals, timeout).await;
+            if faults.is_empty() {
+                event::all_up_to_date(secrets);
+            }
+            Some(Summary { secrets, faults })
         }
     };
     Ok((summary, audit))

@@ -21,10 +21,10 @@ pub use configuration::{
     credentials_forgotten, secret_forgotten,
 };
 pub use daemon::{
-    Sandboxed, Started, abandoned, few_files, left_out_of_sandbox, log_lines_lost, memory_not_locked,
-    memory_not_private, no_service_manager, not_sandboxed, panicked, port_in_use, privileges_not_refused,
-    readiness_changed, refresh_of_unknown, refresh_requested, resumed, status_file_failed, stopped, stopping,
-    sweep_failed, swept,
+    Sandboxed, Started, abandoned, all_up_to_date, few_files, left_out_of_sandbox, log_lines_lost,
+    memory_not_locked, memory_not_private, no_service_manager, not_sandboxed, panicked, port_in_use,
+    privileges_not_refused, readiness_changed, refresh_of_unknown, refresh_requested, resumed,
+    status_file_failed, stopped, stopping, sweep_failed, swept,
 };
 pub use login::{
     LoggedIn, LoginFailed, NewTokenRejected, RenewalFailed, Renewed, TokenConfigured, TokenEnding,

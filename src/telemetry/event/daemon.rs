@@ -41,6 +41,11 @@ pub fn readiness_changed(reason: Option<&str>) {
     }
 }
 
+/// One sync of everything has ended without a failure.
+pub fn all_up_to_date(secrets: usize) {
+    tracing::info!(secrets, "all secrets are up to date");
+}
+
 /// Left-over temp files of an earlier life were removed.
 pub fn swept(removed: usize) {
     tracing::info!(removed, "removed left-over temp files");
