@@ -17,6 +17,9 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Between two writes: a thousand secrets that sync at start are a few files, not a thousand.
 const SPACING: Duration = Duration::from_millis(100);
 
+/// Between two writes for tries that changed no state.
+const TRIES_SPACING: Duration = Duration::from_secs(2);
+
 /// Writes the status file until it is dropped or told to end; then the file is gone.
 pub(super) struct StatusWriter {
     board: Arc<Board>,
@@ -40,6 +43,7 @@ impl StatusWriter {
                 () = ended.cancelled() => break,
                 () = tokio::time::sleep_until(self.next_write()) => {}
                 () = settled(&mut changes) => {}
+                () = after_tries(&self.board) => {}
             }
         }
         // A write that is late still has the file, which goes with its last owner.
@@ -78,6 +82,12 @@ async fn settled(changes: &mut watch::Receiver<Sheet>) {
     if changes.changed().await.is_ok() {
         tokio::time::sleep(SPACING).await;
     }
+}
+
+/// Waits for the end of a try and a while longer: many secrets that change nothing cost a write now and then.
+async fn after_tries(board: &Board) {
+    board.tried().await;
+    tokio::time::sleep(TRIES_SPACING).await;
 }
 
 #[cfg(test)]
@@ -126,6 +136,20 @@ mod tests {
         assert!(setting.after(0.2).await.ready);
         assert!(setting.after(59.7).await.ready);
         assert!(!setting.after(0.2).await.ready);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_changes_no_state_shows_within_three_seconds() {
+        let setting = start();
+        let fail = || {
+            let fault = crate::fault::Fault::new(crate::fault::Kind::Denied, "no", "ask");
+            setting.board.failed(&SecretName::new("a"), &fault, None);
+        };
+        fail();
+        assert_eq!(setting.after(0.2).await.secrets[0].failures, 1);
+        fail();
+        assert_eq!(setting.after(1.0).await.secrets[0].failures, 1, "it is not urgent");
+        assert_eq!(setting.after(2.0).await.secrets[0].failures, 2);
     }
 
     #[tokio::test(start_paused = true)]

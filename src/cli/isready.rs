@@ -30,7 +30,11 @@ struct Verdict {
 fn judge(path: &Path) -> Verdict {
     match status::read(path) {
         Ok(snapshot) => {
-            let reason = snapshot.unready_reason(Clock::system().now());
+            let reason = if status::is_owned(path) {
+                snapshot.unready_reason(Clock::system().now())
+            } else {
+                Some("the daemon has ended without removing its status file".to_owned())
+            };
             Verdict { reason, snapshot: Some(snapshot) }
         }
         Err(error) => {

@@ -14,7 +14,7 @@ use crate::fault::ExitStatus;
 use crate::lifecycle::{Signal, Signals};
 use crate::printable::{self, Printable};
 use crate::status::{self, Snapshot};
-use table::Look;
+use table::TableStyle;
 
 /// Between two looks of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -31,12 +31,13 @@ const CLEAR_REST: &str = "\x1b[J";
 /// Prints the table or the JSON; exit 1 where no daemon lives.
 pub(super) fn status(common: &Common, args: &StatusArgs) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
-    let look = Look { colour: output::stdout_is_terminal() && !setup.is_colourless(), width: width(&setup) };
+    let look =
+        TableStyle { colour: output::stdout_is_terminal() && !setup.is_colourless(), width: width(&setup) };
     let path = &setup.settings.status_file;
     if args.watch {
         return watch(&setup, args, look);
     }
-    match believed(path) {
+    match trusted(path) {
         Ok(snapshot) => {
             output::result(&shown(&snapshot, args, look))?;
             Ok(ExitStatus::Success)
@@ -55,7 +56,7 @@ struct Absent {
 }
 
 /// The snapshot of a daemon that lives.
-fn believed(path: &Path) -> Result<Snapshot, Absent> {
+fn trusted(path: &Path) -> Result<Snapshot, Absent> {
     let place = path.display();
     let snapshot = status::read(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Absent {
@@ -71,16 +72,20 @@ fn believed(path: &Path) -> Result<Snapshot, Absent> {
             remedy: "run it as a user who may read that file",
         },
     })?;
-    match snapshot.distrust(Clock::system().now()) {
+    let reason = if status::is_owned(path) {
+        snapshot.staleness(Clock::system().now())
+    } else {
+        Some("the daemon has ended without removing its status file".to_owned())
+    };
+    match reason {
         None => Ok(snapshot),
-        Some(reason) => Err(Absent {
-            reason: format!("{place} is not to be believed: {reason}"),
-            remedy: "look at the daemon's log; start it again if it is gone",
-        }),
+        Some(reason) => {
+            Err(Absent { reason, remedy: "look at the daemon's log; start it again if it has ended" })
+        }
     }
 }
 
-fn shown(snapshot: &Snapshot, args: &StatusArgs, look: Look) -> String {
+fn shown(snapshot: &Snapshot, args: &StatusArgs, look: TableStyle) -> String {
     if args.json {
         // Names, numbers and times: nothing in them can fail to be JSON.
         printable::json(&serde_json::to_string(snapshot).unwrap_or_default()).into_owned()
@@ -89,8 +94,8 @@ fn shown(snapshot: &Snapshot, args: &StatusArgs, look: Look) -> String {
     }
 }
 
-/// Shows it again and again until a signal comes or nobody reads any more. A daemon that is gone may come back.
-fn watch(setup: &Setup, args: &StatusArgs, mut look: Look) -> Result<ExitStatus, ExitStatus> {
+/// Shows it again and again until a signal comes or the reader is gone. A daemon that has ended may come back.
+fn watch(setup: &Setup, args: &StatusArgs, mut look: TableStyle) -> Result<ExitStatus, ExitStatus> {
     let path = &setup.settings.status_file;
     let in_place = output::stdout_is_terminal() && !setup.is_dumb();
     runtime()?.block_on(async {
@@ -104,7 +109,7 @@ fn watch(setup: &Setup, args: &StatusArgs, mut look: Look) -> Result<ExitStatus,
         loop {
             let size = size(setup);
             look.width = size.map(|(columns, _)| columns);
-            let text = match believed(path) {
+            let text = match trusted(path) {
                 Ok(snapshot) => shown(&snapshot, args, look),
                 Err(absent) if args.json => {
                     output::note(&Printable(&absent.reason).to_string());
@@ -161,20 +166,23 @@ fn redrawn(text: &str, columns: usize) -> String {
     drawn
 }
 
-/// As much from the top as a screen of this size holds: what scrolls away cannot be replaced, and the beginning is
-/// what matters.
+/// As much from the top as a screen of this size holds, and how much is missing: what scrolls away cannot be replaced.
 fn top(text: &str, (columns, rows): (usize, usize)) -> String {
+    let height = |line: &str| table::columns(line).div_ceil(columns).max(1);
     let mut left = rows.saturating_sub(1);
+    if text.lines().map(height).sum::<usize>() <= left {
+        return text.to_owned();
+    }
+    // The last row says what is missing.
+    left = left.saturating_sub(1);
     let mut shown = String::new();
-    for line in text.lines() {
-        let needed = table::columns(line).div_ceil(columns).max(1);
-        if needed > left {
-            break;
-        }
-        left -= needed;
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next_if(|line| height(line) <= left) {
+        left -= height(line);
         shown.extend([line, "\n"]);
     }
-    shown
+    let hidden = lines.count();
+    shown + &format!("… {hidden} more {}\n", if hidden == 1 { "line" } else { "lines" })
 }
 
 async fn stopped_within(signals: &mut Signals, period: Duration) -> bool {
@@ -187,12 +195,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_screen_shows_the_top_and_counts_lines_that_wrap() {
+    fn a_screen_shows_the_top_and_says_how_much_is_missing() {
         let text = "12345\n\x1b[31m12345\x1b[0m\n123456\n4\n5\n";
-        assert_eq!(top(text, (5, 100)), text);
-        assert_eq!(top(text, (5, 5)), "12345\n\x1b[31m12345\x1b[0m\n123456\n");
-        assert_eq!(top(text, (5, 4)), "12345\n\x1b[31m12345\x1b[0m\n", "the third line needs two rows");
-        assert_eq!(top(text, (5, 1)), "");
+        assert_eq!(top(text, (9, 100)), text);
+        assert_eq!(top(text, (9, 5)), "12345\n\x1b[31m12345\x1b[0m\n123456\n… 2 more lines\n");
+        assert_eq!(
+            top(text, (5, 5)),
+            "12345\n\x1b[31m12345\x1b[0m\n… 3 more lines\n",
+            "the third line needs two rows"
+        );
+        assert_eq!(top(text, (5, 1)), "… 5 more lines\n");
     }
 
     #[test]

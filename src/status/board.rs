@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::snapshot::{Daemon, LastError, SecretStatus, Snapshot, State};
@@ -27,6 +27,8 @@ pub struct Board {
     born: Instant,
     /// When the loop that watches over the daemon last came round: milliseconds after `born`.
     beat: AtomicU64,
+    /// A try has ended, whatever the state is now.
+    tried: Notify,
 }
 
 /// What is written on the board.
@@ -143,7 +145,7 @@ impl Board {
         let sheet = Sheet { stopping: false, entries: entries.into_iter().collect() };
         let daemon = Mutex::new(Daemon::new(clock.now()));
         let (started, born, beat) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
-        Self { sheet: watch::Sender::new(sheet), clock, daemon, started, born, beat }
+        Self { sheet: watch::Sender::new(sheet), clock, daemon, started, born, beat, tried: Notify::new() }
     }
 
     /// Notes which configuration the daemon was started with.
@@ -252,6 +254,11 @@ impl Board {
         self.sheet.subscribe()
     }
 
+    /// Waits for the end of a try. One that nobody waited for is remembered.
+    pub async fn tried(&self) {
+        self.tried.notified().await;
+    }
+
     fn update(&self, name: &SecretName, change: impl FnOnce(&mut Entry, SystemTime)) {
         let now = self.clock.now();
         self.sheet.send_if_modified(|sheet| {
@@ -260,6 +267,7 @@ impl Board {
             change(entry, now);
             entry.state() != before
         });
+        self.tried.notify_one();
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -91,17 +92,40 @@ pub fn read(path: &Path) -> io::Result<Snapshot> {
     Ok(serde_json::from_slice(&text)?)
 }
 
-/// The lock file stays when the daemon ends: removing it could take it from under the next one.
+/// Whether the daemon that wrote the file still runs. Its lock says so; where the lock cannot be asked, it is assumed.
+pub fn is_owned(path: &Path) -> bool {
+    let lock = fs::File::open(lock_path(path)).map(|file| Flock::lock(file, FlockArg::LockSharedNonblock));
+    !matches!(lock, Ok(Ok(_)))
+}
+
+/// A reader that asks [`is_owned`] has the lock for a moment.
 fn lock(path: &Path) -> io::Result<Flock<fs::File>> {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".lock");
-    let file =
-        fs::OpenOptions::new().create(true).truncate(false).write(true).open(directory(path).join(name))?;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match try_lock(path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && tries < 5 => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            locked => return locked,
+        }
+    }
+}
+
+/// The lock file stays when the daemon ends: removing it could take it from under the next one.
+fn try_lock(path: &Path) -> io::Result<Flock<fs::File>> {
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(lock_path(path))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         Errno::EAGAIN => io::Error::new(io::ErrorKind::ResourceBusy, "another daemon uses this status file"),
         errno => errno.into(),
     })
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".lock");
+    directory(path).join(name)
 }
 
 fn directory(path: &Path) -> &Path {
@@ -155,7 +179,9 @@ mod tests {
         first.write(&snapshot()).unwrap();
         assert_eq!(StatusFile::claim(path.clone()).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
         assert_eq!(read(&path).unwrap(), snapshot(), "and the first one's stays");
+        assert!(is_owned(&path));
         drop(first);
+        assert!(!is_owned(&path));
         assert!(StatusFile::claim(path).is_ok());
     }
 

@@ -12,7 +12,7 @@ use crate::printable::one_line;
 /// So many characters of reasons fit one line; container engines keep its first few kilobytes.
 const REASONS: usize = 1500;
 
-/// How old a heartbeat may be before nobody believes the file any more.
+/// From this age of its heartbeat on the file is not trusted.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(30);
 
 /// The state of the whole daemon.
@@ -150,8 +150,8 @@ impl State {
         }
     }
 
-    /// What needs somebody most comes first in lists for people.
-    pub fn urgency(self) -> u8 {
+    /// The most urgent comes first in lists for people.
+    fn urgency(self) -> u8 {
         match self {
             Self::Failing => 0,
             Self::Stale => 1,
@@ -173,6 +173,22 @@ impl SecretStatus {
     /// It has synced since start, its files are there and not older than they may be: what readiness asks of it.
     pub fn is_ready(&self) -> bool {
         self.last_success.is_some() && !matches!(self.state, State::Stale | State::Deleted)
+    }
+
+    /// Its files are not as they should be, or nobody knows yet.
+    pub fn is_problem(&self) -> bool {
+        self.state != State::Synced
+    }
+
+    /// What keeps the daemon from being ready comes first, then other problems of required secrets.
+    fn urgency(&self) -> u8 {
+        let blocks = self.state == State::Stale || self.required && !self.is_ready();
+        match (self.is_problem(), self.required) {
+            (true, _) if blocks => 0,
+            (true, true) => 1,
+            (true, false) => 2,
+            (false, _) => 3,
+        }
     }
 }
 
@@ -199,11 +215,32 @@ impl Snapshot {
         }
     }
 
-    /// Why nobody should believe this at `now`: its heartbeat is too old, or ahead of the clock.
-    pub fn distrust(&self, now: SystemTime) -> Option<String> {
+    /// The secrets as people want to see them: problems first, then by name, `s2` before `s10`.
+    pub fn problems_first(&self) -> Vec<&SecretStatus> {
+        let mut secrets: Vec<_> = self.secrets.iter().collect();
+        secrets
+            .sort_by_cached_key(|secret| (secret.urgency(), secret.state.urgency(), natural(&secret.name)));
+        secrets
+    }
+
+    /// How many secrets are in the state `synced`, in words.
+    pub fn in_sync(&self) -> String {
+        let synced = self.secrets.iter().filter(|secret| !secret.is_problem()).count();
+        let noun = if self.secret_count == 1 { "secret" } else { "secrets" };
+        format!("{synced} of {} {noun} synced", self.secret_count)
+    }
+
+    /// Whether all secrets are read from the same store: then nobody needs its name.
+    pub fn has_one_store(&self) -> bool {
+        let mut stores = self.secrets.iter().map(|secret| &secret.store);
+        stores.next().is_none_or(|first| stores.all(|store| store == first))
+    }
+
+    /// Why nobody should trust this at `now`: its heartbeat is too old, or ahead of the clock.
+    pub fn staleness(&self, now: SystemTime) -> Option<String> {
         match now.duration_since(self.heartbeat) {
             Ok(age) if age >= HEARTBEAT_LIMIT => {
-                Some(format!("the last heartbeat is {} s old; is the daemon running?", age.as_secs()))
+                Some(format!("the daemon is not responding: last heartbeat {} s ago", age.as_secs()))
             }
             // The clock was set back: until the next heartbeat nobody can tell its age.
             Err(ahead) if ahead.duration() >= HEARTBEAT_LIMIT => {
@@ -233,8 +270,8 @@ impl Snapshot {
 
     /// Why this is not ready at `now`, in one line; `None` when it is.
     pub fn unready_reason(&self, now: SystemTime) -> Option<String> {
-        if let Some(distrust) = self.distrust(now) {
-            return Some(distrust);
+        if let Some(reason) = self.staleness(now) {
+            return Some(reason);
         }
         if self.ready {
             return None;
@@ -273,6 +310,23 @@ fn few(mut reasons: Vec<String>) -> String {
         reasons.push(format!("and {more} more"));
     }
     reasons.join("; ")
+}
+
+/// A key that sorts numbers in names by their value.
+fn natural(name: &str) -> Vec<(bool, usize, String)> {
+    let is_digit = |letter: char| letter.is_ascii_digit();
+    let mut parts = Vec::new();
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|letter| is_digit(letter) != is_digit(first)).unwrap_or(rest.len());
+        let (part, left) = rest.split_at(end);
+        let number = part.trim_start_matches('0');
+        // Of two numbers the longer one is the greater.
+        let length = if is_digit(first) { number.len() } else { 0 };
+        parts.push((!is_digit(first), length, if is_digit(first) { number } else { part }.to_owned()));
+        rest = left;
+    }
+    parts
 }
 
 mod rfc3339 {
@@ -399,11 +453,38 @@ mod tests {
     }
 
     #[test]
+    fn problems_come_first_required_ones_before_optional_ones_and_numbers_count() {
+        let now = SystemTime::UNIX_EPOCH;
+        let one = snapshot(now).secrets.remove(0);
+        let secret = |name: &str, state, required| {
+            let last_success = (state != State::Failing).then_some(now);
+            SecretStatus { name: name.to_owned(), state, required, last_success, ..one.clone() }
+        };
+        let all = Snapshot::new(
+            now,
+            false,
+            vec![
+                secret("optional", State::Failing, false),
+                secret("s10", State::Synced, true),
+                secret("s2", State::Synced, true),
+                secret("s2b", State::Synced, true),
+                secret("required", State::Failing, true),
+                secret("kept", State::Degraded, true),
+            ],
+        );
+        let names: Vec<_> = all.problems_first().iter().map(|secret| secret.name.as_str()).collect();
+        assert_eq!(names, ["required", "kept", "optional", "s2", "s2b", "s10"]);
+        assert_eq!(all.in_sync(), "3 of 6 secrets synced");
+    }
+
+    #[test]
     fn an_old_heartbeat_is_not_ready_whatever_the_file_says() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let ready = Snapshot::new(now, false, Vec::new());
         assert_eq!(ready.unready_reason(now + Duration::from_secs(29)), None);
-        assert!(ready.unready_reason(now + Duration::from_secs(30)).unwrap().contains("30 s old"));
+        assert!(
+            ready.unready_reason(now + Duration::from_secs(30)).unwrap().contains("last heartbeat 30 s ago")
+        );
         assert_eq!(ready.unready_reason(now - Duration::from_secs(29)), None);
         assert!(ready.unready_reason(now - Duration::from_secs(30)).unwrap().contains("in the future"));
     }

@@ -36,9 +36,9 @@ fn a_table_shows_each_secret_with_its_last_error_and_what_to_do() {
     assert_eq!((finished.code, finished.stderr.as_str()), (0, ""), "{finished:?}");
     let lines: Vec<_> = finished.stdout.lines().collect();
     assert!(lines[0].starts_with("ready: 1 of 2 secrets synced"), "{}", lines[0]);
-    assert!(lines[2].starts_with("STATE    SECRET   AGE"), "{}", lines[2]);
-    assert!(lines[3].starts_with("failing  missing  –") && lines[3].contains("absent: "), "{}", lines[3]);
-    assert!(lines[4].starts_with("synced   good"), "{}", lines[4]);
+    assert!(lines[3].starts_with("STATE    SECRET   AGE"), "{}", lines[3]);
+    assert!(lines[4].starts_with("failing  missing  –") && lines[4].contains("absent: "), "{}", lines[4]);
+    assert!(lines[5].starts_with("synced   good"), "{}", lines[5]);
     assert!(finished.stdout.contains("  hint: ") && !finished.stdout.contains('\x1b'));
     assert!(!finished.stdout.contains("Zq7marker"));
 }
@@ -63,6 +63,7 @@ fn without_a_living_daemon_it_is_exit_1_and_says_what_to_do() {
     let daemon = daemon(&sandbox);
     let written: Value = serde_json::from_str(&sandbox.read("status.json")).unwrap();
     daemon.kill();
+    assert!(sandbox.run(&["isready"]).stderr.contains("the daemon has ended"), "seen immediately");
     let old = sandbox
         .read("status.json")
         .replace(written["heartbeat"].as_str().unwrap(), "2020-01-01T00:00:00.000Z");
@@ -70,7 +71,10 @@ fn without_a_living_daemon_it_is_exit_1_and_says_what_to_do() {
     for arguments in [&["status"][..], &["status", "--json"]] {
         let finished = sandbox.run(arguments);
         assert_eq!((finished.code, finished.stdout.as_str()), (1, ""), "{finished:?}");
-        assert!(finished.stderr.contains("s old") && finished.stderr.contains("hint: "), "{finished:?}");
+        assert!(
+            finished.stderr.contains("the daemon has ended") && finished.stderr.contains("hint: "),
+            "{finished:?}"
+        );
     }
     sandbox.write("status.json", "{}");
     assert!(sandbox.run(&["status"]).stderr.contains("not a status file of this version"));
@@ -125,7 +129,7 @@ fn on_a_narrow_terminal_no_row_of_the_table_wraps() {
     let _daemon = daemon(&sandbox);
     for (size, columns) in [("cols 60 rows 20", None), ("cols 0 rows 0", Some("60"))] {
         let text = on_terminal_of(size, &sandbox, columns, "status");
-        let rows: Vec<_> = text.lines().skip(2).take(3).collect();
+        let rows: Vec<_> = text.lines().skip(3).take(3).collect();
         assert!(rows[1].contains("failing") && rows[1].ends_with('…'), "{text}");
         let plain = |row: &&str| row.replace("\x1b[1m", "").replace("\x1b[31m", "").replace("\x1b[0m", "");
         assert_eq!(plain(&rows[1]).chars().count(), 60, "{text}");
@@ -162,7 +166,7 @@ fn a_terminal_has_colours_unless_no_color_says_something_or_it_is_dumb() {
     ];
     for (variables, coloured) in cases {
         // The table of stdout, and the log of stderr.
-        for (arguments, word) in [("status", "failing"), ("run --once", "sync failed")] {
+        for (arguments, word) in [("status", "failing"), ("run --once", "sync of an optional secret failed")] {
             let shown =
                 on_a_terminal(&sandbox, &format!("exec {BINARY} {arguments}"), variables).finish().output();
             assert!(shown.contains(word), "{arguments}: {shown:?}");

@@ -1,31 +1,31 @@
-//! The table for people: a line for each secret, what needs somebody first; below it what to do about failures.
+//! The table for people: a line for each secret, problems first; below it what to do about failures.
 
 use std::time::SystemTime;
 
 use crate::printable::one_line;
 use crate::status::{LastError, SecretStatus, Snapshot, State, words};
 
-/// Secrets that are told with their remedy below the table.
-const TOLD: usize = 5;
+/// Secrets that are shown with their remedy below the table.
+const WITH_REMEDY: usize = 5;
+
+/// Most secrets that the first line names.
+const NAMED: usize = 3;
 
 const HEADINGS: [&str; 6] = ["STATE", "SECRET", "AGE", "NEXT", "VERSION", "LAST ERROR"];
 
 /// How the table looks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
-    /// Whether states have colours; their words tell the same.
+pub(super) struct TableStyle {
+    /// Whether states have colours; their words say the same.
     pub(super) colour: bool,
     /// Columns of the terminal; `None`: nothing is cut.
     pub(super) width: Option<usize>,
 }
 
-/// The whole text. Ages are those of the moment the daemon wrote it down, and the first line says when that was: what
-/// has happened since is not known here.
-pub(super) fn table(snapshot: &Snapshot, now: SystemTime, look: Look) -> String {
-    let mut secrets: Vec<_> = snapshot.secrets.iter().collect();
-    secrets.sort_by_key(|secret| secret.state.urgency());
-    let then = snapshot.heartbeat;
-    let rows: Vec<_> = secrets.iter().map(|secret| row(secret, then)).collect();
+/// The whole text. Ages and next tries are those of `now`.
+pub(super) fn table(snapshot: &Snapshot, now: SystemTime, look: TableStyle) -> String {
+    let secrets = snapshot.problems_first();
+    let rows: Vec<_> = secrets.iter().map(|secret| row(secret, now)).collect();
     let headings = HEADINGS.map(str::to_owned);
     let widths: [usize; 6] = std::array::from_fn(|column| {
         rows.iter().chain([&headings]).map(|row| length(row, column)).max().unwrap_or_default()
@@ -39,20 +39,31 @@ pub(super) fn table(snapshot: &Snapshot, now: SystemTime, look: Look) -> String 
     text
 }
 
+/// Two lines: how it is, with the reason where it is not ready, and of which daemon this is.
 fn summary(snapshot: &Snapshot, now: SystemTime) -> String {
-    let Snapshot { synced_count, secret_count, daemon, .. } = snapshot;
     let word = match (snapshot.stopping, snapshot.ready) {
         (true, _) => "stopping",
         (false, true) => "ready",
         (false, false) => "not ready",
     };
-    let noun = if *secret_count == 1 { "secret" } else { "secrets" };
-    let up = words::age(snapshot.heartbeat, Some(daemon.started_at));
-    let as_of = words::ago(now, Some(snapshot.heartbeat));
+    let names = |what: &str, names: &[String]| match names.len() {
+        0 => String::new(),
+        1..=NAMED => format!(", {what} {}", one_line(&names.join(", "))),
+        many => format!(", {what} {many} secrets"),
+    };
+    let reason = if snapshot.ready || snapshot.stopping {
+        String::new()
+    } else {
+        names("waiting for", &snapshot.pending) + &names("too old:", &snapshot.stale)
+    };
+    let daemon = &snapshot.daemon;
     let listen = daemon.listen.map(|address| format!(", http://{address}/")).unwrap_or_default();
     format!(
-        "{word}: {synced_count} of {secret_count} {noun} synced, as of {as_of} (secrets-sync {}, up {up}{listen})",
-        one_line(&daemon.version)
+        "{word}: {}{reason}\nsecrets-sync {}, up {}{listen}, as of {}",
+        snapshot.in_sync(),
+        one_line(&daemon.version),
+        words::age(now, Some(daemon.started_at)),
+        words::ago(now, Some(snapshot.heartbeat)),
     )
 }
 
@@ -76,7 +87,7 @@ fn length(row: &[String; 6], column: usize) -> usize {
     row.get(column).map_or(0, |cell| cell.chars().count())
 }
 
-fn line(cells: &[String; 6], widths: &[usize; 6], look: Look, state: Option<State>) -> String {
+fn line(cells: &[String; 6], widths: &[usize; 6], look: TableStyle, state: Option<State>) -> String {
     let [first, middle @ .., last] = cells;
     let [first_width, middle_widths @ .., _] = widths;
     let mut text = format!("{}  ", coloured(&format!("{first:<first_width$}"), state, look));
@@ -113,7 +124,7 @@ pub(super) fn columns(line: &str) -> usize {
     first + parts.map(after).sum::<usize>()
 }
 
-fn coloured(text: &str, state: Option<State>, look: Look) -> String {
+fn coloured(text: &str, state: Option<State>, look: TableStyle) -> String {
     let code = match state {
         _ if !look.colour => return text.to_owned(),
         None => "1",
@@ -130,13 +141,14 @@ fn coloured(text: &str, state: Option<State>, look: Look) -> String {
 fn remedies(secrets: &[&SecretStatus]) -> String {
     let mut failed = secrets.iter().filter_map(|secret| Some((secret, secret.last_error.as_ref()?)));
     let mut text = String::new();
-    for (secret, error) in failed.by_ref().take(TOLD) {
+    for (secret, error) in failed.by_ref().take(WITH_REMEDY) {
         let (name, remedy) = (one_line(&secret.name), one_line(&error.remedy));
         text.extend(["\n", &name, ": ", &said(error), "\n  hint: ", &remedy, "\n"]);
     }
     match failed.count() {
         0 => {}
-        more => text.extend(["\n", &more.to_string(), " more have failed: status --json has them all\n"]),
+        1 => text.push_str("\n1 more has failed: status --json shows it\n"),
+        more => text.extend(["\n", &more.to_string(), " more have failed: status --json shows them all\n"]),
     }
     text
 }
@@ -153,7 +165,7 @@ mod tests {
     use crate::name::SecretName;
     use crate::status::{Board, Entry, Facts, Success};
 
-    const PLAIN: Look = Look { colour: false, width: None };
+    const PLAIN: TableStyle = TableStyle { colour: false, width: None };
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -173,15 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn a_line_for_each_secret_and_what_needs_somebody_first() {
+    fn a_line_for_each_secret_problems_first_and_ages_of_this_moment() {
         let text = table(&snapshot("nothing at secret/bad"), at(1016), PLAIN);
         let version = env!("CARGO_PKG_VERSION");
         let expected = format!(
-            "not ready: 1 of 2 secrets synced, as of 4 s ago (secrets-sync {version}, up 12 s)
+            "not ready: 1 of 2 secrets synced, waiting for bad
+secrets-sync {version}, up 16 s, as of 4 s ago
 
 STATE    SECRET  AGE   NEXT     VERSION  LAST ERROR
 failing  bad     –     –        –        absent: nothing at secret/bad
-synced   good    12 s  in 18 s  3        –
+synced   good    16 s  in 14 s  3        –
 
 bad: absent: nothing at secret/bad
   hint: write it
@@ -192,8 +205,9 @@ bad: absent: nothing at secret/bad
 
     #[test]
     fn an_error_is_cut_to_the_terminal_in_the_table_and_nowhere_else() {
-        let text = table(&snapshot(&"long ".repeat(50)), at(1012), Look { colour: false, width: Some(80) });
-        let rows: Vec<_> = text.lines().skip(2).take(3).map(|line| line.chars().count()).collect();
+        let text =
+            table(&snapshot(&"long ".repeat(50)), at(1012), TableStyle { colour: false, width: Some(80) });
+        let rows: Vec<_> = text.lines().skip(3).take(3).map(|line| line.chars().count()).collect();
         assert!(rows.iter().all(|length| *length <= 80), "{rows:?}");
         assert!(text.contains("…") && text.contains(&"long ".repeat(50)));
     }
@@ -202,19 +216,19 @@ bad: absent: nothing at secret/bad
     fn no_row_is_wider_than_a_narrow_terminal() {
         let snapshot = snapshot(&"long ".repeat(50));
         for (colour, width) in [(false, 60), (true, 60), (false, 30), (true, 5), (true, 1)] {
-            let text = table(&snapshot, at(1012), Look { colour, width: Some(width) });
-            let rows: Vec<_> = text.lines().skip(2).take(3).map(columns).collect();
+            let text = table(&snapshot, at(1012), TableStyle { colour, width: Some(width) });
+            let rows: Vec<_> = text.lines().skip(3).take(3).map(columns).collect();
             assert_eq!(rows, [width.min(51), width, width.min(42)], "{text}");
             assert_eq!(text.matches("\x1b[").count(), if colour { 6 } else { 0 }, "{text}");
         }
-        let text = table(&snapshot, at(1012), Look { colour: true, width: Some(60) });
+        let text = table(&snapshot, at(1012), TableStyle { colour: true, width: Some(60) });
         let row = "\x1b[31mfailing\x1b[0m  bad     –     –        –        absent: long long …\n";
         assert!(text.contains(row), "{text:?}");
     }
 
     #[test]
     fn no_message_moves_the_cursor_and_colour_is_not_the_only_meaning() {
-        let coloured = Look { colour: true, width: None };
+        let coloured = TableStyle { colour: true, width: None };
         let text = table(&snapshot("\x1b[2J\nfoo"), at(1012), coloured);
         assert!(!text.contains("\x1b[2J") && text.contains(r"absent: \u{1b}[2J foo"), "{text:?}");
         let turned = table(&snapshot("a\u{202e}b\u{200b}"), at(1012), PLAIN);
