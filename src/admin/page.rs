@@ -1,24 +1,50 @@
-//! The page for people: each secret on a row, what needs somebody first. One document without scripts or anything
-//! from elsewhere; it loads itself anew.
+//! The page for people: each secret on a row, problems first. One document without scripts or anything from elsewhere;
+//! the browser loads it again every 10 seconds, with the same view: what is shown is part of its address.
 
 mod html;
 mod row;
 
-use std::time::SystemTime;
-
 use crate::clock;
-use crate::status::{Snapshot, State, words};
+use crate::status::{SecretStatus, Snapshot, State, words};
 use html::Html;
 
 /// The only style; the security policy names it by its hash.
 pub(super) const STYLE: &str = include_str!("page/style.css");
 
-/// What the row of numbers counts, in the order of the table.
+/// The states in the order of urgency.
 const STATES: [State; 6] =
     [State::Failing, State::Stale, State::Deleted, State::Degraded, State::Pending, State::Synced];
 
+/// Most secrets that the reason names.
+const NAMED: usize = 5;
+
+/// What is shown of the secrets: the query of the address.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct View {
+    /// Only secrets that need attention.
+    problems: bool,
+    /// Every file of each secret.
+    all_files: bool,
+}
+
+impl View {
+    pub(super) fn of(query: Option<&str>) -> Self {
+        let has = |part| query.is_some_and(|query| query.split('&').any(|one| one == part));
+        Self { problems: has("problems"), all_files: has("files") }
+    }
+
+    fn address(self) -> &'static str {
+        match (self.problems, self.all_files) {
+            (false, false) => "/",
+            (true, false) => "/?problems",
+            (false, true) => "/?files",
+            (true, true) => "/?problems&amp;files",
+        }
+    }
+}
+
 /// The whole document.
-pub(super) fn render(snapshot: &Snapshot) -> String {
+pub(super) fn render(snapshot: &Snapshot, view: View) -> String {
     let mut page = Html::new();
     head(&mut page, snapshot);
     page.raw("<body>\n<main>\n");
@@ -28,8 +54,8 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
             "<p class=\"empty\">The configuration has no secrets. There is nothing to keep in sync.</p>\n",
         );
     } else {
-        counts(&mut page, snapshot);
-        table(&mut page, snapshot);
+        counts(&mut page, snapshot, view);
+        table(&mut page, snapshot, view);
     }
     foot(&mut page, snapshot);
     page.raw("</main>\n</body>\n</html>\n");
@@ -73,35 +99,60 @@ fn icon(snapshot: &Snapshot) -> &'static str {
 
 fn headline(page: &mut Html, snapshot: &Snapshot) {
     let (word, class) = verdict(snapshot);
-    let Snapshot { synced_count, secret_count, daemon, heartbeat, .. } = snapshot;
+    let Snapshot { daemon, heartbeat, .. } = snapshot;
     page.raw("<header>\n<p class=\"program\">secrets-sync <span>");
     page.text(&daemon.version);
     page.raw("</span></p>\n<h1 class=\"");
     page.raw(class);
     page.raw("\"><span class=\"dot\" aria-hidden=\"true\"></span>");
     page.text(word);
-    page.raw("</h1>\n<p class=\"facts\">");
-    page.text(&format!("{synced_count} of {secret_count} {} synced", noun(*secret_count)));
+    page.raw("</h1>\n");
+    if let Some(reason) = reason(snapshot) {
+        page.raw("<p class=\"reason\">");
+        page.text(&reason);
+        page.raw("</p>\n");
+    }
+    page.raw("<p class=\"facts\">");
+    page.text(&snapshot.in_sync());
     page.raw(" <span aria-hidden=\"true\">·</span> ");
-    page.text(&up(*heartbeat, daemon.started_at));
+    page.text(&format!("up {}", words::age(*heartbeat, Some(daemon.started_at))));
     page.raw("</p>\n</header>\n");
 }
 
-fn noun(count: usize) -> &'static str {
-    if count == 1 { "secret" } else { "secrets" }
+/// Which secrets keep the daemon from being ready; their rows say why.
+fn reason(snapshot: &Snapshot) -> Option<String> {
+    if snapshot.ready || snapshot.stopping {
+        return None;
+    }
+    let mut parts = Vec::new();
+    if !snapshot.pending.is_empty() {
+        parts.push(format!("Waiting for {}", some(&snapshot.pending)));
+    }
+    if !snapshot.stale.is_empty() {
+        let stale = if parts.is_empty() { "Too old" } else { "too old" };
+        parts.push(format!("{stale}: {}", some(&snapshot.stale)));
+    }
+    Some(format!("{}.", parts.join("; "))).filter(|_| !parts.is_empty())
 }
 
-fn up(now: SystemTime, since: SystemTime) -> String {
-    format!("up {}", words::age(now, Some(since)))
+fn some(names: &[String]) -> String {
+    let first = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
-fn counts(page: &mut Html, snapshot: &Snapshot) {
-    page.raw("<ul class=\"counts\" aria-label=\"Secrets by state\">\n");
+/// How many secrets are in each state, and the way to see only the problems.
+fn counts(page: &mut Html, snapshot: &Snapshot, view: View) {
+    page.raw("<nav class=\"counts\" aria-label=\"Secrets by state\">\n<ul>\n");
     for state in STATES {
         let count = snapshot.secrets.iter().filter(|secret| secret.state == state).count();
         if count > 0 {
             page.raw("<li class=\"");
             page.raw(state.as_str());
+            page.raw("\" title=\"");
+            page.raw(row::meaning(state));
             page.raw("\"><b>");
             page.text(&count.to_string());
             page.raw("</b> ");
@@ -109,25 +160,36 @@ fn counts(page: &mut Html, snapshot: &Snapshot) {
             page.raw("</li>\n");
         }
     }
-    page.raw("</ul>\n");
+    page.raw("</ul>\n<a class=\"filter\" href=\"");
+    page.raw(View { problems: !view.problems, ..view }.address());
+    page.raw(if view.problems { "\">Show all secrets" } else { "\">Show only problems" });
+    page.raw("</a>\n</nav>\n");
 }
 
 /// The roles are those that the elements have anyway: on a phone the style lays rows out as cards, and browsers
 /// would forget then that this is a table.
-fn table(page: &mut Html, snapshot: &Snapshot) {
+fn table(page: &mut Html, snapshot: &Snapshot, view: View) {
+    let shown: Vec<&SecretStatus> = snapshot
+        .problems_first()
+        .into_iter()
+        .filter(|secret| !view.problems || secret.is_problem())
+        .collect();
+    if shown.is_empty() {
+        page.raw("<p class=\"empty\">No secret has a problem.</p>\n");
+        return;
+    }
     page.raw(
-        "<table role=\"table\">\n<caption>Secrets, what needs attention first</caption>\n<thead role=\"rowgroup\">\n\
+        "<table role=\"table\">\n<caption>Secrets, problems first</caption>\n<thead role=\"rowgroup\">\n\
          <tr role=\"row\"><th role=\"columnheader\" scope=\"col\">State</th>\
          <th role=\"columnheader\" scope=\"col\">Secret</th>\
+         <th role=\"columnheader\" scope=\"col\">Files</th>\
          <th role=\"columnheader\" scope=\"col\">Last success</th>\
          <th role=\"columnheader\" scope=\"col\">Next try</th>\
-         <th role=\"columnheader\" scope=\"col\">Version</th>\
-         <th role=\"columnheader\" scope=\"col\">Last error</th></tr>\n</thead>\n<tbody role=\"rowgroup\">\n",
+         <th role=\"columnheader\" scope=\"col\">Version</th></tr>\n</thead>\n<tbody role=\"rowgroup\">\n",
     );
-    let mut secrets: Vec<_> = snapshot.secrets.iter().collect();
-    secrets.sort_by_key(|secret| secret.state.urgency());
-    for secret in secrets {
-        row::render(page, secret, snapshot.heartbeat);
+    let one_store = snapshot.has_one_store();
+    for secret in shown {
+        row::render(page, secret, &row::Context { snapshot, view, one_store });
     }
     page.raw("</tbody>\n</table>\n");
 }
@@ -135,21 +197,21 @@ fn table(page: &mut Html, snapshot: &Snapshot) {
 fn foot(page: &mut Html, snapshot: &Snapshot) {
     page.raw("<footer>\n<p>As of ");
     page.time(snapshot.heartbeat, &clock::for_people(snapshot.heartbeat));
-    page.raw(". This page loads itself anew every 10 seconds.</p>\n");
+    page.raw(". Refreshes every 10 seconds.</p>\n");
     if let Some(config_file) = &snapshot.daemon.config_file {
         page.raw("<p>Configuration: <code>");
         page.text(&config_file.display().to_string());
         page.raw("</code></p>\n");
     }
     page.raw(
-        "<p>For programs: <a href=\"/status\">/status</a> <a href=\"/ready\">/ready</a> \
+        "<p>Other endpoints: <a href=\"/status\">/status</a> <a href=\"/ready\">/ready</a> \
          <a href=\"/health\">/health</a> <a href=\"/metrics\">/metrics</a></p>\n</footer>\n",
     );
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::clock::Clock;
@@ -170,13 +232,23 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
+    fn fail(board: &Board, name: &str, message: &str, remedy: &str) {
+        board.failed(&SecretName::new(name), &Fault::new(Kind::Denied, message, remedy), None);
+    }
+
     #[test]
     fn nothing_that_comes_from_outside_is_markup() {
         let board = board(&["<script>alert(1)</script>", "\"onmouseover='x'"]);
-        let fault = Fault::new(Kind::Write, "<img src=x onerror=\"x\">\u{7}\u{202e}", "<i>&</i>");
-        board.failed(&SecretName::new("<script>alert(1)</script>"), &fault, None);
-        let page = render(&board.snapshot());
-        for markup in ["<script", "<img", "<i>", "\"onmouse", "'x'", "/<secrets>", "\u{7}", "\u{202e}"] {
+        fail(
+            &board,
+            "<script>alert(1)</script>",
+            "<img src=x onerror=\"x\">\u{7}\u{202e}",
+            "`<i>`&</i> path \"<b>\" { }",
+        );
+        let page = render(&board.snapshot(), View::default());
+        for markup in
+            ["<script", "<img", "<i>", "<b>\"", "\"onmouse", "'x'", "/<secrets>", "\u{7}", "\u{202e}"]
+        {
             assert!(!page.contains(markup), "{markup} in {page}");
         }
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
@@ -184,22 +256,62 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_somebody_comes_first_and_ages_are_words() {
+    fn problems_come_first_and_ages_are_words() {
         let board = board(&["a-good", "b-new", "c-bad"]);
         board.succeeded(&SecretName::new("a-good"), Success { version: Some(7), next_try: Some(at(1300)) });
-        board.failed(&SecretName::new("c-bad"), &Fault::new(Kind::Denied, "no", "ask"), None);
-        let page = render(&board.snapshot());
+        fail(&board, "c-bad", "no", "ask");
+        let page = render(&board.snapshot(), View::default());
         let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
         assert!(place("<b>c-bad") < place("<b>b-new") && place("<b>b-new") < place("<b>a-good"));
-        for text in ["0 s ago</time>", "in 5 min</time>", ">7</td>", "never", "Not ready", "<b>1</b> failing"]
-        {
+        for text in ["0 s ago</time>", "in 5 min</time>", ">7</td>", "never", "Waiting for b-new, c-bad."] {
             place(text);
         }
     }
 
     #[test]
+    fn the_view_is_in_the_address_and_shows_only_problems_or_every_file() {
+        let facts =
+            Facts { files: (0..9).map(|n| format!("/out/{n}").into()).collect(), ..Facts::of_required("a") };
+        let entries = [("a", facts), ("b", Facts::of_required("b"))];
+        let entries = entries.map(|(name, facts)| (SecretName::new(name), Entry::new(facts)));
+        let board = Board::new(entries, Clock::from_fn(|| at(1000)));
+        board.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
+        let page = |query| render(&board.snapshot(), View::of(query));
+        let all = page(None);
+        assert!(
+            all.contains("href=\"/?problems\"")
+                && all.contains("href=\"/?files\"")
+                && !all.contains("/out/8")
+        );
+        assert!(page(Some("files")).contains("/out/8"));
+        let problems = page(Some("problems&x=1"));
+        assert!(
+            !problems.contains("<b>a</b>")
+                && problems.contains("<b>b</b>")
+                && problems.contains("href=\"/\"")
+        );
+        board.succeeded(&SecretName::new("b"), Success { version: None, next_try: None });
+        assert!(page(Some("problems")).contains("No secret has a problem"));
+    }
+
+    #[test]
+    fn an_error_is_short_and_what_can_be_copied_is_code() {
+        let board = board(&["a"]);
+        let message = "vault:8200: GET /v1/secret/data/a: permission denied (403): `a` is not readable";
+        fail(&board, "a", message, "add to a policy: path \"secret/data/a\" { capabilities = [\"read\"] }");
+        let page = render(&board.snapshot(), View::default());
+        for text in [
+            "title=\"vault:8200: GET /v1/secret/data/a: ",
+            "</code> permission denied (403): <code>a</code> is not readable",
+            "<code>path &quot;secret/data/a&quot; { capabilities = [&quot;read&quot;] }</code>",
+        ] {
+            assert!(page.contains(text), "{text} is not in {page}");
+        }
+    }
+
+    #[test]
     fn no_secrets_are_no_empty_table() {
-        let page = render(&board(&[]).snapshot());
+        let page = render(&board(&[]).snapshot(), View::default());
         assert!(page.contains("no secrets") && !page.contains("<table"), "{page}");
     }
 }

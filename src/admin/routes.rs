@@ -4,12 +4,13 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::routing::{MethodRouter, get};
 use http::StatusCode;
 
 use super::answer::Answer;
-use super::{page, probes};
+use super::page::{self, View};
+use super::probes;
 use crate::status::{Board, Snapshot};
 use crate::telemetry::metrics::{SecretFacts, metrics};
 
@@ -24,7 +25,7 @@ pub(super) fn router(board: Arc<Board>) -> Router {
         .route("/startupz", startup)
         .route("/status", look(status))
         .route("/metrics", look(scrape))
-        .route("/", look(|snapshot| Answer::html(page::render(snapshot))))
+        .route("/", get(show))
         .method_not_allowed_fallback(refuse(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD"))
         .fallback(refuse(
             StatusCode::NOT_FOUND,
@@ -45,6 +46,11 @@ fn look(answer: fn(&Snapshot) -> Answer) -> MethodRouter<Arc<Board>> {
 
 fn refuse(status: StatusCode, text: &'static str) -> impl Fn() -> Ready<Answer> + Clone + Send + Sync {
     move || ready(Answer::refusal(status, text))
+}
+
+/// The page; the query says what of it.
+async fn show(State(board): State<Arc<Board>>, RawQuery(query): RawQuery) -> Answer {
+    Answer::html(page::render(&board.snapshot(), View::of(query.as_deref())))
 }
 
 fn status(snapshot: &Snapshot) -> Answer {

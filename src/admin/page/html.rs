@@ -34,6 +34,30 @@ impl Html {
         }
     }
 
+    /// Text in which what stands between backquotes, and the rule of a policy, is code.
+    pub(super) fn prose(&mut self, text: &str) {
+        for (index, part) in text.split('`').enumerate() {
+            let rule = part
+                .find("path \"")
+                .and_then(|start| Some((start, start + part.get(start..)?.find('}')? + 1)));
+            match rule {
+                _ if index % 2 == 1 => self.code(part),
+                Some((start, end)) => {
+                    self.text(part.get(..start).unwrap_or_default());
+                    self.code(part.get(start..end).unwrap_or_default());
+                    self.text(part.get(end..).unwrap_or_default());
+                }
+                None => self.text(part),
+            }
+        }
+    }
+
+    fn code(&mut self, text: &str) {
+        self.raw("<code>");
+        self.text(text);
+        self.raw("</code>");
+    }
+
     /// A moment in words, with the exact one for programs and on hovering.
     pub(super) fn time(&mut self, at: SystemTime, words: &str) {
         let exact = clock::rfc3339(at);
