@@ -99,13 +99,11 @@ impl Setup {
     }
 
     fn log_style(&self) -> LogStyle {
-        let as_text = match self.settings.log_format {
-            LogFormat::Json => false,
-            LogFormat::Text => true,
-            LogFormat::Auto => output::is_terminal(),
-        };
-        let colour = output::is_terminal() && !self.is_colourless();
-        if as_text { LogStyle::Text { colour } } else { LogStyle::Json }
+        match (self.settings.log_format, output::is_terminal()) {
+            (LogFormat::Json, _) | (LogFormat::Auto, false) => LogStyle::Json,
+            (LogFormat::Text, false) => LogStyle::Text,
+            (LogFormat::Text | LogFormat::Auto, true) => LogStyle::Terminal { colour: !self.is_colourless() },
+        }
     }
 }
 

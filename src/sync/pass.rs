@@ -55,6 +55,8 @@ pub(super) struct Pass {
     evidence: Evidence,
     /// When to read again after the last pass, where that is sooner than usual.
     look_again: Option<Duration>,
+    /// Paths of the files that were last written or removed.
+    files: Vec<String>,
 }
 
 /// What a pass did.
@@ -76,9 +78,22 @@ impl Pass {
     pub(super) fn new(sink: Sink, store: Arc<dyn Store>, desks: Arc<Semaphore>, evidence: Evidence) -> Self {
         let (job, spare) = (sink.job().clone(), sink.another());
         let (sink, rendering) = (Held::Here(Box::new(sink)), Arc::default());
-        let (published, look_again) = (None, None);
+        let (published, look_again, files) = (None, None, Vec::new());
         let (serves, removed) = (false, false);
-        Self { job, store, spare, desks, sink, rendering, published, serves, removed, evidence, look_again }
+        Self {
+            job,
+            store,
+            spare,
+            desks,
+            sink,
+            rendering,
+            published,
+            serves,
+            removed,
+            evidence,
+            look_again,
+            files,
+        }
     }
 
     pub(super) fn job(&self) -> &Job {
@@ -88,6 +103,11 @@ impl Pass {
     /// Whether `deletionPolicy` has removed the files since they were written last.
     pub(super) fn has_removed(&self) -> bool {
         self.removed
+    }
+
+    /// Paths of the files that were last written or removed.
+    pub(super) fn files(&self) -> &[String] {
+        &self.files
     }
 
     /// Whether good files of this process's own making are on disk.
@@ -280,6 +300,7 @@ impl Pass {
             Held::Here(sink) => sink.take_changed(),
             Held::Away(_) => Vec::new(),
         };
+        self.files = files.iter().map(|file| file.path.as_path().display().to_string()).collect();
         witness::touched(&self.job.secret, origin, &files, written.as_ref().err().map(|fault| fault.kind));
         Some(written)
     }

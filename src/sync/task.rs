@@ -19,7 +19,7 @@ use crate::name::SecretName;
 use crate::sink::Written;
 use crate::status::{Board, Success};
 use crate::store::{Fetched, Store};
-use crate::telemetry::event::{Failed, Synced};
+use crate::telemetry::event::{Failed, FilesLeft, Synced};
 use crate::telemetry::trace;
 
 /// Longest single sleep: far enough not to matter, near enough for every timer implementation.
@@ -146,7 +146,9 @@ impl Task {
                     self.board.succeeded(&spec.name, Success { version, next_try });
                 }
                 let (changed, repaired, removed) = (written.changed, written.repaired, written.removed);
-                Synced { secret, store, version, changed, repaired, removed, duration, next_try }.emit();
+                let files = self.pass.files();
+                Synced { secret, store, version, changed, repaired, removed, files, duration, next_try }
+                    .emit();
             }
             Err(fault) => {
                 if self.is_current() {
@@ -155,9 +157,19 @@ impl Task {
                     }
                     self.board.failed(&spec.name, fault, next_try);
                 }
-                let (attempt, serves_last) = (self.policy.failures(), self.pass.has_published());
-                Failed { secret, store, fault, duration, attempt, next_try, serves_last }.emit();
+                let (attempt, left) = (self.policy.failures(), self.files_left());
+                Failed { secret, store, fault, duration, attempt, next_try, left }.emit();
             }
+        }
+    }
+
+    /// What a failed pass leaves on disk.
+    fn files_left(&self) -> FilesLeft {
+        match (self.pass.has_published(), self.pass.has_removed(), self.secret().required) {
+            (true, ..) => FilesLeft::Good,
+            (false, true, _) => FilesLeft::Removed,
+            (false, false, false) => FilesLeft::Optional,
+            (false, false, true) => FilesLeft::Missing,
         }
     }
 

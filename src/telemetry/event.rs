@@ -1,15 +1,17 @@
 //! One type per event of the daemon's life. `emit` writes its log line and counts it in the metrics, so that the two
-//! cannot tell different stories. What an operator got is INFO, what is degraded while the last value is served is
-//! WARN, what somebody must act on is ERROR, an unchanged refresh is DEBUG.
+//! cannot contradict each other. What an operator got is INFO, what is degraded while the last value is served is
+//! WARN, what an operator must act on is ERROR, an unchanged refresh is DEBUG.
 
 mod audit;
 mod configuration;
 mod daemon;
 mod login;
+mod outage;
 mod secret;
 mod store;
 mod trace;
 
+use std::fmt;
 use std::time::Duration;
 
 pub use audit::{
@@ -30,9 +32,18 @@ pub use login::{
     LoggedIn, LoginFailed, NewTokenRejected, RenewalFailed, Renewed, TokenConfigured, TokenEnding,
     TokenKnown, credentials_configured,
 };
-pub use secret::{DeletionHeld, Failed, Synced, VersionWentBack};
+pub use secret::{DeletionHeld, Failed, FilesLeft, Synced, VersionWentBack};
 pub use store::{AnswersMixedUp, BreakerMoved, BreakerState, Redirected, Requested};
 pub use trace::{traces_lost, traces_resumed};
+
+/// A list that a JSON line shows as one.
+struct List<'a>(&'a [String]);
+
+impl fmt::Debug for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self.0).map_err(|_| fmt::Error)?)
+    }
+}
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

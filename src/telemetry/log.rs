@@ -6,6 +6,7 @@
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod terminal;
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
@@ -45,8 +46,10 @@ static STDERR: OnceLock<LineQueue> = OnceLock::new();
 pub enum LogStyle {
     /// One JSON object a line.
     Json,
-    /// Columns for people; `colour` adds ANSI escapes to the level.
-    Text {
+    /// All fields as text.
+    Text,
+    /// What a person at a terminal wants to know.
+    Terminal {
         /// Whether the level is coloured.
         colour: bool,
     },
@@ -124,7 +127,7 @@ pub fn start(level: LevelFilter, style: LogStyle, clock: Clock, spans: Option<Sp
             let filter = changeable(level, traced);
             tracing_subscriber::registry().with(filter).with(lines.layer()).try_init()
         }
-        // LineFormat do not show spans: their fields are not to be formatted for nothing.
+        // No line shows a span: its fields are not to be formatted for nothing.
         Some(spans) => {
             let filter = changeable(level, traced);
             let lines = lines.layer().with_filter(filter_fn(|metadata| !metadata.is_span()));
@@ -185,10 +188,12 @@ where
     ) -> fmt::Result {
         let mut line = LogLine::new(rfc3339(self.clock.now()), *event.metadata().level());
         event.record(&mut line);
-        match self.style {
-            LogStyle::Json => writeln!(writer, "{}", line.json().map_err(|_| fmt::Error)?),
-            LogStyle::Text { colour } => writeln!(writer, "{}", line.text(colour)?),
-        }
+        let text = match self.style {
+            LogStyle::Json => line.json().map_err(|_| fmt::Error)?,
+            LogStyle::Text => line.text()?,
+            LogStyle::Terminal { colour } => terminal::line(&line, colour),
+        };
+        writeln!(writer, "{text}")
     }
 }
 
@@ -210,18 +215,21 @@ impl LogLine {
         serde_json::to_string(self).map(|line| printable::json(&line).into_owned())
     }
 
-    fn text(&self, colour: bool) -> Result<String, fmt::Error> {
+    fn text(&self) -> Result<String, fmt::Error> {
         let Self { ts, level, message, fields } = self;
-        let message = Printable(message);
-        let mut line = if colour {
-            format!("{ts} \x1b[{}m{level:5}\x1b[0m {message}", ansi(*level))
-        } else {
-            format!("{ts} {level:5} {message}")
-        };
+        let mut line = format!("{ts} {level:5} {}", Printable(message));
         for (name, value) in fields {
             write!(line, " {name}={}", printable::json(&value.to_string()))?;
         }
         Ok(line)
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value)
+    }
+
+    fn text_of(&self, name: &str) -> Option<&str> {
+        self.value(name).and_then(Value::as_str)
     }
 
     fn set(&mut self, field: &Field, value: Value) {
@@ -242,16 +250,6 @@ impl Serialize for LogLine {
             map.serialize_entry(name, value)?;
         }
         map.end()
-    }
-}
-
-/// ANSI colour number of a level: red, yellow, green, blue.
-fn ansi(level: Level) -> u8 {
-    match level {
-        Level::ERROR => 31,
-        Level::WARN => 33,
-        Level::INFO => 32,
-        Level::DEBUG | Level::TRACE => 34,
     }
 }
 
@@ -276,8 +274,12 @@ impl Visit for LogLine {
         self.set(field, Value::from(value));
     }
 
+    /// Events give lists as JSON: `tracing` has no such type.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, Value::from(format!("{value:?}")));
+        let text = format!("{value:?}");
+        let list = text.starts_with('[').then(|| serde_json::from_str(&text).ok()).flatten();
+        let is_message = field.name() == "message";
+        self.set(field, list.filter(|_| !is_message).unwrap_or_else(|| Value::from(text)));
     }
 }
 
@@ -305,7 +307,7 @@ mod tests {
     fn a_text_line_gives_no_orders_to_a_terminal() {
         let mut line = line();
         line.fields.push(("error", Value::from("\u{9b}31m \u{7f}\u{85}\x1b[2J é")));
-        let text = line.text(false).unwrap();
+        let text = line.text().unwrap();
         assert!(text.ends_with(r#" error="\u009b31m \u007f\u0085\u001b[2J é""#), "{text}");
     }
 
@@ -314,7 +316,7 @@ mod tests {
         let mut line = line();
         line.message = "unknown key a\u{202e}b".to_owned();
         line.fields = vec![("secret", Value::from("tls\u{202e}gpj.\u{2069}\u{feff}\u{2028}"))];
-        let text = line.text(false).unwrap();
+        let text = line.text().unwrap();
         assert!(
             text.ends_with(r#"unknown key a\u{202e}b secret="tls\u202egpj.\u2069\ufeff\u2028""#),
             "{text}"
@@ -328,7 +330,7 @@ mod tests {
     fn a_text_line_quotes_what_could_break_it() {
         let mut line = line();
         line.fields.push(("error", Value::from("two\nlines")));
-        let text = line.text(false).unwrap();
+        let text = line.text().unwrap();
         assert_eq!(
             text,
             r#"2026-01-01T00:00:00.000Z WARN  synced secret="tls" attempt=3 error="two\nlines""#

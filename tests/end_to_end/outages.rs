@@ -69,7 +69,28 @@ fn an_open_breaker_is_told_and_closes_by_itself() {
     raft.unseal();
     recovers(&sandbox, &raft, "after the outage");
     // The file is there before the last line of its pass is.
-    wait_until("it is told", || daemon.stderr().contains("circuit breaker closed"));
+    wait_until("it is logged", || daemon.stderr().contains("circuit breaker closed"));
+    wait_until("the end is logged", || daemon.stderr().contains("\"store recovered\""));
+    let log = daemon.stderr();
+    let loud = log.lines().filter(|line| !line.contains("\"debug\"") && line.contains("\"kind\"")).count();
+    assert!(loud <= 4, "one line for each kind of failure and one for the end:\n{log}");
+}
+
+#[test]
+fn a_dead_server_and_fifty_secrets_are_one_line_and_the_others_are_debug() {
+    let secret = |number| {
+        format!("  - {{ name: s{number}, key: a/{number}, files: [{{ path: out/{number}, field: a }}] }}\n")
+    };
+    let store =
+        "{ address: 'http://127.0.0.1:1', authMethod: token, token: x, mountPath: secret, kvVersion: v2 }";
+    let secrets = (0..50).map(secret).collect::<Vec<_>>().concat();
+    let sandbox = Sandbox::new(&format!("secretStore: {store}\nsecrets:\n{secrets}"));
+    let daemon = sandbox.daemon();
+    wait_until("many have failed twice", || daemon.stderr().matches("sync still failing").count() > 100);
+    let log = daemon.stderr();
+    let loud: Vec<_> =
+        log.lines().filter(|line| line.contains("\"error\":") && !line.contains("\"debug\"")).collect();
+    assert!(loud.len() == 1 && loud[0].contains("\"msg\":\"sync failed\""), "{loud:#?}");
 }
 
 #[test]

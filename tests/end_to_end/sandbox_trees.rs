@@ -231,7 +231,8 @@ fn where_a_rule_cannot_follow_the_cause_and_the_remedy_are_told_and_both_remedie
     let told: PathBuf = trees.path().into();
     let line = start.lines().find(|line| line.contains("\"sandbox enabled\"")).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();
-    let write: Vec<&Path> = line["write"].as_str().unwrap().split(", ").map(Path::new).collect();
+    let write: Vec<&Path> =
+        line["write"].as_array().unwrap().iter().map(|path| Path::new(path.as_str().unwrap())).collect();
     assert!(write.contains(&told.as_path()) && !write.contains(&Path::new("/opt")), "{start}");
     trees.replace();
     daemon.signal(Signal::SIGUSR1);
@@ -263,12 +264,7 @@ fn a_mount_is_granted_and_nothing_around_it() {
     sandbox.wait_until_ready(&daemon);
     let log = daemon.stderr();
     let told = log.lines().find(|line| line.contains("\"sandbox enabled\"")).unwrap();
-    assert!(
-        told.contains(trees.path().to_str().unwrap())
-            && !told.contains("/var/tmp\"")
-            && !told.contains("/var/tmp,"),
-        "{told}"
-    );
+    assert!(told.contains(trees.path().to_str().unwrap()) && !told.contains("\"/var/tmp\""), "{told}");
 }
 
 #[test]
@@ -330,7 +326,7 @@ secrets: [{{ name: one, key: one, refreshInterval: 1h, files: [{{ path: one, fie
     command.env("SANDBOX", "require");
     let daemon = Process::start(command);
     failing(&daemon);
-    assert!(daemon.stderr().contains("will be out of reach when it appears"), "{}", daemon.stderr());
+    assert!(daemon.stderr().contains("the sandbox will not allow it later"), "{}", daemon.stderr());
     appears();
     let advice = format!("its sandbox does not allow {}: restart secrets-sync", source.display());
     daemon.signal(Signal::SIGUSR1);

@@ -166,7 +166,8 @@ fn a_terminal_has_colours_unless_no_color_says_something_or_it_is_dumb() {
     ];
     for (variables, coloured) in cases {
         // The table of stdout, and the log of stderr.
-        for (arguments, word) in [("status", "failing"), ("run --once", "sync of an optional secret failed")] {
+        for (arguments, word) in [("status", "failing"), ("run --once", "sync of an optional secret failed")]
+        {
             let shown =
                 on_a_terminal(&sandbox, &format!("exec {BINARY} {arguments}"), variables).finish().output();
             assert!(shown.contains(word), "{arguments}: {shown:?}");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use secrets_sync::fault::{Fault, Kind};
 use secrets_sync::telemetry::event::{
-    self, BreakerMoved, BreakerState, Failed, LoggedIn, ReloadFailed, Reloaded, Requested, Synced,
+    self, BreakerMoved, BreakerState, Failed, FilesLeft, LoggedIn, ReloadFailed, Reloaded, Requested, Synced,
 };
 use secrets_sync::telemetry::metrics::{Described, SecretFacts, metrics};
 
@@ -45,9 +45,10 @@ fn feed() {
     let (store, credentials, duration) = ("default", "team", Duration::from_millis(20));
     let (secret, version, next_try) = ("app", Some(3), None);
     event::credentials_configured(store, credentials);
-    Synced { secret, store, version, changed: 1, repaired: 1, removed: 1, duration, next_try }.emit();
+    let files = &["/out/app".to_owned()];
+    Synced { secret, store, version, changed: 1, repaired: 1, removed: 1, files, duration, next_try }.emit();
     let fault = Fault::new(Kind::Denied, "message", "remedy");
-    Failed { secret, store, fault: &fault, duration, attempt: 1, next_try, serves_last: true }.emit();
+    Failed { secret, store, fault: &fault, duration, attempt: 1, next_try, left: FilesLeft::Good }.emit();
     Requested { store, place: "h: GET /v1/secret/data/app", code: "200", duration }.emit();
     LoggedIn { store, credentials, expires: Some(SystemTime::UNIX_EPOCH + duration) }.emit();
     BreakerMoved { store, credentials, state: BreakerState::Open, cause: None }.emit();

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use super::outage::SYNCS;
 use crate::telemetry::metrics::metrics;
 
 /// What is odd about a configuration, or wrong with one that was to replace the running one.
@@ -35,7 +36,8 @@ impl ConfigurationProblem<'_> {
 /// A secret is not configured any more.
 pub fn secret_forgotten(secret: &str) {
     metrics().forget_secret(secret);
-    tracing::info!(secret, "no longer kept in sync, its files stay");
+    SYNCS.forget(secret);
+    tracing::info!(secret, "secret removed from the configuration, its files are kept");
 }
 
 /// A credential set is not configured any more.
@@ -76,7 +78,7 @@ impl Reloaded {
     }
 }
 
-/// A changed configuration cannot be used; the old one goes on.
+/// A changed configuration cannot be used; the previous one stays.
 pub struct ReloadFailed<'a> {
     /// Every mistake of the file, or why it cannot be built.
     pub error: &'a str,
@@ -90,6 +92,6 @@ impl ReloadFailed<'_> {
         let Self { error, hint } = *self;
         metrics().reloaded("error");
         super::audit::reload("error");
-        tracing::error!(error, hint, "reload failed, the old configuration goes on");
+        tracing::error!(error, hint, "reload failed, keeping the previous configuration");
     }
 }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tracing::field;
+
 use crate::fault::Fault;
 use crate::telemetry::metrics::metrics;
 
@@ -56,7 +58,7 @@ pub fn sweep_failed(fault: &Fault) {
     tracing::warn!(error = &*fault.message, hint = &*fault.remedy, "could not look for left-over temp files");
 }
 
-/// A defect. The payload of a panic may quote a value, so only its place is told.
+/// A defect. The payload of a panic may quote a value, so only its place is logged.
 pub fn panicked(place: &str) {
     metrics().panicked();
     tracing::error!(place, hint = "this is a defect of secrets-sync: please report it", "panicked");
@@ -109,7 +111,8 @@ impl Sandboxed<'_> {
     /// Writes the line.
     pub fn emit(&self) {
         let Self { abi, restricts, scope, write } = self;
-        tracing::info!(restricts, write = write.join(", "), scope, abi, "sandbox enabled");
+        let write = field::debug(super::List(write));
+        tracing::info!(restricts, write, scope, abi, "sandbox enabled");
     }
 }
 
@@ -121,7 +124,7 @@ pub fn not_sandboxed(cause: &str, hint: &str) {
 /// A tree is not there and cannot be made, so no rule allows it.
 pub fn left_out_of_sandbox(path: &str) {
     let hint = "make it and restart";
-    tracing::warn!(path, hint, "a directory is missing and will be out of reach when it appears");
+    tracing::warn!(path, hint, "a directory is missing, and the sandbox will not allow it later");
 }
 
 /// The kernel refused to keep memory out of swap.
@@ -138,7 +141,7 @@ pub fn privileges_not_refused(cause: &str) {
 
 /// `NOTIFY_SOCKET` leads nowhere.
 pub fn no_service_manager(cause: &str) {
-    tracing::debug!(error = cause, "the service manager cannot be told anything: NOTIFY_SOCKET");
+    tracing::debug!(error = cause, "the service manager cannot be reached: NOTIFY_SOCKET");
 }
 
 /// A refresh was asked for: of this many secrets by name, or of all.
@@ -174,7 +177,11 @@ pub fn stopping() {
 /// Tasks that had to be abandoned, by name.
 pub fn abandoned(secrets: &[String]) {
     let hint = "their files are complete; look for a hung file system";
-    tracing::error!(secrets = ?secrets, hint, "stopped without waiting for these secrets");
+    tracing::error!(
+        secrets = field::debug(super::List(secrets)),
+        hint,
+        "stopped without waiting for these secrets"
+    );
 }
 
 /// The daemon stopped.

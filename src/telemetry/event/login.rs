@@ -2,9 +2,15 @@
 
 use std::time::SystemTime;
 
+use super::outage::LOGINS;
 use crate::clock::rfc3339;
 use crate::fault::{Fault, Kind};
 use crate::telemetry::metrics::metrics;
+
+/// What a credential set is called among outages.
+fn name(store: &str, credentials: &str) -> String {
+    format!("{store}/{credentials}")
+}
 
 /// A credential set is there. Nothing is logged: its series begin at 0, so that a first failure is an increase.
 pub fn credentials_configured(store: &str, credentials: &str) {
@@ -28,6 +34,8 @@ impl LoggedIn<'_> {
         metrics().login(store, credentials, "success");
         metrics().token_expiry(store, credentials, expires);
         super::audit::login(store, credentials, None);
+        let name = name(store, credentials);
+        LOGINS.succeeded(&name, &name);
         let expires = expires.map(rfc3339);
         tracing::info!(store, credentials, expires = expires.as_deref(), "logged in");
     }
@@ -74,6 +82,11 @@ impl LoginFailed<'_> {
         if !is_serving {
             metrics().token_expiry(store, credentials, None);
         }
+        let name = name(store, credentials);
+        if !LOGINS.failed(&name, &name, fault.kind) {
+            tracing::debug!(store, credentials, kind, error, hint, "login still failing");
+            return;
+        }
         match fault.kind {
             // Whoever opened it has the secret id: serious even while there is a token.
             Kind::Spent => {
@@ -94,7 +107,7 @@ impl LoginFailed<'_> {
     }
 }
 
-/// The server told when a token that was given ends.
+/// The server said when a token that was given ends.
 pub struct TokenKnown<'a> {
     /// The store.
     pub store: &'a str,

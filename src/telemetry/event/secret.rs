@@ -2,6 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use tracing::field;
+
+use super::outage::{Recovered, SYNCS};
 use crate::clock::rfc3339;
 use crate::fault::Fault;
 use crate::telemetry::metrics::metrics;
@@ -16,10 +19,12 @@ pub struct Synced<'a> {
     pub version: Option<u64>,
     /// Files with new content.
     pub changed: usize,
-    /// Files put right.
+    /// Files repaired.
     pub repaired: usize,
     /// Files removed.
     pub removed: usize,
+    /// Paths of all these files.
+    pub files: &'a [String],
     /// From the request to the last rename.
     pub duration: Duration,
     /// When it is read again.
@@ -34,21 +39,26 @@ impl Synced<'_> {
         let (secret, store, version) = (self.secret, self.store, self.version);
         let (changed, repaired, removed) = (self.changed, self.repaired, self.removed);
         metrics().synced(secret, changed, repaired, self.duration);
+        if let Some(recovered) = SYNCS.succeeded(secret, store) {
+            recovered.emit(secret, store);
+        }
         if changed + repaired + removed == 0 {
             tracing::debug!(secret, store, version, duration_ms, next_try, "unchanged");
-        } else {
-            tracing::info!(
-                secret,
-                store,
-                version,
-                changed,
-                repaired,
-                removed,
-                duration_ms,
-                next_try,
-                "synced"
-            );
+            return;
         }
+        let files = field::debug(super::List(self.files));
+        tracing::info!(
+            secret,
+            store,
+            version,
+            changed,
+            repaired,
+            removed,
+            files,
+            duration_ms,
+            next_try,
+            "synced"
+        );
     }
 }
 
@@ -66,8 +76,21 @@ pub struct Failed<'a> {
     pub attempt: u32,
     /// When it is tried again.
     pub next_try: Option<SystemTime>,
-    /// Whether a good value is on disk and served on.
-    pub serves_last: bool,
+    /// What is on disk.
+    pub left: FilesLeft,
+}
+
+/// What the files of a secret are after a pass that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FilesLeft {
+    /// The last good ones.
+    Good,
+    /// None of this process, and readiness does not wait for them.
+    Optional,
+    /// None: the source is gone, and `deletionPolicy: delete` removed them.
+    Removed,
+    /// None of this process, and readiness waits for them.
+    Missing,
 }
 
 impl Failed<'_> {
@@ -78,8 +101,8 @@ impl Failed<'_> {
         let (secret, store, attempt) = (self.secret, self.store, self.attempt);
         metrics().failed(secret, self.fault.kind, self.duration);
         let (kind, error, hint) = (self.fault.kind.as_str(), &*self.fault.message, &*self.fault.remedy);
-        if self.serves_last {
-            tracing::warn!(
+        if !SYNCS.failed(secret, store, self.fault.kind) {
+            tracing::debug!(
                 secret,
                 store,
                 kind,
@@ -88,10 +111,73 @@ impl Failed<'_> {
                 duration_ms,
                 attempt,
                 next_try,
-                "sync failed, keeping the last files"
+                "sync still failing"
             );
+            return;
+        }
+        match self.left {
+            FilesLeft::Good => {
+                tracing::warn!(
+                    secret,
+                    store,
+                    kind,
+                    error,
+                    hint,
+                    duration_ms,
+                    attempt,
+                    next_try,
+                    "sync failed, keeping the last files"
+                );
+            }
+            FilesLeft::Optional => {
+                tracing::warn!(
+                    secret,
+                    store,
+                    kind,
+                    error,
+                    hint,
+                    duration_ms,
+                    attempt,
+                    next_try,
+                    "sync of an optional secret failed"
+                );
+            }
+            FilesLeft::Removed => {
+                tracing::warn!(
+                    secret,
+                    store,
+                    kind,
+                    error,
+                    hint,
+                    next_try,
+                    "the source is gone, files are removed"
+                );
+            }
+            FilesLeft::Missing => {
+                tracing::error!(
+                    secret,
+                    store,
+                    kind,
+                    error,
+                    hint,
+                    duration_ms,
+                    attempt,
+                    next_try,
+                    "sync failed"
+                );
+            }
+        }
+    }
+}
+
+impl Recovered {
+    /// Writes the line of the end of an outage.
+    fn emit(&self, secret: &str, store: &str) {
+        let (kind, outage_s) = (self.kind, self.lasted.as_secs());
+        if self.is_of_store {
+            tracing::info!(store, kind, outage_s, "store recovered");
         } else {
-            tracing::error!(secret, store, kind, error, hint, duration_ms, attempt, next_try, "sync failed");
+            tracing::info!(secret, store, kind, outage_s, "secret recovered");
         }
     }
 }

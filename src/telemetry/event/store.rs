@@ -22,7 +22,9 @@ impl Requested<'_> {
         let Self { store, place, code, duration } = *self;
         metrics().request(store, code, duration);
         let duration_ms = super::milliseconds(duration);
-        tracing::debug!(store, place, code, duration_ms, "request");
+        let status = code.parse::<u16>().ok();
+        let kind = status.is_none().then_some(code);
+        tracing::debug!(store, place, code = status, kind, duration_ms, "request");
     }
 }
 
@@ -87,28 +89,20 @@ pub struct BreakerMoved<'a> {
 }
 
 impl BreakerMoved<'_> {
-    /// Writes the line and sets the gauge.
+    /// Writes the line and sets the gauge. The line is debug: the outage has one of its own.
     pub fn emit(&self) {
         let Self { store, credentials, state, cause } = *self;
         metrics().breaker(store, credentials, state.number());
         let word = state.as_str();
         match state {
             BreakerState::Open => {
-                let hint = "its secrets keep their files and wait; see what the store's server says";
-                tracing::warn!(
-                    store,
-                    credentials,
-                    state = word,
-                    error = cause,
-                    hint,
-                    "circuit breaker opened"
-                );
+                tracing::debug!(store, credentials, state = word, error = cause, "circuit breaker opened");
             }
             BreakerState::HalfOpen => {
-                tracing::info!(store, credentials, state = word, "circuit breaker lets probes through");
+                tracing::debug!(store, credentials, state = word, "circuit breaker lets probes through");
             }
             BreakerState::Closed => {
-                tracing::info!(store, credentials, state = word, "circuit breaker closed");
+                tracing::debug!(store, credentials, state = word, "circuit breaker closed");
             }
         }
     }

@@ -13,5 +13,5 @@ pub fn lines(error: &str, attempt: u64) -> (String, String) {
         message: "sync failed".to_owned(),
         fields: vec![("error", Value::from(error)), ("attempt", Value::from(attempt))],
     };
-    (line.json().unwrap_or_default(), line.text(false).unwrap_or_default())
+    (line.json().unwrap_or_default(), super::terminal::line(&line, false))
 }
