@@ -189,7 +189,7 @@ fn table(page: &mut Html, snapshot: &Snapshot, view: View) {
     );
     let one_store = snapshot.has_one_store();
     for secret in shown {
-        row::render(page, secret, &row::Context { snapshot, view, one_store });
+        row::render(page, secret, &row::RowContext { snapshot, view, one_store });
     }
     page.raw("</tbody>\n</table>\n");
 }

@@ -10,7 +10,7 @@ use crate::status::{LastError, SecretStatus, Snapshot, State, words};
 const FILES: usize = 3;
 
 /// What rows have in common.
-pub(super) struct Context<'a> {
+pub(super) struct RowContext<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) view: View,
     /// No row needs to name its store.
@@ -41,7 +41,7 @@ fn sign(state: State) -> &'static str {
     }
 }
 
-pub(super) fn render(page: &mut Html, secret: &SecretStatus, context: &Context<'_>) {
+pub(super) fn render(page: &mut Html, secret: &SecretStatus, context: &RowContext<'_>) {
     let now = context.snapshot.heartbeat;
     page.raw("<tr role=\"row\" class=\"secret\">");
     state(page, secret.state);

@@ -18,13 +18,13 @@ pub(super) struct Outages(Mutex<Failing>);
 
 struct Failing {
     /// Why each secret fails.
-    secrets: BTreeMap<String, Cause>,
-    outages: BTreeMap<Cause, Outage>,
+    secrets: BTreeMap<String, FailureCause>,
+    outages: BTreeMap<FailureCause, Outage>,
 }
 
 /// What fails, a store or one secret, and how.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Cause {
+struct FailureCause {
     of: String,
     kind: &'static str,
 }
@@ -74,7 +74,7 @@ impl Outages {
         let over = failing.leave(secret);
         let others = failing.outages.values_mut().filter(|outage| outage.store == store);
         others.for_each(|outage| outage.is_partial = true);
-        let (Cause { of, kind }, outage) = over?;
+        let (FailureCause { of, kind }, outage) = over?;
         Some(Recovered { kind, lasted: outage.since.elapsed(), is_of_store: of != secret })
     }
 
@@ -89,17 +89,17 @@ impl Outages {
 }
 
 impl Failing {
-    fn cause(&self, secret: &str, store: &str, kind: Kind) -> Cause {
+    fn cause(&self, secret: &str, store: &str, kind: Kind) -> FailureCause {
         // A breaker that is open is part of the outage that opened it.
         let opened_by = || self.outages.keys().find(|cause| cause.of == store && kind == Kind::CircuitOpen);
         let before = self.secrets.get(secret).filter(|cause| cause.of == store && kind == Kind::CircuitOpen);
         let of = if is_of_store(kind) { store } else { secret };
-        let new = || Cause { of: of.to_owned(), kind: kind.as_str() };
+        let new = || FailureCause { of: of.to_owned(), kind: kind.as_str() };
         before.or_else(opened_by).cloned().unwrap_or_else(new)
     }
 
     /// Takes the secret out of its outage; gives the outage when it was the last one in it.
-    fn leave(&mut self, secret: &str) -> Option<(Cause, Outage)> {
+    fn leave(&mut self, secret: &str) -> Option<(FailureCause, Outage)> {
         let cause = self.secrets.remove(secret)?;
         let outage = self.outages.get_mut(&cause)?;
         outage.members -= 1;
