@@ -145,12 +145,11 @@ impl Metrics {
         let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
         let mut scraped = self.scraped.lock().unwrap_or_else(PoisonError::into_inner);
         let names = facts.iter().map(|facts| facts.name.to_owned()).collect();
-        std::mem::replace(&mut *scraped, names)
-            .difference(&scraped)
-            .for_each(|gone| self.of_secrets.forget(gone));
+        let before = std::mem::replace(&mut *scraped, names);
+        before.difference(&scraped).for_each(|gone| self.of_secrets.forget(gone));
         self.secrets.set(count(facts.len()));
         self.secrets_ready.set(count(facts.iter().filter(|facts| facts.ready).count()));
-        self.of_secrets.set(facts);
+        self.of_secrets.set(&facts, &before);
         // Writing to a `String` fails for no metric that can be registered.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
@@ -213,10 +212,7 @@ impl Metrics {
 
     /// `None`: there is no token, or it does not end.
     pub(super) fn token_expiry(&self, store: &str, credentials: &str, end: Option<SystemTime>) {
-        match end {
-            Some(_) => set_time(&self.token_expiry, &[store, credentials], end),
-            None => drop(self.token_expiry.remove_label_values(&[store, credentials])),
-        }
+        set_time(&self.token_expiry, &[store, credentials], end);
     }
 
     pub(super) fn reloaded(&self, status: &str) {
@@ -247,9 +243,11 @@ fn bounded(code: &str) -> &str {
     if known { code } else { "other" }
 }
 
+/// Without a time there is no series.
 fn set_time(gauges: &GaugeVec, labels: &[&str], time: Option<SystemTime>) {
-    if let Some(time) = time {
-        gauges.with_label_values(labels).set(seconds(time));
+    match time {
+        Some(time) => gauges.with_label_values(labels).set(seconds(time)),
+        None => drop(gauges.remove_label_values(labels)),
     }
 }
 

@@ -60,12 +60,10 @@ const STREAMS: [(&str, &str, &str); 2] = [
 
 /// Who besides `blocking` has threads, and why. The lower half is to go: its owners move to `blocking::Worker`.
 const THREADS: &[&str] = &[
-    "blocking",        // the one shape of blocking work
-    "telemetry/audit", // one writer for the life of the process; a stop leaves it behind after 2 s
-    "telemetry/audit/writer",
+    "blocking",          // the one shape of blocking work
+    "telemetry/audit",   // one writer for the life of the process; a stop leaves it behind after 2 s
     "telemetry/log",     // one writer of stderr; nobody waits for its reader
     "lifecycle/sandbox", // waits until no other thread is left
-    "admin/routes",
     "telemetry/trace",
     "net/pool",
     "sync/pass",

@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use nix::time::{ClockId, clock_gettime};
 use secrets_sync::fault::{Fault, Kind};
 use secrets_sync::telemetry::event::{
     self, BreakerMoved, BreakerState, Failed, FilesLeft, LoggedIn, ReloadFailed, Reloaded, Requested, Synced,
@@ -140,6 +141,11 @@ fn the_documented_events_are_those_there_are() {
     assert_eq!(there, documented, "message and level: what there is, and what docs/observability.md says");
 }
 
+/// How long this thread has had a processor: what other programs do meanwhile does not count.
+fn busy() -> Duration {
+    Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap())
+}
+
 #[test]
 fn a_scrape_of_a_thousand_secrets_is_quick() {
     let names: Vec<String> = (0..1000).map(|index| format!("secret-{index}")).collect();
@@ -147,9 +153,9 @@ fn a_scrape_of_a_thousand_secrets_is_quick() {
     let series = scrape().lines().filter(|line| line.contains("secret_name=\"secret-")).count();
     assert_eq!(series, 8_000);
     let best = (0..5).map(|_| {
-        let begun = Instant::now();
+        let begun = busy();
         scrape();
-        begun.elapsed()
+        busy().saturating_sub(begun)
     });
     let best = best.min().unwrap();
     // The promise is 10 ms of the binary that ships; this one is not optimised, and other tests run beside it.

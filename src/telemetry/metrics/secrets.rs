@@ -1,5 +1,6 @@
 //! The metrics with a `secret_name`: counters that passes feed, and what is true of each secret at a scrape.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
@@ -96,28 +97,38 @@ impl SecretMetrics {
         for end in END {
             drop(self.fetch_total.remove_label_values(&[secret, end]));
         }
+        drop(self.version.remove_label_values(&[secret]));
+        drop(self.last_success.remove_label_values(&[secret]));
+        drop(self.next_sync.remove_label_values(&[secret]));
         drop(self.files_written_total.remove_label_values(&[secret]));
         drop(self.drift_repaired_total.remove_label_values(&[secret]));
     }
 
-    /// Shows these secrets and no others. Their counters begin at 0, so that a first failure is an increase.
-    pub(super) fn set<'a>(&self, secrets: impl IntoIterator<Item = SecretFacts<'a>>) {
+    /// Shows these secrets. The counters of new ones begin at 0, so that a first failure is an increase.
+    pub(super) fn set(&self, secrets: &[SecretFacts<'_>], known: &BTreeSet<String>) {
+        // A reload may have changed what a secret reads.
         self.info.reset();
-        self.version.reset();
-        self.last_success.reset();
-        self.next_sync.reset();
         for SecretFacts { name, store, path, ready: _, version, last_success, next_sync } in secrets {
             self.info.with_label_values(&[name, store, path]).set(1);
             if let Some(version) = version {
-                self.version.with_label_values(&[name]).set(i64::try_from(version).unwrap_or(i64::MAX));
+                let number = i64::try_from(*version).unwrap_or(i64::MAX);
+                self.version.with_label_values(&[name]).set(number);
+            } else {
+                drop(self.version.remove_label_values(&[name]));
             }
-            set_time(&self.last_success, &[name], last_success);
-            set_time(&self.next_sync, &[name], next_sync);
-            for end in END {
-                self.fetch_total.with_label_values(&[name, end]);
+            set_time(&self.last_success, &[name], *last_success);
+            set_time(&self.next_sync, &[name], *next_sync);
+            if !known.contains(*name) {
+                self.begin(name);
             }
-            self.files_written_total.with_label_values(&[name]);
-            self.drift_repaired_total.with_label_values(&[name]);
         }
+    }
+
+    fn begin(&self, secret: &str) {
+        for end in END {
+            self.fetch_total.with_label_values(&[secret, end]);
+        }
+        self.files_written_total.with_label_values(&[secret]);
+        self.drift_repaired_total.with_label_values(&[secret]);
     }
 }
