@@ -5,10 +5,10 @@ use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use rustix::thread::{Timespec, nanosleep};
 
 use super::Snapshot;
 use crate::regular_file::{self, ReadError};
@@ -21,7 +21,7 @@ const READ_LIMIT: usize = 64 << 20;
 pub struct StatusFile {
     path: PathBuf,
     /// Held for as long as the daemon lives: two of them would take turns at one file.
-    _lock: Flock<fs::File>,
+    _lock: Option<Flock<fs::File>>,
 }
 
 impl StatusFile {
@@ -99,13 +99,13 @@ pub fn is_owned(path: &Path) -> bool {
 }
 
 /// A reader that asks [`is_owned`] has the lock for a moment.
-fn lock(path: &Path) -> io::Result<Flock<fs::File>> {
+fn lock(path: &Path) -> io::Result<Option<Flock<fs::File>>> {
     let mut tries = 0;
     loop {
         tries += 1;
         match try_lock(path) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy && tries < 5 => {
-                std::thread::sleep(Duration::from_millis(10));
+                drop(nanosleep(&Timespec { tv_sec: 0, tv_nsec: 10_000_000 }));
             }
             locked => return locked,
         }
@@ -113,12 +113,17 @@ fn lock(path: &Path) -> io::Result<Flock<fs::File>> {
 }
 
 /// The lock file stays when the daemon ends: removing it could take it from under the next one.
-fn try_lock(path: &Path) -> io::Result<Flock<fs::File>> {
+fn try_lock(path: &Path) -> io::Result<Option<Flock<fs::File>>> {
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(lock_path(path))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        Errno::EAGAIN => io::Error::new(io::ErrorKind::ResourceBusy, "another daemon uses this status file"),
-        errno => errno.into(),
-    })
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EAGAIN)) => {
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another daemon uses this status file"))
+        }
+        // Some FUSE and NFS mounts have no locks: then the heartbeat must do.
+        Err((_, Errno::ENOLCK | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EINVAL)) => Ok(None),
+        Err((_, errno)) => Err(errno.into()),
+    }
 }
 
 fn lock_path(path: &Path) -> PathBuf {
