@@ -346,7 +346,9 @@ async fn without_an_auth_method_no_token_is_sent_and_a_403_is_that_secrets_polic
         let denied = fault(&store, &source("secret", "denied")).await;
         assert!(denied.kind == Kind::Denied && denied.remedy.contains("secret/data/denied"), "{denied:?}");
     }
-    assert!(fake.log().iter().all(|seen| token_of(seen).is_empty() && seen.target.contains("/data/")));
-    assert!(fake.log().iter().all(|seen| seen.headers.contains_key("x-vault-request")));
-    assert_eq!(fake.log().len(), 6);
+    // A 403 may be followed by questions about the mount, and never by any about the token.
+    let log = fake.log();
+    assert!(log.iter().all(|seen| token_of(seen).is_empty() && !seen.target.contains("/auth/")), "{log:?}");
+    assert!(log.iter().all(|seen| seen.headers.contains_key("x-vault-request")));
+    assert_eq!((count(&fake, "/data/app"), count(&fake, "/data/denied")), (3, 3));
 }
