@@ -14,19 +14,19 @@ use crate::status::Board;
 /// Serves one connection on which a client sends `request` and then no more; returns all that was answered.
 pub async fn serve(board: Arc<Board>, request: &[u8]) -> Vec<u8> {
     let answered = Arc::new(Mutex::new(Vec::new()));
-    let client = Client { sent: request.to_vec(), read: 0, answered: Arc::clone(&answered) };
+    let client = FuzzClient { sent: request.to_vec(), read: 0, answered: Arc::clone(&answered) };
     connections::serve(client, routes::router(board)).await;
     let answered = answered.lock().unwrap_or_else(PoisonError::into_inner);
     answered.clone()
 }
 
-struct Client {
+struct FuzzClient {
     sent: Vec<u8>,
     read: usize,
     answered: Arc<Mutex<Vec<u8>>>,
 }
 
-impl AsyncRead for Client {
+impl AsyncRead for FuzzClient {
     fn poll_read(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -40,7 +40,7 @@ impl AsyncRead for Client {
     }
 }
 
-impl AsyncWrite for Client {
+impl AsyncWrite for FuzzClient {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))

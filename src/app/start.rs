@@ -125,10 +125,14 @@ fn enough_files(most: u64) -> Result<(), StartError> {
     ))
 }
 
-type Done = (Option<Summary>, Option<Open>);
+type StartResult = (Option<Summary>, Option<Open>);
 
 /// A stop is obeyed while the configuration is being loaded, too.
-async fn start(launch: Launch, mut signals: Signals, hardening: Hardening) -> Result<Done, StartError> {
+async fn start(
+    launch: Launch,
+    mut signals: Signals,
+    hardening: Hardening,
+) -> Result<StartResult, StartError> {
     let preparing = {
         let launch = launch.clone();
         at_start("loading the configuration", LIMIT, move || StartInputs::new(&launch))
@@ -176,7 +180,7 @@ async fn start(launch: Launch, mut signals: Signals, hardening: Hardening) -> Re
     Ok((summary, audit))
 }
 
-fn stopped(mode: Mode) -> Result<Done, StartError> {
+fn stopped(mode: Mode) -> Result<StartResult, StartError> {
     match mode {
         Mode::Daemon => Ok((None, None)),
         Mode::Once(_) => Err(StartError::Failure {

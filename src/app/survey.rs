@@ -39,13 +39,13 @@ pub async fn survey(composition: Composition) -> Vec<Finding> {
             let step = format!("looking at the files of {secret}");
             let worker = Worker::default();
             let look = worker.run(step, LIMIT, move |_| match fetched {
-                Ok(fetched) => Look {
+                Ok(fetched) => SecretLook {
                     faults: sink::check(&job),
                     previews: render(&job, &fetched.fields.unwrap_or_default())
                         .map(|rendered| preview(&job, key, &rendered)),
                     removals: Ok(Vec::new()),
                 },
-                Err(fault) => Look {
+                Err(fault) => SecretLook {
                     faults: sink::check(&job),
                     removals: gone(&job, key, &fault),
                     previews: Err(fault),
@@ -60,15 +60,15 @@ pub async fn survey(composition: Composition) -> Vec<Finding> {
 }
 
 /// What was seen of one secret.
-struct Look {
+struct SecretLook {
     /// Of the files.
     faults: Vec<Fault>,
     previews: Result<Vec<Preview>, Fault>,
     removals: Result<Vec<Removal>, Fault>,
 }
 
-fn finding(secret: SecretName, look: Result<Look, BlockingError>) -> Finding {
-    let Look { mut faults, previews, removals } = match look {
+fn finding(secret: SecretName, look: Result<SecretLook, BlockingError>) -> Finding {
+    let SecretLook { mut faults, previews, removals } = match look {
         Ok(look) => look,
         Err(error) => {
             let kind = match error {

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::blocking::Worker;
-use crate::config::source::{Look, look};
+use crate::config::source::{FileState, look};
 use crate::telemetry::event;
 
 /// Events that come closer together are one change.
@@ -73,7 +73,7 @@ impl Changes {
 /// A watch that has not begun.
 pub(super) struct Watch {
     eye: Eye,
-    seen: Look,
+    seen: FileState,
     woken: Arc<Notify>,
 }
 
@@ -117,7 +117,7 @@ impl Watch {
                 sleep(POLL).await;
                 continue;
             };
-            if now != Look::Absent && now != seen {
+            if now != FileState::Absent && now != seen {
                 seen = now;
                 changed.notify_one();
             }
@@ -152,10 +152,10 @@ struct Eye {
 }
 
 /// Directories with the names in them that matter.
-type Places = BTreeMap<PathBuf, Place>;
+type Places = BTreeMap<PathBuf, WatchedPlace>;
 
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-struct Place {
+struct WatchedPlace {
     names: BTreeSet<OsString>,
     /// A directory that was replaced is not the one that is watched.
     identity: Option<Identity>,

@@ -22,12 +22,12 @@ pub(super) fn isready(common: &Common, args: &IsreadyArgs) -> Result<ExitStatus,
     Ok(ExitStatus::Failed)
 }
 
-struct Verdict {
+struct ReadyAnswer {
     reason: Option<String>,
     snapshot: Option<Snapshot>,
 }
 
-fn judge(path: &Path) -> Verdict {
+fn judge(path: &Path) -> ReadyAnswer {
     match status::read(path) {
         Ok(snapshot) => {
             let reason = if status::is_owned(path) {
@@ -35,7 +35,7 @@ fn judge(path: &Path) -> Verdict {
             } else {
                 Some("the daemon has ended without removing its status file".to_owned())
             };
-            Verdict { reason, snapshot: Some(snapshot) }
+            ReadyAnswer { reason, snapshot: Some(snapshot) }
         }
         Err(error) => {
             let path = path.display();
@@ -48,12 +48,12 @@ fn judge(path: &Path) -> Verdict {
                 }
                 _ => format!("cannot read {path}: {error}"),
             };
-            Verdict { reason: Some(reason), snapshot: None }
+            ReadyAnswer { reason: Some(reason), snapshot: None }
         }
     }
 }
 
-fn json(verdict: &Verdict) -> serde_json::Value {
-    let Verdict { reason, snapshot } = verdict;
+fn json(verdict: &ReadyAnswer) -> serde_json::Value {
+    let ReadyAnswer { reason, snapshot } = verdict;
     serde_json::json!({ "ready": reason.is_none(), "reason": reason, "status": snapshot })
 }

@@ -34,7 +34,7 @@ fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
 
 /// What a file is, to the watcher that waits for its change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Look {
+pub enum FileState {
     /// It is not there; a replacement may be under way.
     Absent,
     /// It cannot be read as a configuration.
@@ -44,13 +44,13 @@ pub enum Look {
 }
 
 /// Looks at the file at `path`. Two looks with the same `hasher` can be compared.
-pub fn look(path: &Path, hasher: &RandomState) -> Look {
+pub fn look(path: &Path, hasher: &RandomState) -> FileState {
     if path.try_exists().is_ok_and(|exists| !exists) {
-        return Look::Absent;
+        return FileState::Absent;
     }
     match read_bytes(path) {
-        Ok(bytes) => Look::Content(hasher.hash_one(bytes.as_slice())),
-        Err(problem) => Look::Refused(problem.code),
+        Ok(bytes) => FileState::Content(hasher.hash_one(bytes.as_slice())),
+        Err(problem) => FileState::Refused(problem.code),
     }
 }
 

@@ -8,7 +8,7 @@ use super::redirect::{Redirects, destination};
 use super::tls;
 
 /// Where a redirect leads.
-pub struct Destination {
+pub struct RedirectTarget {
     /// Whether by TLS.
     pub tls: bool,
     /// Whether it stays on this machine.
@@ -25,10 +25,10 @@ pub fn redirect(
     target: &str,
     location: &str,
     stays: bool,
-) -> Option<Result<Destination, &'static str>> {
+) -> Option<Result<RedirectTarget, &'static str>> {
     let from = Endpoint::of_url(&Url::parse(from).ok()?)?;
     let redirects = if stays { Redirects::OnTheSameHost } else { Redirects::ToOtherHosts };
-    Some(destination(&from, target, Some(location), redirects).map(|(to, target)| Destination {
+    Some(destination(&from, target, Some(location), redirects).map(|(to, target)| RedirectTarget {
         tls: to.uses_tls(),
         is_loopback: to.is_loopback(),
         host: to.to_string(),

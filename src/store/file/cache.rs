@@ -14,11 +14,11 @@ use crate::secret::{Fields, Fingerprint, FingerprintKey};
 
 /// The last state of one file. What it held is wiped when the file changes or goes away.
 pub(super) struct Cache {
-    entry: Mutex<Option<Entry>>,
+    entry: Mutex<Option<CachedDocument>>,
     clock: Clock,
 }
 
-struct Entry {
+struct CachedDocument {
     stamp: Stamp,
     /// When the stamp was taken it was too young to tell the content from another.
     was_young: bool,
@@ -62,7 +62,8 @@ impl Cache {
             Some(known) if known.content == content => known.parsed,
             _ => parse(bytes).map(Arc::new),
         };
-        *entry = Some(Entry { stamp, was_young: stamp.is_young(now), content, parsed: parsed.clone() });
+        *entry =
+            Some(CachedDocument { stamp, was_young: stamp.is_young(now), content, parsed: parsed.clone() });
         parsed
     }
 }

@@ -24,7 +24,7 @@ const SUFFIXES: [&str; 4] = ["yaml", "yml", "json", "env"];
 /// One file of a secret: its field, where it really is, and its state. Equal lists before and after reading mean that
 /// all contents belong together: a generation that is switched meanwhile shows in the places.
 #[derive(PartialEq, Eq)]
-struct Entry {
+struct DirectoryEntry {
     field: String,
     place: PathBuf,
     stamp: Stamp,
@@ -56,7 +56,7 @@ pub(super) fn read(root: &Path, key: &str, limit: usize) -> Result<Fields, Fault
 }
 
 /// The files of the directory `<key>`, by name; none where there is no such directory.
-fn entries(root: &Path, key: &str) -> Result<Vec<Entry>, Fault> {
+fn entries(root: &Path, key: &str) -> Result<Vec<DirectoryEntry>, Fault> {
     let Some(directory) = resolve(root, &root.join(key))?.filter(|place| place.is_dir()) else {
         return Ok(Vec::new());
     };
@@ -75,7 +75,7 @@ fn entries(root: &Path, key: &str) -> Result<Vec<Entry>, Fault> {
 }
 
 /// The field in the file at `path`; nothing for a directory, which is part of other keys.
-fn field(root: &Path, path: &Path, name: &OsStr) -> Result<Option<Entry>, Fault> {
+fn field(root: &Path, path: &Path, name: &OsStr) -> Result<Option<DirectoryEntry>, Fault> {
     let missing = || fault::unreadable(path, &io::Error::from(io::ErrorKind::NotFound));
     let place = resolve(root, path)?.ok_or_else(missing)?;
     let facts = place.metadata().map_err(|error| fault::unreadable(path, &error))?;
@@ -84,7 +84,7 @@ fn field(root: &Path, path: &Path, name: &OsStr) -> Result<Option<Entry>, Fault>
     }
     let field =
         name.to_str().ok_or_else(|| fault::not_text(&format!("the name of {}", path.display())))?.to_owned();
-    Ok(Some(Entry { field, place, stamp: Stamp::from(&facts) }))
+    Ok(Some(DirectoryEntry { field, place, stamp: Stamp::from(&facts) }))
 }
 
 /// The files that could hold all of `key`.
@@ -99,10 +99,10 @@ fn files(root: &Path, key: &str) -> Result<Vec<PathBuf>, Fault> {
     Ok(found)
 }
 
-fn contents(entries: &[Entry], limit: usize) -> Result<Fields, Fault> {
+fn contents(entries: &[DirectoryEntry], limit: usize) -> Result<Fields, Fault> {
     let mut left = limit;
     let mut fields = Fields::default();
-    for Entry { field, place, .. } in entries {
+    for DirectoryEntry { field, place, .. } in entries {
         let (_, content) = read::stable(place, left)?;
         left = left.saturating_sub(content.len());
         fields.insert(field.clone(), read::value(content));

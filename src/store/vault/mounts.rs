@@ -21,10 +21,10 @@ use crate::secret::SecretBytes;
 
 /// What is known of the mounts.
 #[derive(Default)]
-pub(super) struct Mounts(Mutex<HashMap<Place, Cell>>);
+pub(super) struct Mounts(Mutex<HashMap<MountPlace, Cell>>);
 
 /// A namespace and a mount in it.
-type Place = (Option<String>, String);
+type MountPlace = (Option<String>, String);
 
 /// Filled by the first who asks; the others wait for it.
 type Cell = Arc<OnceCell<(KvMount, Instant)>>;
@@ -76,12 +76,12 @@ impl Mounts {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Place, Cell>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<MountPlace, Cell>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn place(source: &VaultRead) -> Place {
+fn place(source: &VaultRead) -> MountPlace {
     (source.namespace.clone(), source.mount.clone())
 }
 
@@ -106,7 +106,7 @@ impl Endpoint for MountOfPath<'_> {
 }
 
 #[derive(Deserialize)]
-struct Envelope {
+struct MountEnvelope {
     data: MountFacts,
 }
 
@@ -153,7 +153,7 @@ async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<KvMou
 
 pub(super) fn mount_in(answered: &Answered, source: &VaultRead) -> Result<KvMount, Fault> {
     // EXPOSE: a mount's description; it holds no value.
-    let Envelope { data: mount } = serde_json::from_slice(answered.response.body.expose())
+    let MountEnvelope { data: mount } = serde_json::from_slice(answered.response.body.expose())
         .map_err(|error| answer::unreadable(answered, &error))?;
     if !mount.is_kv() {
         let engine = answer::quoted(&mount.engine);
