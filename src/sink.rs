@@ -94,10 +94,10 @@ impl Sink {
         &self.job
     }
 
-    /// Another one of the same secret; it shares what was published.
-    #[must_use]
-    pub fn another(&self) -> Self {
-        Self::new(self.job.clone(), self.key.clone()).with(self.known.clone(), Arc::clone(&self.mounts))
+    /// Whether all of its files are in memory, so that no access to them waits for a disk or a server.
+    pub fn is_in_memory(&self) -> bool {
+        let directories: BTreeSet<&Path> = directories(&self.job).collect();
+        directories.into_iter().all(|directory| self.mounts.is_in_memory(directory))
     }
 
     /// Whether every published file is still as it was left: one `stat` per file. False before the first publishing
@@ -237,7 +237,7 @@ impl Sink {
             };
             let before = self.known.lock().insert(target.clone(), KnownFile { fingerprint, stamp });
             let change = match change {
-                // The same value as last time was not in its file any more: somebody else changed or removed it.
+                // The same value as last time was not in its file any more: another process changed or removed it.
                 Change::Created | Change::Replaced
                     if before.map(|it| it.fingerprint) == Some(fingerprint) =>
                 {

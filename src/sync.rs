@@ -3,6 +3,8 @@
 mod deletion;
 mod pass;
 mod policy;
+mod publisher;
+mod stopping;
 mod supervisor;
 mod task;
 #[cfg(test)]

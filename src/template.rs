@@ -46,6 +46,11 @@ struct Compiled {
 }
 
 impl Template {
+    /// Whether it only puts values into text: no statement, no filter, no call.
+    pub fn is_plain(&self) -> bool {
+        !self.0.source.contains("{%") && !self.0.source.contains(['|', '('])
+    }
+
     /// Checks syntax, filters, tests and functions.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Opening an entry of an opened directory so that nothing leads out of it, whatever somebody puts there meanwhile.
+//! Opening an entry of an opened directory so that nothing leads out of it, whatever another process puts there meanwhile.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};

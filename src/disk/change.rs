@@ -1,4 +1,4 @@
-//! What publishing does to a file, and how a file differs from what it shall be.
+//! What publishing does to a file, and how a file differs from what is wanted.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub enum Change {
     Replaced,
     /// It held the right content; mode or owner were wrong.
     Repaired(Drift),
-    /// It is as it shall be, and keeps inode and times.
+    /// It is as wanted, and keeps inode and times.
     Unchanged,
     /// It is not wanted any more.
     Removed,
@@ -29,7 +29,7 @@ pub struct Drift {
 }
 
 impl Drift {
-    /// Whether the owner is as it shall be.
+    /// Whether the owner is as wanted.
     pub(super) fn is_of_mode_only(self) -> bool {
         self.user.is_none() && self.group.is_none()
     }

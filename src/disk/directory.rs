@@ -1,5 +1,5 @@
-//! An opened directory. Everything that happens to the files in it goes through its descriptor, so whoever swaps a
-//! part of its path afterwards changes nothing.
+//! An opened directory. Everything that happens to the files in it goes through its descriptor, so a part of
+//! its path that is swapped afterwards changes nothing.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,7 +30,7 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Opens the directory at `path`; `None` when nothing is there. Symlinks on the way are the operator's layout
-    /// (`/var/run` → `/run`) and are followed, here and only here, as far as they can be trusted.
+    /// (`/var/run` → `/run`) and are followed, here and only here, where they can be trusted.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, Fault> {
         match resolve_dir(path) {
             Ok(Resolved::Directory(descriptor)) => Ok(Some(Self::new(descriptor, path))),
@@ -56,7 +56,7 @@ impl Directory {
             Err(Errno::EXIST) => false,
             Err(error) => return Err(failed(MAKE_DIRECTORY, path, error)),
         };
-        // Beneath: what mkdirat just made is no symlink, and what somebody put there meanwhile must not be one.
+        // Beneath: what mkdirat just made is no symlink, and what another process put there meanwhile must not be one.
         let directory = beneath::open(&above, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
             .map(|descriptor| Self::new(descriptor, path))
             .map_err(|error| failed("open the directory", path, error))?;
@@ -142,7 +142,7 @@ fn is_symlink(path: &Path) -> bool {
 fn foreign(path: &Path, user: u32) -> Fault {
     refused(
         path,
-        &format!("leads through a symlink of user {user} to a directory of somebody else"),
+        &format!("leads through a symlink of user {user} to a directory of another user"),
         "give the path of the directory itself, or have root or this process's user make the symlink",
     )
 }

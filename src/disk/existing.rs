@@ -107,7 +107,7 @@ impl Existing {
         self.facts.size == content.len() as u64 && self.content(content.len()).as_ref() == Some(content)
     }
 
-    /// How mode and owner differ from what they shall be; `unasked` holds where the configuration names no owner.
+    /// How mode and owner differ from what is wanted; `unasked` holds where the configuration names no owner.
     pub(super) fn drift(&self, place: &Placement, unasked: Owner) -> Drift {
         if place.accept_mode {
             return Drift::default();

@@ -1,5 +1,5 @@
 //! What the fuzz targets reach of the system's own files: their parsers without the files. Exists under `cfg(fuzzing)`
-//! alone.
+//! only.
 
 use super::owner;
 

@@ -1,7 +1,7 @@
 //! Where a path leads: through symlinks, and to a file that may have other names.
 //!
 //! Targets are compared by name, before anything of them exists. Files that the program reads, or writes for itself, are
-//! there: what would be written over them is told by where it ends up.
+//! there, so these are compared by where they end up.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -50,7 +50,7 @@ impl OutputMounts {
             Some(OutputMount { point, .. }) => Err(refused(
                 directory,
                 &format!("nothing is mounted at {} any more", point.display()),
-                "mount it again; if the directory shall be written without the mount, restart secrets-sync",
+                "mount it again; to write the directory without the mount, restart secrets-sync",
             )),
         }
     }

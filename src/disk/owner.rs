@@ -10,7 +10,7 @@ use crate::regular_file;
 /// Most bytes of `/etc/passwd` or `/etc/group`.
 const MAX_DATABASE: usize = 16 << 20;
 
-/// Who a file shall belong to; `None` where the configuration does not say.
+/// The owner that a file is given; `None` where the configuration does not say.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Owner {
     /// User id.

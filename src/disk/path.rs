@@ -1,6 +1,6 @@
 //! Target paths: absolute, without `.`, `..` or empty parts, so that equal paths compare equal.
 //!
-//! Parts are resolved by name alone: `a/../b` is `b` even where `a` is a symlink. Only then can two paths of a
+//! Parts are resolved by name only: `a/../b` is `b` even where `a` is a symlink. Only then can two paths of a
 //! configuration be compared before anything of them exists.
 
 use std::ffi::OsStr;

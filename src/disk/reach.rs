@@ -62,7 +62,7 @@ impl Bounds {
                 directory.display()
             ));
         };
-        above.iter().all(|tree| tree.is_replaced()).then(|| deepest.farewell(access))
+        above.iter().all(|tree| tree.is_replaced()).then(|| deepest.restart_hint(access))
     }
 }
 
@@ -80,7 +80,7 @@ impl Tree {
         identity(&self.path) != self.identity
     }
 
-    fn farewell(&self, access: Access) -> String {
+    fn restart_hint(&self, access: Access) -> String {
         let tree = self.path.display();
         let again = match self.path.parent().filter(|above| above.parent().is_some()) {
             Some(above) => format!("with {}={} it may be replaced", access.variable(), above.display()),
@@ -98,7 +98,7 @@ pub fn advice(path: &Path, access: Access) -> Option<String> {
     BOUNDS.get()?.advice(path, access)
 }
 
-/// Where `path` is when symlinks are followed, as far as it exists; the rest is taken as it is.
+/// Where `path` is when symlinks are followed, where it exists; the rest is taken as it is.
 pub fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
@@ -178,8 +178,8 @@ mod tests {
         assert!(advice(Access::Write).unwrap().starts_with("restart"), "removed");
         fs::create_dir(setting.path("write")).unwrap();
         let remedy = format!("SANDBOX_WRITE={} ", resolved(setting.home.path()).display());
-        let told = advice(Access::Write).unwrap();
-        assert!(told.starts_with("restart") && told.contains(&remedy), "{told}");
+        let hint = advice(Access::Write).unwrap();
+        assert!(hint.starts_with("restart") && hint.contains(&remedy), "{hint}");
         fs::remove_dir(setting.path("write")).unwrap();
         fs::rename(&kept, setting.path("write")).unwrap();
         assert_eq!(advice(Access::Write), None, "the one with the rule is back");
@@ -188,10 +188,10 @@ mod tests {
     #[test]
     fn nobody_is_told_to_allow_the_root_directory() {
         let tree = Tree { path: PathBuf::from("/secrets"), identity: None };
-        let told = tree.farewell(Access::Write);
+        let hint = tree.restart_hint(Access::Write);
         assert!(
-            told.contains("what lies below /secrets may be replaced") && !told.contains("SANDBOX"),
-            "{told}"
+            hint.contains("what lies below /secrets may be replaced") && !hint.contains("SANDBOX"),
+            "{hint}"
         );
         let beyond = Bounds::default().advice(Path::new("/no-such-tree"), Access::Write).unwrap();
         assert!(beyond.contains("SANDBOX_WRITE=/no-such-tree "), "{beyond}");

@@ -39,7 +39,7 @@ impl Stamp {
 
     /// Whether a second write might have left this very stamp: the kernel stamps files with a clock that ticks every
     /// few milliseconds, so two writes within a tick may differ in nothing else. A change time in the future counts
-    /// as well: then the clocks of file server and machine differ, and age cannot be told.
+    /// as well: then the clocks of file server and machine differ, and the age is unknown.
     pub fn is_young(&self, now: SystemTime) -> bool {
         let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let (seconds, nanoseconds) = self.changed;

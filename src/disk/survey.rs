@@ -15,7 +15,7 @@ use super::{NewFile, Owner, TargetPath};
 pub struct Survey {
     /// What publishing would do.
     pub change: Change,
-    /// How mode and owner of what is there differ from what they shall be.
+    /// How mode and owner of what is there differ from what is wanted.
     pub drift: Drift,
     /// Size in bytes of what is there.
     pub size: Option<u64>,

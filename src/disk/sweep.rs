@@ -57,8 +57,8 @@ fn sweep_directory(path: &Path) -> Result<usize, Fault> {
     Ok(removed)
 }
 
-/// The file, locked, if nobody writes it any more. The lock is kept until the file is removed: a writer that was about
-/// to take it sees that and begins anew.
+/// The file, locked, if no process writes it any more. The lock is kept until the file is removed: a writer that was about
+/// to take it sees that and begins again.
 fn left_over(directory: &Directory, name: &OsStr) -> Option<File> {
     if !is_regular(directory, name).unwrap_or(false) {
         return None;

@@ -3,7 +3,13 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::config::secret::SecretSpec;
+use crate::config::secret::{Content, FileSpec, SecretSpec};
+use crate::secret::{FieldValue, Fields};
+
+/// Most fields, and most files, of plain work.
+const PLAIN_COUNT: usize = 16;
+/// Most bytes of each of its values.
+const PLAIN_VALUE: usize = 16 << 10;
 
 /// The work of one task. Two equal jobs are the same work: a reload leaves such a task alone.
 #[derive(Clone, PartialEq, Debug)]
@@ -15,6 +21,23 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether rendering takes no time worth a thread: a few short values, and no template that loops or calls.
+    pub fn is_plain(&self, fields: &Fields) -> bool {
+        let is_short = |value: &FieldValue| match value {
+            FieldValue::Text(text) | FieldValue::Number(text) => text.len() <= PLAIN_VALUE,
+            FieldValue::Null | FieldValue::Bool(_) => true,
+            _ => false,
+        };
+        let files = &self.secret.files;
+        let is_plain = |file: &FileSpec| match &file.content {
+            Content::Template(template) => template.is_plain(),
+            Content::Field(_) | Content::Format(_) => true,
+        };
+        fields.len().max(files.len()) <= PLAIN_COUNT
+            && fields.iter().all(|(_, value)| is_short(value))
+            && files.iter().all(is_plain)
+    }
+
     /// One job per secret, in the order of the file.
     pub fn all(config: Config) -> Vec<Self> {
         let max_file_size = config.limits.max_file_size;

@@ -2,50 +2,31 @@
 //! and why does not matter here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::deletion::{Evidence, Ruling};
-use crate::clock::waiting;
+use super::publisher::{PublishProgress, Publisher};
 use crate::config::secret::DeletionPolicy;
 use crate::fault::{Fault, Kind};
 use crate::plan::{Job, Rendered, render};
 use crate::secret::{Fields, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::{Fetched, Life, Revision, Store};
-use crate::sync::witness::{self, Origin};
+use crate::sync::witness::{self, Provenance};
 use crate::telemetry::event::{DeletionHeld, VersionWentBack};
-use crate::telemetry::trace::{self, Span};
+use crate::telemetry::trace;
 use crate::template;
-
-/// How long a secret may keep its desk while it renders, so that templates that run away hold up nobody else. Ordinary
-/// ones take microseconds.
-const RENDERING_LIMIT: Duration = Duration::from_millis(250);
-
-/// How long a secret may keep its desk in all. Then the next one gets it, so that a file system that hangs holds up the
-/// secrets that write to it and no others.
-const DESK_LIMIT: Duration = Duration::from_secs(6);
-
-/// How long work may go on after that, before the secret is reported as late.
-const PATIENCE: Duration = Duration::from_secs(24);
 
 /// The passes of one secret, one at a time.
 pub(super) struct Pass {
     job: Job,
     store: Arc<dyn Store>,
-    /// Takes over when the sink is lost with its thread.
-    spare: Sink,
-    /// Bounds how many secrets render and publish at once, so that few threads are enough.
-    desks: Arc<Semaphore>,
-    sink: Held,
-    /// The thread renders; it has not begun to write.
-    rendering: Arc<AtomicBool>,
-    /// What is on disk, as far as this process has written it; nothing while that is in doubt.
+    publisher: Publisher,
+    /// What is on disk, where this process has written it; `None` while that is in doubt.
     published: Option<Revision>,
     /// Good files of this process's own making are on disk, whatever has failed since.
     serves: bool,
@@ -67,26 +48,15 @@ pub(super) struct Outcome {
     pub(super) written: Written,
 }
 
-/// The sink, or the thread that has it. A thread cannot be stopped: if a file system hangs or a template never
-/// ends, the secret waits for its thread, the others go on.
-enum Held {
-    Here(Box<Sink>),
-    Away(JoinHandle<Box<Sink>>),
-}
-
 impl Pass {
-    pub(super) fn new(sink: Sink, store: Arc<dyn Store>, desks: Arc<Semaphore>, evidence: Evidence) -> Self {
-        let (job, spare) = (sink.job().clone(), sink.another());
-        let (sink, rendering) = (Held::Here(Box::new(sink)), Arc::default());
-        let (published, look_again, files) = (None, None, Vec::new());
+    pub(super) fn new(sink: Sink, store: Arc<dyn Store>, slots: Arc<Semaphore>, evidence: Evidence) -> Self {
+        let (job, look_again, files) = (sink.job().clone(), None, Vec::new());
+        let published = None;
         let (serves, removed) = (false, false);
         Self {
             job,
             store,
-            spare,
-            desks,
-            sink,
-            rendering,
+            publisher: Publisher::new(sink, slots),
             published,
             serves,
             removed,
@@ -126,11 +96,8 @@ impl Pass {
     }
 
     /// Waits for the thread that may still be writing.
-    pub(super) async fn settle(&mut self) {
-        if let Held::Away(thread) = &mut self.sink {
-            // Whatever it did, it writes no more.
-            drop(thread.await);
-        }
+    pub(super) async fn idle(&self) {
+        self.publisher.idle().await;
     }
 
     /// Forgets what was published if the files are not as they were left, so that the next fetch brings what they are
@@ -139,7 +106,17 @@ impl Pass {
         if self.published.is_none() {
             return Some(Ok(()));
         }
-        let intact = self.at_a_desk(|sink: &mut Sink| Ok(sink.intact()), stop).await?;
+        let intact = self
+            .publisher
+            .run(
+                true,
+                |sink, progress| {
+                    progress.writes(sink.job());
+                    Ok(sink.intact())
+                },
+                stop,
+            )
+            .await?;
         if intact != Ok(true) {
             self.published = None;
         }
@@ -160,7 +137,7 @@ impl Pass {
         fetched
     }
 
-    /// Returns when the store has reason to believe that what `fault` came from is put right; never without a fault.
+    /// Returns when the store has reason to believe that the cause of `fault` is over; never without a fault.
     pub(super) async fn put_right(&self, fault: Option<&Fault>) {
         match fault {
             Some(fault) => self.store.put_right(&self.job.secret.read, fault.kind).await,
@@ -233,7 +210,7 @@ impl Pass {
         fetched: Fetched,
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
-        let origin = Origin::of(&fetched);
+        let provenance = Provenance::of(&fetched);
         let Fetched { fields, revision, life, request_id: _ } = fetched;
         let version = revision.version();
         if let (Some(before), Some(version)) = (self.evidence.note_read(version), version)
@@ -245,147 +222,69 @@ impl Pass {
         let Some(fields) = fields.filter(|_| self.published != Some(revision)) else {
             return Some(Ok(Outcome { version, life, written: Written::default() }));
         };
-        let (job, rendering, stopped) = (self.job.clone(), Arc::clone(&self.rendering), stop.clone());
-        rendering.store(true, Ordering::Relaxed);
-        let work = move |sink: &mut Sink| {
+        let (job, stopped, is_plain) = (self.job.clone(), stop.clone(), self.job.is_plain(&fields));
+        let work = move |sink: &mut Sink, progress: &PublishProgress<'_>| {
             let rendered = rendered(&job, &fields, stopped.clone());
             wipe_stack::<RENDERING>();
             // A stop waits for files that are being written and for no template.
-            rendering.store(stopped.is_cancelled(), Ordering::Relaxed);
             if stopped.is_cancelled() {
-                rendered.map(|_| Written::default())
-            } else {
-                published(rendered?, sink)
+                return rendered.map(|_| None);
             }
+            let rendered = rendered?;
+            progress.writes(&job);
+            published(rendered, sink).map(Some)
         };
-        // Until the work is done nobody knows what is on disk.
+        // Until the work is done it is unknown what is on disk.
         self.published = None;
-        let written = self.touching(work, &origin, stop).await?;
-        if self.rendering.swap(false, Ordering::Relaxed) && stop.is_cancelled() {
-            return None;
+        match self.change_files(is_plain, work, &provenance, stop).await? {
+            Ok(written) => {
+                let written = written?;
+                (self.published, self.serves, self.removed) = (Some(revision), true, false);
+                Some(Ok(Outcome { version, life, written }))
+            }
+            Err(_) if stop.is_cancelled() && !self.publisher.is_writing() => None,
+            Err(fault) => Some(Err(fault)),
         }
-        Some(written.map(|written| {
-            (self.published, self.serves, self.removed) = (Some(revision), true, false);
-            Outcome { version, life, written }
-        }))
     }
 
     async fn delete(&mut self, mut fault: Fault, stop: &CancellationToken) -> Option<Result<Outcome, Fault>> {
         (self.published, self.serves) = (None, false);
         self.evidence.note_absent();
-        let work = |sink: &mut Sink| Ok(Written { removed: sink.remove()?, ..Written::default() });
-        Some(self.touching(work, &Origin::default(), stop).await?.and_then(|Written { removed, .. }| {
-            self.removed = true;
-            if removed > 0 {
-                fault.message =
-                    format!("{}; {removed} files removed (deletionPolicy: delete)", fault.message);
-            }
-            Err(fault)
-        }))
+        let work = |sink: &mut Sink, progress: &PublishProgress<'_>| {
+            progress.writes(sink.job());
+            Ok(Written { removed: sink.remove()?, ..Written::default() })
+        };
+        Some(self.change_files(true, work, &Provenance::default(), stop).await?.and_then(
+            |Written { removed, .. }| {
+                self.removed = true;
+                if removed > 0 {
+                    fault.message =
+                        format!("{}; {removed} files removed (deletionPolicy: delete)", fault.message);
+                }
+                Err(fault)
+            },
+        ))
     }
 
-    /// Does `work` and tells the audit stream what became of it, and of work before it that had been late. `None`
+    /// Does `work` and reports to the audit stream what became of it, and of work before it that had been late. `None`
     /// when `stop` fired before it was begun.
-    async fn touching<W>(
+    async fn change_files<T, W>(
         &mut self,
+        is_plain: bool,
         work: W,
-        origin: &Origin,
+        provenance: &Provenance,
         stop: &CancellationToken,
-    ) -> Option<Result<Written, Fault>>
+    ) -> Option<Result<T, Fault>>
     where
-        W: FnOnce(&mut Sink) -> Result<Written, Fault> + Send + 'static,
+        T: Send + 'static,
+        W: FnOnce(&mut Sink, &PublishProgress<'_>) -> Result<T, Fault> + Send + 'static,
     {
-        let written = self.at_a_desk(work, stop).await?;
-        let files = match &mut self.sink {
-            Held::Here(sink) => sink.take_changed(),
-            Held::Away(_) => Vec::new(),
-        };
+        let done = self.publisher.run(is_plain, work, stop).await?;
+        let failure = done.as_ref().err().map(|fault| fault.kind);
+        let files = self.publisher.take_changed();
         self.files = files.iter().map(|file| file.path.as_path().display().to_string()).collect();
-        witness::touched(&self.job.secret, origin, &files, written.as_ref().err().map(|fault| fault.kind));
-        Some(written)
-    }
-
-    async fn at_a_desk<T, W>(&mut self, work: W, stop: &CancellationToken) -> Option<Result<T, Fault>>
-    where
-        T: Send + 'static,
-        W: FnOnce(&mut Sink) -> Result<T, Fault> + Send + 'static,
-    {
-        let desks = Arc::clone(&self.desks);
-        let desk = tokio::select! {
-            biased;
-            () = stop.cancelled() => return None,
-            // The semaphore is never closed; if it were, the work would just not be limited.
-            desk = waiting(desks.acquire()) => desk,
-        };
-        Some(self.on_a_thread(work, desk.ok()).await)
-    }
-
-    /// Runs `work` with the sink on a thread that may block; the desk is left when it takes long.
-    async fn on_a_thread<T, W>(&mut self, work: W, desk: Option<SemaphorePermit<'_>>) -> Result<T, Fault>
-    where
-        T: Send + 'static,
-        W: FnOnce(&mut Sink) -> Result<T, Fault> + Send + 'static,
-    {
-        let mut sink = self.take_sink().await?;
-        let span = Span::current();
-        let (sender, mut result) = oneshot::channel();
-        let mut thread = spawn_blocking(move || {
-            // Nobody waits for the result of work that is late.
-            drop(sender.send(span.within(|| work(&mut sink))));
-            drop(span);
-            sink
-        });
-        let mut ended = tokio::time::timeout(RENDERING_LIMIT, &mut thread).await;
-        if ended.is_err() && !self.rendering.load(Ordering::Relaxed) {
-            ended = tokio::time::timeout(DESK_LIMIT, &mut thread).await;
-        }
-        drop(desk);
-        if ended.is_err() {
-            ended = tokio::time::timeout(PATIENCE, &mut thread).await;
-        }
-        match ended {
-            Ok(Ok(sink)) => {
-                self.sink = Held::Here(sink);
-                result.try_recv().unwrap_or_else(|_| Err(self.lost_sink()))
-            }
-            Ok(Err(_)) => Err(self.lost_sink()),
-            Err(_) => {
-                self.sink = Held::Away(thread);
-                Err(self.still_busy())
-            }
-        }
-    }
-
-    async fn take_sink(&mut self) -> Result<Box<Sink>, Fault> {
-        let fresh = Held::Here(Box::new(self.spare.another()));
-        match std::mem::replace(&mut self.sink, fresh) {
-            Held::Here(sink) => Ok(sink),
-            Held::Away(thread) if thread.is_finished() => thread.await.map_err(|_| self.lost_sink()),
-            Held::Away(thread) => {
-                self.sink = Held::Away(thread);
-                Err(self.still_busy())
-            }
-        }
-    }
-
-    /// A panic's payload may hold anything, so it is not looked at.
-    fn lost_sink(&self) -> Fault {
-        let message = format!("rendering or writing {} panicked", self.job.secret.name);
-        Fault::new(Kind::Internal, message, "this is a defect of secrets-sync: please report it")
-    }
-
-    fn still_busy(&self) -> Fault {
-        let (name, limit) = (&self.job.secret.name, PATIENCE.as_secs());
-        if self.rendering.load(Ordering::Relaxed) {
-            let message = format!("rendering {name} takes longer than {limit} s");
-            return Fault::new(
-                Kind::Template,
-                message,
-                "simplify its templates, or split it into several secrets",
-            );
-        }
-        let message = format!("writing {name} takes longer than {limit} s");
-        Fault::new(Kind::Write, message, "look for a file system that hangs")
+        witness::touched(&self.job.secret, provenance, &files, failure);
+        Some(done)
     }
 }
 

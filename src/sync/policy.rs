@@ -79,7 +79,7 @@ impl Policy {
         };
         let delay = delay.min(self.ceiling());
         match fault.retry_after {
-            // All secrets of a store are told the same moment; up to a quarter later they do not come back as one.
+            // The server names the same moment to all secrets of a store; up to a quarter is added, so that they do not return together.
             Some(asked) => delay.max(asked + delay.min(asked / 4)),
             None => delay,
         }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::deletion::Ledgers;
 use super::pass::Pass;
 use super::policy::{Policy, PolicySettings};
+use super::stopping::{StoppingTask, Writers};
 use super::task::Task;
 use crate::clock::Clock;
 use crate::disk::OutputMounts;
@@ -25,10 +26,10 @@ use crate::secret::FingerprintKey;
 use crate::sink::{KnownFiles, Sink};
 use crate::status::{Board, Entry, Facts};
 use crate::store::Store;
-use crate::telemetry::event::{Reloaded, secret_forgotten};
+use crate::telemetry::event::{Reloaded, optional_secret_absent, secret_forgotten};
 
 /// How many secrets render and publish at once. Two threads keep two cores busy; two more hide waiting for a disk.
-const DESKS: usize = 4;
+const PUBLISH_SLOTS: usize = 4;
 
 /// What all tasks share.
 #[derive(Clone, Debug)]
@@ -50,11 +51,11 @@ pub type JobWithStore = (Job, Arc<dyn Store>);
 
 /// The running tasks.
 pub struct Supervisor {
-    crew: Crew,
+    shared: TaskContext,
     tasks: JoinSet<()>,
     names: HashMap<Id, SecretName>,
     running: BTreeMap<SecretName, Running>,
-    ending: Vec<Ending>,
+    stopping: Vec<StoppingTask>,
 }
 
 /// The task of a secret that is configured.
@@ -69,18 +70,12 @@ struct Running {
     known: KnownFiles,
 }
 
-/// A task that has been told to stop and may still be writing.
-struct Ending {
-    job: Job,
-    ended: CancellationToken,
-}
-
 impl Supervisor {
     /// Starts a task per job; each syncs at once.
     pub fn start(jobs: Vec<JobWithStore>, context: &SyncContext) -> Self {
         let (tasks, names) = (JoinSet::new(), HashMap::new());
-        let (running, ending) = (BTreeMap::new(), Vec::new());
-        let mut supervisor = Self { crew: Crew::new(context), tasks, names, running, ending };
+        let (running, stopping) = (BTreeMap::new(), Vec::new());
+        let mut supervisor = Self { shared: TaskContext::new(context), tasks, names, running, stopping };
         for (job, store) in jobs {
             supervisor.begin(job, store, Vec::new(), KnownFiles::default());
         }
@@ -137,7 +132,7 @@ impl Supervisor {
                 }
                 Some(running) => {
                     let known = running.known.clone();
-                    self.ending.push(running.retire());
+                    self.stopping.push(running.retire());
                     counts.changed += 1;
                     begin.push((job, store, known));
                 }
@@ -152,8 +147,8 @@ impl Supervisor {
             self.remove(running);
         }
         // Only now: the tasks that were told to stop note nothing more on the board.
-        self.crew.context.board.exchange(entries);
-        let writers = Writers::of(&self.ending);
+        self.shared.context.board.exchange(entries);
+        let writers = Writers::of(&self.stopping);
         let gates: Vec<Vec<CancellationToken>> =
             begin.iter().map(|(job, ..)| writers.in_the_way_of(job).chain(gates(job)).collect()).collect();
         for ((job, store, known), after) in begin.into_iter().zip(gates) {
@@ -165,7 +160,7 @@ impl Supervisor {
     /// Stops: no new pass, requests under way are abandoned, files being written are finished. Returns the names of
     /// the secrets that were not done by `limit` and had to be left.
     pub async fn stop(mut self, limit: Duration) -> Vec<SecretName> {
-        self.crew.stop.cancel();
+        self.shared.stop.cancel();
         let all_done = async {
             while let Some(ended) = self.tasks.join_next_with_id().await {
                 let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
@@ -183,10 +178,10 @@ impl Supervisor {
     /// Starts the task of `job`, which begins when all of `after` have fired.
     fn begin(&mut self, job: Job, store: Arc<dyn Store>, after: Vec<CancellationToken>, known: KnownFiles) {
         let name = job.secret.name.clone();
-        let (stop, ended) = (self.crew.stop.child_token(), CancellationToken::new());
+        let (stop, ended) = (self.shared.stop.child_token(), CancellationToken::new());
         let (sender, moves) = watch::channel(store);
         let refresh = watch::Sender::new(());
-        let task = self.crew.task(job.clone(), moves, refresh.subscribe(), stop.clone(), known.clone());
+        let task = self.shared.task(job.clone(), moves, refresh.subscribe(), stop.clone(), known.clone());
         let (stopped, gone) = (stop.clone(), ended.clone().drop_guard());
         let life = async move {
             let _gone = gone;
@@ -207,7 +202,7 @@ impl Supervisor {
 
     /// Stops the task of a secret that is gone. Its metrics go after its last pass, which would bring them back.
     fn remove(&mut self, running: Running) {
-        let Ending { job, ended } = running.retire();
+        let StoppingTask { job, ended } = running.retire();
         let (name, forgotten) = (job.secret.name.clone(), CancellationToken::new());
         let gone = forgotten.clone().drop_guard();
         let farewell = {
@@ -219,7 +214,7 @@ impl Supervisor {
             }
         };
         self.names.insert(self.tasks.spawn(farewell).id(), name);
-        self.ending.push(Ending { job, ended: forgotten });
+        self.stopping.push(StoppingTask { job, ended: forgotten });
     }
 
     /// Forgets tasks that have ended.
@@ -228,63 +223,15 @@ impl Supervisor {
             let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
             self.names.remove(&id);
         }
-        self.ending.retain(|ending| !ending.ended.is_cancelled());
+        self.stopping.retain(|stopping| !stopping.ended.is_cancelled());
     }
 }
 
 impl Running {
-    fn retire(self) -> Ending {
+    fn retire(self) -> StoppingTask {
         let Self { job, store: _, refresh: _, stop, ended, known: _ } = self;
         stop.cancel();
-        Ending { job, ended }
-    }
-}
-
-/// Who may still be writing where. Looked up by path, so that a reload of ten thousand secrets takes no time.
-struct Writers<'e> {
-    ending: &'e [Ending],
-    names: HashMap<&'e SecretName, Vec<usize>>,
-    files: HashMap<&'e Path, Vec<usize>>,
-    /// Directories of `files`.
-    beside: HashMap<&'e Path, Vec<usize>>,
-    /// `directory` outputs.
-    directories: HashMap<&'e Path, Vec<usize>>,
-}
-
-impl<'e> Writers<'e> {
-    fn of(ending: &'e [Ending]) -> Self {
-        let (names, files) = (HashMap::new(), HashMap::new());
-        let (beside, directories) = (HashMap::new(), HashMap::new());
-        let mut writers = Self { ending, names, files, beside, directories };
-        for (index, Ending { job, .. }) in ending.iter().enumerate() {
-            writers.names.entry(&job.secret.name).or_default().push(index);
-            for file in &job.secret.files {
-                writers.files.entry(file.placement.target.as_path()).or_default().push(index);
-                writers.beside.entry(file.placement.target.directory()).or_default().push(index);
-            }
-            if let Some(output) = &job.secret.directory {
-                writers.directories.entry(output.path.as_path()).or_default().push(index);
-            }
-        }
-        writers
-    }
-
-    /// The ends to wait for before `job` may write: of its own predecessor, and of whoever had one of its files.
-    fn in_the_way_of(&self, job: &Job) -> impl Iterator<Item = CancellationToken> {
-        let found =
-            |map: &HashMap<&Path, Vec<usize>>, path: &Path| map.get(path).cloned().unwrap_or_default();
-        let mut all = self.names.get(&job.secret.name).cloned().unwrap_or_default();
-        for file in &job.secret.files {
-            all.extend(found(&self.files, file.placement.target.as_path()));
-            all.extend(found(&self.directories, file.placement.target.directory()));
-        }
-        if let Some(output) = &job.secret.directory {
-            all.extend(found(&self.directories, output.path.as_path()));
-            all.extend(found(&self.beside, output.path.as_path()));
-        }
-        all.sort_unstable();
-        all.dedup();
-        all.into_iter().filter_map(|index| self.ending.get(index)).map(|ending| ending.ended.clone())
+        StoppingTask { job, ended }
     }
 }
 
@@ -298,7 +245,7 @@ pub async fn once(
     stop: CancellationToken,
 ) -> Vec<(SecretName, Fault)> {
     let over = stop.child_token();
-    let crew = Crew { stop: over.clone(), ..Crew::new(context) };
+    let shared = TaskContext { stop: over.clone(), ..TaskContext::new(context) };
     let mut stores = Vec::with_capacity(jobs.len());
     let mut tasks = JoinSet::new();
     for (job, store) in jobs {
@@ -307,9 +254,18 @@ pub async fn once(
         stores.push(sender);
         // Nobody asks for a refresh.
         let refresh = watch::Sender::new(()).subscribe();
-        let task = crew.task(job, moves, refresh, over.clone(), KnownFiles::default());
+        let is_required = job.secret.required;
+        let task = shared.task(job, moves, refresh, over.clone(), KnownFiles::default());
         let name = task.name().clone();
-        tasks.spawn(async move { (name, task.once(retry.then_some(deadline)).await) });
+        tasks.spawn(async move {
+            match task.once(retry.then_some(deadline)).await {
+                Some(Err(fault)) if !is_required && is_gone(fault.kind) => {
+                    optional_secret_absent(name.as_str(), &fault);
+                    (name, Some(Ok(())))
+                }
+                ended => (name, ended),
+            }
+        });
     }
     let mut ended = Vec::with_capacity(tasks.len());
     loop {
@@ -334,19 +290,24 @@ pub async fn once(
     faults
 }
 
+/// Whether there is nothing to read: for an optional secret that is no failure.
+fn is_gone(kind: Kind) -> bool {
+    matches!(kind, Kind::Absent | Kind::Deleted | Kind::Destroyed)
+}
+
 /// What it takes to make tasks.
-struct Crew {
+struct TaskContext {
     context: SyncContext,
-    desks: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     stop: CancellationToken,
     ledgers: Ledgers,
 }
 
-impl Crew {
+impl TaskContext {
     fn new(context: &SyncContext) -> Self {
         Self {
             context: context.clone(),
-            desks: Arc::new(Semaphore::new(DESKS)),
+            slots: Arc::new(Semaphore::new(PUBLISH_SLOTS)),
             stop: CancellationToken::new(),
             ledgers: Ledgers::default(),
         }
@@ -370,7 +331,7 @@ impl Crew {
             pass: Pass::new(
                 Sink::new(job, key.clone()).with(known, Arc::clone(mounts)),
                 store,
-                Arc::clone(&self.desks),
+                Arc::clone(&self.slots),
                 evidence,
             ),
             moves,
@@ -437,12 +398,12 @@ mod tests {
     }
 
     fn conflicts(old: (&str, &str), new: (&str, &str)) -> bool {
-        let ending = |job| Ending { job, ended: CancellationToken::new() };
-        let ending: Vec<_> = jobs(&[old, ("bystander", "files: [{ path: /x/y, field: f }]")])
+        let stopping = |job| StoppingTask { job, ended: CancellationToken::new() };
+        let stopping: Vec<_> = jobs(&[old, ("bystander", "files: [{ path: /x/y, field: f }]")])
             .into_iter()
-            .map(ending)
+            .map(stopping)
             .collect();
-        Writers::of(&ending).in_the_way_of(&jobs(&[new])[0]).count() > 0
+        Writers::of(&stopping).in_the_way_of(&jobs(&[new])[0]).count() > 0
     }
 
     #[test]
@@ -476,7 +437,7 @@ mod tests {
         let mut supervisor = Supervisor::start(Vec::new(), &context);
         // As if a reload had stopped it while a file system hangs.
         let ended = CancellationToken::new();
-        supervisor.ending.push(Ending { job: jobs[0].clone(), ended: ended.clone() });
+        supervisor.stopping.push(StoppingTask { job: jobs[0].clone(), ended: ended.clone() });
         supervisor.exchange(vec![(jobs[0].clone(), Arc::clone(&store) as Arc<dyn Store>)], |_| None);
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert!(store.calls().is_empty());

@@ -57,7 +57,7 @@ impl Task {
                 break;
             }
         }
-        self.pass.settle().await;
+        self.pass.idle().await;
     }
 
     /// Syncs once. Failures that pass by themselves are tried again as long as the next try begins before
@@ -80,7 +80,7 @@ impl Task {
     }
 
     /// One pass; `None` when it was stopped before it touched a file.
-    async fn sync(&mut self) -> Option<Done> {
+    async fn sync(&mut self) -> Option<PassResult> {
         self.refresh.mark_unchanged();
         self.read_at = Instant::now();
         let secret = self.secret();
@@ -101,7 +101,7 @@ impl Task {
             }
             Err(fault) => span.not_synced(fault),
         }
-        Some(Done { result, duration })
+        Some(PassResult { result, duration })
     }
 
     /// Reads the secret; when it moves to another store meanwhile, from there. `None` when it was stopped.
@@ -123,7 +123,7 @@ impl Task {
     }
 
     /// How long to wait for the next pass; `None` when the secret is read once.
-    fn due_in(&mut self, Done { result, duration: _ }: &Done) -> Option<Duration> {
+    fn due_in(&mut self, PassResult { result, duration: _ }: &PassResult) -> Option<Duration> {
         match result {
             Ok(Outcome { life, .. }) => self.policy.after_success(*life),
             Err(fault) => {
@@ -134,7 +134,7 @@ impl Task {
     }
 
     /// Notes the result where people and probes look, and when the next pass is if there is one.
-    fn conclude(&self, Done { result, duration }: &Done, wait: Option<Duration>) {
+    fn conclude(&self, PassResult { result, duration }: &PassResult, wait: Option<Duration>) {
         let duration = *duration;
         let next_try = wait.map(|wait| self.clock.now() + wait.min(LONGEST_WAIT));
         let spec = self.secret();
@@ -211,7 +211,7 @@ async fn moved(moves: &watch::Receiver<Arc<dyn Store>>) -> Result<(), watch::err
 }
 
 /// A pass that has ended.
-struct Done {
+struct PassResult {
     result: Result<Outcome, Fault>,
     duration: Duration,
 }

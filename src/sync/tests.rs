@@ -371,6 +371,20 @@ async fn once_does_not_wait_for_what_only_people_can_mend() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_succeeds_without_an_optional_secret_that_is_absent_and_only_then() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("there", fields("one"));
+    let optional = || change(&job(&home, "optional"), |secret| secret.required = false);
+    for (kind, failures) in [(Kind::Absent, 0), (Kind::Deleted, 0), (Kind::Destroyed, 0), (Kind::Denied, 1)] {
+        store.fail("optional", Fault::new(kind, "nothing there", "write it"));
+        let faults = run_once(vec![job(&home, "there"), optional()], &store, MINUTE, false).await;
+        assert_eq!(faults.len(), failures, "{kind}");
+        let faults = run_once(vec![job(&home, "optional")], &store, MINUTE, false).await;
+        assert_eq!(faults.len(), 1, "{kind}: a required one fails");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn once_ends_at_its_deadline_although_a_store_never_answers() {
     let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
     store.answer("a", fields("one"));

@@ -9,12 +9,12 @@ use crate::telemetry::event::{self, FileTouched, NotWritten, Subject};
 
 /// What files are written from.
 #[derive(Clone, Default)]
-pub(super) struct Origin {
+pub(super) struct Provenance {
     version: Option<u64>,
     request_id: Option<RequestId>,
 }
 
-impl Origin {
+impl Provenance {
     pub(super) fn of(fetched: &Fetched) -> Self {
         Self { version: fetched.revision.version(), request_id: fetched.request_id.clone() }
     }
@@ -32,12 +32,18 @@ pub(super) fn fetched(spec: &SecretSpec, outcome: &Result<Fetched, Fault>) {
 }
 
 /// Files were touched, and perhaps something went wrong after that.
-pub(super) fn touched(spec: &SecretSpec, origin: &Origin, files: &[ChangedFile], failure: Option<Kind>) {
+pub(super) fn touched(
+    spec: &SecretSpec,
+    provenance: &Provenance,
+    files: &[ChangedFile],
+    failure: Option<Kind>,
+) {
     if files.is_empty() && failure.is_none() {
         return;
     }
     with_subject(spec, |subject| {
-        let (version, request_id) = (origin.version, origin.request_id.as_ref().map(RequestId::as_str));
+        let (version, request_id) =
+            (provenance.version, provenance.request_id.as_ref().map(RequestId::as_str));
         for ChangedFile { path, change } in files {
             let file = &*path.as_path().to_string_lossy();
             FileTouched { subject, version, request_id, file, change: *change }.emit();
@@ -48,7 +54,7 @@ pub(super) fn touched(spec: &SecretSpec, origin: &Origin, files: &[ChangedFile],
     });
 }
 
-/// Puts the subject together only where somebody listens.
+/// Puts the subject together only where there is an audit log.
 fn with_subject(spec: &SecretSpec, tell: impl FnOnce(Subject<'_>)) {
     if !event::is_audited() {
         return;

@@ -24,9 +24,9 @@ pub use configuration::{
 };
 pub use daemon::{
     Sandboxed, Started, abandoned, all_up_to_date, few_files, left_out_of_sandbox, log_lines_lost,
-    memory_not_locked, memory_not_private, no_service_manager, not_sandboxed, panicked, port_in_use,
-    privileges_not_refused, readiness_changed, refresh_of_unknown, refresh_requested, resumed,
-    status_file_failed, stopped, stopping, sweep_failed, swept,
+    memory_not_locked, memory_not_private, no_service_manager, not_sandboxed, optional_secret_absent,
+    panicked, port_in_use, privileges_not_refused, readiness_changed, refresh_of_unknown, refresh_requested,
+    resumed, status_file_failed, stopped, stopping, sweep_failed, swept,
 };
 pub use login::{
     LoggedIn, LoginFailed, NewTokenRejected, RenewalFailed, Renewed, TokenConfigured, TokenEnding,

@@ -58,7 +58,7 @@ const STREAMS: [(&str, &str, &str); 2] = [
     ("telemetry/audit/output", "stdout", "AUDIT_LOG=stdout: `run` has no results of its own there"),
 ];
 
-/// Who besides `blocking` has threads, and why. The lower half is to go: its owners move to `blocking::Worker`.
+/// Who besides `blocking` has threads, and why.
 const THREADS: &[&str] = &[
     "blocking",          // the one shape of blocking work
     "telemetry/audit",   // one writer for the life of the process; a stop leaves it behind after 2 s
@@ -66,7 +66,6 @@ const THREADS: &[&str] = &[
     "lifecycle/sandbox", // waits until no other thread is left
     "telemetry/trace",
     "net/pool",
-    "sync/pass",
 ];
 
 /// The macros that write a log line.

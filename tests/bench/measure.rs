@@ -106,6 +106,29 @@ impl Drop for Run {
     }
 }
 
+/// One `run --once`: its wall time and processor time. Its files are removed.
+pub(crate) fn once(work: &Workload) -> Result<(Duration, Duration)> {
+    let output = work.home.join("output");
+    fs::create_dir(&output)?;
+    let mut command = Contender::SecretsSync.prepare(work, &output)?;
+    let (before, started) = (children_seconds()?, Instant::now());
+    let status = command.args(["run", "--once"]).status()?;
+    let (wall, core) = (started.elapsed(), children_seconds()? - before);
+    if !status.success() {
+        return Err(format!("run --once ended with {status}").into());
+    }
+    fs::remove_dir_all(&output)?;
+    Ok((wall, Duration::from_secs_f64(core.max(0.0))))
+}
+
+/// Processor time of all children that have ended.
+fn children_seconds() -> Result<f64> {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN)?;
+    #[expect(clippy::cast_precision_loss, reason = "microseconds are far below 2^52")]
+    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+}
+
 /// The middle of an odd number of values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -51,7 +51,12 @@ impl Server {
 
     /// Writes `secrets` secrets to `secret/bench/0` and so on.
     pub(crate) fn fill(&self, secrets: usize) -> Result<()> {
-        for index in 0..secrets {
+        self.fill_from(0, secrets)
+    }
+
+    /// As [`Server::fill`], where the first ones are there already.
+    pub(crate) fn fill_from(&self, first: usize, secrets: usize) -> Result<()> {
+        for index in first..secrets {
             let body = format!(r#"{{"data":{{"value":"value of secret {index}","other":"{index}"}}}}"#);
             let answer = self.request("POST", &format!("secret/data/bench/{index}"), &body)?;
             if !answer.starts_with("HTTP/1.1 200") {

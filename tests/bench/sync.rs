@@ -10,6 +10,7 @@
 
 mod collector;
 mod contender;
+mod floor;
 mod measure;
 mod proxy;
 mod server;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use contender::{Contender, Workload};
-use measure::{Run, median};
+use measure::{Run, median, once};
 use proxy::CountingProxy;
 use server::Server;
 use table::{Row, Table};
@@ -29,8 +30,12 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Files, timed runs of each contender, and the target in milliseconds.
 const SPEED: [(usize, usize, f64); 3] = [(1, 7, 15.0), (100, 5, 40.0), (1000, 3, 350.0)];
+/// Secrets of `run --once`, timed runs, and what may be added to the floor: a factor of it, and milliseconds.
+const ONCE: [(usize, usize, f64, f64); 3] = [(1, 11, 1.0, 5.0), (100, 11, 1.5, 5.0), (1000, 5, 1.3, 10.0)];
+/// For these many the time per secret is compared with that for a thousand.
+const MANY: usize = 10_000;
 /// Secrets, and the targets for resident memory in MB.
-const WEIGHT: [(usize, f64); 2] = [(100, 12.0), (1000, 24.0)];
+const WEIGHT: [(usize, f64); 3] = [(1, 6.0), (100, 8.0), (1000, 16.0)];
 /// How long the processor time of an idle process is watched.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -51,6 +56,11 @@ fn main() -> Result<()> {
     for (files, runs, target) in SPEED {
         table.add(bench.speed(files, runs, target)?);
     }
+    for (files, runs, factor, added) in ONCE {
+        bench.once(files, runs, factor, added)?.into_iter().for_each(|row| table.add(row));
+    }
+    server.fill_from(1000, MANY)?;
+    table.add(bench.many()?);
     for (secrets, target) in WEIGHT {
         bench.weight(secrets, target)?.into_iter().for_each(|row| table.add(row));
     }
@@ -89,6 +99,39 @@ impl Bench<'_> {
         }
         let [ours, theirs] = times.map(median);
         Ok(Row::new(format!("start to {files} file(s), ms"), ours, theirs).target(target))
+    }
+
+    /// `run --once` beside the floor, in turn: the medians of the wall time, and processor time.
+    fn once(&self, secrets: usize, runs: usize, factor: f64, added: f64) -> Result<[Row; 2]> {
+        let workload = self.workload(secrets);
+        let (mut walls, mut floors, mut cores) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..runs {
+            floors.push(floor::time(self.server.address(), self.home, secrets)?.as_secs_f64() * 1e3);
+            let (wall, core) = once(&workload)?;
+            walls.push(wall.as_secs_f64() * 1e3);
+            cores.push(core.as_secs_f64() * 1e3);
+        }
+        let (ours, floor) = (median(walls), median(floors));
+        // A tenth of a second for a thousand files.
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand secrets")]
+        let most = 10.0 + 0.1 * secrets as f64;
+        Ok([
+            Row::beside_floor(format!("run --once, {secrets} secret(s), ms"), ours, floor)
+                .target(factor * floor + added),
+            Row::alone("… processor time, ms", median(cores)).target(most),
+        ])
+    }
+
+    /// Microseconds for each of many secrets, with a tenth more than each of a thousand takes as the target.
+    fn many(&self) -> Result<Row> {
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand secrets")]
+        let each = |secrets: usize| -> Result<f64> {
+            let times =
+                (0..3).map(|_| Ok(once(&self.workload(secrets))?.0.as_secs_f64() * 1e6 / secrets as f64));
+            Ok(median(times.collect::<Result<Vec<_>>>()?))
+        };
+        let target = each(1000)? * 1.1;
+        Ok(Row::alone(format!("run --once, each of {MANY} secrets, µs"), each(MANY)?).target(target))
     }
 
     /// Requests, connections and resident memory, in a run of its own that is not timed.

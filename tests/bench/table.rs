@@ -8,17 +8,24 @@ pub(crate) struct Row {
     ours: f64,
     /// `None` where the other has nothing of the kind.
     theirs: Option<f64>,
+    /// Whose `theirs` is.
+    reference: &'static str,
     target: f64,
 }
 
 impl Row {
     pub(crate) fn new(what: impl Into<String>, ours: f64, theirs: f64) -> Self {
-        Self { what: what.into(), ours, theirs: Some(theirs), target: f64::INFINITY }
+        Self { what: what.into(), ours, theirs: Some(theirs), reference: "", target: f64::INFINITY }
+    }
+
+    /// Beside the least that the work takes.
+    pub(crate) fn beside_floor(what: impl Into<String>, ours: f64, floor: f64) -> Self {
+        Self { reference: "floor", ..Self::new(what, ours, floor) }
     }
 
     /// What only one of the two does.
     pub(crate) fn alone(what: impl Into<String>, ours: f64) -> Self {
-        Self { what: what.into(), ours, theirs: None, target: f64::INFINITY }
+        Self { what: what.into(), ours, theirs: None, reference: "", target: f64::INFINITY }
     }
 
     /// What ours has to stay below.
@@ -43,10 +50,10 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| {:<46} | secrets-sync | bao agent | ratio | target |        |", "")?;
         writeln!(f, "|{:-<48}|-------------:|----------:|------:|-------:|--------|", "")?;
-        for Row { what, ours, theirs, target } in &self.rows {
+        for Row { what, ours, theirs, reference, target } in &self.rows {
             let verdict = if ours <= target { "met" } else { "missed" };
             let (peer, ratio) = match theirs {
-                Some(theirs) => (format!("{theirs:.1}"), format!("{:.2}", ours / theirs)),
+                Some(theirs) => (format!("{reference} {theirs:.1}"), format!("{:.2}", ours / theirs)),
                 None => ("–".to_owned(), "–".to_owned()),
             };
             writeln!(

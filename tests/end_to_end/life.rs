@@ -160,3 +160,24 @@ fn a_status_file_at_the_path_of_an_output_is_exit_9_and_the_output_stays() {
     assert!(finished.stderr.contains("writes to that path"), "{finished:?}");
     assert_eq!(fs::read_to_string(&output).unwrap(), "the last good value");
 }
+
+#[test]
+fn a_value_above_the_limit_of_file_sizes_fails_by_itself() {
+    let sandbox = Sandbox::new(
+        "secretStore: { provider: file, path: store.yaml }
+secrets:
+  - { name: small, key: small, files: [{ path: small, field: value }] }
+  - { name: large, key: large, files: [{ path: large, field: value }] }",
+    );
+    sandbox.write(
+        "store.yaml",
+        format!("small: {{ value: '1' }}\nlarge: {{ value: '{}' }}", "x".repeat(100_000)),
+    );
+    // In blocks of 512 or 1024 bytes, depending on the shell.
+    let mut command = sandbox.program("/bin/sh");
+    command.args(["-c", "ulimit -f 32; exec \"$0\" \"$@\"", BINARY, "run", "--once"]);
+    let finished = Process::start(command).finish();
+    assert_eq!(finished.code, 8, "{}", finished.stderr);
+    assert!(finished.stderr.contains("File too large"), "{}", finished.stderr);
+    assert_eq!((sandbox.read("small").as_str(), sandbox.path("large").exists()), ("1", false));
+}

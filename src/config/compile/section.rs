@@ -387,7 +387,8 @@ pub(in crate::config) fn local_path(text: &str, base: &Path) -> Result<PathBuf, 
     match text {
         "" => Err("it is empty"),
         _ if text.contains('\0') => Err("it holds a NUL byte"),
-        _ => unexpanded(text).map_or_else(|| Ok(base.join(text)), Err),
+        // Without the `.` parts that a message would show.
+        _ => unexpanded(text).map_or_else(|| Ok(base.join(text).components().collect()), Err),
     }
 }
 

@@ -191,3 +191,23 @@ fn a_null_field_of_a_directory_is_refused_by_name() {
     let fault = render(&job(Vec::new(), Some(directory())), &null).unwrap_err();
     assert_eq!(fault.message, "/run/app: field `a` is null");
 }
+
+#[test]
+fn only_short_values_and_templates_without_logic_are_plain() {
+    let template = |source: &str| Content::Template(Template::compile(source).unwrap());
+    let plain =
+        |content: Content, fields: &Fields| job(vec![file(content, Decoding::None)], None).is_plain(fields);
+    let short = fields();
+    assert!(plain(field("user"), &short) && plain(template("{{ user }}:{{ pass }}"), &short));
+    for source in
+        ["{% for c in range(end=9) %}{{ c }}{% endfor %}", "{{ user | upper }}", "{{ range(end=9) }}"]
+    {
+        assert!(!plain(template(source), &short), "{source}");
+    }
+    let long = [("user".to_owned(), "x".repeat(20_000).as_str().into())].into_iter().collect();
+    let many: Fields = (0..20).map(|index| (index.to_string(), "x".into())).collect();
+    let nested = [("user".to_owned(), FieldValue::List(vec!["x".into()]))].into_iter().collect();
+    for fields in [&long, &many, &nested] {
+        assert!(!plain(field("user"), fields), "{fields:?}");
+    }
+}

@@ -6,8 +6,9 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::config::secret::DirectorySpec;
-use crate::disk::{FileMode, Owner};
-use crate::sink::Sink;
+use crate::disk::{FileMode, OutputMounts, Owner};
+use crate::name::StoreName;
+use crate::sink::{KnownFiles, Sink};
 use crate::sync::deletion::Ledgers;
 use crate::sync::pass::Pass;
 
@@ -151,12 +152,12 @@ async fn a_hundred_reloads_in_a_row_leave_one_task_a_secret() {
 async fn after_a_stop_nothing_that_was_fetched_is_published_any_more() {
     let (home, store) = (TempDir::new().unwrap(), store_of(&["a"]));
     let (job, stop) = (job(&home, "a"), CancellationToken::new());
-    // No desk is free, as when four file systems hang.
-    let desks = Arc::new(Semaphore::new(0));
+    // No slot is free, as when four file systems hang.
+    let slots = Arc::new(Semaphore::new(0));
     let key = FingerprintKey::random().unwrap();
     let shared = Arc::clone(&store) as Arc<dyn Store>;
     let evidence = Ledgers::default().evidence(&job.secret.store, &job.secret.name);
-    let mut pass = Pass::new(Sink::new(job.clone(), key), shared, Arc::clone(&desks), evidence);
+    let mut pass = Pass::new(Sink::new(job.clone(), key), shared, Arc::clone(&slots), evidence);
     let fetched = pass.fetch().await;
     tokio::join!(
         async {
@@ -167,8 +168,8 @@ async fn after_a_stop_nothing_that_was_fetched_is_published_any_more() {
             stop.cancel();
         }
     );
-    desks.add_permits(1);
-    assert!(pass.apply(fetched, &stop).await.is_none(), "a desk is no reason to begin after a stop");
+    slots.add_permits(1);
+    assert!(pass.apply(fetched, &stop).await.is_none(), "a slot is no reason to begin after a stop");
     assert_eq!(content(&home, "a"), None);
 }
 
@@ -257,4 +258,25 @@ async fn files_that_the_new_configuration_does_not_write_stay() {
     assert_eq!(content(&home, "elsewhere/value").as_deref(), Some("one"));
     assert_eq!(content(&home, "fields/value").as_deref(), Some("one"));
     assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_block_needs_neither_slot_nor_thread() {
+    let memory = TempDir::new_in("/dev/shm").unwrap();
+    let store = store_of(&["a"]);
+    let stop = CancellationToken::new();
+    let apply = async |home: &TempDir, known: bool| {
+        let mounts = Arc::new(OutputMounts::default());
+        mounts.remember(known.then(|| home.path()));
+        let sink = Sink::new(job(home, "a"), FingerprintKey::random().unwrap());
+        let sink = sink.with(KnownFiles::default(), mounts);
+        let evidence = Ledgers::default().evidence(&StoreName::main(), &SecretName::new("a"));
+        let (shared, slots) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(Semaphore::new(0)));
+        let mut pass = Pass::new(sink, shared, slots, evidence);
+        let fetched = pass.fetch().await;
+        tokio::time::timeout(MINUTE, pass.apply(fetched, &stop)).await
+    };
+    assert!(apply(&memory, false).await.is_err(), "a file system that was not looked at may hang");
+    assert!(apply(&memory, true).await.unwrap().unwrap().is_ok());
+    assert_eq!(content(&memory, "a").as_deref(), Some("one"));
 }

@@ -53,6 +53,11 @@ pub fn swept(removed: usize) {
     tracing::info!(removed, "removed left-over temp files");
 }
 
+/// `run --once` has nothing to write for a secret with `required: false`.
+pub fn optional_secret_absent(secret: &str, fault: &Fault) {
+    tracing::info!(secret, kind = %fault.kind, "optional secret is not there, its files are not written");
+}
+
 /// A directory could not be swept; the syncs that use it will say more.
 pub fn sweep_failed(fault: &Fault) {
     tracing::warn!(error = &*fault.message, hint = &*fault.remedy, "could not look for left-over temp files");
