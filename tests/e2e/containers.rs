@@ -264,7 +264,7 @@ fn the_guide_for_compose_makes_a_sidecar_that_is_confined_and_lives_as_promised(
 fn the_sidecar_of_the_readme_gives_files_to_another_user() {
     let guide = Guide::new();
     guide.write("compose.yaml", &snippet("README.md", "## As a sidecar", 0));
-    guide.write("secrets-sync.yaml", &snippet("README.md", "## As a sidecar", 1));
+    guide.write("secrets-sync/config.yaml", &snippet("README.md", "## As a sidecar", 1));
     guide.trust("approle/ca.pem");
     guide.shell("mv role-id secret-id approle/");
     let only_here = format!(
