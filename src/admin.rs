@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::status::Board;
+use crate::status::StatusRegistry;
 use connections::Connections;
 
 /// A thousand clients that connect in the same moment wait here and not a second for their next attempt.
@@ -31,12 +31,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A port that is open and not served yet.
 #[derive(Debug)]
-pub struct Server {
+pub struct AdminServer {
     listener: TcpListener,
     address: SocketAddr,
 }
 
-impl Server {
+impl AdminServer {
     /// Opens the port; 0 picks one. Must be called inside the runtime.
     ///
     /// # Errors
@@ -57,11 +57,11 @@ impl Server {
     }
 
     /// Serves until it is dropped, and all connections with it.
-    pub async fn serve(self, board: Arc<Board>) {
+    pub async fn serve(self, board: Arc<StatusRegistry>) {
         self.serve_on(Connections::default(), board).await;
     }
 
-    async fn serve_on(self, mut connections: Connections, board: Arc<Board>) {
+    async fn serve_on(self, mut connections: Connections, board: Arc<StatusRegistry>) {
         let (mut tasks, router) = (JoinSet::new(), routes::router(board));
         loop {
             tokio::select! {
@@ -106,7 +106,7 @@ mod tests {
     const CROWD: usize = 200;
 
     /// A client, connected to a server that accepts nobody yet.
-    fn connect(server: &Server) -> Client {
+    fn connect(server: &AdminServer) -> Client {
         Client::connect(server.address()).unwrap()
     }
 
@@ -114,9 +114,9 @@ mod tests {
         client.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     }
 
-    fn start(server: Server, connections: Connections) -> JoinSet<()> {
+    fn start(server: AdminServer, connections: Connections) -> JoinSet<()> {
         let mut serving = JoinSet::new();
-        serving.spawn(server.serve_on(connections, Arc::new(Board::new([], Clock::system()))));
+        serving.spawn(server.serve_on(connections, Arc::new(StatusRegistry::new([], Clock::system()))));
         serving
     }
 
@@ -135,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_has_closed_its_side_gets_the_whole_answer() {
-        let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let server = AdminServer::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let mut client = connect(&server);
         ask(&mut client);
         client.shutdown(Shutdown::Write).unwrap();
@@ -145,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_is_there_is_answered_before_a_crowd_can_take_its_place() {
-        let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let server = AdminServer::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let mut probe = connect(&server);
         ask(&mut probe);
         let _crowd: Vec<_> = (0..CROWD).map(|_| connect(&server)).collect();
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_has_time_to_ask_although_a_crowd_waits_for_its_place() {
-        let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let server = AdminServer::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let mut probe = connect(&server);
         let _crowd: Vec<_> = (0..CROWD).map(|_| connect(&server)).collect();
         let _serving = start(server, Connections::patient(Duration::from_secs(3600)));

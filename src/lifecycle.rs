@@ -14,7 +14,7 @@ pub use process::{
     FEWEST_FILES, allow_many_files, create_privately, keep_private, lock_memory, most_files,
     refuse_new_privileges,
 };
-pub use sandbox::{Holds, Policy, Rules, SandboxError, alone};
+pub use sandbox::{Holds, Rules, SandboxError, SandboxPolicy, alone};
 pub use signal::{Signal, Signals, hold_signals, release_signals};
 pub use sleep::time_asleep;
 pub use systemd::{Systemd, Variables};

@@ -5,6 +5,6 @@ mod file;
 mod snapshot;
 pub mod words;
 
-pub use board::{Board, Entry, Facts, Sheet, Success};
+pub use board::{RegistryInner, SecretEntry, SecretInfo, StatusRegistry, Success};
 pub use file::{StatusFile, is_owned, read};
 pub use snapshot::{Daemon, LastError, SecretStatus, Snapshot, State, Unready};

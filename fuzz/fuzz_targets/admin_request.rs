@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use secrets_sync::admin::fuzzing::serve;
 use secrets_sync::clock::Clock;
 use secrets_sync::name::SecretName;
-use secrets_sync::status::{Board, Entry, Facts};
+use secrets_sync::status::{Board, SecretEntry, SecretInfo};
 use secrets_sync_fuzz::MARKER;
 use tokio::runtime::{Builder, Runtime};
 
@@ -17,14 +17,14 @@ static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
 
 static BOARD: LazyLock<Arc<Board>> = LazyLock::new(|| {
-    let facts = Facts {
+    let facts = SecretInfo {
         store: "default".to_owned(),
         path: "secret/app".to_owned(),
         required: true,
         max_staleness: None,
         files: vec!["/run/app".into()],
     };
-    Arc::new(Board::new([(SecretName::new("app"), Entry::new(facts))], Clock::system()))
+    Arc::new(Board::new([(SecretName::new("app"), SecretEntry::new(facts))], Clock::system()))
 });
 
 fuzz_target!(|request: &[u8]| {

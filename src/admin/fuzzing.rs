@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{connections, routes};
-use crate::status::Board;
+use crate::status::StatusRegistry;
 
 /// Serves one connection on which a client sends `request` and then no more; returns all that was answered.
-pub async fn serve(board: Arc<Board>, request: &[u8]) -> Vec<u8> {
+pub async fn serve(board: Arc<StatusRegistry>, request: &[u8]) -> Vec<u8> {
     let answered = Arc::new(Mutex::new(Vec::new()));
     let client = FuzzClient { sent: request.to_vec(), read: 0, answered: Arc::clone(&answered) };
     connections::serve(client, routes::router(board)).await;

@@ -217,22 +217,23 @@ mod tests {
     use crate::clock::Clock;
     use crate::fault::{Fault, Kind};
     use crate::name::SecretName;
-    use crate::status::{Board, Entry, Facts, Success};
+    use crate::status::{SecretEntry, SecretInfo, StatusRegistry, Success};
 
     /// A board at second 1,000 with secrets that have not been tried.
-    fn board(names: &[&str]) -> Board {
+    fn board(names: &[&str]) -> StatusRegistry {
         let entries = names.iter().map(|name| {
-            let facts = Facts { files: vec!["/run/<secrets>/file".into()], ..Facts::of_required(name) };
-            (SecretName::new(name), Entry::new(facts))
+            let facts =
+                SecretInfo { files: vec!["/run/<secrets>/file".into()], ..SecretInfo::of_required(name) };
+            (SecretName::new(name), SecretEntry::new(facts))
         });
-        Board::new(entries, Clock::from_fn(|| at(1000)))
+        StatusRegistry::new(entries, Clock::from_fn(|| at(1000)))
     }
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    fn fail(board: &Board, name: &str, message: &str, remedy: &str) {
+    fn fail(board: &StatusRegistry, name: &str, message: &str, remedy: &str) {
         board.failed(&SecretName::new(name), &Fault::new(Kind::Denied, message, remedy), None);
     }
 
@@ -270,11 +271,13 @@ mod tests {
 
     #[test]
     fn the_view_is_in_the_address_and_shows_only_problems_or_every_file() {
-        let facts =
-            Facts { files: (0..9).map(|n| format!("/out/{n}").into()).collect(), ..Facts::of_required("a") };
-        let entries = [("a", facts), ("b", Facts::of_required("b"))];
-        let entries = entries.map(|(name, facts)| (SecretName::new(name), Entry::new(facts)));
-        let board = Board::new(entries, Clock::from_fn(|| at(1000)));
+        let facts = SecretInfo {
+            files: (0..9).map(|n| format!("/out/{n}").into()).collect(),
+            ..SecretInfo::of_required("a")
+        };
+        let entries = [("a", facts), ("b", SecretInfo::of_required("b"))];
+        let entries = entries.map(|(name, facts)| (SecretName::new(name), SecretEntry::new(facts)));
+        let board = StatusRegistry::new(entries, Clock::from_fn(|| at(1000)));
         board.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
         let page = |query| render(&board.snapshot(), View::of(query));
         let all = page(None);

@@ -6,14 +6,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::answer::Answer;
-use crate::status::{Board, Snapshot, Unready};
+use crate::status::{Snapshot, StatusRegistry, Unready};
 
 /// How long the loop that watches over the daemon may not have come round; the same as for `isready`'s heartbeat.
 const BEAT_LIMIT: Duration = Duration::from_secs(30);
 
 /// `/health`: whether the scheduler is alive. A daemon whose stores are all down is as healthy as can be: restarting
 /// it would help nobody.
-pub(super) fn health(board: &Board) -> Answer {
+pub(super) fn health(board: &StatusRegistry) -> Answer {
     let (version, uptime_seconds) = (env!("CARGO_PKG_VERSION"), board.uptime().as_secs());
     let silent = board.since_beat();
     if silent < BEAT_LIMIT {
@@ -74,14 +74,15 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::name::SecretName;
-    use crate::status::{Entry, Facts, Success};
+    use crate::status::{SecretEntry, SecretInfo, Success};
 
-    fn board() -> Board {
-        let facts = Facts { max_staleness: Some(Duration::from_secs(60)), ..Facts::of_required("a") };
-        Board::new([(SecretName::new("a"), Entry::new(facts))], Clock::system())
+    fn board() -> StatusRegistry {
+        let facts =
+            SecretInfo { max_staleness: Some(Duration::from_secs(60)), ..SecretInfo::of_required("a") };
+        StatusRegistry::new([(SecretName::new("a"), SecretEntry::new(facts))], Clock::system())
     }
 
-    fn sync(board: &Board) {
+    fn sync(board: &StatusRegistry) {
         board.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
     }
 

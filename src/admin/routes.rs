@@ -11,11 +11,11 @@ use http::StatusCode;
 use super::answer::Answer;
 use super::page::{self, View};
 use super::probes;
-use crate::status::{Board, Snapshot};
+use crate::status::{Snapshot, StatusRegistry};
 use crate::telemetry::metrics::{SecretFacts, metrics};
 
 /// All endpoints.
-pub(super) fn router(board: Arc<Board>) -> Router {
+pub(super) fn router(board: Arc<StatusRegistry>) -> Router {
     let (alive, readiness, startup) = (probe(probes::health), look(probes::ready), look(probes::startup));
     Router::new()
         .route("/health", alive.clone())
@@ -35,13 +35,13 @@ pub(super) fn router(board: Arc<Board>) -> Router {
 }
 
 /// An endpoint that needs no more than the board.
-fn probe(answer: fn(&Board) -> Answer) -> MethodRouter<Arc<Board>> {
-    get(async move |State(board): State<Arc<Board>>| answer(&board))
+fn probe(answer: fn(&StatusRegistry) -> Answer) -> MethodRouter<Arc<StatusRegistry>> {
+    get(async move |State(board): State<Arc<StatusRegistry>>| answer(&board))
 }
 
 /// An endpoint that shows the secrets of this moment.
-fn look(answer: fn(&Snapshot) -> Answer) -> MethodRouter<Arc<Board>> {
-    get(async move |State(board): State<Arc<Board>>| answer(&board.snapshot()))
+fn look(answer: fn(&Snapshot) -> Answer) -> MethodRouter<Arc<StatusRegistry>> {
+    get(async move |State(board): State<Arc<StatusRegistry>>| answer(&board.snapshot()))
 }
 
 fn refuse(status: StatusCode, text: &'static str) -> impl Fn() -> Ready<Answer> + Clone + Send + Sync {
@@ -49,7 +49,7 @@ fn refuse(status: StatusCode, text: &'static str) -> impl Fn() -> Ready<Answer> 
 }
 
 /// The page; the query says what of it.
-async fn show(State(board): State<Arc<Board>>, RawQuery(query): RawQuery) -> Answer {
+async fn show(State(board): State<Arc<StatusRegistry>>, RawQuery(query): RawQuery) -> Answer {
     Answer::html(page::render(&board.snapshot(), View::of(query.as_deref())))
 }
 

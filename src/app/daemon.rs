@@ -40,7 +40,7 @@ pub(super) struct OpenDaemon {
     composition: Composition,
     config: ConfigFile,
     status_file: StatusFile,
-    admin: Option<admin::Server>,
+    admin: Option<admin::AdminServer>,
     systemd: Option<Systemd>,
     sandbox: Arc<Sandbox>,
     settings: Settings,
@@ -161,10 +161,10 @@ async fn shut_down(
 }
 
 /// A port that nobody configured is no reason to end: a free one is taken, and the status file says which.
-fn listen(address: SocketAddr, is_configured: bool) -> Result<admin::Server, StartError> {
-    let bound = match admin::Server::bind(address) {
+fn listen(address: SocketAddr, is_configured: bool) -> Result<admin::AdminServer, StartError> {
+    let bound = match admin::AdminServer::bind(address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && !is_configured => {
-            let server = admin::Server::bind(SocketAddr::new(address.ip(), 0));
+            let server = admin::AdminServer::bind(SocketAddr::new(address.ip(), 0));
             if let Ok(server) = &server {
                 event::port_in_use(address, server.address());
             }

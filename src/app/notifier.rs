@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::lifecycle::Systemd;
 use crate::printable::one_line;
-use crate::status::{Board, Sheet, Snapshot, State};
+use crate::status::{RegistryInner, Snapshot, State, StatusRegistry};
 
 /// Most names in the line of status.
 const NAMES: usize = 5;
@@ -19,8 +19,8 @@ const SPACING: Duration = Duration::from_millis(100);
 /// Sends to the manager, if there is one.
 pub(super) struct ServiceNotifier {
     systemd: Option<Systemd>,
-    board: Arc<Board>,
-    changes: watch::Receiver<Sheet>,
+    board: Arc<StatusRegistry>,
+    changes: watch::Receiver<RegistryInner>,
     /// READY was sent. A later failure does not take it back; a reload does while it lasts.
     is_ready: bool,
     status: String,
@@ -28,7 +28,7 @@ pub(super) struct ServiceNotifier {
 }
 
 impl ServiceNotifier {
-    pub(super) fn new(systemd: Option<Systemd>, board: Arc<Board>) -> Self {
+    pub(super) fn new(systemd: Option<Systemd>, board: Arc<StatusRegistry>) -> Self {
         let next_sign = systemd.as_ref().and_then(Systemd::watchdog_interval).map(|_| Instant::now());
         let changes = board.changes();
         Self { systemd, board, changes, is_ready: false, status: String::new(), next_sign }
@@ -101,7 +101,7 @@ impl ServiceNotifier {
 
 /// Waits for a change, and at least until `at`: secrets that sync together are one message. The board outlives the
 /// notifier.
-async fn settled(changes: &mut watch::Receiver<Sheet>, at: Instant) {
+async fn settled(changes: &mut watch::Receiver<RegistryInner>, at: Instant) {
     if changes.changed().await.is_ok() {
         sleep_until(at).await;
     }
@@ -131,13 +131,13 @@ mod tests {
     use crate::clock::Clock;
     use crate::fault::{Fault, Kind};
     use crate::name::SecretName;
-    use crate::status::{Entry, Facts, Success};
+    use crate::status::{SecretEntry, SecretInfo, Success};
 
     #[test]
     fn the_line_counts_and_names_a_few() {
         let names: Vec<_> = (1..=8).map(|number| SecretName::new(&format!("s{number}"))).collect();
-        let entries = names.iter().map(|name| (name.clone(), Entry::new(Facts::of_required("a"))));
-        let board = Board::new(entries, Clock::system());
+        let entries = names.iter().map(|name| (name.clone(), SecretEntry::new(SecretInfo::of_required("a"))));
+        let board = StatusRegistry::new(entries, Clock::system());
         assert_eq!(status_line(&board.snapshot()), "0 of 8 secrets synced");
         board.succeeded(&names[0], Success { version: None, next_try: None });
         board.failed(&names[1], &Fault::new(Kind::Denied, "", ""), None);

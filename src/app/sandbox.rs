@@ -17,7 +17,7 @@ use crate::config::settings::{SandboxMode, Settings};
 use crate::config::{Config, Loaded};
 use crate::disk::{Bounds, resolved};
 use crate::fault::{Fault, Kind};
-use crate::lifecycle::{self, Holds, Policy, Rules, SandboxError};
+use crate::lifecycle::{self, Holds, Rules, SandboxError, SandboxPolicy};
 use crate::telemetry::event;
 
 use super::start_error::StartError;
@@ -26,7 +26,7 @@ use super::start_error::StartError;
 #[derive(Clone, Default, Debug)]
 pub(super) struct Sandbox {
     holds: Holds,
-    granted: Policy,
+    granted: SandboxPolicy,
     /// What the first configuration needs and no rule could be made for; with `SANDBOX=require` alone.
     left_out: BTreeSet<PathBuf>,
 }
@@ -37,7 +37,7 @@ pub(super) struct SandboxPlan {
     mode: SandboxMode,
     /// `None` where it is off.
     rules: Option<Result<Rules, SandboxError>>,
-    granted: Policy,
+    granted: SandboxPolicy,
     left_out: BTreeSet<PathBuf>,
     bounds: Bounds,
 }

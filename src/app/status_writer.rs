@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking::Worker;
-use crate::status::{Board, Sheet, StatusFile};
+use crate::status::{RegistryInner, StatusFile, StatusRegistry};
 use crate::telemetry::event;
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -22,14 +22,14 @@ const TRIES_SPACING: Duration = Duration::from_secs(2);
 
 /// Writes the status file until it is dropped or told to end; then the file is gone.
 pub(super) struct StatusWriter {
-    board: Arc<Board>,
+    board: Arc<StatusRegistry>,
     file: Arc<StatusFile>,
     worker: Worker,
     ready: bool,
 }
 
 impl StatusWriter {
-    pub(super) fn new(board: Arc<Board>, file: StatusFile) -> Self {
+    pub(super) fn new(board: Arc<StatusRegistry>, file: StatusFile) -> Self {
         Self { board, file: Arc::new(file), worker: Worker::default(), ready: false }
     }
 
@@ -78,14 +78,14 @@ impl StatusWriter {
 
 /// Waits for a change, and for those that come right behind it. The board outlives the writer, so there is always
 /// somebody to wait for.
-async fn settled(changes: &mut watch::Receiver<Sheet>) {
+async fn settled(changes: &mut watch::Receiver<RegistryInner>) {
     if changes.changed().await.is_ok() {
         tokio::time::sleep(SPACING).await;
     }
 }
 
 /// Waits for the end of a try and a while longer: many secrets that change nothing cost a write now and then.
-async fn after_tries(board: &Board) {
+async fn after_tries(board: &StatusRegistry) {
     board.tried().await;
     tokio::time::sleep(TRIES_SPACING).await;
 }
@@ -97,11 +97,11 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::name::SecretName;
-    use crate::status::{Entry, Facts, Snapshot, Success, read};
+    use crate::status::{SecretEntry, SecretInfo, Snapshot, Success, read};
 
     struct Setting {
         home: TempDir,
-        board: Arc<Board>,
+        board: Arc<StatusRegistry>,
         ended: CancellationToken,
         writer: tokio::task::JoinHandle<()>,
     }
@@ -109,8 +109,10 @@ mod tests {
     /// A writer of one required secret that may be a minute old.
     fn start() -> Setting {
         let home = TempDir::new().unwrap();
-        let facts = Facts { max_staleness: Some(Duration::from_secs(60)), ..Facts::of_required("a") };
-        let board = Arc::new(Board::new([(SecretName::new("a"), Entry::new(facts))], Clock::system()));
+        let facts =
+            SecretInfo { max_staleness: Some(Duration::from_secs(60)), ..SecretInfo::of_required("a") };
+        let board =
+            Arc::new(StatusRegistry::new([(SecretName::new("a"), SecretEntry::new(facts))], Clock::system()));
         let file = StatusFile::claim(home.path().join("status.json")).unwrap();
         let ended = CancellationToken::new();
         let writer = tokio::spawn(StatusWriter::new(Arc::clone(&board), file).run(ended.clone()));

@@ -26,12 +26,12 @@ pub enum Value {
     /// A sequence.
     Sequence(Vec<Node>),
     /// A mapping in the order of the document, without equal keys, merge keys (`<<`) resolved.
-    Mapping(Vec<Entry>),
+    Mapping(Vec<MappingEntry>),
 }
 
 /// One entry of a mapping.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct MappingEntry {
     /// The key's text.
     pub key: String,
     /// Where the key stands.
@@ -63,7 +63,7 @@ pub enum NodeStyle {
 
 impl Node {
     /// The entries of a mapping.
-    pub fn entries(&self) -> Option<&[Entry]> {
+    pub fn entries(&self) -> Option<&[MappingEntry]> {
         match &self.value {
             Value::Mapping(entries) => Some(entries),
             _ => None,

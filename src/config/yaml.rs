@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::diagnostic::{Code, Diagnostic, Place, Position};
-use super::value::{Entry, Node, NodeStyle, Scalar, Value};
+use super::value::{MappingEntry, Node, NodeStyle, Scalar, Value};
 
 /// Most collections inside each other; a configuration needs six.
 const MAX_DEPTH: usize = 64;
@@ -43,7 +43,7 @@ struct Frame {
 
 enum OpenNode {
     Sequence(Vec<Node>),
-    Mapping { entries: Vec<Entry>, merges: Vec<Node>, key: Key },
+    Mapping { entries: Vec<MappingEntry>, merges: Vec<Node>, key: Key },
 }
 
 /// What the next value of a mapping belongs to.
@@ -188,7 +188,7 @@ impl TreeReader {
         match &mut frame.content {
             OpenNode::Sequence(items) => items.push(node),
             OpenNode::Mapping { entries, merges, key } => match std::mem::replace(key, Key::Awaited) {
-                Key::Named(name, position) => entries.push(Entry { key: name, position, node }),
+                Key::Named(name, position) => entries.push(MappingEntry { key: name, position, node }),
                 Key::Merge => merges.push(node),
                 Key::Refused => {}
                 Key::Awaited => self.key(&node),
@@ -214,7 +214,7 @@ impl TreeReader {
     }
 
     /// Keeps the first of equal keys and reports the others.
-    fn without_duplicates(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
+    fn without_duplicates(&mut self, mut entries: Vec<MappingEntry>) -> Vec<MappingEntry> {
         if !has_duplicates(&entries) {
             return entries;
         }
@@ -237,7 +237,7 @@ impl TreeReader {
         entries
     }
 
-    fn merge(&mut self, entries: &mut Vec<Entry>, node: Node) {
+    fn merge(&mut self, entries: &mut Vec<MappingEntry>, node: Node) {
         match node.value {
             Value::Mapping(more) => {
                 let known: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
@@ -329,7 +329,7 @@ impl TreeReader {
 }
 
 /// Short mappings, which are most, are compared without a table.
-fn has_duplicates(entries: &[Entry]) -> bool {
+fn has_duplicates(entries: &[MappingEntry]) -> bool {
     if entries.len() > 16 {
         let mut keys = HashSet::with_capacity(entries.len());
         return !entries.iter().all(|entry| keys.insert(entry.key.as_str()));

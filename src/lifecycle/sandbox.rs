@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What stays allowed; everything else that Landlock knows is refused.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Policy {
+pub struct SandboxPolicy {
     /// Files and trees that may be read.
     pub read: BTreeSet<PathBuf>,
     /// Trees in which files and directories may also be made, written and removed. Never symlinks, devices, sockets.
@@ -103,7 +103,7 @@ impl Rules {
     ///
     /// # Errors
     /// The kernel refuses a rule.
-    pub fn prepare(policy: &Policy) -> Result<Self, SandboxError> {
+    pub fn prepare(policy: &SandboxPolicy) -> Result<Self, SandboxError> {
         ruleset(policy).and_then(|rules| filled(rules, policy)).map(Self).map_err(|error| refused(&error))
     }
 
@@ -146,7 +146,7 @@ fn refused(error: &RulesetError) -> SandboxError {
     SandboxError::Refused(cause(error))
 }
 
-fn ruleset(policy: &Policy) -> Result<RulesetCreated, RulesetError> {
+fn ruleset(policy: &SandboxPolicy) -> Result<RulesetCreated, RulesetError> {
     let connect = if policy.connect.is_empty() { BitFlags::EMPTY } else { AccessNet::ConnectTcp.into() };
     Ruleset::default()
         .handle_access(AccessFs::from_all(TESTED))?
@@ -155,7 +155,7 @@ fn ruleset(policy: &Policy) -> Result<RulesetCreated, RulesetError> {
         .create()
 }
 
-fn filled(rules: RulesetCreated, policy: &Policy) -> Result<RulesetCreated, RulesetError> {
+fn filled(rules: RulesetCreated, policy: &SandboxPolicy) -> Result<RulesetCreated, RulesetError> {
     let mut rules = rules;
     for (paths, tree) in [(&policy.read, readable()), (&policy.write, writable())] {
         // What is not there any more needs no rule.
@@ -261,7 +261,7 @@ mod tests {
         let _manager = UnixDatagram::bind_addr(&manager_address).unwrap();
         let early = UnixDatagram::unbound().unwrap();
         early.connect_addr(&manager_address).unwrap();
-        let policy = Policy {
+        let policy = SandboxPolicy {
             read: [read.clone(), PathBuf::from("/no/such/path")].into(),
             write: [write.clone()].into(),
             connect: [address.port()].into(),

@@ -18,8 +18,8 @@ use crate::name::SecretName;
 /// The board of one daemon. Who watches it is woken when a secret changes its state, not at every refresh: ten
 /// thousand unchanged secrets wake nobody.
 #[derive(Debug)]
-pub struct Board {
-    sheet: watch::Sender<Sheet>,
+pub struct StatusRegistry {
+    sheet: watch::Sender<RegistryInner>,
     clock: Clock,
     daemon: Mutex<Daemon>,
     /// A reload that brings new secrets does not undo it.
@@ -33,15 +33,15 @@ pub struct Board {
 
 /// What is written on the board.
 #[derive(Debug)]
-pub struct Sheet {
+pub struct RegistryInner {
     stopping: bool,
-    entries: BTreeMap<SecretName, Entry>,
+    entries: BTreeMap<SecretName, SecretEntry>,
 }
 
 /// What the board holds of one secret.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    facts: Facts,
+pub struct SecretEntry {
+    facts: SecretInfo,
     version: Option<u64>,
     last_success: Option<SystemTime>,
     /// The same moment on a clock that nobody sets: what staleness is measured with.
@@ -55,7 +55,7 @@ pub struct Entry {
 
 /// What the configuration says of a secret, as far as the board shows it.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct SecretInfo {
     /// The store it is read from.
     pub store: String,
     /// What is read there: mount and key.
@@ -69,7 +69,7 @@ pub struct Facts {
 }
 
 #[cfg(test)]
-impl Facts {
+impl SecretInfo {
     /// Of a required secret that may be of any age and writes no files.
     pub(crate) fn of_required(key: &str) -> Self {
         let (store, path) = ("default".to_owned(), format!("secret/{key}"));
@@ -86,9 +86,9 @@ pub struct Success {
     pub next_try: Option<SystemTime>,
 }
 
-impl Entry {
+impl SecretEntry {
     /// A secret that has not been tried yet.
-    pub fn new(facts: Facts) -> Self {
+    pub fn new(facts: SecretInfo) -> Self {
         Self {
             facts,
             version: None,
@@ -122,7 +122,7 @@ impl Entry {
     }
 
     fn status(&self, name: &SecretName) -> SecretStatus {
-        let Facts { store, path, required, max_staleness: _, files } = &self.facts;
+        let SecretInfo { store, path, required, max_staleness: _, files } = &self.facts;
         SecretStatus {
             name: name.to_string(),
             store: store.clone(),
@@ -139,10 +139,10 @@ impl Entry {
     }
 }
 
-impl Board {
+impl StatusRegistry {
     /// A board with the given secrets, none of them synced.
-    pub fn new(entries: impl IntoIterator<Item = (SecretName, Entry)>, clock: Clock) -> Self {
-        let sheet = Sheet { stopping: false, entries: entries.into_iter().collect() };
+    pub fn new(entries: impl IntoIterator<Item = (SecretName, SecretEntry)>, clock: Clock) -> Self {
+        let sheet = RegistryInner { stopping: false, entries: entries.into_iter().collect() };
         let daemon = Mutex::new(Daemon::new(clock.now()));
         let (started, born, beat) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
         Self { sheet: watch::Sender::new(sheet), clock, daemon, started, born, beat, tried: Notify::new() }
@@ -218,12 +218,12 @@ impl Board {
 
     /// Goes over to the secrets of another configuration. Those marked true keep what they have shown; what is not
     /// named leaves the board.
-    pub fn exchange(&self, entries: impl IntoIterator<Item = (SecretName, Entry, bool)>) {
+    pub fn exchange(&self, entries: impl IntoIterator<Item = (SecretName, SecretEntry, bool)>) {
         self.sheet.send_modify(|sheet| {
             let mut old = std::mem::take(&mut sheet.entries);
             let next = entries.into_iter().map(|(name, entry, keeps)| {
                 let entry = match old.remove(&name).filter(|_| keeps) {
-                    Some(before) => Entry { facts: entry.facts, ..before },
+                    Some(before) => SecretEntry { facts: entry.facts, ..before },
                     None => entry,
                 };
                 (name, entry)
@@ -246,11 +246,11 @@ impl Board {
     pub fn next_staleness(&self) -> Option<Instant> {
         let now = Instant::now();
         let sheet = self.sheet.borrow();
-        sheet.entries.values().filter_map(Entry::stale_from).filter(|at| *at > now).min()
+        sheet.entries.values().filter_map(SecretEntry::stale_from).filter(|at| *at > now).min()
     }
 
     /// Wakes its holder when a secret changes its state, or the daemon stops.
-    pub fn changes(&self) -> watch::Receiver<Sheet> {
+    pub fn changes(&self) -> watch::Receiver<RegistryInner> {
         self.sheet.subscribe()
     }
 
@@ -259,7 +259,7 @@ impl Board {
         self.tried.notified().await;
     }
 
-    fn update(&self, name: &SecretName, change: impl FnOnce(&mut Entry, SystemTime)) {
+    fn update(&self, name: &SecretName, change: impl FnOnce(&mut SecretEntry, SystemTime)) {
         let now = self.clock.now();
         self.sheet.send_if_modified(|sheet| {
             let Some(entry) = sheet.entries.get_mut(name) else { return false };
@@ -278,14 +278,14 @@ mod tests {
 
     const OK: Success = Success { version: Some(1), next_try: None };
 
-    fn board(entries: &[(&str, bool, Option<u64>)]) -> Board {
+    fn board(entries: &[(&str, bool, Option<u64>)]) -> StatusRegistry {
         let entries = entries.iter().map(|(name, required, staleness)| {
             let max_staleness = staleness.map(Duration::from_secs);
             let (store, path, files) = ("default".to_owned(), format!("secret/{name}"), Vec::new());
-            let facts = Facts { store, path, required: *required, max_staleness, files };
-            (SecretName::new(name), Entry::new(facts))
+            let facts = SecretInfo { store, path, required: *required, max_staleness, files };
+            (SecretName::new(name), SecretEntry::new(facts))
         });
-        Board::new(entries, Clock::system())
+        StatusRegistry::new(entries, Clock::system())
     }
 
     fn fault() -> Fault {
@@ -374,8 +374,8 @@ mod tests {
         }
         let changes = before.changes();
         let entry = |name: &str| {
-            let facts = Facts { store: "other".to_owned(), ..Facts::of_required(name) };
-            (SecretName::new(name), Entry::new(facts))
+            let facts = SecretInfo { store: "other".to_owned(), ..SecretInfo::of_required(name) };
+            (SecretName::new(name), SecretEntry::new(facts))
         };
         let keeps = |name| matches!(name, "kept");
         before.exchange(["kept", "changed", "new"].map(|name| (entry(name).0, entry(name).1, keeps(name))));

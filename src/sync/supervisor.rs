@@ -24,7 +24,7 @@ use crate::name::SecretName;
 use crate::plan::Job;
 use crate::secret::FingerprintKey;
 use crate::sink::{KnownFiles, Sink};
-use crate::status::{Board, Entry, Facts};
+use crate::status::{SecretEntry, SecretInfo, StatusRegistry};
 use crate::store::Store;
 use crate::telemetry::event::{Reloaded, optional_secret_absent, secret_forgotten};
 
@@ -35,7 +35,7 @@ const PUBLISH_SLOTS: usize = 4;
 #[derive(Clone, Debug)]
 pub struct SyncContext {
     /// Where tasks note how they are.
-    pub board: Arc<Board>,
+    pub board: Arc<StatusRegistry>,
     /// Key of all fingerprints of this process.
     pub key: FingerprintKey,
     /// Wall time.
@@ -120,7 +120,7 @@ impl Supervisor {
             let before = old.remove(&name);
             // What is only allowed to be larger now is still the same secret, and as good as it was.
             let keeps = before.as_ref().is_some_and(|before| before.job.secret == job.secret);
-            entries.push((name.clone(), Entry::new(facts(&job)), keeps));
+            entries.push((name.clone(), SecretEntry::new(facts(&job)), keeps));
             match before {
                 Some(running) if running.job == job && !running.ended.is_cancelled() => {
                     let moved = !Arc::ptr_eq(&running.store.borrow(), &store);
@@ -345,15 +345,15 @@ impl TaskContext {
 }
 
 /// A board with an entry for each job.
-pub fn board(jobs: &[Job], clock: Clock) -> Board {
-    Board::new(jobs.iter().map(|job| (job.secret.name.clone(), Entry::new(facts(job)))), clock)
+pub fn board(jobs: &[Job], clock: Clock) -> StatusRegistry {
+    StatusRegistry::new(jobs.iter().map(|job| (job.secret.name.clone(), SecretEntry::new(facts(job)))), clock)
 }
 
-fn facts(job: &Job) -> Facts {
+fn facts(job: &Job) -> SecretInfo {
     let secret = &job.secret;
     let files = secret.files.iter().map(|file| file.placement.target.as_path());
     let directory = secret.directory.iter().map(|directory| directory.path.as_path());
-    Facts {
+    SecretInfo {
         store: secret.store.to_string(),
         path: secret.read.path(),
         required: secret.required,

@@ -17,7 +17,7 @@ use crate::config::secret::SecretSpec;
 use crate::fault::{Disposition, Fault, Kind};
 use crate::name::SecretName;
 use crate::sink::Written;
-use crate::status::{Board, Success};
+use crate::status::{StatusRegistry, Success};
 use crate::store::{Fetched, Store};
 use crate::telemetry::event::{Failed, FilesLeft, Synced};
 use crate::telemetry::trace;
@@ -31,7 +31,7 @@ pub(super) struct Task {
     /// The store to read from; a reload may put another one here.
     pub(super) moves: watch::Receiver<Arc<dyn Store>>,
     pub(super) policy: Policy,
-    pub(super) board: Arc<Board>,
+    pub(super) board: Arc<StatusRegistry>,
     pub(super) clock: Clock,
     pub(super) stop: CancellationToken,
     /// Bumped when the secret is to be read now. A bump during a pass is seen right after it.

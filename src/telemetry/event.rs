@@ -3,6 +3,7 @@
 //! WARN, what an operator must act on is ERROR, an unchanged refresh is DEBUG.
 
 mod audit;
+pub(super) mod audit_stream;
 mod configuration;
 mod daemon;
 mod login;
@@ -14,10 +15,7 @@ mod trace;
 use std::fmt;
 use std::time::Duration;
 
-pub use audit::{
-    FetchEnded, FileChange, FileTouched, NotWritten, Subject, audit_failed, audit_file_not_reopened,
-    audit_lines_lost, is_audited,
-};
+pub use audit::{FetchEnded, FileChange, FileTouched, NotWritten, Subject, is_audited};
 pub use configuration::{
     ConfigurationProblem, ReloadFailed, Reloaded, configuration_loaded, configuration_watched,
     credentials_forgotten, secret_forgotten,

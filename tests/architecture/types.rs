@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 
 use super::source::Source;
 
-/// Names that are still defined in several places today; a name that is defined once leaves the list.
-const LEFT: &[&str] = &["Entry", "Policy", "Server"];
-
 /// One line per name that is defined in several places.
 pub(crate) fn duplicates(sources: &[Source]) -> Vec<String> {
     let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -15,7 +12,7 @@ pub(crate) fn duplicates(sources: &[Source]) -> Vec<String> {
             defined.entry(name).or_default().push(format!("{}:{line}", source.path));
         }
     }
-    let twice = defined.iter().filter(|(name, places)| places.len() > 1 && !LEFT.contains(&name.as_str()));
+    let twice = defined.iter().filter(|(_, places)| places.len() > 1);
     let complain = |(name, places): (&String, &Vec<String>)| {
         format!("`{name}` is defined in {}: give each its own name", places.join(" and "))
     };

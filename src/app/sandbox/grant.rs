@@ -8,7 +8,7 @@ use super::needs::{Needs, Output};
 use super::trees::{anchor, places, tree};
 use crate::config::settings::Settings;
 use crate::disk::{self, resolved};
-use crate::lifecycle::Policy;
+use crate::lifecycle::SandboxPolicy;
 use crate::telemetry::audit::Destination;
 
 /// What any process reads: names and users (`/etc` as a whole, because `resolv.conf` and `hosts` are replaced by
@@ -47,7 +47,7 @@ pub(in crate::app) struct EnvironmentFiles<'e> {
 /// The rules while they are put together.
 #[derive(Default)]
 pub(super) struct Grant {
-    pub(super) policy: Policy,
+    pub(super) policy: SandboxPolicy,
     /// Trees that are not there and cannot be made.
     pub(super) left_out: BTreeSet<PathBuf>,
     /// Something to be written directly in `/`: no rule could allow that and refuse anything.

@@ -124,7 +124,8 @@ fn a_port_beyond_is_refused_and_a_default_port_counts() {
     sandbox.covers(&config(&store("https://other:443"), home.path())).unwrap();
     let fault = sandbox.covers(&config(&store("https://vault:8300"), home.path())).unwrap_err();
     assert!(fault.remedy.contains("SANDBOX_CONNECT=8300 "), "{fault:?}");
-    let unnamed = Sandbox { granted: Policy { connect: BTreeSet::new(), ..sandbox.granted }, ..sandbox };
+    let unnamed =
+        Sandbox { granted: SandboxPolicy { connect: BTreeSet::new(), ..sandbox.granted }, ..sandbox };
     unnamed.covers(&config(&store("https://vault:8300"), home.path())).unwrap();
 }
 

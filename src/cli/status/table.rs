@@ -163,7 +163,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::fault::{Fault, Kind};
     use crate::name::SecretName;
-    use crate::status::{Board, Entry, Facts, Success};
+    use crate::status::{SecretEntry, SecretInfo, StatusRegistry, Success};
 
     const PLAIN: TableStyle = TableStyle { colour: false, width: None };
 
@@ -173,11 +173,11 @@ mod tests {
 
     /// "good" synced at 1,000 and is next at 1,030; "bad" has failed.
     fn snapshot(message: &str) -> Snapshot {
-        let entry = |name: &str| (SecretName::new(name), Entry::new(Facts::of_required(name)));
+        let entry = |name: &str| (SecretName::new(name), SecretEntry::new(SecretInfo::of_required(name)));
         let time = Arc::new(AtomicU64::new(1000));
         let read = Arc::clone(&time);
         let clock = Clock::from_fn(move || at(read.load(Ordering::Relaxed)));
-        let board = Board::new([entry("good"), entry("bad")], clock);
+        let board = StatusRegistry::new([entry("good"), entry("bad")], clock);
         board.succeeded(&SecretName::new("good"), Success { version: Some(3), next_try: Some(at(1030)) });
         board.failed(&SecretName::new("bad"), &Fault::new(Kind::Absent, message, "write it"), None);
         time.store(1012, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use super::text::Text;
 use crate::config::diagnostic::{Code, Diagnostic, Place, Position};
 use crate::config::duration;
 use crate::config::interpolate::{InterpolateError, interpolate};
-use crate::config::value::{Entry, Node};
+use crate::config::value::{MappingEntry, Node};
 
 /// One item of a list with its YAML path.
 pub(in crate::config) struct Item<'a> {
@@ -22,7 +22,7 @@ pub(in crate::config) struct Item<'a> {
 /// One mapping.
 pub(in crate::config) struct Section<'a> {
     position: Position,
-    entries: &'a [Entry],
+    entries: &'a [MappingEntry],
     path: String,
     /// Keys that were asked for: those there are.
     asked: Vec<&'static str>,
@@ -50,7 +50,7 @@ impl<'a> Section<'a> {
         Self::new(position, &[], path.to_owned())
     }
 
-    fn new(position: Position, entries: &'a [Entry], path: String) -> Self {
+    fn new(position: Position, entries: &'a [MappingEntry], path: String) -> Self {
         Self { position, entries, path, asked: Vec::new(), fallback: None }
     }
 
@@ -145,7 +145,10 @@ impl<'a> Section<'a> {
     }
 
     /// All entries that are texts, which are not interpolated: templates.
-    pub(in crate::config) fn templates(self, context: &mut CompileContext<'_>) -> Vec<(&'a Entry, Place)> {
+    pub(in crate::config) fn templates(
+        self,
+        context: &mut CompileContext<'_>,
+    ) -> Vec<(&'a MappingEntry, Place)> {
         let mut templates = Vec::new();
         for entry in self.entries {
             match entry.node.scalar() {
@@ -374,7 +377,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn entry(&self, key: &str) -> Option<&'a Entry> {
+    fn entry(&self, key: &str) -> Option<&'a MappingEntry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 }

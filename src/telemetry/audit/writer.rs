@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::output::AuditOutput;
 use super::record::Record;
 use crate::clock::{Clock, rfc3339};
-use crate::telemetry::event;
+use crate::telemetry::event::audit_stream;
 use crate::telemetry::metrics::metrics;
 use crate::telemetry::queue::{LineBatch, LineQueue};
 
@@ -30,7 +30,7 @@ impl AuditWriter {
             let reopen = batch.reopen;
             self.write(batch);
             if reopen && let Err(error) = self.output.reopen() {
-                event::audit_file_not_reopened(&self.output.place(), &error);
+                audit_stream::audit_file_not_reopened(&self.output.place(), &error);
             }
         }
     }
@@ -45,14 +45,14 @@ impl AuditWriter {
         match self.output.write(&whole) {
             Ok(()) if gone > 0 => {
                 self.missing = 0;
-                event::audit_lines_lost(gone);
+                audit_stream::audit_lines_lost(gone);
             }
             Ok(()) => {}
             Err(error) => {
                 metrics().audit_lines_lost(lines);
                 // One line of the log per outage.
                 if self.missing == 0 {
-                    event::audit_failed(&error.to_string());
+                    audit_stream::audit_failed(&error.to_string());
                 }
                 self.missing = gone + lines;
             }

@@ -1,6 +1,4 @@
-//! What the audit stream tells and the log does not, and what becomes of the stream itself.
-
-use std::io;
+//! Events that are written to the audit stream and not to the log.
 
 use crate::fault::Kind;
 use crate::telemetry::audit::{self, Record};
@@ -102,31 +100,6 @@ pub(super) fn login(store: &str, credentials: &str, failure: Option<Kind>) {
 pub(super) fn reload(result: &str) {
     audit::reopen();
     audit::record(&Record::Reload { result });
-}
-
-/// The audit stream cannot be written; syncs go on, lines are counted. Logged once until it can be written again.
-pub fn audit_failed(cause: &str) {
-    let hint = "make room or look at who reads it; lines that are lost meanwhile are counted";
-    tracing::error!(error = cause, hint, "could not write the audit stream");
-}
-
-/// The audit file was to be opened again and cannot be: the one that was rotated away is still written.
-pub fn audit_file_not_reopened(path: &str, cause: &io::Error) {
-    let hint = match cause.kind() {
-        io::ErrorKind::NotFound => "make the directory that it was in, then send SIGHUP again",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "let this process write in the directory of that path, then send SIGHUP again"
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, then send SIGHUP again",
-        _ => "remove what is at that path, then send SIGHUP again",
-    };
-    let error = cause.to_string();
-    tracing::error!(path, error, hint, "could not reopen the audit file, still writing to the old one");
-}
-
-/// The audit stream is written again.
-pub fn audit_lines_lost(lines: u64) {
-    tracing::warn!(lines, "the audit stream is written again, lines were lost");
 }
 
 fn result(failure: Option<Kind>) -> &'static str {
