@@ -8,6 +8,7 @@ mod collector;
 mod composition;
 mod control;
 mod daemon;
+mod diagnostics;
 mod hardening;
 mod notifier;
 mod once;

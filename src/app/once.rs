@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::lifecycle::Signals;
 use crate::name::SecretName;
 use crate::sync;
-use crate::telemetry::trace;
+use crate::telemetry::{event, trace};
 
 /// How long `run --once` takes at most when no `--timeout` is given.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
@@ -40,6 +40,11 @@ pub(super) async fn once(
     };
     tokio::select! {
         faults = syncing => faults,
-        () = interrupted => names.into_iter().map(|name| (name.clone(), sync::interrupted(&name))).collect(),
+        () = interrupted => {
+            if let Some(first) = names.first() {
+                event::unfinished(first.as_str(), &sync::interrupted(first), names.len());
+            }
+            names.into_iter().map(|name| (name.clone(), sync::interrupted(&name))).collect()
+        }
     }
 }

@@ -7,17 +7,18 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::composition::{Composition, StoreBuilder, Stores};
+use super::diagnostics::{log_errors, log_warnings};
 use super::paths::conflict;
 use super::sandbox::Sandbox;
 use super::sweep::SweptDirectories;
 use crate::blocking::{BlockingError, WorkStep, Worker};
 use crate::config::Loaded;
-use crate::config::diagnostic::{Diagnostic, Report, Severity};
+use crate::config::diagnostic::{Report, Severity};
 use crate::config::settings::{LogLevel, Settings};
 use crate::fault::{Fault, Kind};
 use crate::sync::{JobWithStore, Supervisor};
 use crate::telemetry::audit::Destination;
-use crate::telemetry::event::{self, ConfigurationProblem, ReloadFailed};
+use crate::telemetry::event::{self, ReloadFailed};
 use crate::telemetry::log;
 
 /// How long a reload may take before it is given up.
@@ -213,8 +214,7 @@ impl ReloadRefusal {
             Self::Fault(fault) => ReloadFailed { error: &fault.message, hint: &fault.remedy }.emit(),
             Self::Blocked(error) => ReloadFailed { error: &error.to_string(), hint: error.remedy() }.emit(),
             Self::Report(report) => {
-                let is_error = |problem: &&Diagnostic| problem.code.severity() == Severity::Error;
-                report.diagnostics.iter().filter(is_error).for_each(|error| problem(error).error());
+                log_errors(report);
                 let errors = match report.count(Severity::Error) {
                     1 => "an error".to_owned(),
                     count => format!("{count} errors"),
@@ -225,17 +225,6 @@ impl ReloadRefusal {
             }
         }
     }
-}
-
-/// Writes the warnings of a configuration to the log.
-pub(super) fn log_warnings(warnings: &Report) {
-    warnings.diagnostics.iter().for_each(|warning| problem(warning).warn());
-}
-
-fn problem(diagnostic: &Diagnostic) -> ConfigurationProblem<'_> {
-    let Diagnostic { code, place, message, hint } = diagnostic;
-    let line = place.position.map(|position| u64::from(position.line));
-    ConfigurationProblem { code: code.as_str(), path: &place.path, line, message, hint }
 }
 
 #[cfg(test)]

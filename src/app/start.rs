@@ -10,9 +10,9 @@ use super::audit::open_audit;
 use super::collector::start_tracing;
 use super::composition::Composition;
 use super::daemon::{ConfigFile, OpenDaemon};
+use super::diagnostics::log_warnings;
 use super::hardening::Hardening;
 use super::once::once;
-use super::reload::log_warnings;
 use super::sandbox::{EnvironmentFiles, SandboxPlan};
 use super::start_error::StartError;
 use super::watch::Watch;
@@ -169,6 +169,7 @@ async fn start(
             None
         }
         Mode::Once(timeout) => {
+            event::logins_in_sync_lines();
             let secrets = composition.jobs.len();
             let faults = once(composition, signals, timeout).await;
             if faults.is_empty() {

@@ -1,8 +1,10 @@
 //! Why a command cannot do its work.
 
+use super::diagnostics::log_errors;
 use crate::blocking::BlockingError;
 use crate::config::diagnostic::Report;
 use crate::fault::{ExitStatus, Fault};
+use crate::telemetry::event;
 
 /// Why a command cannot start; nothing of it has been printed or logged.
 #[derive(Debug)]
@@ -24,6 +26,14 @@ impl StartError {
     /// A local resource is unavailable.
     pub(super) fn resource(message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Failure { status: ExitStatus::Resource, message: message.into(), remedy: remedy.into() }
+    }
+
+    /// Writes it to the log.
+    pub fn log(&self) {
+        match self {
+            Self::Configuration(report) => log_errors(report),
+            Self::Failure { message, remedy, status: _ } => event::not_started(message, remedy),
+        }
     }
 
     /// The exit code.

@@ -1,40 +1,51 @@
-//! `run`: keeps files in sync, or syncs once; prints why it could not.
+//! `run`: keeps files in sync, or syncs once; says why it could not.
+
+use tracing::level_filters::LevelFilter;
 
 use super::args::{Common, RunArgs};
 use super::output;
-use super::setup::Setup;
-use crate::app::{self, Mode, Summary};
+use super::setup::{Obstacle, Setup, log_style};
+use crate::app::{self, Mode, StartError, Summary};
+use crate::clock::Clock;
+use crate::config::env::Env;
+use crate::config::settings::log_format;
 use crate::fault::ExitStatus;
-use crate::telemetry::log;
+use crate::telemetry::event;
+use crate::telemetry::log::{self, LogStyle};
 
 /// Keeps files in sync until a signal, or syncs once.
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitStatus> {
     log::detach();
-    let setup = Setup::read(common)?;
+    // The settings may be what is wrong.
+    let env = Env::process();
+    let style = log_style(log_format(&common.flags, &env), &env);
+    let setup = Setup::try_read(common).map_err(|obstacle| match obstacle {
+        Obstacle::Refused(report) => refuse(&StartError::Configuration(report), style),
+        told @ Obstacle::Told(_) => told.tell(),
+    })?;
     let mode = if args.once { Mode::Once(args.timeout) } else { Mode::Daemon };
     match app::run(setup.launch(common, mode)) {
         Ok(Some(summary)) => Ok(conclude(&summary)),
         Ok(None) => Ok(ExitStatus::Success),
-        Err(error) => Err(output::start_error(&error)),
+        Err(error) => Err(refuse(&error, style)),
     }
 }
 
-/// The log has every failure with its remedy; the last line says what the exit code means.
-fn conclude(Summary { secrets, faults }: &Summary) -> ExitStatus {
-    let Some((name, first)) = faults.first() else { return ExitStatus::Success };
-    let status = ExitStatus::of_all(faults.iter().map(|(_, fault)| fault.kind.exit_status()));
-    match faults.len() {
-        1 => output::fault(name.as_str(), first),
-        failed => {
-            let hint = match status {
-                ExitStatus::Several => "they failed for different reasons: see the lines above",
-                _ => &first.remedy,
-            };
-            output::error(
-                &format!("{failed} of {secrets} secrets failed, {name} first: {}", first.message),
-                hint,
-            );
-        }
+/// Says why it does not run: where the log is JSON, in its lines.
+fn refuse(error: &StartError, style: LogStyle) -> ExitStatus {
+    if style != LogStyle::Json {
+        return output::start_error(error);
     }
-    status
+    // Changes nothing where the log was started.
+    log::start(LevelFilter::ERROR, style, Clock::system(), None);
+    error.log();
+    error.status()
+}
+
+/// The log has every failure with its remedy, once.
+fn conclude(Summary { secrets, faults }: &Summary) -> ExitStatus {
+    if faults.len() > 1 {
+        event::some_failed(faults.len(), *secrets);
+    }
+    ExitStatus::of_all(faults.iter().map(|(_, fault)| fault.kind.exit_status()))
 }

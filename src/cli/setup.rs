@@ -65,7 +65,7 @@ impl Setup {
 
     /// What a run is started with.
     pub(super) fn launch(self, common: &Common, mode: Mode) -> Launch {
-        let log_style = self.log_style();
+        let log_style = log_style(self.settings.log_format, &self.env);
         let Self { env, settings, working_directory } = self;
         Launch { env, settings, config_flag: common.config.clone(), working_directory, log_style, mode }
     }
@@ -87,24 +87,34 @@ impl Setup {
             .map_err(|fault| output::start_error(&fault.into()))
     }
 
-    /// Whether a terminal is not to be given colours: `NO_COLOR` is set, and not to nothing (no-color.org).
+    /// Whether a terminal is not to be given colours.
     pub(super) fn is_colourless(&self) -> bool {
-        let refused = self.env.is_set("NO_COLOR") && self.env.value("NO_COLOR") != Some("");
-        refused || self.is_dumb()
+        is_colourless(&self.env)
     }
 
     /// Whether the terminal obeys no escapes at all: they would be shown as they are.
     pub(super) fn is_dumb(&self) -> bool {
-        self.env.value("TERM") == Some("dumb")
+        is_dumb(&self.env)
     }
+}
 
-    fn log_style(&self) -> LogStyle {
-        match (self.settings.log_format, output::is_terminal()) {
-            (LogFormat::Json, _) | (LogFormat::Auto, false) => LogStyle::Json,
-            (LogFormat::Text, false) => LogStyle::Text,
-            (LogFormat::Text | LogFormat::Auto, true) => LogStyle::Terminal { colour: !self.is_colourless() },
-        }
+/// How log lines look.
+pub(super) fn log_style(format: LogFormat, env: &Env) -> LogStyle {
+    match (format, output::is_terminal()) {
+        (LogFormat::Json, _) | (LogFormat::Auto, false) => LogStyle::Json,
+        (LogFormat::Text, false) => LogStyle::Text,
+        (LogFormat::Text | LogFormat::Auto, true) => LogStyle::Terminal { colour: !is_colourless(env) },
     }
+}
+
+/// `NO_COLOR` is set, and not to nothing (no-color.org).
+fn is_colourless(env: &Env) -> bool {
+    let refused = env.is_set("NO_COLOR") && env.value("NO_COLOR") != Some("");
+    refused || is_dumb(env)
+}
+
+fn is_dumb(env: &Env) -> bool {
+    env.value("TERM") == Some("dumb")
 }
 
 /// Loads the configuration; a file that hangs is an error after a while.

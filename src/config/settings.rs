@@ -158,6 +158,12 @@ impl Settings {
     }
 }
 
+/// `LOG_FORMAT`, where the other settings may be refused; the default where it is refused itself.
+pub fn log_format(flags: &Flags, env: &Env) -> LogFormat {
+    let mut reader = SettingsReader { flags, env, report: Report::new("process settings") };
+    reader.value("LOG_FORMAT", FORMATS, format).unwrap_or(LogFormat::Auto)
+}
+
 const LEVELS: &str = "trace, debug, info, warn or error";
 const FORMATS: &str = "auto, text or json";
 

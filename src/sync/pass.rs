@@ -259,7 +259,7 @@ impl Pass {
                 self.removed = true;
                 if removed > 0 {
                     fault.message =
-                        format!("{}; {removed} files removed (deletionPolicy: delete)", fault.message);
+                        format!("{}; files removed: {removed} (deletionPolicy: delete)", fault.message);
                 }
                 Err(fault)
             },

@@ -26,7 +26,7 @@ use crate::secret::FingerprintKey;
 use crate::sink::{KnownFiles, Sink};
 use crate::status::{SecretEntry, SecretInfo, StatusRegistry};
 use crate::store::Store;
-use crate::telemetry::event::{Reloaded, optional_secret_absent, secret_forgotten};
+use crate::telemetry::event::{self, Reloaded, secret_forgotten};
 
 /// How many secrets render and publish at once. Two threads keep two cores busy; two more hide waiting for a disk.
 const PUBLISH_SLOTS: usize = 4;
@@ -260,7 +260,7 @@ pub async fn once(
         tasks.spawn(async move {
             match task.once(retry.then_some(deadline)).await {
                 Some(Err(fault)) if !is_required && is_gone(fault.kind) => {
-                    optional_secret_absent(name.as_str(), &fault);
+                    event::optional_secret_absent(name.as_str(), &fault);
                     (name, Some(Ok(())))
                 }
                 ended => (name, ended),
@@ -280,6 +280,10 @@ pub async fn once(
         }
     }
     let unfinished = if stop.is_cancelled() { interrupted } else { too_late };
+    let late: Vec<_> = ended.iter().filter(|(_, ended)| ended.is_none()).map(|(name, _)| name).collect();
+    if let Some(first) = late.iter().min() {
+        event::unfinished(first.as_str(), &unfinished(first), late.len());
+    }
     let fault = |(name, ended): (SecretName, Option<Result<(), Fault>>)| match ended {
         Some(Ok(())) => None,
         Some(Err(fault)) => Some((name, fault)),

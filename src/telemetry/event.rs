@@ -22,13 +22,14 @@ pub use configuration::{
 };
 pub use daemon::{
     Sandboxed, Started, abandoned, all_up_to_date, few_files, left_out_of_sandbox, log_lines_lost,
-    memory_not_locked, memory_not_private, no_service_manager, not_sandboxed, optional_secret_absent,
-    panicked, port_in_use, privileges_not_refused, readiness_changed, refresh_of_unknown, refresh_requested,
-    resumed, status_file_failed, stopped, stopping, sweep_failed, swept,
+    memory_not_locked, memory_not_private, no_service_manager, not_sandboxed, not_started,
+    optional_secret_absent, panicked, port_in_use, privileges_not_refused, readiness_changed,
+    refresh_of_unknown, refresh_requested, resumed, some_failed, status_file_failed, stopped, stopping,
+    sweep_failed, swept, unfinished,
 };
 pub use login::{
     LoggedIn, LoginFailed, NewTokenRejected, RenewalFailed, Renewed, TokenConfigured, TokenEnding,
-    TokenKnown, credentials_configured,
+    TokenKnown, credentials_configured, logins_in_sync_lines,
 };
 pub use secret::{DeletionHeld, Failed, FilesLeft, Synced, VersionWentBack};
 pub use store::{AnswersMixedUp, BreakerMoved, BreakerState, Redirected, Requested};

@@ -166,6 +166,6 @@ fn the_last_lines_are_written_when_somebody_reads() {
         let mut broken = sandbox.command(&["run", "--once"]);
         broken.env("CONFIG_FILE", "nothing");
         let finished = crate::daemon::Process::start(broken).finish();
-        assert!(finished.stderr.contains("hint: "), "{finished:?}");
+        assert!(finished.stderr.contains("\"hint\":"), "{finished:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::daemon::{BINARY, Process, Sandbox, send, wait_until};
 use crate::hanging::{Hanging, mounts_of_our_own, wait_until_it_hangs};
@@ -144,7 +144,9 @@ fn a_status_file_that_cannot_be_written_is_exit_9() {
     command.env("STATUS_FILE", "/proc/none/status.json");
     let finished = Process::start(command).finish();
     assert_eq!(finished.code, 9, "{finished:?}");
-    assert!(finished.stderr.contains("/proc/none/status.json") && finished.stderr.contains("STATUS_FILE"));
+    let error: Value = serde_json::from_str(finished.stderr.lines().last().unwrap()).unwrap();
+    let [cause, hint] = ["error", "hint"].map(|name| error[name].as_str().unwrap());
+    assert!(cause.contains("/proc/none/status.json") && hint.contains("STATUS_FILE"), "{error}");
     assert!(!sandbox.path("one").exists(), "nothing happens before everything is open");
 }
 

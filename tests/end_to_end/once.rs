@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::daemon::{BINARY, Finished, Process, Sandbox, wait_until};
 use crate::relay::Relay;
@@ -24,10 +24,20 @@ fn fails(code: i32, finished: &Finished, cause: &str) {
     assert_eq!(finished.code, code, "{}", finished.stderr);
     assert_eq!(finished.stdout, "");
     assert!(!finished.stderr.contains("next_try"), "nothing comes next: {}", finished.stderr);
-    let stderr = finished.stderr.to_lowercase();
-    assert!(stderr.contains("subject") && stderr.contains(cause), "{cause:?} is not in {stderr}");
-    let last = finished.stderr.lines().last().unwrap_or_default();
-    assert!(last.contains("hint: ") && last.len() > 12, "the last line says nothing to do: {last}");
+    let errors = errors(&finished.stderr);
+    let [error] = &errors[..] else { panic!("one failure is one line: {errors:?}") };
+    let text = error.to_string().to_lowercase();
+    assert!(error["secret"] == "subject" && text.contains(cause), "{cause:?} is not in {text}");
+    let hint = error["hint"].as_str().unwrap_or_default();
+    assert!(hint.len() > 5, "it says nothing to do: {text}");
+}
+
+/// The lines at `error`. Every line is JSON.
+#[track_caller]
+fn errors(stderr: &str) -> Vec<Value> {
+    let lines =
+        stderr.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")));
+    lines.filter(|line: &Value| line["level"] == "error").collect()
 }
 
 const VALUE: &str = "[{ path: out, field: value }]";
@@ -119,13 +129,28 @@ fn exit_3_for_an_invalid_configuration() {
             "{}",
             finished.stderr
         );
+        for error in errors(&finished.stderr) {
+            let fields = ["ts", "msg", "code", "hint"].map(|name| error[name].as_str().unwrap_or_default());
+            assert!(fields.iter().all(|field| !field.is_empty()), "{error}");
+        }
     }
+    let unknown = "secretStore: { provider: file, path: x.yaml }\nsecrets: [{ name: a, key: a, mod: x }]";
+    let sandbox = Sandbox::new(unknown);
+    let shown = errors(&sandbox.run(&["run"]).stderr);
+    let error = shown.iter().find(|error| error["code"] == "unknown-key").unwrap();
+    assert_eq!((&error["path"], &error["line"]), (&json!("secrets[0].mod"), &json!(2)));
+    assert!(error["column"].is_u64(), "{error}");
+    let mut text = sandbox.command(&["run"]);
+    text.env("LOG_FORMAT", "text");
+    let text = Process::start(text).finish().stderr;
+    assert!(text.contains("error[unknown-key]") && text.contains("\n  hint: "), "{text}");
     let sandbox = Sandbox::new("");
     assert_eq!(sandbox.run(&["run", "--once", "-c", "nowhere.yaml"]).code, 3);
     let mut command = sandbox.command(&["run", "--once"]);
     command.env("INITIAL_BACKOFF", "soon");
     let finished = Process::start(command).finish();
-    assert!(finished.code == 3 && finished.stderr.contains("INITIAL_BACKOFF"), "{finished:?}");
+    let shown = errors(&finished.stderr);
+    assert!(finished.code == 3 && shown[0]["path"] == "INITIAL_BACKOFF", "{finished:?}");
 }
 
 #[test]
@@ -208,6 +233,9 @@ secrets:
         "{}",
         finished.stderr
     );
+    let shown = errors(&finished.stderr);
+    assert_eq!(shown.len(), 3, "{shown:?}");
+    assert_eq!((&shown[2]["failed"], &shown[2]["secrets"]), (&json!(2), &json!(3)));
     assert_eq!(sandbox.read("c"), "v");
     assert!(!sandbox.path("a").exists() && !sandbox.path("b").exists());
 }

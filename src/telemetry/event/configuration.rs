@@ -11,8 +11,12 @@ pub struct ConfigurationProblem<'a> {
     pub code: &'a str,
     /// YAML path, or the name of a variable.
     pub path: &'a str,
+    /// The file, as the operator wrote it.
+    pub file: &'a str,
     /// Line in the file.
     pub line: Option<u64>,
+    /// Column in that line.
+    pub column: Option<u64>,
     /// What is the matter.
     pub message: &'a str,
     /// What to do about it.
@@ -22,14 +26,14 @@ pub struct ConfigurationProblem<'a> {
 impl ConfigurationProblem<'_> {
     /// Writes the line of a warning.
     pub fn warn(&self) {
-        let Self { code, path, line, message, hint } = *self;
-        tracing::warn!(code, path, line, hint, "{message}");
+        let Self { code, path, file, line, column, message, hint } = *self;
+        tracing::warn!(code, path, file, line, column, hint, "{message}");
     }
 
     /// Writes the line of an error.
     pub fn error(&self) {
-        let Self { code, path, line, message, hint } = *self;
-        tracing::error!(code, path, line, hint, "{message}");
+        let Self { code, path, file, line, column, message, hint } = *self;
+        tracing::error!(code, path, file, line, column, hint, "{message}");
     }
 }
 

@@ -48,6 +48,22 @@ pub fn all_up_to_date(secrets: usize) {
     tracing::info!(secrets, "all secrets are up to date");
 }
 
+/// `run --once` has left out some of the secrets.
+pub fn some_failed(failed: usize, secrets: usize) {
+    tracing::error!(failed, secrets, "not all secrets are up to date");
+}
+
+/// `run --once` has ended before `count` secrets were done; `secret` is the first of them.
+pub fn unfinished(secret: &str, fault: &Fault, count: usize) {
+    let (kind, error, hint) = (fault.kind.as_str(), &*fault.message, &*fault.remedy);
+    tracing::error!(secret, kind, error, hint, count, "sync not finished");
+}
+
+/// `run` cannot start.
+pub fn not_started(error: &str, hint: &str) {
+    tracing::error!(error, hint, "cannot start");
+}
+
 /// Left-over temp files of an earlier life were removed.
 pub fn swept(removed: usize) {
     tracing::info!(removed, "removed left-over temp files");

@@ -1,5 +1,6 @@
 //! Tokens: logins, renewals, and what becomes of them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::outage::LOGINS;
@@ -60,6 +61,14 @@ impl TokenConfigured<'_> {
     }
 }
 
+/// Whether a failed login shows as the failed sync that needs it only.
+static IN_SYNC_LINES: AtomicBool = AtomicBool::new(false);
+
+/// From now on a failed login has no line at `error`: the sync that needs it has one with the same cause.
+pub fn logins_in_sync_lines() {
+    IN_SYNC_LINES.store(true, Ordering::Relaxed);
+}
+
 /// A login failed.
 pub struct LoginFailed<'a> {
     /// The store.
@@ -83,7 +92,9 @@ impl LoginFailed<'_> {
             metrics().token_expiry(store, credentials, None);
         }
         let name = name(store, credentials);
-        if !LOGINS.failed(&name, &name, fault.kind) {
+        let is_repeated = !LOGINS.failed(&name, &name, fault.kind);
+        let is_in_sync_line = IN_SYNC_LINES.load(Ordering::Relaxed) && fault.kind != Kind::Spent;
+        if is_repeated || is_in_sync_line {
             tracing::debug!(store, credentials, kind, error, hint, "login still failing");
             return;
         }

@@ -23,6 +23,9 @@ const APART: [&str; 12] = [
     "abi",
 ];
 
+/// The place of a diagnostic comes before its message.
+const PLACE: [&str; 4] = ["path", "file", "line", "column"];
+
 /// Most files that one line names.
 const FILES: usize = 3;
 
@@ -44,6 +47,9 @@ pub(super) fn line(line: &LogLine, colour: bool) -> String {
 
 /// What happened to what.
 fn said(line: &LogLine, message: &str) -> String {
+    if line.text_of("code").is_some() {
+        return format!("{}{message}", place(line));
+    }
     let secret = line.text_of("secret").map(|name| format!("{name}: ")).unwrap_or_default();
     if message != "synced" {
         return format!("{secret}{message}");
@@ -54,6 +60,14 @@ fn said(line: &LogLine, message: &str) -> String {
         .map(|(_, verb)| verb)
         .collect();
     format!("{secret}{} {}", done.join(" and "), files(line))
+}
+
+/// Where a diagnostic stands in the configuration: the file with its line and column, and the path of the key.
+fn place(line: &LogLine) -> String {
+    let number = |name| line.value(name).map(|number| format!(":{number}")).unwrap_or_default();
+    let file = line.text_of("file").map(|file| format!("{file}{}{}: ", number("line"), number("column")));
+    let path = line.text_of("path").filter(|path| !path.is_empty()).map(|path| format!("{path}: "));
+    [file, path].into_iter().flatten().collect()
 }
 
 fn files(line: &LogLine) -> String {
@@ -68,7 +82,9 @@ fn files(line: &LogLine) -> String {
 /// The other fields, without what is usual: zero, nothing, and the store and credentials called `default`.
 fn details(line: &LogLine) -> String {
     let is_usual = |value: &Value| *value == 0 || *value == "default";
-    let shown = line.fields.iter().filter(|(name, value)| !APART.contains(name) && !is_usual(value));
+    let is_diagnostic = line.text_of("code").is_some();
+    let is_apart = |name| APART.contains(name) || is_diagnostic && PLACE.contains(name);
+    let shown = line.fields.iter().filter(|(name, value)| !is_apart(name) && !is_usual(value));
     let detail = |(name, value): &(&str, Value)| match value {
         Value::String(text) => format!("{name} {}", one_line(text)),
         Value::Array(items) => {
@@ -117,6 +133,25 @@ mod tests {
         assert_eq!(one, "01:02:03 INFO  db: wrote /secrets/app.env (version 3)");
         let many = shown(Level::INFO, "synced", &fields(serde_json::json!(["/1", "/2", "/3", "/4", "/5"])));
         assert!(many.contains("wrote /1, /2, /3 and 2 more"), "{many}");
+    }
+
+    #[test]
+    fn a_diagnostic_begins_with_its_place() {
+        let fields = [
+            ("code", "unknown-key".into()),
+            ("path", "secrets[0].mod".into()),
+            ("file", "config.yaml".into()),
+            ("line", 4.into()),
+            ("column", 10.into()),
+            ("hint", "write \"mode\"".into()),
+        ];
+        let text = shown(Level::WARN, "unknown key", &fields);
+        let expected = "01:02:03 WARN  config.yaml:4:10: secrets[0].mod: unknown key (code unknown-key)\n  \
+                        hint: write \"mode\"";
+        assert_eq!(text, expected);
+        let without =
+            shown(Level::WARN, "it is set", &[("code", "ignored-variable".into()), ("path", "BAO".into())]);
+        assert_eq!(without, "01:02:03 WARN  BAO: it is set (code ignored-variable)");
     }
 
     #[test]
