@@ -1,10 +1,15 @@
 //! Bodies: read whole, up to a limit, into memory that is wiped. A longer body is an error, never a shorter body.
+//! One large body at a time: together they would take as much memory as there are requests times the limit.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::Response;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 use super::error::NetError;
+use crate::clock::waiting;
 use crate::secret::SecretBytes;
 
 /// First buffer of a body whose length is not announced.
@@ -14,15 +19,33 @@ const FIRST: usize = 4096;
 /// lying header would take all memory, or more than there is, which ends the process.
 const TRUSTED: usize = 16 << 20;
 
-/// Reads the body of `answer` to its end.
+/// A longer body waits until no other such body is in memory.
+const LARGE: usize = 1 << 20;
+
+/// A body, and the turn that a large one has taken. The turn ends when the body is dropped.
+pub(super) struct Body {
+    pub(super) content: SecretBytes,
+    pub(super) turn: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads the body of `answer` to its end; a large one takes one of `turns`.
 ///
 /// # Errors
 /// `TooLarge` before the first byte when the announced length exceeds `limit`, else with the first byte too many; the
 /// connection closes then. `Broken` or `Tls` when the connection fails.
-pub(super) async fn read(mut answer: Response, limit: usize, host: &str) -> Result<SecretBytes, NetError> {
+pub(super) async fn read(
+    mut answer: Response,
+    limit: usize,
+    host: &str,
+    turns: &Arc<Semaphore>,
+) -> Result<Body, NetError> {
     let announced = answer.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     if announced.is_some_and(|length| length > limit) {
         return Err(NetError::too_large(host, limit));
+    }
+    let mut turn = None;
+    if announced.is_some_and(|length| length > LARGE) {
+        turn = take_turn(turns).await;
     }
     let mut content = Zeroizing::new(Vec::with_capacity(announced.unwrap_or_default().min(TRUSTED)));
     // While this is held, hyper cannot read into the buffer that it is part of: it takes another, and this one is
@@ -33,12 +56,20 @@ pub(super) async fn read(mut answer: Response, limit: usize, host: &str) -> Resu
         if data.len() > limit.saturating_sub(content.len()) {
             return Err(NetError::too_large(host, limit));
         }
+        if turn.is_none() && content.len() + data.len() > LARGE {
+            turn = take_turn(turns).await;
+        }
         make_room(&mut content, data.len());
         content.extend_from_slice(&data);
         last = data;
     }
     drop(last);
-    Ok(SecretBytes::new(std::mem::take(&mut *content)))
+    Ok(Body { content: SecretBytes::new(std::mem::take(&mut *content)), turn })
+}
+
+async fn take_turn(turns: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    // It is never closed.
+    waiting(Arc::clone(turns).acquire_owned()).await.ok()
 }
 
 /// Grows by hand: `Vec` would leave the old buffer behind with the content in it.
@@ -77,6 +108,10 @@ mod tests {
         }
     }
 
+    async fn read_all(body: Chunks, limit: usize) -> Result<SecretBytes, NetError> {
+        read(answer(body), limit, "h", &Arc::new(Semaphore::new(1))).await.map(|body| body.content)
+    }
+
     fn answer(body: Chunks) -> Response {
         http::Response::new(reqwest::Body::wrap(body)).into()
     }
@@ -100,24 +135,40 @@ mod tests {
     #[tokio::test]
     async fn an_announced_length_takes_no_memory_by_itself() {
         let body = Chunks { announced: Some(u64::MAX / 2), ..Chunks::of([b"abc"]) };
-        assert_eq!(read(answer(body), usize::MAX, "h").await.unwrap().expose(), b"abc");
+        assert_eq!(read_all(body, usize::MAX).await.unwrap().expose(), b"abc");
+    }
+
+    #[tokio::test]
+    async fn a_large_body_waits_for_the_one_before_and_a_small_one_does_not() {
+        static HALF: [u8; LARGE / 2 + 1] = [b'x'; LARGE / 2 + 1];
+        let turns = Arc::new(Semaphore::new(1));
+        let read = |body| read(answer(body), usize::MAX, "h", &turns);
+        let announced = || Chunks { announced: Some(HALF.len() as u64 * 2), ..Chunks::of([&HALF, &HALF]) };
+        for second in [announced(), Chunks::of([&HALF, &HALF])] {
+            let first = read(announced()).await.unwrap();
+            let mut second = Box::pin(read(second));
+            assert!(futures_util::poll!(&mut second).is_pending());
+            assert_eq!(read(Chunks::of([&HALF])).await.unwrap().content.len(), HALF.len());
+            drop(first);
+            assert_eq!(second.await.unwrap().content.len(), HALF.len() * 2);
+        }
     }
 
     #[tokio::test]
     async fn joins_the_chunks_and_accepts_a_body_of_exactly_the_limit() {
         let chunks = Chunks::of([b"abc", b"", b"def"]);
-        assert_eq!(read(answer(chunks), 6, "h").await.unwrap().expose(), b"abcdef");
+        assert_eq!(read_all(chunks, 6).await.unwrap().expose(), b"abcdef");
     }
 
     #[tokio::test]
     async fn refuses_the_first_byte_above_the_limit() {
         let chunks = Chunks::of([b"abc", b"defg"]);
-        assert_eq!(read(answer(chunks), 6, "h").await.unwrap_err().kind, NetErrorKind::TooLarge);
+        assert_eq!(read_all(chunks, 6).await.unwrap_err().kind, NetErrorKind::TooLarge);
     }
 
     #[tokio::test]
     async fn refuses_an_announced_length_above_the_limit() {
         let body = Chunks { announced: Some(7), ..Chunks::of([b"abcdefg"]) };
-        assert_eq!(read(answer(body), 6, "h").await.unwrap_err().kind, NetErrorKind::TooLarge);
+        assert_eq!(read_all(body, 6).await.unwrap_err().kind, NetErrorKind::TooLarge);
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::body;
+use super::body::{self, Body};
 use super::connections::{ConnectionLimits, KeptConnections, PROGRESS, Progress};
 use super::endpoint::Endpoint;
 use super::error::{NetError, NetErrorKind};
@@ -41,6 +41,8 @@ pub struct Client {
 
 struct Shared {
     requests: Semaphore,
+    /// For large answers.
+    turns: Arc<Semaphore>,
     tls: ReloadingTls,
     /// Oldest first.
     connections: Mutex<Vec<KeptConnections>>,
@@ -55,7 +57,8 @@ pub struct ClientSettings {
     pub tls: TlsSettings,
     /// The proxy, for `https` to other machines.
     pub proxy: Option<Proxy>,
-    /// One request from connecting to the last byte of its answer; waiting for its turn is not counted.
+    /// One request from connecting to the last byte of its answer, with the wait for other large answers; waiting to be
+    /// sent is not counted.
     pub timeout: Duration,
     /// Most bytes of one answer.
     pub max_body: usize,
@@ -88,6 +91,8 @@ pub struct Response {
     pub body: SecretBytes,
     /// Which other host answered, where the client was redirected to one: it has got the request's headers, too.
     pub redirected_to: Option<String>,
+    /// While this is there, no other large answer of the server is read.
+    pub turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Headers of an answer are the server's words, cookies among them.
@@ -116,7 +121,12 @@ impl Client {
             tls.load(&origin.to_string())?;
         }
         let requests = Semaphore::new(max_connections);
-        let shared = Arc::new(Shared { requests, tls, connections: Mutex::default() });
+        let shared = Arc::new(Shared {
+            requests,
+            turns: Arc::new(Semaphore::new(1)),
+            tls,
+            connections: Mutex::default(),
+        });
         let limits = ConnectionLimits { timeout, max_connections, proxy };
         Ok(Self { origin, prefix, max_body, redirects, limits, shared })
     }
@@ -165,6 +175,8 @@ impl Client {
         }
         let (origin, target) = redirect::destination(&self.origin, &target, location, self.redirects)
             .map_err(|cause| NetError::redirect(&self.host(), cause))?;
+        // A large one would have the turn that the next one waits for.
+        drop(answer);
         let answer = self.exchange(&origin, &target, request).await?;
         if answer.status == StatusCode::TEMPORARY_REDIRECT {
             return Err(NetError::redirect(&origin.to_string(), "it redirects again after a redirect"));
@@ -181,8 +193,9 @@ impl Client {
     ) -> Result<Response, NetError> {
         let answer = self.answer_head(origin, target, request).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        let body = body::read(answer, self.max_body, &origin.to_string()).await?;
-        Ok(Response { status, headers, body, redirected_to: None })
+        let Body { content: body, turn } =
+            body::read(answer, self.max_body, &origin.to_string(), &self.shared.turns).await?;
+        Ok(Response { status, headers, body, redirected_to: None, turn })
     }
 
     /// Sends on a kept connection, or on a new one. A server may close a connection in the very moment it is used
@@ -281,7 +294,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("set-cookie", HeaderValue::from_static("hunter2"));
         let body = SecretBytes::new(b"hunter2".to_vec());
-        let shown = format!("{:?}", Response { status: StatusCode::OK, headers, body, redirected_to: None });
+        let shown = format!(
+            "{:?}",
+            Response { status: StatusCode::OK, headers, body, redirected_to: None, turn: None }
+        );
         assert_eq!(shown, "Response(200 OK, 7 bytes)");
     }
 }

@@ -19,6 +19,7 @@ mod dotenv;
 mod examples;
 mod hanging;
 mod http;
+mod large_answers;
 mod leaks;
 mod life;
 mod local;

@@ -204,6 +204,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: SecretBytes::new(body.as_bytes().to_vec()),
             redirected_to: None,
+            turn: None,
         };
         Answered { place: "h: GET /p".into(), response }
     }

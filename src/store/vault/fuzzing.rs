@@ -35,7 +35,7 @@ impl Raw<'_> {
         }
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         let body = SecretBytes::new(self.body.to_vec());
-        let response = Response { status, headers, body, redirected_to: None };
+        let response = Response { status, headers, body, redirected_to: None, turn: None };
         Answered { place: "vault.example: GET /v1/secret/data/app".to_owned(), response }
     }
 }

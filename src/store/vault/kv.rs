@@ -14,14 +14,22 @@ use vaultrs::api::kv2::requests::ReadSecretRequest;
 use super::auth::Token;
 use super::server::{Answered, Caller, Server, check_path};
 use super::{answer, json};
+use crate::blocking::{BlockingError, WorkStep};
 use crate::clock::Clock;
 use crate::config::provider::vault::VaultRead;
 use crate::fault::{Fault, Kind};
+use crate::net::Response;
 use crate::secret::{Fields, FingerprintKey, SecretBytes, SecretText};
 use crate::store::{Fetched, Life, RequestId, Revision};
 
 /// Clocks that differ by less are right.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// Larger answers are parsed on a thread of their own: parsing takes long enough to hold up other tasks.
+const PARSED_HERE: usize = 256 << 10;
+
+/// How long parsing one answer may take, the wait for the one before it included.
+const PARSE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The version of a KV mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +100,10 @@ pub(super) async fn read(kv: Kv, read: &KvRead<'_>, token: &Token) -> Result<Fet
             server.call(&request, caller, nothing).await?
         }
     };
+    let Response { status, body, .. } = &answered.response;
+    if *status == StatusCode::OK && body.len() > PARSED_HERE {
+        return found_on_thread(kv, answered, server, known, key).await;
+    }
     judge(kv, source, &answered, token.text(), &server.clock, known, key)
 }
 
@@ -125,6 +137,28 @@ pub(super) fn wrong_version(actual: Kv, source: &VaultRead) -> Fault {
 fn pinned_on_v1(source: &VaultRead) -> Fault {
     let message = format!("{} is a KV v1 mount, which keeps no versions", source.mount);
     Fault::new(Kind::WrongForm, message, "remove `version`, or upgrade the mount to KV v2")
+}
+
+/// As [`found`], for a large answer.
+async fn found_on_thread(
+    kv: Kv,
+    answered: Answered,
+    server: &Server,
+    known: Option<Revision>,
+    key: &FingerprintKey,
+) -> Result<Fetched, Fault> {
+    let step = format!("parsing the answer to {}", answered.place);
+    let (clock, key) = (server.clock.clone(), key.clone());
+    let parse = move |_: &WorkStep| found(kv, &answered, &clock, known, &key);
+    let unparsed = |error: BlockingError| match error {
+        BlockingError::Panicked { .. } => Fault::new(Kind::Internal, error.to_string(), error.remedy()),
+        _ => Fault::new(
+            Kind::Timeout,
+            error.to_string(),
+            "split the secret, or give the daemon more processor time",
+        ),
+    };
+    server.parser.run(step, PARSE_LIMIT, parse).await.map_err(unparsed)?
 }
 
 /// The secret in a 200. One without `data` is no answer of a KV mount, whoever gave it: on an absent secret files may
@@ -283,7 +317,6 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::net::Response;
     use crate::testing::vault_read;
 
     fn source() -> VaultRead {
@@ -297,7 +330,7 @@ mod tests {
     fn judged_with(status: StatusCode, metadata: &str) -> Result<Option<u64>, Kind> {
         let body = format!(r#"{{"data":{{"data":null,"metadata":{metadata}}}}}"#);
         let body = SecretBytes::new(body.into_bytes());
-        let response = Response { status, headers: HeaderMap::new(), body, redirected_to: None };
+        let response = Response { status, headers: HeaderMap::new(), body, redirected_to: None, turn: None };
         let answered = Answered { place: "h: GET /p".into(), response };
         let print = FingerprintKey::random().unwrap();
         let judged = judge(Kv::V2, &source(), &answered, None, &Clock::system(), None, &print);
@@ -349,7 +382,8 @@ mod tests {
                 r#"{"data":{"data":null,"metadata":{"version":3,"deletion_time":"2020-01-01T12:00:00Z"}}}"#;
             let headers = [(DATE, date.parse().unwrap())].into_iter().collect();
             let body = SecretBytes::new(body.as_bytes().to_vec());
-            let response = Response { status: StatusCode::NOT_FOUND, headers, body, redirected_to: None };
+            let response =
+                Response { status: StatusCode::NOT_FOUND, headers, body, redirected_to: None, turn: None };
             let answered = Answered { place: "h: GET /p".into(), response };
             let now = humantime::parse_rfc3339_weak(here).unwrap();
             let print = FingerprintKey::random().unwrap();

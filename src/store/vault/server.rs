@@ -9,6 +9,7 @@ use rustify::endpoint::Endpoint;
 use tokio::time::Instant;
 
 use super::mixup::{AnswerLog, AnswerOwner};
+use crate::blocking::Worker;
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
@@ -31,6 +32,8 @@ pub(super) struct Server {
     breaker: CircuitBreaker,
     answers: Arc<AnswerLog>,
     pub(super) clock: Clock,
+    /// Parses large answers.
+    pub(super) parser: Worker,
     /// The other host that answered last.
     elsewhere: Mutex<Option<String>>,
 }
@@ -57,7 +60,16 @@ impl Server {
         answers: Arc<AnswerLog>,
         clock: Clock,
     ) -> Self {
-        Self { store, credentials, http, breaker, answers, clock, elsewhere: Mutex::default() }
+        Self {
+            store,
+            credentials,
+            http,
+            breaker,
+            answers,
+            clock,
+            parser: Worker::default(),
+            elsewhere: Mutex::default(),
+        }
     }
 
     /// What the clock will show at `end`, for people.
