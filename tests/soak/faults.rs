@@ -7,7 +7,7 @@ use rand::Rng;
 
 use crate::daemon::{Process, Sandbox};
 use crate::fake::{Reply, Seen};
-use crate::world::{SECRET_ID, World};
+use crate::world::{PKI, SECRET_ID, World};
 
 /// How a request is answered while a fault lasts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,12 @@ pub(crate) enum Answer {
     Endless,
     Announced,
     Redirect,
+    /// What a standby node says that was asked to write, with the status of a wrong request.
+    Standby,
+    /// A page of a gateway, which is no verdict of the store.
+    Page(u16),
+    /// The right answer twice, as a broken proxy sends it: the second one answers the next request.
+    Twice,
 }
 
 impl Answer {
@@ -36,7 +42,7 @@ impl Answer {
         let head =
             |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
         Some(match self {
-            Self::Right => return None,
+            Self::Right | Self::Twice => return None,
             Self::Closed => Reply::BytesThenClose(Vec::new()),
             Self::HalfHead => Reply::BytesThenClose(b"HTTP/1.1 200 O".to_vec()),
             Self::Silence => Reply::BytesThenSilence(Vec::new()),
@@ -50,6 +56,10 @@ impl Answer {
             Self::NoSecret => Reply::json(200, r#"{"data":null,"auth":null}"#),
             Self::Endless => Reply::Endless,
             Self::Announced => Reply::BytesThenSilence(head(1 << 40)),
+            Self::Standby => Reply::json(400, r#"{"errors":["cannot write to readonly storage"]}"#),
+            Self::Page(status) => {
+                Reply::with(status, &[("Content-Type", "text/html")], "<html>request blocked</html>")
+            }
             Self::Redirect => Reply::with(307, &[("Location", &seen.target)], ""),
         })
     }
@@ -59,6 +69,10 @@ impl Answer {
 #[derive(Clone, Copy)]
 pub(crate) enum Fault {
     Server(&'static str, Answer),
+    /// Nobody reads the daemon's log, which fills its pipe.
+    LogBlocked,
+    /// The TLS files of a further store lie on a mount that hangs.
+    TlsFileHangs,
     TokenRevoked,
     ContentChanged,
     FilesRemoved,
@@ -70,7 +84,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 32] = [
         Self::Server("connections closed", Answer::Closed),
         Self::Server("half a head", Answer::HalfHead),
         Self::Server("silence", Answer::Silence),
@@ -88,6 +102,13 @@ impl Fault {
         Self::Server("bodies without an end", Answer::Endless),
         Self::Server("gigantic length announced", Answer::Announced),
         Self::Server("redirects in a circle", Answer::Redirect),
+        Self::Server("400 of a standby", Answer::Standby),
+        Self::Server("page with 200", Answer::Page(200)),
+        Self::Server("page with 401", Answer::Page(401)),
+        Self::Server("page with 403", Answer::Page(403)),
+        Self::Server("answers sent twice", Answer::Twice),
+        Self::LogBlocked,
+        Self::TlsFileHangs,
         Self::TokenRevoked,
         Self::ContentChanged,
         Self::FilesRemoved,
@@ -101,6 +122,8 @@ impl Fault {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Server(name, _) => name,
+            Self::LogBlocked => "log that nobody reads",
+            Self::TlsFileHangs => "TLS files that hang",
             Self::TokenRevoked => "token revoked",
             Self::ContentChanged => "content changed by others",
             Self::FilesRemoved => "files removed by others",
@@ -115,6 +138,11 @@ impl Fault {
     pub(crate) fn begin(self, world: &World, sandbox: &Sandbox, daemon: &Process) {
         match self {
             Self::Server(_, answer) => world.set(answer, rand::rng().random_range(0.2..=1.0)),
+            Self::LogBlocked => {
+                daemon.block_log(true);
+                world.set(Answer::Status(500), 0.5);
+            }
+            Self::TlsFileHangs => world.hang(&sandbox.path(PKI)),
             Self::TokenRevoked => world.revoke(),
             Self::ContentChanged => spoil(world, sandbox, |path| fs::write(path, "spoilt").unwrap()),
             Self::FilesRemoved => spoil(world, sandbox, |path| fs::remove_file(path).unwrap()),
@@ -147,6 +175,11 @@ impl Fault {
                     sandbox.write(SECRET_ID, format!("soak-secret-{}", world.requests()));
                 }
             }
+            Self::LogBlocked => {
+                daemon.block_log(false);
+                world.set(Answer::Right, 0.0);
+            }
+            Self::TlsFileHangs => world.hang_no_more(),
             Self::TargetIsDirectory => {
                 for secret in 0..crate::SECRETS {
                     // Only directories that are still in the way go.

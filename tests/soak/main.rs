@@ -3,6 +3,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a harness that fails, fails the run; it prints a report"
 )]
@@ -13,12 +14,15 @@
 )]
 
 mod faults;
+#[allow(dead_code, reason = "each test binary uses its own part of the harness")]
+#[path = "../end_to_end/hanging.rs"]
+mod hanging;
 mod readers;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;
 
-use support::{daemon, fake};
+use support::{certs, daemon, fake};
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +33,7 @@ use daemon::{Process, Sandbox};
 use faults::Fault;
 use nix::sys::signal::Signal;
 use rand::Rng;
+use rand::seq::SliceRandom;
 use readers::Readers;
 use world::World;
 
@@ -45,12 +50,22 @@ fn main() -> ExitCode {
     let server = world.serve();
     let sandbox = Sandbox::new(&world::configuration(SECRETS, &server.address()));
     sandbox.write(world::SECRET_ID, "soak-secret");
+    std::fs::create_dir(sandbox.path(world::PKI)).unwrap();
+    certs::Authority::new(&sandbox.path(world::PKI), "ca");
+    // Before the daemon starts, which has to see what is mounted later.
+    hanging::mounts_of_our_own();
     let mut command = sandbox.command(&["run"]);
-    command.env("LOG_LEVEL", "error").env("MAX_BACKOFF", "1s").env("CIRCUIT_BREAKER_TIMEOUT", "1s");
+    command.env("LOG_LEVEL", "debug").env("MAX_BACKOFF", "1s").env("CIRCUIT_BREAKER_TIMEOUT", "1s");
     let mut daemon = Process::start(command);
     sandbox.wait_until_ready(&daemon);
     let readers = Readers::start(&sandbox.path("out"), Arc::clone(&world));
-    let mut soak = Soak { world, sandbox: &sandbox, missed: Vec::new(), faults: [0; Fault::ALL.len()] };
+    let mut soak = Soak {
+        world,
+        sandbox: &sandbox,
+        missed: Vec::new(),
+        faults: [0; Fault::ALL.len()],
+        deck: Vec::new(),
+    };
     soak.settle("the first sync");
     let memory_at_start = memory(daemon.pid());
 
@@ -84,12 +99,18 @@ struct Soak<'s> {
     sandbox: &'s Sandbox,
     missed: Vec<String>,
     faults: [usize; Fault::ALL.len()],
+    /// The faults that are still to come before each begins again.
+    deck: Vec<usize>,
 }
 
 impl Soak<'_> {
-    /// One fault at random, for a moment, while secrets change; then everything has to be right again.
+    /// The next fault of a shuffled deck, for a moment, while secrets change; then everything has to be right again.
     fn round(&mut self, daemon: &Process) {
-        let index = rand::rng().random_range(0..Fault::ALL.len());
+        if self.deck.is_empty() {
+            self.deck.extend(0..Fault::ALL.len());
+            self.deck.shuffle(&mut rand::rng());
+        }
+        let index = self.deck.pop().unwrap();
         let fault = Fault::ALL[index];
         self.faults[index] += 1;
         let lasting = Duration::from_millis(rand::rng().random_range(200..3_000));

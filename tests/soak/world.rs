@@ -1,6 +1,7 @@
 //! What is true: the version of each secret, the tokens that are good, and how the server answers at the moment.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use rand::Rng;
 
 use crate::fake::{Fake, Reply, Seen};
 use crate::faults::Answer;
+use crate::hanging::Hanging;
 
 /// How long a token lives unless it is renewed.
 const LEASE: Duration = Duration::from_secs(4);
@@ -19,6 +21,9 @@ const LOOK_UP: &str = "/v1/auth/token/lookup-self";
 
 /// The file of the secret id, beside the configuration.
 pub(crate) const SECRET_ID: &str = "secret-id";
+
+/// The directory of the further store's TLS files.
+pub(crate) const PKI: &str = "pki";
 
 /// The server's side of the run.
 pub(crate) struct World {
@@ -32,6 +37,8 @@ pub(crate) struct World {
     /// A login, or its token, was called bad, so that the credentials may rest: for longer than a recovery may take.
     refused: AtomicBool,
     requests: AtomicUsize,
+    answers: AtomicUsize,
+    hanging: Mutex<Option<Hanging>>,
 }
 
 impl World {
@@ -44,6 +51,8 @@ impl World {
             logins: AtomicUsize::new(0),
             refused: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
+            answers: AtomicUsize::new(0),
+            hanging: Mutex::default(),
         }
     }
 
@@ -59,6 +68,15 @@ impl World {
 
     pub(crate) fn revoke(&self) {
         *self.token.lock().unwrap() = None;
+    }
+
+    /// Mounts what hangs over `directory`.
+    pub(crate) fn hang(&self, directory: &Path) {
+        *self.hanging.lock().unwrap() = Some(Hanging::mount_over(directory));
+    }
+
+    pub(crate) fn hang_no_more(&self) {
+        drop(self.hanging.lock().unwrap().take());
     }
 
     /// Whether credentials have been called bad since this was asked last.
@@ -100,9 +118,8 @@ impl World {
     fn answer(&self, seen: &Seen) -> Reply {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let (answer, share) = *self.mode.lock().unwrap();
-        if rand::rng().random_bool(share)
-            && let Some(reply) = answer.reply(seen)
-        {
+        let is_chosen = rand::rng().random_bool(share);
+        if is_chosen && let Some(reply) = answer.reply(seen) {
             if answer == Answer::Status(403) && [LOGIN, LOOK_UP].contains(&&*seen.target) {
                 self.refused.store(true, Ordering::SeqCst);
             }
@@ -115,6 +132,10 @@ impl World {
             }
             "/v1/auth/token/renew-self" => self.renew(),
             LOOK_UP => Reply::json(200, r#"{"data":{"ttl":4,"renewable":true}}"#),
+            target if is_chosen && answer == Answer::Twice => match self.read(target) {
+                Reply::Bytes(bytes) => Reply::Bytes(bytes.repeat(2)),
+                reply => reply,
+            },
             target => self.read(target),
         }
     }
@@ -145,7 +166,9 @@ impl World {
         let version = self.version(secret);
         let value = serde_json::Value::from(content(secret, version));
         let metadata = format!(r#"{{"version":{version},"deletion_time":"","destroyed":false}}"#);
-        Reply::json(200, &format!(r#"{{"data":{{"data":{{"value":{value}}},"metadata":{metadata}}}}}"#))
+        let data = format!(r#"{{"data":{{"value":{value}}},"metadata":{metadata}}}"#);
+        let id = format!("00000000-0000-4000-8000-{:012x}", self.answers.fetch_add(1, Ordering::SeqCst));
+        Reply::json(200, &format!(r#"{{"request_id":"{id}","data":{data}}}"#))
     }
 }
 
@@ -175,9 +198,12 @@ pub(crate) fn parse(text: &str, secret: usize) -> Option<u64> {
 }
 
 pub(crate) fn configuration(secrets: usize, address: &str) -> String {
+    // Nobody listens at the further store, which nobody waits for: its TLS files are read before each connection.
     let mut text = format!(
-        "secretStore:\n  address: {address}\n  authMethod: approle\n  roleId: soak-role\n  secretIdFile: {SECRET_ID}\n  \
-         mountPath: secret\n  kvVersion: v2\n  timeout: 1s\nlimits: {{ minRefreshInterval: 100ms, maxResponseSize: 256KiB }}\nsecrets:\n"
+        "secretStores:\n  far: {{ address: 'https://127.0.0.1:1', token: t, tlsCACert: {PKI}/ca.pem, timeout: 1s }}\n\
+         secretStore:\n  address: {address}\n  authMethod: approle\n  roleId: soak-role\n  secretIdFile: {SECRET_ID}\n  \
+         mountPath: secret\n  kvVersion: v2\n  timeout: 1s\nlimits: {{ minRefreshInterval: 100ms, maxResponseSize: 256KiB }}\nsecrets:\n  \
+         - {{ name: far, store: far, key: x, required: false, refreshInterval: 1s, files: [{{ path: out/far, field: value }}] }}\n"
     );
     for n in 0..secrets {
         writeln!(

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -181,6 +182,12 @@ impl Process {
         self.stderr.text()
     }
 
+    /// Stops or resumes reading its log.
+    #[allow(dead_code, reason = "each test binary uses its own part of the harness")]
+    pub(crate) fn block_log(&self, blocked: bool) {
+        self.stderr.is_blocked.store(blocked, Ordering::SeqCst);
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -239,20 +246,26 @@ pub(crate) fn send(pid: u32, signal: Signal) {
 /// Reads a pipe to its end on a thread of its own, so that the process never waits for us.
 struct Capture {
     bytes: Arc<Mutex<Vec<u8>>>,
+    /// While this is set, nothing is read: the pipe fills.
+    is_blocked: Arc<AtomicBool>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Capture {
     fn of(mut pipe: impl Read + Send + 'static) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&bytes);
+        let is_blocked = Arc::new(AtomicBool::new(false));
+        let (sink, blocked) = (Arc::clone(&bytes), Arc::clone(&is_blocked));
         let reader = thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(length @ 1..) = pipe.read(&mut chunk) {
                 sink.lock().unwrap().extend_from_slice(&chunk[..length]);
+                while blocked.load(Ordering::SeqCst) {
+                    thread::sleep(LOOK);
+                }
             }
         });
-        Self { bytes, reader: Some(reader) }
+        Self { bytes, is_blocked, reader: Some(reader) }
     }
 
     fn text(&self) -> String {
@@ -260,6 +273,7 @@ impl Capture {
     }
 
     fn end(&mut self) -> String {
+        self.is_blocked.store(false, Ordering::SeqCst);
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
