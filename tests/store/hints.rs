@@ -1,11 +1,12 @@
 //! Hints are obeyed to the letter, on a real `OpenBao` with the narrowest policy there is, and the secret arrives.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail the test")]
 
-use crate::bao::{Bao, ROOT};
-use crate::vault::{build, fault, read, source, source_of, spec, store, token};
+use crate::bao::{Bao, ROOT, TLS_NAME};
+use crate::vault::{build, fault, field, read, source, source_of, spec, store, token};
 use secrets_sync::config::provider::vault::{KvVersion, VaultRead, VaultSpec};
 use secrets_sync::fault::Kind;
+use secrets_sync::store::Store;
 use secrets_sync::store::vault::VaultStore;
 use serde_json::json;
 
@@ -156,4 +157,62 @@ async fn an_absent_secret_is_written_as_its_hint_says_and_arrives() {
     assert!(absent.kind == Kind::Absent && absent.remedy.contains("write the secret"), "{absent}");
     bao.put_v2("", "secret", "hints/later", &json!({ "password": "right" }));
     assert_eq!(read(&store, &source("secret", "hints/later"), "password").await, "right");
+}
+
+/// The setting that a hint about the way to the server names.
+fn setting(remedy: &str) -> &'static str {
+    let named = [
+        ("set tlsCACert to the CA that signed the server's certificate", "tlsCACert"),
+        ("set tlsServerName to a name in the server's certificate", "tlsServerName"),
+        ("check whether the address must be http or https", "scheme"),
+        ("the server does not speak TLS on this port: is it http?", "scheme"),
+        ("check the store's address", "address"),
+        ("check the name in the store's address", "address"),
+    ];
+    let found = named.iter().find(|(start, _)| remedy.starts_with(start));
+    let Some((_, setting)) = found else { panic!("the hint names no setting: {remedy}") };
+    setting
+}
+
+/// Reads, sets what the hint says, and so on until the secret arrives. Gives what was set, in order. `right` is the
+/// address that whoever looks at it finds to be the right one.
+async fn follow(bao: &Bao, mut spec: VaultSpec, right: &str) -> Vec<&'static str> {
+    let mut done = Vec::new();
+    loop {
+        let store = build(&spec).unwrap();
+        let fetched = store.fetch(&source("secret", "hints/way").into(), None).await;
+        let fault = match fetched {
+            Ok(fetched) => {
+                assert_eq!(field(&fetched, "password"), "right");
+                return done;
+            }
+            Err(fault) => fault,
+        };
+        let setting = setting(&fault.remedy);
+        assert!(!done.contains(&setting), "{setting} was set, and yet: {fault}");
+        done.push(setting);
+        match setting {
+            "tlsCACert" => spec.tls.ca_cert = Some(bao.authority()),
+            "tlsServerName" => spec.tls.server_name = Some(TLS_NAME.to_owned()),
+            _ => spec.address = self::spec(right, token(ROOT)).address,
+        }
+    }
+}
+
+#[tokio::test]
+async fn hints_on_the_way_to_the_server_lead_to_the_secret() {
+    let bao = Bao::shared();
+    bao.put_v2("", "secret", "hints/way", &json!({ "password": "right" }));
+    let (plain, tls) = (bao.address(), bao.tls_address());
+    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    for (wrong, right, expected) in [
+        (tls.clone(), &tls, &["tlsCACert", "tlsServerName"][..]),
+        (tls.replace("https", "http"), &tls, &["scheme", "tlsCACert", "tlsServerName"]),
+        (plain.replace("http", "https"), &plain, &["scheme"]),
+        (format!("http://{closed}"), &plain, &["address"]),
+        ("http://bao.invalid:8200".to_owned(), &plain, &["address"]),
+    ] {
+        let set = follow(bao, spec(&wrong, token(ROOT)), right).await;
+        assert_eq!(set, expected, "{wrong}");
+    }
 }
