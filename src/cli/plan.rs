@@ -7,7 +7,7 @@ use super::output;
 use super::setup::{Setup, runtime};
 use crate::app::{Finding, survey};
 use crate::disk::TargetPath;
-use crate::fault::ExitStatus;
+use crate::fault::{ExitStatus, Kind};
 use crate::printable::Printable;
 use crate::sink::{PlannedAction, Preview, Removal};
 
@@ -40,7 +40,10 @@ fn table(findings: &[Finding], colour: bool) -> String {
     for finding in findings {
         let secret = finding.secret.as_str();
         let previews = finding.previews.iter().map(|preview| (action(preview), line(secret, preview)));
-        let removals = finding.removals.iter().map(|removal| ("remove", removal_line(secret, removal)));
+        // A daemon takes it for a deletion only on evidence; `deleted` and `destroyed` are certain.
+        let is_certain = finding.faults.iter().all(|fault| fault.kind != Kind::Absent);
+        let removal = |removal| ("remove", removal_line(secret, removal, is_certain));
+        let removals = finding.removals.iter().map(removal);
         for (action, line) in previews.chain(removals) {
             for (count, _) in counts.iter_mut().zip(ACTIONS).filter(|(_, (name, ..))| *name == action) {
                 *count += 1;
@@ -100,8 +103,9 @@ fn line(secret: &str, preview: &Preview) -> String {
     parts.into_iter().flatten().collect()
 }
 
-fn removal_line(secret: &str, Removal { path, size }: &Removal) -> String {
-    format!("{}  size={size}\n", head("remove", path, secret))
+fn removal_line(secret: &str, Removal { path, size }: &Removal, is_certain: bool) -> String {
+    let condition = if is_certain { "" } else { "  (only if the absence is confirmed)" };
+    format!("{}  size={size}{condition}\n", head("remove", path, secret))
 }
 
 fn head(action: &str, path: &TargetPath, secret: &str) -> String {
@@ -155,7 +159,7 @@ mod tests {
             format!("{}  size=1→1  {print}  mode=0644→0600  owner=0→1000  group=50\n", start("repair"));
         assert_eq!(line("app", &preview), expected);
         let removal = Removal { path: target("file"), size: 7 };
-        assert_eq!(removal_line("app", &removal), format!("{}  size=7\n", start("remove")));
+        assert_eq!(removal_line("app", &removal, true), format!("{}  size=7\n", start("remove")));
 
         let preview = Preview { old_fingerprint: Some(fingerprint), ..preview };
         let same = line("app", &preview);

@@ -270,6 +270,7 @@ fn plan_tells_owners_modes_and_removals() {
     assert!(lines[0].starts_with("change ") && lines[0].contains("mode=0604→0640"), "{}", lines[0]);
     assert!(lines[0].ends_with(&format!("  owner={us}")), "{}", lines[0]);
     assert!(lines[1].starts_with(&format!("remove    {}  ", sandbox.path("a").display())), "{}", lines[1]);
+    assert!(lines[1].ends_with("  size=1  (only if the absence is confirmed)"), "{}", lines[1]);
     assert!(sandbox.path("a").exists(), "plan has removed something");
 }
 
