@@ -36,7 +36,7 @@ pub(super) fn open_audit(
 }
 
 fn not_ours(path: &Path, composition: &Composition, settings: &Settings) -> io::Result<()> {
-    if Location::of(path).is(&Location::of(&settings.status_file)) {
+    if Location::of(path).is(&Location::of(&settings.status_file.path)) {
         return Err(io::Error::other("the status file is at that path"));
     }
     match conflict(path, &composition.jobs, &composition.inputs) {

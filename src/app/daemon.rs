@@ -20,7 +20,7 @@ use super::status_writer::StatusWriter;
 use super::sweep::sweep_all;
 use super::watch::Watch;
 use crate::admin;
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, StatusPath};
 use crate::lifecycle::{Signals, Systemd};
 use crate::name::SecretName;
 use crate::status::StatusFile;
@@ -64,12 +64,15 @@ impl OpenDaemon {
         sandbox: Sandbox,
         settings: Settings,
     ) -> Result<Self, StartError> {
-        let path = &settings.status_file;
+        let StatusPath { path, is_in_tmp } = &settings.status_file;
         let claimed = match conflict(path, &composition.jobs, &composition.inputs) {
             Some(cause) => Err(io::Error::other(cause)),
-            None => StatusFile::claim(path.clone()),
+            None => settings.status_file.make_directory().and_then(|()| StatusFile::claim(path.clone())),
         };
         let status_file = claimed.map_err(|cause| unwritable_status(path, &cause))?;
+        if *is_in_tmp {
+            event::status_file_in_tmp(&path.display().to_string());
+        }
         let admin =
             settings.listen.map(|address| listen(address, settings.port_is_configured)).transpose()?;
         let board = &composition.context.board;
@@ -182,10 +185,11 @@ fn listen(address: SocketAddr, is_configured: bool) -> Result<admin::AdminServer
 }
 
 fn unwritable_status(path: &Path, cause: &io::Error) -> StartError {
-    StartError::resource(
-        format!("cannot write the status file {}: {cause}", path.display()),
-        "make its directory writable, or set STATUS_FILE to a path of this daemon's own",
-    )
+    let remedy = match cause.kind() {
+        io::ErrorKind::ResourceBusy => "set STATUS_FILE to a path of this daemon's own",
+        _ => "make its directory writable, or set STATUS_FILE to a path of this daemon's own",
+    };
+    StartError::resource(format!("cannot write the status file {}: {cause}", path.display()), remedy)
 }
 
 fn report_late(late: &[SecretName]) {

@@ -182,7 +182,7 @@ fn own_files(settings: &Settings) -> Vec<PathBuf> {
         Some(Destination::File(path)) => Some(path.clone()),
         Some(Destination::Stdout) | None => None,
     };
-    audit.into_iter().chain([settings.status_file.clone()]).collect()
+    audit.into_iter().chain([settings.status_file.path.clone()]).collect()
 }
 
 /// Everything of a reload that can fail. Blocks.

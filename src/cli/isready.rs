@@ -13,7 +13,7 @@ use crate::status::{self, Snapshot};
 /// Exit 0 and silence when ready; else one line on stderr that says why not.
 pub(super) fn isready(common: &Common, args: &IsreadyArgs) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
-    let verdict = judge(&setup.settings.status_file);
+    let verdict = judge(setup.settings.status_file.to_read());
     if args.json {
         output::json(&json(&verdict))?;
     }

@@ -33,7 +33,7 @@ pub(super) fn status(common: &Common, args: &StatusArgs) -> Result<ExitStatus, E
     let setup = Setup::read(common)?;
     let look =
         TableStyle { colour: output::stdout_is_terminal() && !setup.is_colourless(), width: width(&setup) };
-    let path = &setup.settings.status_file;
+    let path = setup.settings.status_file.to_read();
     if args.watch {
         return watch(&setup, args, look);
     }
@@ -96,7 +96,7 @@ fn shown(snapshot: &Snapshot, args: &StatusArgs, look: TableStyle) -> String {
 
 /// Shows it again and again until a signal comes or the reader is gone. A daemon that has ended may come back.
 fn watch(setup: &Setup, args: &StatusArgs, mut look: TableStyle) -> Result<ExitStatus, ExitStatus> {
-    let path = &setup.settings.status_file;
+    let path = setup.settings.status_file.to_read();
     let in_place = output::stdout_is_terminal() && !setup.is_dumb();
     runtime()?.block_on(async {
         let mut signals = Signals::install().map_err(|error| {

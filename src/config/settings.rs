@@ -5,12 +5,13 @@ mod listen;
 mod place;
 mod reader;
 mod sandbox;
+mod status;
 mod table;
 mod trace;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
@@ -24,13 +25,12 @@ use crate::telemetry::audit::Destination;
 pub use place::config_path;
 pub use reader::Flags;
 pub use sandbox::{SandboxMode, SandboxSettings};
+pub use status::StatusPath;
 pub use table::{SETTINGS, Setting};
 pub use trace::TraceSettings;
 
 use reader::{A_BOOLEAN, A_DURATION, SettingsReader};
 
-const STATUS_IN_RUNTIME_DIRECTORY: &str = "secrets-sync/status.json";
-const STATUS_FILE: &str = "/run/secrets-sync/status.json";
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 const REFRESH_JITTER: f64 = 0.1;
 
@@ -42,7 +42,7 @@ pub struct Settings {
     /// `LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `STATUS_FILE`.
-    pub status_file: PathBuf,
+    pub status_file: StatusPath,
     /// `AUDIT_LOG`: where audit lines go; `None` is nowhere.
     pub audit_log: Option<Destination>,
     /// `INITIAL_BACKOFF`, `MAX_BACKOFF`, `BACKOFF_MULTIPLIER`.
@@ -183,16 +183,11 @@ impl SettingsReader<'_> {
         }
     }
 
-    fn status_file(&mut self, working_directory: &Path) -> PathBuf {
+    fn status_file(&mut self, working_directory: &Path) -> StatusPath {
         let parse =
             |text: &str| (!text.contains('\0') && !text.is_empty()).then(|| working_directory.join(text));
-        let default = || match self.env.value("XDG_RUNTIME_DIR").map(Path::new) {
-            // The XDG specification has relative ones ignored.
-            Some(directory) if directory.is_absolute() => directory.join(STATUS_IN_RUNTIME_DIRECTORY),
-            _ => PathBuf::from(STATUS_FILE),
-        };
-        let default = default();
-        self.value("STATUS_FILE", "the path of a file", parse).unwrap_or(default)
+        let configured = self.value("STATUS_FILE", "the path of a file", parse);
+        configured.map_or_else(|| StatusPath::default_of(self.env), StatusPath::configured)
     }
 
     /// Where only one of the ceilings is given, it pulls the default of the other along.
@@ -275,7 +270,7 @@ mod tests {
     fn defaults_are_those_of_the_contract() {
         let settings = settings(&[("LOG_LEVEL", "")]).unwrap();
         assert_eq!((settings.log_level, settings.log_format), (LogLevel::Info, LogFormat::Auto));
-        assert_eq!(settings.status_file, Path::new("/run/secrets-sync/status.json"));
+        assert_eq!(settings.status_file.path, Path::new("/run/secrets-sync/status.json"));
         assert_eq!(settings.backoff, BackoffSettings::default());
         assert!((settings.refresh_jitter - 0.1).abs() < f64::EPSILON);
         assert_eq!(settings.shutdown_timeout, Duration::from_secs(30));
@@ -304,7 +299,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((settings.log_level, settings.log_format), (LogLevel::Debug, LogFormat::Json));
-        assert_eq!(settings.status_file, Path::new("/work/status"));
+        assert_eq!(settings.status_file.path, Path::new("/work/status"));
         let (initial, max) = (Duration::from_secs(2), Duration::from_secs(60));
         assert_eq!(settings.backoff, BackoffSettings { initial, max, multiplier: 1.5 });
         assert_eq!((settings.refresh_jitter.to_bits(), settings.shutdown_timeout), (0, Duration::ZERO));
@@ -407,7 +402,7 @@ mod tests {
 
     #[test]
     fn the_status_file_goes_to_the_runtime_directory() {
-        let status = |directory| settings(&[("XDG_RUNTIME_DIR", directory)]).unwrap().status_file;
+        let status = |directory| settings(&[("XDG_RUNTIME_DIR", directory)]).unwrap().status_file.path;
         assert_eq!(status("/run/user/7"), Path::new("/run/user/7/secrets-sync/status.json"));
         assert_eq!(status("relative"), Path::new("/run/secrets-sync/status.json"));
     }

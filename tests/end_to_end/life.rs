@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -148,6 +150,44 @@ fn a_status_file_that_cannot_be_written_is_exit_9() {
     let [cause, hint] = ["error", "hint"].map(|name| error[name].as_str().unwrap());
     assert!(cause.contains("/proc/none/status.json") && hint.contains("STATUS_FILE"), "{error}");
     assert!(!sandbox.path("one").exists(), "nothing happens before everything is open");
+}
+
+#[test]
+fn a_user_without_a_runtime_directory_gets_a_status_file_of_its_own() {
+    const USER: &str = "54329";
+    let directory = Path::new("/tmp/secrets-sync-54329");
+    let secret = "{ name: a, key: a, files: [{ path: out, field: value }] }";
+    let store = "secretStore: { provider: file, path: store.yaml }";
+    let sandbox = Sandbox::new(&format!("{store}\nsecrets: [{secret}]"));
+    sandbox.write("store.yaml", "a: { value: v }");
+    fs::set_permissions(sandbox.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    let command = |name: &str| {
+        let mut command = sandbox.program("setpriv");
+        command.args([
+            &format!("--reuid={USER}"),
+            &format!("--regid={USER}"),
+            "--clear-groups",
+            BINARY,
+            name,
+        ]);
+        command.env_remove("STATUS_FILE");
+        command
+    };
+    let daemon = Process::start(command("run"));
+    wait_until("it is ready", || Process::start(command("isready")).finish().code == 0);
+    assert!(daemon.stderr().contains("in a temporary directory"), "{}", daemon.stderr());
+    assert!(directory.join("status.json").exists());
+    assert_eq!(fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o700);
+    let second = Process::start(command("run")).finish();
+    assert!(second.code == 9 && second.stderr.contains("set STATUS_FILE"), "{second:?}");
+    assert!(!second.stderr.contains("make its directory writable"), "{second:?}");
+    assert_eq!(daemon.stop().0.code, 0);
+    // Another user was first.
+    fs::remove_dir_all(directory).unwrap();
+    fs::create_dir(directory).unwrap();
+    let refused = Process::start(command("run")).finish();
+    fs::remove_dir_all(directory).unwrap();
+    assert!(refused.code == 9 && refused.stderr.contains("only this user"), "{refused:?}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The rules while they are put together.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::needs::{Needs, Output};
@@ -60,11 +59,9 @@ impl Grant {
             Some(Destination::File(path)) => Some(path),
             _ => None,
         };
-        if let Some(directory) = settings.status_file.parent() {
-            // Where that fails, claiming the status file says why.
-            drop(fs::create_dir_all(directory));
-        }
-        for path in [Some(&settings.status_file), audit].into_iter().flatten() {
+        // Where that fails, claiming the status file says why.
+        drop(settings.status_file.make_directory());
+        for path in [Some(&settings.status_file.path), audit].into_iter().flatten() {
             let directory = resolved(path.parent().unwrap_or(path));
             self.write(&anchor(&directory, &directory).unwrap_or(directory));
         }

@@ -43,7 +43,7 @@ pub const SETTINGS: &[Setting] = &[
         "STATUS_FILE",
         "status-file",
         "FILE",
-        "$XDG_RUNTIME_DIR/secrets-sync/status.json, else /run/secrets-sync/status.json",
+        "$XDG_RUNTIME_DIR/secrets-sync/status.json, else /run/secrets-sync/status.json or /tmp/secrets-sync-UID/status.json",
         "Where the daemon writes its state, which isready and status read",
     ),
     setting(

@@ -59,6 +59,12 @@ pub fn unfinished(secret: &str, fault: &Fault, count: usize) {
     tracing::error!(secret, kind, error, hint, count, "sync not finished");
 }
 
+/// Nobody said where the status file is to be, and `/run` is not writable.
+pub fn status_file_in_tmp(path: &str) {
+    let hint = "set STATUS_FILE, for isready and status too, or XDG_RUNTIME_DIR";
+    tracing::warn!(path, hint, "the status file is in a temporary directory");
+}
+
 /// `run` cannot start.
 pub fn not_started(error: &str, hint: &str) {
     tracing::error!(error, hint, "cannot start");
