@@ -9,14 +9,14 @@ use libfuzzer_sys::fuzz_target;
 use secrets_sync::admin::fuzzing::serve;
 use secrets_sync::clock::Clock;
 use secrets_sync::name::SecretName;
-use secrets_sync::status::{Board, SecretEntry, SecretInfo};
+use secrets_sync::status::{SecretEntry, SecretInfo, StatusRegistry};
 use secrets_sync_fuzz::MARKER;
 use tokio::runtime::{Builder, Runtime};
 
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
 
-static BOARD: LazyLock<Arc<Board>> = LazyLock::new(|| {
+static BOARD: LazyLock<Arc<StatusRegistry>> = LazyLock::new(|| {
     let facts = SecretInfo {
         store: "default".to_owned(),
         path: "secret/app".to_owned(),
@@ -24,7 +24,7 @@ static BOARD: LazyLock<Arc<Board>> = LazyLock::new(|| {
         max_staleness: None,
         files: vec!["/run/app".into()],
     };
-    Arc::new(Board::new([(SecretName::new("app"), SecretEntry::new(facts))], Clock::system()))
+    Arc::new(StatusRegistry::new([(SecretName::new("app"), SecretEntry::new(facts))], Clock::system()))
 });
 
 fuzz_target!(|request: &[u8]| {

@@ -59,9 +59,9 @@ fn check(loaded: &Loaded) {
         let path = secret.read.path();
         assert!(path.split('/').all(|part| !["", ".", ".."].contains(&part)), "{path}");
         for file in &secret.files {
-            assert_eq!(file.mode.bits() & !0o775, 0);
+            assert_eq!(file.placement.mode.bits() & !0o775, 0);
         }
-        targets.extend(secret.files.iter().map(|file| &file.target));
+        targets.extend(secret.files.iter().map(|file| &file.placement.target));
         targets.extend(secret.directory.iter().map(|directory| &directory.path));
     }
     for (index, one) in targets.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! `format: dotenv | json | yaml | properties`: another reader gets the same values; the limit holds.
+//! Every `format:` there is: another reader gets the same values; the limit holds.
 
 #![no_main]
 
@@ -13,7 +13,15 @@ const ROOM: usize = 1 << 20;
 
 fuzz_target!(|input: &str| {
     let Some(fields) = fields(input) else { return };
-    for format in [Format::Dotenv, Format::Json, Format::Yaml, Format::Properties] {
+    let all = [
+        Format::Dotenv,
+        Format::DotenvRaw,
+        Format::DotenvSystemd,
+        Format::Json,
+        Format::Yaml,
+        Format::Properties,
+    ];
+    for format in all {
         let Ok(written) = format.render(&fields, ROOM) else { continue };
         let text = std::str::from_utf8(written.expose()).expect("text");
         assert!(format.render(&fields, text.len()).is_ok_and(|same| same == written), "it fits exactly");
@@ -23,6 +31,11 @@ fuzz_target!(|input: &str| {
                 assert_eq!(texts(&dotenv(text).expect("ours")), texts(&fields))
             }
             Format::Dotenv => {}
+            Format::DotenvRaw => assert_eq!(raw_lines(text), texts(&fields)),
+            Format::DotenvSystemd => {
+                let written = |name: &String| text.contains(&format!("{name}="));
+                assert!(fields.iter().all(|(name, _)| written(name)), "{text:?}");
+            }
             Format::Json => check_json(&fields, text),
             Format::Yaml => check_yaml(&fields, text),
             Format::Properties => assert_eq!(properties(text), texts(&fields)),
@@ -33,6 +46,15 @@ fuzz_target!(|input: &str| {
 fn texts(fields: &Fields) -> Vec<(String, String)> {
     let text = |field| field_text(field).expect("no null is written").expose().to_owned();
     fields.iter().map(|(name, field)| (name.clone(), text(field))).collect()
+}
+
+/// What a reader makes of it that takes each line as it is.
+fn raw_lines(text: &str) -> Vec<(String, String)> {
+    let line = |line: &str| {
+        let (name, value) = line.split_once('=').expect("a name");
+        (name.to_owned(), value.to_owned())
+    };
+    text.split_terminator('\n').map(line).collect()
 }
 
 fn check_json(fields: &Fields, text: &str) {

@@ -26,6 +26,8 @@ fuzz_target!(|input: &str| {
     let (clock, key) = (Clock::system(), key());
     match read(&raw, is_v2, &token, &clock, &key) {
         Ok(fetched) => {
+            // No revision was known, so the answer comes with its fields.
+            let fields = fetched.fields.as_deref().expect("fields");
             assert!((200..300).contains(&status) || !(100..1000).contains(&status));
             // This reader has no number beyond an f64; ours keeps its digits.
             if let Ok(whole) = serde_json::from_str::<Value>(body) {
@@ -33,9 +35,9 @@ fuzz_target!(|input: &str| {
                 // A version that was written with null has no field.
                 let none = Value::Object(serde_json::Map::new());
                 let data = if is_v2 && data.is_null() { &none } else { data };
-                assert_eq!(&json_object(&fetched.fields), data);
+                assert_eq!(&json_object(fields), data);
             }
-            fetched.fields.iter().for_each(|(_, field)| assert_digits(field, body));
+            fields.iter().for_each(|(_, field)| assert_digits(field, body));
             let again = read(&raw, is_v2, &token, &clock, &key).expect("the same");
             assert_eq!(again.revision, fetched.revision);
         }

@@ -20,7 +20,7 @@ fuzz_target!(|input: &str| {
             assert!((1.0..=100.0).contains(&backoff.multiplier));
             assert!((0.0..1.0).contains(&settings.refresh_jitter));
             assert!(settings.breaker.max_requests >= 1 && !settings.breaker.timeout.is_zero());
-            assert!(settings.status_file.is_absolute());
+            assert!(settings.status_file.path.is_absolute());
             check_sandbox(&settings.sandbox);
             settings.tracing.iter().for_each(check_tracing);
         }

@@ -34,7 +34,7 @@ pub fn fields(json: &str) -> Option<Fields> {
     let body = format!("{{\"data\":{json}}}");
     let raw = Raw { status: 200, retry_after: None, body: body.as_bytes() };
     let fetched = read(&raw, false, &SecretText::default(), &Clock::system(), &key()).ok()?;
-    Some(Fields::clone(&fetched.fields))
+    fetched.fields.as_deref().cloned()
 }
 
 /// A key for fingerprints; one for the whole process, because making one asks the system.
@@ -70,6 +70,8 @@ pub fn json(field: &FieldValue) -> serde_json::Value {
         FieldValue::Bool(truth) => (*truth).into(),
         FieldValue::Number(digits) => serde_json::from_str(digits.expose()).unwrap_or_default(),
         FieldValue::Text(text) => text.expose().into(),
+        // The fields of these targets come from JSON, which has no bytes.
+        FieldValue::Bytes(_) => serde_json::Value::Null,
         FieldValue::List(items) => items.iter().map(json).collect(),
         FieldValue::Map(fields) => json_object(fields),
     }
