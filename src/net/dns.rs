@@ -15,7 +15,7 @@ use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, R
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as Answered, NetError as QueryError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::rr::{Name as DnsName, RData, RecordType};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::time::timeout;
 use url::Host;
@@ -103,6 +103,10 @@ async fn ask(name: &str, conf: &ResolvConf, limit: Duration) -> Result<Vec<IpAdd
     let servers = servers(conf, limit)?;
     let mut cause = format!("the name {name} does not exist, or has no address");
     for full in conf.full_names(name) {
+        let Some(full) = dns_name(&full) else {
+            cause = format!("the name {name} was not resolved: {full} is not a valid DNS name");
+            continue;
+        };
         match both_families(&servers, conf.attempts, &full).await {
             Ok(addresses) if addresses.is_empty() => {}
             Ok(addresses) => return Ok(addresses),
@@ -116,11 +120,16 @@ async fn ask(name: &str, conf: &ResolvConf, limit: Duration) -> Result<Vec<IpAdd
     Err(DnsError::new(cause))
 }
 
+/// `full` as DNS has it. The rules of IDNA are for names that are not ASCII: they refuse the underscores of Compose.
+fn dns_name(full: &str) -> Option<DnsName> {
+    if full.is_ascii() { DnsName::from_ascii(full).ok() } else { DnsName::from_utf8(full).ok() }
+}
+
 /// Addresses of either family. One of the two questions may stay without an answer: some servers drop AAAA.
 async fn both_families(
     servers: &[DnsServer],
     attempts: u32,
-    full: &str,
+    full: &DnsName,
 ) -> Result<Vec<IpAddr>, QueryFailure> {
     let v4 = pin!(query(servers, attempts, full, RecordType::A));
     let v6 = pin!(query(servers, attempts, full, RecordType::AAAA));
@@ -166,13 +175,13 @@ fn servers(conf: &ResolvConf, limit: Duration) -> Result<Vec<DnsServer>, DnsErro
 async fn query(
     servers: &[DnsServer],
     attempts: u32,
-    full: &str,
+    full: &DnsName,
     kind: RecordType,
 ) -> Result<Vec<IpAddr>, QueryFailure> {
     let mut failure = QueryFailure::Silent;
     for _ in 0..attempts {
         for server in servers {
-            match server.lookup(full, kind).await {
+            match server.lookup(full.clone(), kind).await {
                 Ok(answer) => {
                     return Ok(answer.answers().iter().filter_map(|record| address(&record.data)).collect());
                 }

@@ -204,6 +204,26 @@ fn a_name_with_enough_dots_is_asked_for_as_it_is_first() {
 }
 
 #[test]
+fn a_name_with_underscores_is_asked_for() {
+    let network = Network::new("proj_vault_1");
+    let queries = dns("127.0.0.1", |_, kind| if kind == AAAA { Answer::NoData } else { HERE });
+    network.arrives();
+    network.write("resolv.conf", "nameserver 127.0.0.1\nsearch net_default\n");
+    network.arrives();
+    assert_eq!(names(&queries), ["proj_vault_1", "proj_vault_1.net_default"]);
+}
+
+#[test]
+fn a_malformed_name_is_named_in_plain_words() {
+    let host = format!("{}.test", "a".repeat(64));
+    let network = Network::new(&host);
+    let queries = dns("127.0.0.1", |_, _| HERE);
+    let said = network.fails();
+    assert!(said.contains(&format!("{host} was not resolved: {host}. is not a valid DNS name")), "{said}");
+    assert!(queries.lock().unwrap().is_empty());
+}
+
+#[test]
 fn ipv4_works_when_the_question_for_ipv6_is_dropped() {
     let network = Network::new("vault.test");
     let begun = Instant::now();
