@@ -2,12 +2,14 @@
 //! each request there gets the answer of another. A server gives each answer an id of its own: one that came before
 //! for another source is the proof.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::Rng;
+use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -92,11 +94,22 @@ impl AnswerLog {
     }
 }
 
-/// The id of an answer, which is its first member.
+/// The one member of an answer that counts here. Those inside its data are others.
+#[derive(Deserialize)]
+struct WithRequestId<'a> {
+    #[serde(borrow)]
+    request_id: Cow<'a, str>,
+}
+
+/// The id of an answer. A server writes it first and without spaces; a proxy may have written the answer again.
 fn request_id(body: &SecretBytes) -> Option<RequestId> {
-    // EXPOSE: the first member alone; it is no value.
-    let text = body.expose().strip_prefix(br#"{"request_id":""#)?.get(..36)?;
-    RequestId::parse(std::str::from_utf8(text).ok()?)
+    // EXPOSE: the id alone; it is no value.
+    let body = body.expose();
+    let first = body.strip_prefix(br#"{"request_id":""#).and_then(|rest| rest.get(..36));
+    match first.and_then(|text| RequestId::parse(std::str::from_utf8(text).ok()?)) {
+        Some(id) => Some(id),
+        None => RequestId::parse(&serde_json::from_slice::<WithRequestId>(body).ok()?.request_id),
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +133,33 @@ mod tests {
         assert_eq!(log.note(&answer(2), "GET /b", &main), Fresh);
         let nameless = SecretBytes::new(b"{}".to_vec());
         assert_eq!([log.note(&nameless, "GET /a", &main), log.note(&nameless, "GET /b", &main)], [Fresh; 2]);
+    }
+
+    #[test]
+    fn an_answer_that_a_proxy_wrote_again_has_its_id() {
+        const ID: &str = "3a6e4ba1-6f1c-7b5e-2d5b-0e3f0f9a2c11";
+        const INNER: &str = "00000000-0000-0000-0000-000000000001";
+        let id = |text: String| request_id(&SecretBytes::new(text.into_bytes()));
+        for text in [
+            format!(r#"{{"request_id":"{ID}","data":{{"request_id":"{INNER}"}}}}"#),
+            format!(r#"{{"request_id": "{ID}", "data": {{"request_id": "{INNER}"}}}}"#),
+            format!("\n{{\n  \"request_id\" : \"{ID}\"\n}}\n"),
+            format!(r#"{{"auth":null,"data":{{"data":{{"request_id":"{INNER}"}}}},"request_id":"{ID}"}}"#),
+            format!(
+                r#"{{"data":"{{\"request_id\":\"{INNER}\"}}","request_id":"{}"}}"#,
+                ID.replace('-', "\\u002d")
+            ),
+        ] {
+            assert_eq!(id(text.clone()).as_ref().map(RequestId::as_str), Some(ID), "{text}");
+        }
+        for text in [
+            format!(r#"{{"data":{{"request_id":"{INNER}"}}}}"#),
+            format!(r#"[{{"request_id":"{INNER}"}}]"#),
+            format!(r#"{{"data":{{"request_id":"{INNER}"}},"request_id":null}}"#),
+            format!("not JSON: {ID}"),
+        ] {
+            assert_eq!(id(text.clone()), None, "{text}");
+        }
     }
 
     #[test]
