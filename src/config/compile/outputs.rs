@@ -5,6 +5,7 @@ use super::context::CompileContext;
 use super::section::{Item, Section, unexpanded};
 use super::suggest;
 use super::template::Templates;
+use super::text::Text;
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::secret::{Content, Decoding, DirectorySpec, FileSpec};
 use crate::disk::{self, FileMode, Owner, Placement, TargetPath};
@@ -225,12 +226,14 @@ fn target(
         section.missing("path", "where it is written", context);
     }
     let base = context.working_directory;
-    let parse = |text: &str| match kind {
+    let parse = |text: &Text<'_>| match kind {
         _ if unexpanded(text).is_some() => Err(unexpanded(text).unwrap_or_default().to_owned()),
-        OutputKind::File => TargetPath::parse(text, base).map_err(|error| error.to_string()),
-        OutputKind::Directory => TargetPath::parse_directory(text, base).map_err(|error| error.to_string()),
+        OutputKind::File => TargetPath::parse(&text.value, base).map_err(|error| error.to_string()),
+        OutputKind::Directory => {
+            TargetPath::parse_directory(&text.value, base).map_err(|error| error.to_string())
+        }
     };
-    let target = section.parsed("path", (Code::BadPath, "a path to write to"), parse, context)?;
+    let target = section.parsed_text("path", (Code::BadPath, "a path to write to"), parse, context)?;
     warn_of_other_kind(&target, kind, section, context);
     written.add(target.clone(), kind, section.place_of("path"));
     Some(target)

@@ -223,8 +223,19 @@ impl<'a> Section<'a> {
         parse: impl FnOnce(&str) -> Result<T, E>,
         context: &mut CompileContext<'_>,
     ) -> Option<T> {
+        self.parsed_text(key, (code, expected), |text| parse(&text.value), context)
+    }
+
+    /// The same for a `parse` that looks at the text as it is written, too.
+    pub(in crate::config) fn parsed_text<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        (code, expected): (Code, &str),
+        parse: impl FnOnce(&Text<'_>) -> Result<T, E>,
+        context: &mut CompileContext<'_>,
+    ) -> Option<T> {
         let text = self.text(key, context)?;
-        match parse(&text.value) {
+        match parse(&text) {
             Ok(value) => Some(value),
             Err(reason) => {
                 let message = text.is_not(expected, &reason.to_string());
@@ -297,7 +308,8 @@ impl<'a> Section<'a> {
         context: &mut CompileContext<'_>,
     ) -> Option<PathBuf> {
         let base = context.working_directory;
-        let path = self.parsed(key, (Code::BadPath, "a path"), |text| local_path(text, base), context)?;
+        let path =
+            self.parsed_text(key, (Code::BadPath, "a path"), |text| local_path(text, base), context)?;
         context.reads(self.path_of(key), &path);
         Some(path)
     }
@@ -386,22 +398,25 @@ impl<'a> Section<'a> {
 ///
 /// # Errors
 /// It is empty or holds a NUL byte.
-pub(in crate::config) fn local_path(text: &str, base: &Path) -> Result<PathBuf, &'static str> {
-    match text {
+fn local_path(text: &Text<'_>, base: &Path) -> Result<PathBuf, &'static str> {
+    let value = text.value.as_ref();
+    match value {
         "" => Err("it is empty"),
-        _ if text.contains('\0') => Err("it holds a NUL byte"),
+        _ if value.contains('\0') => Err("it holds a NUL byte"),
         // Without the `.` parts that a message would show.
-        _ => unexpanded(text).map_or_else(|| Ok(base.join(text).components().collect()), Err),
+        _ => unexpanded(text).map_or_else(|| Ok(base.join(value).components().collect()), Err),
     }
 }
 
 /// Why a path that only a shell would understand is refused.
-pub(in crate::config) fn unexpanded(text: &str) -> Option<&'static str> {
+pub(in crate::config) fn unexpanded(text: &Text<'_>) -> Option<&'static str> {
     let is_variable =
         |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
-    if text == "~" || text.starts_with("~/") {
+    // A dollar sign that is escaped is meant. A default begins a part of the path, as a slash does.
+    let unescaped = text.written().replace("$$", "\0").replace(":-", "/");
+    if text.value == "~" || text.value.starts_with("~/") {
         Some("\"~\" is a directory of that name here; write ${HOME} for the home directory")
-    } else if text.split('/').any(|part| part.strip_prefix('$').is_some_and(is_variable)) {
+    } else if unescaped.split('/').any(|part| part.strip_prefix('$').is_some_and(is_variable)) {
         Some("\"$NAME\" is not a variable here; write ${NAME}")
     } else {
         None

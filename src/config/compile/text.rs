@@ -25,6 +25,14 @@ impl<'a> Text<'a> {
         Self { value: Cow::Owned(value), raw: Cow::Owned(format!("${variable}")), is_private: true }
     }
 
+    /// The string before interpolation, with its escapes: in the file, or in the variable that gave all of it.
+    pub(in crate::config) fn written(&self) -> &str {
+        match &self.raw {
+            Cow::Borrowed(in_file) => in_file,
+            Cow::Owned(_variable) => &self.value,
+        }
+    }
+
     /// What a message may show: the text as it is in the file, quoted, shortened, control characters escaped.
     pub(in crate::config) fn shown(&self) -> String {
         let mut short: String = self.raw.chars().take(SHOWN).collect();

@@ -105,7 +105,7 @@ fn an_address_that_goes_on_into_the_api_is_warned_of() {
 
 #[test]
 fn paths_that_only_a_shell_understands_are_errors() {
-    for path in ["~/x", "~", "$HOME/y", "/run/$USER/y"] {
+    for path in ["~/x", "~", "$HOME/y", "/run/$USER/y", "${NONE:-$HOME/y}"] {
         assert_eq!(
             errors(&file(&format!("path: '{path}', field: f"))),
             ["bad-path secrets[0].files[0].path"]
@@ -113,7 +113,11 @@ fn paths_that_only_a_shell_understands_are_errors() {
         let text = format!("secretStore: {{address: 'https://v', tokenFile: '{path}'}}\n{SECRET}");
         assert!(errors(&text).contains(&"bad-path secretStore.tokenFile".to_owned()), "{path}");
     }
-    assert!(errors(&file("path: '/run/a~b/5$', field: f")).is_empty());
+    for path in ["/run/a~b/5$", "./o/$$x", "$$HOME/y", "${NONE:-$$x}"] {
+        assert!(errors(&file(&format!("path: '{path}', field: f"))).is_empty(), "{path}");
+        let text = format!("secretStore: {{provider: file, path: '{path}'}}\n{SECRET}");
+        assert!(!errors(&text).contains(&"bad-path secretStore.path".to_owned()), "{path}");
+    }
 }
 
 #[test]
