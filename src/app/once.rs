@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::composition::Composition;
 use super::sweep::sweep_all;
+use crate::config::settings::Settings;
 use crate::fault::Fault;
 use crate::lifecycle::Signals;
 use crate::name::SecretName;
@@ -15,6 +16,15 @@ use crate::telemetry::{event, trace};
 
 /// How long `run --once` takes at most when no `--timeout` is given.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a circuit breaker is open at most: the usual time may be longer than the whole run.
+const LONGEST_OPEN: Duration = Duration::from_secs(1);
+
+/// `settings` as `run --once` uses them.
+pub(super) fn settings_of_once(mut settings: Settings) -> Settings {
+    settings.breaker.timeout = settings.breaker.timeout.min(LONGEST_OPEN);
+    settings
+}
 
 /// Syncs everything once; returns the faults by secret. With a `timeout`, failures that pass by themselves are tried
 /// again until then. SIGTERM and SIGINT end it early, after the files that are being written; a second one at once.

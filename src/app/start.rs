@@ -12,7 +12,7 @@ use super::composition::Composition;
 use super::daemon::{ConfigFile, OpenDaemon};
 use super::diagnostics::log_warnings;
 use super::hardening::Hardening;
-use super::once::once;
+use super::once::{once, settings_of_once};
 use super::sandbox::{EnvironmentFiles, SandboxPlan};
 use super::start_error::StartError;
 use super::watch::Watch;
@@ -154,7 +154,10 @@ async fn start(
         None
     });
     let building = {
-        let settings = launch.settings.clone();
+        let settings = match launch.mode {
+            Mode::Once(_) => settings_of_once(launch.settings.clone()),
+            Mode::Daemon => launch.settings.clone(),
+        };
         let build = move || Composition::build(loaded, &settings, Clock::system());
         at_start("building the stores", LIMIT, build)
     };

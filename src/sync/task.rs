@@ -25,6 +25,9 @@ use crate::telemetry::trace;
 /// Longest single sleep: far enough not to matter, near enough for every timer implementation.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// How long before the end of `run --once --timeout` the last try begins at the latest.
+const LAST_TRY: Duration = Duration::from_secs(1);
+
 /// One secret's task.
 pub(super) struct Task {
     pub(super) pass: Pass,
@@ -60,15 +63,17 @@ impl Task {
         self.pass.idle().await;
     }
 
-    /// Syncs once. Failures that pass by themselves are tried again as long as the next try begins before
-    /// `retry_until`. `None` when it was stopped before it knew.
+    /// Syncs once. Failures that pass by themselves are tried again until `retry_until`: a wait
+    /// beyond it is shortened for one more try, unless the store asked for that wait. `None` when it was stopped before it knew.
     pub(super) async fn once(mut self, retry_until: Option<Instant>) -> Option<Result<(), Fault>> {
         let mut last = None;
         while let Some(done) = self.sync().await {
             let left = retry_until.map(|until| until.saturating_duration_since(Instant::now()));
-            let passes =
-                done.result.as_ref().is_err_and(|fault| fault.kind.disposition() == Disposition::Transient);
-            let wait = self.due_in(&done).filter(|wait| passes && left.is_some_and(|left| *wait < left));
+            let due = self.due_in(&done);
+            let wait = match (&done.result, left, due) {
+                (Err(fault), Some(left), Some(due)) => wait_within(left, due, fault),
+                _ => None,
+            };
             self.conclude(&done, wait);
             let Err(fault) = done.result else { return Some(Ok(())) };
             if wait.is_none() || !self.wait(wait, Some(&fault)).await {
@@ -214,6 +219,20 @@ async fn moved(moves: &watch::Receiver<Arc<dyn Store>>) -> Result<(), watch::err
 struct PassResult {
     result: Result<Outcome, Fault>,
     duration: Duration,
+}
+
+/// How long `run --once` waits for its next try after `fault`, with `left` until its end; `None` when that was the
+/// last one.
+fn wait_within(left: Duration, due: Duration, fault: &Fault) -> Option<Duration> {
+    if fault.kind.disposition() != Disposition::Transient {
+        None
+    } else if due < left {
+        Some(due)
+    } else if fault.retry_after.is_some_and(|asked| asked >= left) {
+        None
+    } else {
+        left.checked_sub(LAST_TRY).filter(|wait| !wait.is_zero())
+    }
 }
 
 fn panicked(name: &SecretName) -> Fault {

@@ -338,6 +338,22 @@ async fn once_tries_again_only_when_it_was_given_the_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_tries_a_last_time_before_its_deadline_unless_it_was_asked_to_wait_longer() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    for (retry_after, tried_for) in [(None, 59), (Some(MINUTE * 10), 0)] {
+        store.fail("a", Fault { retry_after, ..outage() });
+        let jobs = vec![job(&home, "a")];
+        let mut context = context(&jobs);
+        context.policy.backoff = BackoffSettings { initial: MINUTE * 60, max: MINUTE * 60, multiplier: 2.0 };
+        let begun = Instant::now();
+        let end = begun + MINUTE;
+        let faults = once(with(jobs, &store), &context, end, true, CancellationToken::new()).await;
+        assert_eq!(faults[0].1.kind, Kind::Unreachable);
+        assert_eq!(begun.elapsed().as_secs(), tried_for);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn once_names_no_next_try_unless_there_is_one() {
     let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
     store.answer("a", fields("one"));

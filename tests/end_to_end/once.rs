@@ -4,10 +4,12 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::daemon::{BINARY, Finished, Process, Sandbox, wait_until};
+use crate::fake::{Fake, Reply};
 use crate::relay::Relay;
 use crate::server::{server, store, store_at, store_with};
 
@@ -252,6 +254,29 @@ fn a_timeout_gives_a_late_server_time_to_come() {
     relay.open();
     let finished = process.finish();
     assert_eq!(finished.code, 0, "{}", finished.stderr);
+    assert_eq!(sandbox.read("out"), "v");
+}
+
+#[test]
+fn a_timeout_outlasts_an_outage_that_opens_the_circuit_breaker() {
+    let begun = Instant::now();
+    let fake = Fake::start(move |_, _| {
+        if begun.elapsed() < Duration::from_secs(3) {
+            return Reply::json(503, r#"{"errors":["Vault is sealed"]}"#);
+        }
+        Reply::secret("v", 1)
+    });
+    let address = fake.address();
+    let address = address.trim_start_matches("http://");
+    let files = "[{ path: out, field: password }]";
+    let config = format!("{}\nsecrets: [{{ name: a, key: a, files: {files} }}]", store_at(address));
+    let sandbox = Sandbox::new(&config);
+    let mut command = sandbox.command(&["run", "--once", "--timeout", "15s"]);
+    // The breaker of a user, who sets nothing, would be open for longer than the timeout.
+    command.env_remove("CIRCUIT_BREAKER_TIMEOUT");
+    let finished = Process::start(command).finish();
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    assert!(finished.stderr.contains("circuit_open"), "the breaker never opened: {}", finished.stderr);
     assert_eq!(sandbox.read("out"), "v");
 }
 
