@@ -92,7 +92,7 @@ impl LoginFailed<'_> {
             metrics().token_expiry(store, credentials, None);
         }
         let name = name(store, credentials);
-        let is_repeated = !LOGINS.failed(&name, &name, fault.kind);
+        let is_repeated = !LOGINS.failed(&name, &name, fault.kind, false);
         let is_in_sync_line = IN_SYNC_LINES.load(Ordering::Relaxed) && fault.kind != Kind::Spent;
         if is_repeated || is_in_sync_line {
             tracing::debug!(store, credentials, kind, error, hint, "login still failing");

@@ -27,6 +27,8 @@ struct Failing {
 struct FailureCause {
     of: String,
     kind: &'static str,
+    /// The files are removed because of it, which is news once more.
+    files_removed: bool,
 }
 
 struct Outage {
@@ -53,9 +55,9 @@ impl Outages {
     }
 
     /// Notes a failure; true when it is news.
-    pub(super) fn failed(&self, secret: &str, store: &str, kind: Kind) -> bool {
+    pub(super) fn failed(&self, secret: &str, store: &str, kind: Kind, files_removed: bool) -> bool {
         let mut failing = self.failing();
-        let cause = failing.cause(secret, store, kind);
+        let cause = FailureCause { files_removed, ..failing.cause(secret, store, kind) };
         if failing.secrets.get(secret) == Some(&cause) {
             return false;
         }
@@ -74,7 +76,7 @@ impl Outages {
         let over = failing.leave(secret);
         let others = failing.outages.values_mut().filter(|outage| outage.store == store);
         others.for_each(|outage| outage.is_partial = true);
-        let (FailureCause { of, kind }, outage) = over?;
+        let (FailureCause { of, kind, .. }, outage) = over?;
         Some(Recovered { kind, lasted: outage.since.elapsed(), is_of_store: of != secret })
     }
 
@@ -94,7 +96,7 @@ impl Failing {
         let opened_by = || self.outages.keys().find(|cause| cause.of == store && kind == Kind::CircuitOpen);
         let before = self.secrets.get(secret).filter(|cause| cause.of == store && kind == Kind::CircuitOpen);
         let of = if is_of_store(kind) { store } else { secret };
-        let new = || FailureCause { of: of.to_owned(), kind: kind.as_str() };
+        let new = || FailureCause { of: of.to_owned(), kind: kind.as_str(), files_removed: false };
         before.or_else(opened_by).cloned().unwrap_or_else(new)
     }
 
@@ -132,10 +134,10 @@ mod tests {
     async fn a_dead_store_is_one_line_at_its_begin_and_one_at_its_end() {
         let outages = Outages::new();
         let names: Vec<String> = (0..1000).map(|number| format!("s{number}")).collect();
-        let fail = |kind| names.iter().filter(|name| outages.failed(name, "default", kind)).count();
+        let fail = |kind| names.iter().filter(|name| outages.failed(name, "default", kind, false)).count();
         assert_eq!([fail(Kind::Unreachable), fail(Kind::Unreachable), fail(Kind::CircuitOpen)], [1, 0, 0]);
         assert_eq!(fail(Kind::NotServing), 1, "it answers again, and is sealed");
-        assert!(outages.failed("other", "lab", Kind::Unreachable), "another store");
+        assert!(outages.failed("other", "lab", Kind::Unreachable, false), "another store");
         tokio::time::advance(Duration::from_secs(60)).await;
         let over: Vec<_> = names.iter().filter_map(|name| outages.succeeded(name, "default")).collect();
         let lasted = Duration::from_secs(60);
@@ -146,18 +148,27 @@ mod tests {
     #[test]
     fn secrets_that_fail_while_others_succeed_are_each_named() {
         let outages = Outages::new();
-        assert!(outages.failed("a", "default", Kind::ServerError));
+        assert!(outages.failed("a", "default", Kind::ServerError, false));
         assert_eq!(outages.succeeded("b", "default"), None);
-        assert!(outages.failed("c", "default", Kind::ServerError));
+        assert!(outages.failed("c", "default", Kind::ServerError, false));
         assert!(
-            !outages.failed("a", "default", Kind::ServerError)
-                && !outages.failed("c", "default", Kind::ServerError)
+            !outages.failed("a", "default", Kind::ServerError, false)
+                && !outages.failed("c", "default", Kind::ServerError, false)
         );
-        assert!(outages.failed("a", "default", Kind::Denied), "something else is wrong now");
-        assert!(outages.failed("b", "default", Kind::Denied), "each policy is its own");
+        assert!(outages.failed("a", "default", Kind::Denied, false), "something else is wrong now");
+        assert!(outages.failed("b", "default", Kind::Denied, false), "each policy is its own");
         let recovered = outages.succeeded("b", "default").unwrap();
         assert!(!recovered.is_of_store && recovered.kind == "denied");
         outages.forget("a");
-        assert!(outages.failed("a", "default", Kind::Denied));
+        assert!(outages.failed("a", "default", Kind::Denied, false));
+    }
+
+    #[test]
+    fn the_removal_of_files_is_news_after_the_failure_that_led_to_it() {
+        let outages = Outages::new();
+        assert!(outages.failed("a", "s", Kind::Absent, false));
+        assert!(!outages.failed("a", "s", Kind::Absent, false));
+        assert!(outages.failed("a", "s", Kind::Absent, true));
+        assert!(!outages.failed("a", "s", Kind::Absent, true));
     }
 }

@@ -101,7 +101,7 @@ impl Failed<'_> {
         let (secret, store, attempt) = (self.secret, self.store, self.attempt);
         metrics().failed(secret, self.fault.kind, self.duration);
         let (kind, error, hint) = (self.fault.kind.as_str(), &*self.fault.message, &*self.fault.remedy);
-        if !SYNCS.failed(secret, store, self.fault.kind) {
+        if !SYNCS.failed(secret, store, self.fault.kind, self.left == FilesLeft::Removed) {
             tracing::debug!(
                 secret,
                 store,
