@@ -1,6 +1,6 @@
 //! Composition: what the command line and the environment give → a running daemon, or one sync of everything.
 //!
-//! [`run`] loads the configuration, enters the sandbox and builds a [`Composition`]; [`Daemon`] opens what can fail to
+//! [`run`] loads the configuration, enters the sandbox and builds a [`Composition`]; `OpenDaemon` opens what can fail to
 //! open; the control loop then obeys signals and commands until the shutdown.
 
 mod audit;
