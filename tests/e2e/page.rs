@@ -108,8 +108,8 @@ fn a_person_sees_every_state_without_scripts_and_nothing_from_elsewhere() {
     browser.visit(&url);
     let expected = json!([
         "▲ stale cache",
-        "… pending vpn-profile",
         "∅ deleted old-licence",
+        "… pending vpn-profile",
         "! degraded mail",
         "✕ failing payments-api",
         "✓ synced database",
@@ -121,7 +121,7 @@ fn a_person_sees_every_state_without_scripts_and_nothing_from_elsewhere() {
     let text = text.as_str().unwrap();
     for words in [
         "Not ready",
-        "Waiting for vpn-profile; too old: cache.",
+        "Waiting for old-licence, vpn-profile; too old: cache.",
         "2 of 7 secrets synced",
         "app/<script>alert(1)</script>",
         "What to do: ",
