@@ -20,7 +20,7 @@ run: ## Build, keep the quickstart's files in sync in ./run, show them; Ctrl-C s
 	@exec .ci/quickstart $(TARGET_DIR)/debug/secrets-sync
 
 test: tools ## All tests, documentation tests included; some talk to a real OpenBao
-	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked; else cargo test --locked --all-targets; fi
+	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked --no-fail-fast; else cargo test --locked --all-targets --no-fail-fast; fi
 	cargo test --locked --doc
 
 lint: ## Format, clippy and rustdoc, warnings are errors

@@ -49,8 +49,8 @@ pub(super) async fn read(
     }
     let mut content = Zeroizing::new(Vec::with_capacity(announced.unwrap_or_default().min(TRUSTED)));
     // While this is held, hyper cannot read into the buffer that it is part of: it takes another, and this one is
-    // freed, and with that wiped, as soon as the next part or the end has come. Otherwise an idle connection would keep
-    // the last answers.
+    // freed, and with that wiped, as soon as the next part or the end has come. Otherwise a busy connection would keep
+    // the ends of earlier answers.
     let mut last = Bytes::new();
     while let Some(data) = answer.chunk().await.map_err(|error| NetError::failed(host, &error, None))? {
         if data.len() > limit.saturating_sub(content.len()) {

@@ -20,12 +20,10 @@ use super::tls::Tls;
 /// What every request says about its sender.
 const AGENT: &str = concat!("secrets-sync/", env!("CARGO_PKG_VERSION"));
 
-/// An idle connection is closed after this time.
-const MAX_IDLE: Duration = Duration::from_secs(90);
-
-/// The same with TLS: rustls decrypts in a buffer that lives and dies with the connection, and the last answers stay in
-/// it. Requests that follow each other closely still share a handshake, and later ones resume the session.
-const MAX_IDLE_TLS: Duration = Duration::from_secs(1);
+/// An idle connection is closed after this time. The buffers that the last answers were read and decrypted into live and
+/// die with the connection, and an idle one would keep values. Requests that follow each other closely still share a
+/// connection, and later ones resume the TLS session.
+const MAX_IDLE: Duration = Duration::from_secs(1);
 
 /// Connections take no new request after this time, so that a name that moved to another node is followed.
 const MAX_AGE: Duration = Duration::from_secs(300);
@@ -104,7 +102,7 @@ impl KeptConnections {
             .connector_layer(ConnectWatch)
             .connect_timeout(limits.timeout)
             .pool_max_idle_per_host(limits.max_connections)
-            .pool_idle_timeout(if tls.is_some() { MAX_IDLE_TLS } else { MAX_IDLE })
+            .pool_idle_timeout(MAX_IDLE)
             .redirect(Policy::none())
             .user_agent(AGENT)
             .no_proxy();
