@@ -1,12 +1,15 @@
 //! What can go wrong between two machines. The text names the host and the cause, never userinfo, headers, a query
-//! or a body; the causes come from the system, from rustls and from hyper, none of which quotes content.
+//! or a body; the causes come from the system and from hyper, which do not quote content, or from `error::tls`.
 
+mod tls;
+
+use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rustls::{AlertDescription, CertificateError};
+pub(super) use tls::is_of_a_ca;
 
 use super::dns::{self, DnsError};
 use crate::fault::{Chain, Fault, Kind};
@@ -20,7 +23,7 @@ pub struct NetError {
     /// Host and port, or the socket's path.
     host: String,
     cause: String,
-    remedy: &'static str,
+    remedy: Cow<'static, str>,
 }
 
 /// The classes of failures.
@@ -49,8 +52,8 @@ impl NetError {
     }
 
     /// What to do about it.
-    pub fn remedy(&self) -> &'static str {
-        self.remedy
+    pub fn remedy(&self) -> &str {
+        &self.remedy
     }
 
     pub(super) fn connect(host: &str, error: &io::Error) -> Self {
@@ -80,19 +83,8 @@ impl NetError {
     /// A failed handshake, or a TLS alert that came later: a server that wants a client certificate says so (TLS 1.3)
     /// only when the first request is under way. `ca` is the configured CA.
     fn tls(host: &str, error: &rustls::Error, ca: Option<&Path>) -> Self {
-        let cause = match (error, ca) {
-            (error, Some(ca)) if is_of_a_ca(error) => {
-                format!(
-                    "TLS failed: the server's certificate is that of a CA, and is not in {}",
-                    ca.display()
-                )
-            }
-            (rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer), Some(ca)) => {
-                format!("TLS failed: the CA in {} did not sign the server's certificate", ca.display())
-            }
-            _ => format!("TLS failed: {error}"),
-        };
-        Self::new(NetErrorKind::Tls, host, cause, tls_remedy(error, ca.is_some()))
+        let (cause, remedy) = tls::explain(error, ca);
+        Self::new(NetErrorKind::Tls, host, format!("TLS failed: {cause}"), remedy)
     }
 
     /// TLS files or settings that cannot be used; `cause` names the file.
@@ -139,6 +131,12 @@ impl NetError {
         if let Some(error) = find::<rustls::Error>(error) {
             return Self::tls(host, error, ca);
         }
+        // connect(2) itself fails with none of these.
+        let ended = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+        if all::<io::Error>(error).any(|error| ended.contains(&error.kind())) {
+            let cause = "TLS failed: the server closed the connection during the handshake";
+            return Self::new(NetErrorKind::Tls, host, cause.to_owned(), tls::NO_TLS);
+        }
         match find::<io::Error>(error) {
             Some(error) => Self::connect(host, error),
             None => Self::connect(host, &io::Error::other(Chain(error).to_string())),
@@ -150,12 +148,23 @@ impl NetError {
         if let Some(error) = find::<rustls::Error>(error) {
             return Self::tls(host, error, ca);
         }
-        let remedy = "check that the address is that of the Vault or OpenBao API, and http or https as the server wants";
-        Self::new(NetErrorKind::Broken, host, format!("the connection broke: {}", Chain(error)), remedy)
+        let http = find::<hyper::Error>(error);
+        let cause = if http.is_some_and(hyper::Error::is_parse) {
+            "the answer is not HTTP: the port may speak TLS, or another protocol".to_owned()
+        } else if http.is_some_and(hyper::Error::is_incomplete_message) {
+            "the server closed the connection without a complete answer".to_owned()
+        } else {
+            let cause =
+                find::<io::Error>(error).map_or_else(|| Chain(error).to_string(), ToString::to_string);
+            format!("the connection broke: {cause}")
+        };
+        let remedy = "write https:// in the store's address if the port speaks TLS; otherwise check that it is the port of the \
+                      Vault or OpenBao API";
+        Self::new(NetErrorKind::Broken, host, cause, remedy)
     }
 
-    fn new(kind: NetErrorKind, host: &str, cause: String, remedy: &'static str) -> Self {
-        Self { kind, host: host.to_owned(), cause, remedy }
+    fn new(kind: NetErrorKind, host: &str, cause: String, remedy: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, host: host.to_owned(), cause, remedy: remedy.into() }
     }
 }
 
@@ -171,55 +180,28 @@ impl From<NetError> for Fault {
     }
 }
 
-/// The error of type `E` in the chain of `error`. `io::Error` hides what it wraps from `source()`, so it is asked for it.
+/// The errors of type `E` in the chain of `error`, outermost first. `io::Error` hides what it wraps from `source()`, so it
+/// is asked for it.
+fn all<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a E> {
+    std::iter::successors(Some(error), below).filter_map(|error| error.downcast_ref())
+}
+
+fn below<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let error = *error;
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}
+
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next: Option<&'a (dyn Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
-}
-
-/// Whether a server was refused because its certificate says that it is a CA.
-pub(super) fn is_of_a_ca(error: &rustls::Error) -> bool {
-    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
-    other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
-}
-
-fn tls_remedy(error: &rustls::Error, has_ca: bool) -> &'static str {
-    match error {
-        error if is_of_a_ca(error) => "put the server's own certificate into the file of tlsCACert",
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) if has_ca => {
-            "put the CA that signed the server's certificate into the file of tlsCACert, or the directory of tlsCAPath"
-        }
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "set tlsCACert to the CA that signed the server's certificate"
-        }
-        rustls::Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => "set tlsServerName to a name in the server's certificate, or use that name in the address",
-        rustls::Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => "renew the server's certificate, and check the clock of this machine",
-        rustls::Error::AlertReceived(
-            AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
-        ) => "the server wants a client certificate: set tlsClientCert and tlsClientKey to one it trusts",
-        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => {
-            "the server does not trust the CA of tlsClientCert: use a certificate of a CA it trusts"
-        }
-        rustls::Error::InvalidMessage(_) => "the server does not speak TLS on this port: is it http?",
-        _ => "check the tls… settings of the store and the server's certificate",
-    }
+    all(error).next()
 }
 
 #[cfg(test)]
 mod tests {
+    use rustls::AlertDescription;
+
     use super::*;
 
     #[test]

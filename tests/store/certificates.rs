@@ -15,7 +15,8 @@ use secrets_sync::net::{ClientCertificate, TlsSettings};
 use secrets_sync::store::Store;
 use tempfile::TempDir;
 
-use crate::vault::{build, source, spec, token};
+use crate::bao::Bao;
+use crate::vault::{build, fault, source, spec, store, token};
 
 const NAME: &str = "vault.test";
 
@@ -139,6 +140,84 @@ async fn a_configured_root_that_has_expired_is_refused() {
     let server = OpensslServer::start(folder.path(), "old.pem", &[]);
     let refused = server.read_with(trusting(folder.path(), "old.pem")).await.unwrap_err();
     assert!(refused.remedy.contains("renew the server's certificate"), "{refused}: {}", refused.remedy);
+}
+
+/// Signs a certificate for `NAME` by `ca.pem`, without further options version 1 and without subjectAltName.
+fn signed(folder: &Path, file: &str, more: &str) {
+    openssl(
+        folder,
+        &format!("req -newkey rsa:2048 -nodes -keyout {file}.key -out {file}.csr -subj /CN={NAME}"),
+    );
+    let sign =
+        format!("x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 -out {file}.pem");
+    openssl(folder, &format!("{sign}{more}"));
+}
+
+#[tokio::test]
+async fn a_certificate_without_names_says_how_to_issue_it_again() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    self_signed(path, "ca", "ca.test");
+    fs::write(path.join("usage"), "extendedKeyUsage=serverAuth").unwrap();
+    signed(path, "nameless", " -extfile usage");
+    let server = OpensslServer::start(path, "nameless.pem", &[]);
+    let refused = server.read_with(trusting(path, "ca.pem")).await.unwrap_err();
+    assert!(refused.message.contains("has no subjectAltName"), "{refused}");
+    assert!(refused.remedy.contains("subjectAltName DNS:vault.test"), "{}", refused.remedy);
+    let by_address = TlsSettings { server_name: None, ..trusting(path, "ca.pem") };
+    let refused = server.read_with(by_address).await.unwrap_err();
+    assert!(refused.remedy.contains("subjectAltName IP:127.0.0.1"), "{}", refused.remedy);
+
+    // The remedy, obeyed.
+    fs::write(path.join("names"), "subjectAltName=DNS:vault.test").unwrap();
+    signed(path, "named", " -extfile names");
+    let server = OpensslServer::start(path, "named.pem", &[]);
+    server.read_with(trusting(path, "ca.pem")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_certificate_of_x509_version_1_is_named() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    self_signed(path, "ca", "ca.test");
+    signed(path, "old", "");
+    assert!(openssl(path, "x509 -in old.pem -noout -text").contains("Version: 1 "));
+    let server = OpensslServer::start(path, "old.pem", &[]);
+    for tls in [trusting(path, "ca.pem"), TlsSettings { skip_verify: true, ..TlsSettings::default() }] {
+        let refused = server.read_with(tls).await.unwrap_err();
+        assert!(refused.message.contains("X.509 version 1"), "{refused}");
+        assert!(refused.remedy.contains("version 3 with subjectAltName DNS:"), "{}", refused.remedy);
+    }
+}
+
+/// No word of a library, and what to write in the address.
+fn is_explained(fault: &Fault, scheme: &str) {
+    let text = format!("{fault}: {}", fault.remedy);
+    for raw in ["InvalidContentType", "corrupt", "hyper", "invalid HTTP version", "tls handshake eof"] {
+        assert!(!text.contains(raw), "{text}");
+    }
+    assert!(fault.remedy.contains(&format!("write {scheme} in the store's address")), "{text}");
+}
+
+#[tokio::test]
+async fn http_to_a_port_with_tls_and_the_reverse_are_explained_in_words() {
+    let folder = TempDir::new().unwrap();
+    self_signed(folder.path(), "server", NAME);
+    let server = OpensslServer::start(folder.path(), "server.pem", &[]);
+    let plain = store(&format!("http://{}", server.address), "t");
+    is_explained(&fault(&plain, &source("secret", "app")).await, "https://");
+
+    let tls = TlsSettings { skip_verify: true, ..TlsSettings::default() };
+    let over_tls =
+        |address: &str| build(&VaultSpec { tls: tls.clone(), ..spec(address, token("t")) }).unwrap();
+    let bao = Bao::shared().address().replace("http", "https");
+    is_explained(&fault(&over_tls(&bao), &source("secret", "app")).await, "http://");
+    // A port that closes each connection.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    let closes = std::thread::spawn(move || drop(listener.accept()));
+    is_explained(&fault(&over_tls(&address), &source("secret", "app")).await, "http://");
+    closes.join().unwrap();
 }
 
 #[tokio::test]

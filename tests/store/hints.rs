@@ -165,7 +165,7 @@ fn setting(remedy: &str) -> &'static str {
         ("set tlsCACert to the CA that signed the server's certificate", "tlsCACert"),
         ("set tlsServerName to a name in the server's certificate", "tlsServerName"),
         ("check whether the address must be http or https", "scheme"),
-        ("the server does not speak TLS on this port: is it http?", "scheme"),
+        ("write http:// in the store's address if the port does not speak TLS", "scheme"),
         ("check the store's address", "address"),
         ("check the name in the store's address", "address"),
     ];
