@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::daemon::{Process, Sandbox, wait_until};
-use crate::raft::Raft;
+use crate::raft::{Raft, STEADY};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -11,17 +11,21 @@ fn daemon(raft: &Raft, more: &str) -> (Sandbox, Process) {
     for name in NAMES {
         raft.put(name, &json!({ "value": name }));
     }
+    daemon_of(raft, "", more)
+}
+
+/// A daemon that reads the secrets `NAMES` with `settings` of the store.
+fn daemon_of(raft: &Raft, settings: &str, more: &str) -> (Sandbox, Process) {
     let secret = |name: &str| {
         format!(
             "  - {{ name: {name}, key: {name}, refreshInterval: 1s, deletionPolicy: delete, files: [{{ path: out/{name}, field: value }}] }}\n"
         )
     };
     let sandbox = Sandbox::new(&format!(
-        "secretStore: {{ address: 'http://{}', mountPath: secret, kvVersion: v2, token: {} }}
+        "secretStore: {{ address: 'http://{}', mountPath: secret, kvVersion: v2, token: {STEADY}{settings} }}
 limits: {{ minRefreshInterval: 100ms }}
 secrets:\n{}{more}",
         raft.address(),
-        raft.root(),
         NAMES.map(secret).concat()
     ));
     let daemon = sandbox.ready_daemon();
@@ -62,6 +66,49 @@ fn a_mount_that_was_made_again_removes_nothing() {
     raft.call("POST", "sys/mounts/secret", &json!({ "type": "kv", "options": { "version": "2" } }));
     held(&daemon, &NAMES, "made again");
     assert_eq!(files(&sandbox), NAMES);
+}
+
+#[test]
+fn a_namespace_that_was_made_again_removes_nothing() {
+    let raft = Raft::start();
+    let make = || {
+        wait_until("the namespace is made", || raft.ask("POST", "sys/namespaces/team", &json!({})).0 == 200);
+        let mount = json!({ "type": "kv", "options": { "version": "2" } });
+        wait_until("it has a mount", || raft.ask("POST", "team/sys/mounts/secret", &mount).0 == 204);
+    };
+    make();
+    for name in NAMES {
+        let (path, body) = (format!("team/secret/data/{name}"), json!({ "data": { "value": name } }));
+        wait_until("the secret is written", || raft.ask("POST", &path, &body).0 == 200);
+    }
+    let (sandbox, daemon) = daemon_of(&raft, ", namespace: team", "");
+    raft.call("DELETE", "sys/namespaces/team", &Value::Null);
+    wait_until("it is gone", || raft.ask("GET", "sys/namespaces/team", &Value::Null).0 == 404);
+    make();
+    held(&daemon, &NAMES, "made again");
+    assert_eq!(files(&sandbox), NAMES);
+}
+
+#[test]
+fn a_server_that_lost_its_storage_removes_nothing() {
+    let mut raft = Raft::start();
+    let (sandbox, daemon) = daemon(&raft, "");
+    raft.lose_storage();
+    held(&daemon, &NAMES, "made again");
+    assert_eq!(files(&sandbox), NAMES);
+}
+
+#[test]
+fn a_server_restored_from_an_older_backup_removes_nothing() {
+    let mut raft = Raft::start();
+    raft.put("a", &json!({ "value": "a" }));
+    raft.back_up();
+    let (sandbox, daemon) = daemon(&raft, "");
+    raft.restore();
+    // `a` is there in an older version; the others were written after the backup.
+    held(&daemon, &["b", "c", "d"], "gone back to older versions");
+    assert_eq!(files(&sandbox), NAMES);
+    wait_until("the older version is warned of", || daemon.stderr().contains("\"before\":2"));
 }
 
 #[test]

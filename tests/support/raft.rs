@@ -14,6 +14,9 @@ use tempfile::TempDir;
 use super::bao::{exchange, free_ports};
 use super::certs::Authority;
 
+/// A root token that every storage here has.
+pub(crate) const STEADY: &str = "steady";
+
 /// One node. Dropping it kills it.
 pub(crate) struct Raft {
     folder: TempDir,
@@ -33,15 +36,46 @@ impl Raft {
         let mut raft =
             Self { folder, port, authority, process: None, unseal_key: String::new(), root: String::new() };
         raft.new_certificate();
-        fs::create_dir(raft.path("raft")).unwrap();
         fs::write(raft.path("bao.hcl"), raft.configuration()).unwrap();
-        raft.launch();
-        let keys = raft.call("PUT", "sys/init", &json!({ "secret_shares": 1, "secret_threshold": 1 }));
-        raft.unseal_key = keys["keys"][0].as_str().unwrap().into();
-        raft.root = keys["root_token"].as_str().unwrap().into();
-        raft.unseal();
-        raft.call("POST", "sys/mounts/secret", &json!({ "type": "kv", "options": { "version": "2" } }));
+        raft.start_empty();
         raft
+    }
+
+    /// Starts it with empty storage, as [`Raft::start`] leaves it.
+    fn start_empty(&mut self) {
+        fs::create_dir(self.path("raft")).unwrap();
+        self.launch();
+        let keys = self.call("PUT", "sys/init", &json!({ "secret_shares": 1, "secret_threshold": 1 }));
+        self.unseal_key = keys["keys"][0].as_str().unwrap().into();
+        self.root = keys["root_token"].as_str().unwrap().into();
+        self.unseal();
+        self.call("POST", "sys/mounts/secret", &json!({ "type": "kv", "options": { "version": "2" } }));
+        // One that is the same after the storage was lost.
+        self.call("POST", "auth/token/create", &json!({ "id": STEADY, "policies": ["root"] }));
+    }
+
+    /// Kills it and starts it with empty storage.
+    pub(crate) fn lose_storage(&mut self) {
+        self.kill();
+        fs::remove_dir_all(self.path("raft")).unwrap();
+        self.start_empty();
+    }
+
+    /// Copies its storage while it does not run.
+    pub(crate) fn back_up(&mut self) {
+        self.kill();
+        copy_folder(&self.path("raft"), &self.path("backup"));
+        self.launch();
+        self.unseal();
+    }
+
+    /// Starts it again with the storage of the backup.
+    pub(crate) fn restore(&mut self) {
+        self.kill();
+        fs::remove_dir_all(self.path("raft")).unwrap();
+        copy_folder(&self.path("backup"), &self.path("raft"));
+        self.launch();
+        self.unseal();
     }
 
     /// `host:port` of plain HTTP.
@@ -120,7 +154,8 @@ impl Raft {
         answer
     }
 
-    fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    /// A request; gives status and body, and 0 where there is no answer.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let headers = format!("X-Vault-Token: {}\r\n", self.root);
         let body = if body.is_null() { String::new() } else { body.to_string() };
         exchange(self.port, method, path, &headers, &body).unwrap_or((0, Value::Null))
@@ -175,6 +210,18 @@ listener "tcp" {{
             let log = fs::read_to_string(self.path("bao.log")).unwrap_or_default();
             assert!(Instant::now() < deadline, "waited in vain until {what}:\n{log}");
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy_folder(&from, &to);
+        } else {
+            fs::copy(&from, &to).unwrap();
         }
     }
 }
