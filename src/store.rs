@@ -13,6 +13,7 @@ pub mod vault;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::config::provider::SecretRead;
@@ -84,6 +85,8 @@ pub struct Fetched {
     pub life: Life,
     /// The server's own name of its answer, where it gives one: its audit log has the same.
     pub request_id: Option<RequestId>,
+    /// Of a large answer, held until its fields are written: no other large answer of the server is read meanwhile.
+    pub turn: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// How long what was read stays right: when `sync::policy` reads again at the latest.

@@ -145,11 +145,27 @@ impl StoreBuilder {
                     store.take_over(before);
                 }
                 let store = Arc::new(store);
-                (Arc::new(SingleFlight::new(Limit::new(Arc::clone(&store), most))), Some(store))
+                (
+                    Arc::new(SingleFlight::new(Limit::new(
+                        Arc::clone(&store),
+                        vault.address.to_string(),
+                        clock.clone(),
+                        most,
+                    ))),
+                    Some(store),
+                )
             }
             StoreSpec::File(file) => {
                 let store = FileStore::build(file, limits, key.clone())?;
-                (Arc::new(SingleFlight::new(Limit::new(store, most))), None)
+                (
+                    Arc::new(SingleFlight::new(Limit::new(
+                        store,
+                        "the store".to_owned(),
+                        clock.clone(),
+                        most,
+                    ))),
+                    None,
+                )
             }
         };
         Ok(Built { spec: spec.clone(), limits: limits.clone(), store, vault })

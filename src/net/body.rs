@@ -2,10 +2,12 @@
 //! One large body at a time: together they would take as much memory as there are requests times the limit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::error::NetError;
@@ -22,13 +24,13 @@ const TRUSTED: usize = 16 << 20;
 /// A longer body waits until no other such body is in memory.
 const LARGE: usize = 1 << 20;
 
-/// A body, and the turn that a large one has taken. The turn ends when the body is dropped.
+/// A body, and the turn that a large one has taken.
 pub(super) struct Body {
     pub(super) content: SecretBytes,
     pub(super) turn: Option<OwnedSemaphorePermit>,
 }
 
-/// Reads the body of `answer` to its end; a large one takes one of `turns`.
+/// Reads the body of `answer` to its end; a large one takes one of `turns`, if there is one within `patience`.
 ///
 /// # Errors
 /// `TooLarge` before the first byte when the announced length exceeds `limit`, else with the first byte too many; the
@@ -38,6 +40,7 @@ pub(super) async fn read(
     limit: usize,
     host: &str,
     turns: &Arc<Semaphore>,
+    patience: Duration,
 ) -> Result<Body, NetError> {
     let announced = answer.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     if announced.is_some_and(|length| length > limit) {
@@ -45,7 +48,7 @@ pub(super) async fn read(
     }
     let mut turn = None;
     if announced.is_some_and(|length| length > LARGE) {
-        turn = take_turn(turns).await;
+        turn = take_turn(turns, patience).await;
     }
     let mut content = Zeroizing::new(Vec::with_capacity(announced.unwrap_or_default().min(TRUSTED)));
     // While this is held, hyper cannot read into the buffer that it is part of: it takes another, and this one is
@@ -57,7 +60,7 @@ pub(super) async fn read(
             return Err(NetError::too_large(host, limit));
         }
         if turn.is_none() && content.len() + data.len() > LARGE {
-            turn = take_turn(turns).await;
+            turn = take_turn(turns, patience).await;
         }
         make_room(&mut content, data.len());
         content.extend_from_slice(&data);
@@ -67,9 +70,12 @@ pub(super) async fn read(
     Ok(Body { content: SecretBytes::new(std::mem::take(&mut *content)), turn })
 }
 
-async fn take_turn(turns: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+/// A turn lasts until what the body became is written. A file system that hangs must not stop the others, so the wait
+/// ends after `patience`.
+async fn take_turn(turns: &Arc<Semaphore>, patience: Duration) -> Option<OwnedSemaphorePermit> {
+    let turn = timeout(patience, Arc::clone(turns).acquire_owned());
     // It is never closed.
-    waiting(Arc::clone(turns).acquire_owned()).await.ok()
+    waiting(turn).await.ok()?.ok()
 }
 
 /// Grows by hand: `Vec` would leave the old buffer behind with the content in it.
@@ -96,6 +102,10 @@ mod tests {
     use super::*;
     use crate::net::NetErrorKind;
 
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    static HALF: [u8; LARGE / 2 + 1] = [b'x'; LARGE / 2 + 1];
+
     /// A body that announces what it likes, or nothing.
     struct Chunks {
         left: VecDeque<&'static [u8]>,
@@ -109,7 +119,7 @@ mod tests {
     }
 
     async fn read_all(body: Chunks, limit: usize) -> Result<SecretBytes, NetError> {
-        read(answer(body), limit, "h", &Arc::new(Semaphore::new(1))).await.map(|body| body.content)
+        read(answer(body), limit, "h", &Arc::new(Semaphore::new(1)), PATIENCE).await.map(|body| body.content)
     }
 
     fn answer(body: Chunks) -> Response {
@@ -140,9 +150,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_body_waits_for_the_one_before_and_a_small_one_does_not() {
-        static HALF: [u8; LARGE / 2 + 1] = [b'x'; LARGE / 2 + 1];
         let turns = Arc::new(Semaphore::new(1));
-        let read = |body| read(answer(body), usize::MAX, "h", &turns);
+        let read = |body| read(answer(body), usize::MAX, "h", &turns, PATIENCE);
         let announced = || Chunks { announced: Some(HALF.len() as u64 * 2), ..Chunks::of([&HALF, &HALF]) };
         for second in [announced(), Chunks::of([&HALF, &HALF])] {
             let first = read(announced()).await.unwrap();
@@ -152,6 +161,15 @@ mod tests {
             drop(first);
             assert_eq!(second.await.unwrap().content.len(), HALF.len() * 2);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_does_not_end_is_not_waited_for_longer_than_that() {
+        let turns = Arc::new(Semaphore::new(0));
+        let begun = tokio::time::Instant::now();
+        let body = answer(Chunks::of([&HALF, &HALF]));
+        let body = read(body, usize::MAX, "h", &turns, PATIENCE).await.unwrap();
+        assert!(body.turn.is_none() && begun.elapsed() >= PATIENCE);
     }
 
     #[tokio::test]

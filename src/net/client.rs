@@ -193,8 +193,14 @@ impl Client {
     ) -> Result<Response, NetError> {
         let answer = self.answer_head(origin, target, request).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        let Body { content: body, turn } =
-            body::read(answer, self.max_body, &origin.to_string(), &self.shared.turns).await?;
+        let Body { content: body, turn } = body::read(
+            answer,
+            self.max_body,
+            &origin.to_string(),
+            &self.shared.turns,
+            self.limits.timeout / 2,
+        )
+        .await?;
         Ok(Response { status, headers, body, redirected_to: None, turn })
     }
 

@@ -92,6 +92,13 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// What messages call the server: host and port, or the socket's path.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Endpoint::of(self).map_or(Ok(()), |endpoint| endpoint.fmt(f))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

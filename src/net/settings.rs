@@ -13,7 +13,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// TLS settings of one server; they matter for `https` alone.
+/// TLS settings of one server; they matter only for `https`.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct TlsSettings {
     /// A PEM file of roots; it replaces the system's.

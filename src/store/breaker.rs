@@ -14,7 +14,6 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::config::settings::BreakerSettings;
-use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
 use crate::telemetry::event::{BreakerMoved, BreakerState};
 
@@ -25,21 +24,26 @@ const MIN_FAILURES: u32 = 3;
 /// is no server in trouble.
 const FAILED_SHARE: usize = 60;
 
-/// How a request ended, as the breaker counts it.
+/// Before the server has answered for the first time, the breaker is open for this time, then for twice and four times
+/// as long: the server may be starting beside the daemon.
+const FIRST_OPEN: Duration = Duration::from_secs(1);
+
+/// How a request ended, as the breaker counts it. The texts name no path: other secrets show them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum RequestOutcome {
     /// The server answered, be it with a refusal.
     Answered,
-    /// No connection, no answer in time, 5xx or 429; with place and cause.
+    /// It answered with 5xx or 429.
     Failed(String),
+    /// There was no connection, or no answer in time.
+    Unanswered(String),
 }
 
 /// The breaker. [`CircuitBreaker::permit`] before a request, [`Permit::end`] after it; a request that is abandoned
 /// counts as nothing.
 pub(crate) struct CircuitBreaker {
-    machine: StateMachine<OpeningRule, Observer>,
-    window: Arc<Mutex<Window>>,
-    observed: Arc<Observed>,
+    machine: StateMachine<Monitor, Monitor>,
+    monitor: Monitor,
     probes: Semaphore,
 }
 
@@ -51,47 +55,68 @@ pub(crate) struct Permit<'c> {
     _probe: Option<SemaphorePermit<'c>>,
 }
 
-/// What is seen of the machine's state, which failsafe does not show.
-struct Observed {
-    store: StoreName,
-    credentials: CredentialsName,
-    time_open: Duration,
-    last: Mutex<LastMove>,
+/// Why a request is not sent.
+#[derive(Debug)]
+pub(crate) struct Pause {
+    /// How long; `None` while probes are under way.
+    pub(crate) left: Option<Duration>,
+    /// The last failure that counted.
+    pub(crate) cause: String,
 }
 
-struct LastMove {
+/// Decides when the machine opens, and notes its state, which failsafe does not show.
+#[derive(Clone)]
+struct Monitor(Arc<Monitored>);
+
+struct Monitored {
+    store: StoreName,
+    credentials: CredentialsName,
+    settings: BreakerSettings,
+    record: Mutex<BreakerRecord>,
+}
+
+struct BreakerRecord {
     state: BreakerState,
     /// When probes may begin, of a breaker that is or was open.
     until: Instant,
-    /// The last failure that counted.
+    /// For how long it opened last.
+    open_for: Duration,
     cause: String,
+    /// Whether the server has ever answered.
+    has_answered: bool,
+    window: Window,
 }
 
 impl CircuitBreaker {
     /// A closed breaker.
     pub(crate) fn new(store: StoreName, credentials: CredentialsName, settings: BreakerSettings) -> Self {
-        let BreakerSettings { max_requests, interval, timeout: time_open } = settings;
-        let last = LastMove { state: BreakerState::Closed, until: Instant::now(), cause: String::new() };
-        let observed = Arc::new(Observed { store, credentials, time_open, last: Mutex::new(last) });
-        let window = Arc::new(Mutex::new(Window::new(interval)));
-        let rule = OpeningRule { window: Arc::clone(&window), time_open };
-        let machine = StateMachine::new(rule, Observer(Arc::clone(&observed)));
-        let probes = usize::try_from(max_requests).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { machine, window, observed, probes: Semaphore::new(probes) }
+        let record = BreakerRecord {
+            state: BreakerState::Closed,
+            until: Instant::now(),
+            open_for: Duration::ZERO,
+            cause: String::new(),
+            has_answered: false,
+            window: Window::new(),
+        };
+        let probes = usize::try_from(settings.max_requests).unwrap_or(usize::MAX);
+        let probes = Semaphore::new(probes.min(Semaphore::MAX_PERMITS));
+        let monitor =
+            Monitor(Arc::new(Monitored { store, credentials, settings, record: Mutex::new(record) }));
+        Self { machine: StateMachine::new(monitor.clone(), monitor.clone()), monitor, probes }
     }
 
     /// Lets a request for `source` through, or says why not and for how long.
     ///
     /// # Errors
     /// The breaker is open, or half-open and enough probes are under way.
-    pub(crate) fn permit<'c>(&'c self, source: &'c str) -> Result<Permit<'c>, Fault> {
+    pub(crate) fn permit<'c>(&'c self, source: &'c str) -> Result<Permit<'c>, Pause> {
         if !self.machine.is_call_permitted() {
-            return Err(self.observed.rejection());
+            return Err(self.monitor.pause());
         }
-        let is_probing = self.observed.last().state == BreakerState::HalfOpen;
+        let is_probing = self.monitor.record().state == BreakerState::HalfOpen;
         let probe = if is_probing { self.probes.try_acquire().ok() } else { None };
         if is_probing && probe.is_none() {
-            return Err(self.observed.rejection());
+            return Err(self.monitor.pause());
         }
         Ok(Permit { breaker: self, source, _probe: probe })
     }
@@ -101,69 +126,98 @@ impl Permit<'_> {
     /// Notes how the request ended. One that only serves reads, such as a login, is no source of its own: it counts
     /// while it fails.
     pub(crate) fn end(self, outcome: RequestOutcome, is_read: bool) {
-        let CircuitBreaker { machine, window, observed, .. } = self.breaker;
-        locked(window).note(self.source, outcome != RequestOutcome::Answered, is_read);
-        match outcome {
-            RequestOutcome::Answered => machine.on_success(),
-            RequestOutcome::Failed(cause) => {
-                observed.last().cause = cause;
-                machine.on_error();
-            }
-        }
+        let CircuitBreaker { machine, monitor, .. } = self.breaker;
+        let failed = monitor.note(self.source, outcome, is_read);
+        if failed { machine.on_error() } else { machine.on_success() }
     }
 }
 
-impl Observed {
-    fn rejection(&self) -> Fault {
-        let last = self.last();
-        let left = last.until.saturating_duration_since(Instant::now());
-        let message = format!("not sent, the circuit breaker is {}: {}", last.state.as_str(), last.cause);
-        let remedy = "requests are paused while the circuit breaker is open; check the server";
-        let retry_after = Some(left).filter(|left| !left.is_zero());
-        Fault { retry_after, ..Fault::new(Kind::CircuitOpen, message, remedy) }
+impl Monitor {
+    /// Notes the outcome of a request; says whether it failed.
+    fn note(&self, source: &str, outcome: RequestOutcome, is_read: bool) -> bool {
+        let mut record = self.record();
+        record.has_answered |= !matches!(outcome, RequestOutcome::Unanswered(_));
+        let cause = match outcome {
+            RequestOutcome::Answered => None,
+            RequestOutcome::Failed(cause) | RequestOutcome::Unanswered(cause) => Some(cause),
+        };
+        let failed = cause.is_some();
+        if record.window.began.elapsed() >= self.0.settings.interval {
+            record.window = Window::new();
+        }
+        record.window.note(source, failed, is_read);
+        record.cause = cause.unwrap_or_else(|| std::mem::take(&mut record.cause));
+        failed
+    }
+
+    fn pause(&self) -> Pause {
+        let record = self.record();
+        let left = record.until.saturating_duration_since(Instant::now());
+        Pause { left: Some(left).filter(|left| !left.is_zero()), cause: record.cause.clone() }
     }
 
     fn moved(&self, state: BreakerState) {
-        let mut last = self.last();
-        if last.state == state {
+        let mut record = self.record();
+        if record.state == state {
             return;
         }
-        last.state = state;
+        record.state = state;
         if state == BreakerState::Open {
-            last.until = Instant::now() + self.time_open;
+            record.until = Instant::now() + record.open_for;
         }
-        let (store, credentials) = (self.store.as_str(), self.credentials.as_str());
-        let cause = (state == BreakerState::Open).then_some(last.cause.as_str());
+        let (store, credentials) = (self.0.store.as_str(), self.0.credentials.as_str());
+        let cause = (state == BreakerState::Open).then_some(record.cause.as_str());
         BreakerMoved { store, credentials, state, cause }.emit();
     }
 
-    fn last(&self) -> MutexGuard<'_, LastMove> {
-        locked(&self.last)
+    /// No code runs under this lock that could panic or wait.
+    fn record(&self) -> MutexGuard<'_, BreakerRecord> {
+        self.0.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What failsafe calls at each change of state.
-struct Observer(Arc<Observed>);
-
-impl Instrument for Observer {
+impl Instrument for Monitor {
     fn on_call_rejected(&self) {}
 
     fn on_open(&self) {
-        self.0.moved(BreakerState::Open);
+        self.moved(BreakerState::Open);
     }
 
     fn on_half_open(&self) {
-        self.0.moved(BreakerState::HalfOpen);
+        self.moved(BreakerState::HalfOpen);
     }
 
     fn on_closed(&self) {
-        self.0.moved(BreakerState::Closed);
+        self.moved(BreakerState::Closed);
+    }
+}
+
+impl FailurePolicy for Monitor {
+    fn record_success(&mut self) {}
+
+    fn mark_dead_on_failure(&mut self) -> Option<Duration> {
+        let mut record = self.record();
+        // A failed probe opens it again, whatever is in the window.
+        if record.state != BreakerState::HalfOpen && !record.window.speaks_of_trouble() {
+            return None;
+        }
+        let longest = self.0.settings.timeout;
+        record.open_for = if record.has_answered {
+            longest
+        } else {
+            (record.open_for * 2).clamp(FIRST_OPEN, FIRST_OPEN * 4).min(longest)
+        };
+        Some(record.open_for)
+    }
+
+    fn revived(&mut self) {
+        self.record().window = Window::new();
     }
 }
 
 /// What was asked since the window began. A new one begins when the old one is over.
 struct Window {
-    length: Duration,
     began: Instant,
     failures: u32,
     /// Whether the latest request for a source failed.
@@ -171,14 +225,11 @@ struct Window {
 }
 
 impl Window {
-    fn new(length: Duration) -> Self {
-        Self { length, began: Instant::now(), failures: 0, latest: HashMap::new() }
+    fn new() -> Self {
+        Self { began: Instant::now(), failures: 0, latest: HashMap::new() }
     }
 
     fn note(&mut self, source: &str, failed: bool, is_read: bool) {
-        if self.began.elapsed() >= self.length {
-            *self = Self::new(self.length);
-        }
         self.failures = self.failures.saturating_add(u32::from(failed));
         if failed || is_read {
             self.latest.insert(source.to_owned(), failed);
@@ -191,30 +242,6 @@ impl Window {
         let failed = self.latest.values().filter(|failed| **failed).count();
         self.failures >= MIN_FAILURES && failed * 100 >= self.latest.len() * FAILED_SHARE
     }
-}
-
-/// When the breaker opens.
-struct OpeningRule {
-    window: Arc<Mutex<Window>>,
-    time_open: Duration,
-}
-
-impl FailurePolicy for OpeningRule {
-    fn record_success(&mut self) {}
-
-    fn mark_dead_on_failure(&mut self) -> Option<Duration> {
-        locked(&self.window).speaks_of_trouble().then_some(self.time_open)
-    }
-
-    fn revived(&mut self) {
-        let mut window = locked(&self.window);
-        *window = Window::new(window.length);
-    }
-}
-
-/// No code runs under these locks that could panic or wait.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -236,7 +263,7 @@ mod tests {
     impl CircuitBreaker {
         /// One read that ends immediately; whether it was sent.
         fn read(&self, source: &str, failed: bool) -> bool {
-            let cause = || RequestOutcome::Failed("connection refused".to_owned());
+            let cause = || RequestOutcome::Failed("the server answered 500".to_owned());
             let outcome = if failed { cause() } else { RequestOutcome::Answered };
             self.permit(source).map(|permit| permit.end(outcome, true)).is_ok()
         }
@@ -335,10 +362,9 @@ mod tests {
             let circuit = breaker();
             while circuit.fail() {}
             advance(clock, 10).await;
-            let fault = circuit.permit("p").err().unwrap();
-            assert_eq!((fault.kind, fault.retry_after), (Kind::CircuitOpen, Some(Duration::from_secs(20))));
-            let wanted = "not sent, the circuit breaker is open: connection refused";
-            assert_eq!(fault.message, wanted);
+            let pause = circuit.permit("p").err().unwrap();
+            assert_eq!(pause.left, Some(Duration::from_secs(20)));
+            assert_eq!(pause.cause, "the server answered 500");
         });
     }
 
@@ -367,6 +393,27 @@ mod tests {
             assert!(circuit.succeed(), "a probe");
             assert!((0..20).all(|_| circuit.permit("v").is_ok()), "everything");
             assert!(circuit.fail() && circuit.succeed(), "and it counts from the beginning");
+        });
+    }
+
+    #[test]
+    fn before_the_first_answer_it_is_open_for_seconds_only() {
+        paused(async |clock| {
+            let circuit = breaker();
+            let refused = || {
+                let outcome = RequestOutcome::Unanswered("cannot connect".to_owned());
+                circuit.permit("a").map(|permit| permit.end(outcome, true)).map_err(|pause| pause.left)
+            };
+            while refused().is_ok() {}
+            for seconds in [1, 2, 4, 4, 4] {
+                assert_eq!(refused(), Err(Some(Duration::from_secs(seconds))));
+                advance(clock, seconds).await;
+                clock.advance(Duration::from_millis(1));
+                assert_eq!(refused(), Ok(()), "a probe");
+            }
+            advance(clock, 5).await;
+            assert!(circuit.fail(), "a probe, and the first answer");
+            assert_eq!(refused(), Err(Some(SETTINGS.timeout)));
         });
     }
 }

@@ -48,8 +48,8 @@ impl FakeStore {
     /// From now on `key` holds `fields` as this version.
     pub(crate) fn answer_as(&self, key: &str, fields: Fields, version: u64) {
         let revision = Revision::Version(version, self.fingerprints.of_fields(&fields));
-        let fetched =
-            Fetched { fields: Some(Arc::new(fields)), revision, life: Life::Open, request_id: None };
+        let (fields, life) = (Some(Arc::new(fields)), Life::Open);
+        let fetched = Fetched { fields, revision, life, request_id: None, turn: None };
         self.state().answers.insert(key.to_owned(), Ok(fetched));
     }
 

@@ -1,24 +1,28 @@
-//! A layer that keeps a store from being overrun: so many requests at once, and none while the server has asked to be
-//! left alone.
+//! A layer that keeps a store from being overrun: a number of concurrent requests, and none while the server has asked
+//! for a pause.
 //!
-//! While the gate is closed a fetch does not wait in here. It fails at once with the fault that closed the gate and
-//! what is left of its time, so that the status tells the truth, a stop is not held up, and `run --once --timeout`
-//! can see that waiting is pointless. The policy above waits, as it does after every failure.
+//! While the gate is closed a fetch does not wait in here. It fails immediately with what closed the gate and what is
+//! left of its time, so that the status is true, a stop is not delayed, and `run --once --timeout` can see that waiting
+//! is pointless. The policy above waits, as it does after every failure.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{Fetched, Revision, Store};
-use crate::clock::waiting;
+use crate::clock::{Clock, for_people, waiting};
 use crate::config::provider::SecretRead;
 use crate::fault::{Fault, Kind};
 
-/// At most so many fetches of `S` at once, and its `Retry-After` obeyed by all of them.
+/// At most a number of concurrent fetches of `S`, and its `Retry-After` obeyed by all of them.
 pub struct Limit<S> {
     store: S,
+    /// What messages call the server.
+    server: String,
+    clock: Clock,
     permits: Semaphore,
     gate: Mutex<Option<Closed>>,
 }
@@ -26,13 +30,15 @@ pub struct Limit<S> {
 /// The gate is closed.
 struct Closed {
     until: Instant,
+    /// What waits for it fails with this.
     fault: Fault,
 }
 
 impl<S: Store> Limit<S> {
-    /// Puts the limit around `store`; at least one request is let through.
-    pub fn new(store: S, max_concurrent_requests: usize) -> Self {
-        Self { store, permits: Semaphore::new(max_concurrent_requests.max(1)), gate: Mutex::default() }
+    /// Puts the limit around `store`, which asks `server`; at least one request is let through.
+    pub fn new(store: S, server: String, clock: Clock, max_concurrent_requests: usize) -> Self {
+        let permits = Semaphore::new(max_concurrent_requests.max(1));
+        Self { store, server, clock, permits, gate: Mutex::default() }
     }
 
     /// The fault of a closed gate, with the time that is left.
@@ -58,7 +64,13 @@ impl<S: Store> Limit<S> {
         let until = Instant::now() + asked;
         let mut gate = self.gate();
         if gate.as_ref().is_none_or(|closed| closed.until < until) {
-            *gate = Some(Closed { until, fault: fault.clone() });
+            let cause = match fault.kind {
+                Kind::RateLimited => "the server asks to slow down",
+                Kind::NotServing => "the server is sealed, or not ready",
+                _ => "the server cannot answer now",
+            };
+            let message = paused(&self.server, self.clock.now().checked_add(asked), cause);
+            *gate = Some(Closed { until, fault: Fault { message, ..fault.clone() } });
         }
     }
 
@@ -67,7 +79,16 @@ impl<S: Store> Limit<S> {
     }
 }
 
-/// Kinds that concern every request. A login that must wait, for one, concerns its own credential set alone.
+/// What a secret shows that waits until a server may be asked again. The request that caused the pause may be that of
+/// another secret, so its path is no part of it.
+pub(super) fn paused(server: &str, until: Option<SystemTime>, cause: &str) -> String {
+    match until {
+        Some(until) => format!("requests to {server} are paused until {}: {cause}", for_people(until)),
+        None => format!("requests to {server} are paused until it answers a probe: {cause}"),
+    }
+}
+
+/// Kinds that concern every request. A login that must wait, for example, concerns its own credential set only.
 pub(super) fn speaks_for_the_server(kind: Kind) -> bool {
     matches!(kind, Kind::RateLimited | Kind::NotServing | Kind::ServerError)
 }
@@ -132,6 +153,10 @@ mod tests {
         }
     }
 
+    fn limit<S: Store>(store: S, most: usize) -> Limit<S> {
+        Limit::new(store, "vault:8200".to_owned(), Clock::from_fn(|| SystemTime::UNIX_EPOCH), most)
+    }
+
     fn failing(kind: Kind, retry_after: Option<Duration>) -> Arc<Failing> {
         let fault = Fault { retry_after, ..Fault::new(kind, "m", "r") };
         let zero = AtomicUsize::default;
@@ -151,7 +176,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn lets_only_so_many_requests_through_at_once() {
         let store = failing(Kind::Absent, None);
-        let limit = Limit::new(Arc::clone(&store), 3);
+        let limit = limit(Arc::clone(&store), 3);
         fetch_all(&limit, 20).await;
         assert_eq!((store.calls.load(Ordering::SeqCst), store.most.load(Ordering::SeqCst)), (20, 3));
     }
@@ -175,7 +200,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_login_that_hangs_takes_nobody_elses_turn() {
-        let limit = Limit::new(Preparing, 1);
+        let limit = limit(Preparing, 1);
         let (stuck, source) = (source("stuck"), source("app"));
         tokio::select! {
             biased;
@@ -187,10 +212,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_retry_after_closes_the_store_for_everybody_until_it_is_over() {
         let store = failing(Kind::RateLimited, Some(Duration::from_secs(10)));
-        let limit = Limit::new(Arc::clone(&store), 1);
+        let limit = limit(Arc::clone(&store), 1);
         let faults = fetch_all(&limit, 5).await;
         assert_eq!(store.calls.load(Ordering::SeqCst), 1, "the others saw the gate after their wait");
         assert!(faults.iter().all(|fault| fault.kind == Kind::RateLimited));
+        let waits =
+            "requests to vault:8200 are paused until 1970-01-01 00:00:10 UTC: the server asks to slow down";
+        let told: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
+        assert_eq!(told, ["m", waits, waits, waits, waits], "only the refused request shows its own answer");
 
         advance(Duration::from_secs(4)).await;
         let left = limit.fetch(&source("app"), None).await.unwrap_err().retry_after;
@@ -204,7 +233,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_login_that_must_wait_does_not_close_the_store_for_other_credentials() {
         let store = failing(Kind::Login, Some(Duration::from_secs(10)));
-        let limit = Limit::new(Arc::clone(&store), 1);
+        let limit = limit(Arc::clone(&store), 1);
         fetch_all(&limit, 3).await;
         assert_eq!(store.calls.load(Ordering::SeqCst), 3);
     }

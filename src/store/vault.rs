@@ -81,6 +81,7 @@ impl VaultStore {
         let VaultSpec {
             address,
             namespace,
+            namespace_variable,
             auth,
             credentials,
             mount_path: _,
@@ -109,6 +110,7 @@ impl VaultStore {
                 breaker,
                 Arc::clone(&answers),
                 clock.clone(),
+                namespace.clone().zip(namespace_variable.clone()),
             );
             let (namespace, key, budget) = (namespace.clone(), key.clone(), SharedBudget::clone(&budget));
             RenewedSet::new(

@@ -211,7 +211,7 @@ impl Pass {
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
         let provenance = Provenance::of(&fetched);
-        let Fetched { fields, revision, life, request_id: _ } = fetched;
+        let Fetched { fields, revision, life, request_id: _, turn } = fetched;
         let version = revision.version();
         if let (Some(before), Some(version)) = (self.evidence.note_read(version), version)
             && !self.job.secret.read.is_pinned()
@@ -224,6 +224,8 @@ impl Pass {
         };
         let (job, stopped, is_plain) = (self.job.clone(), stop.clone(), self.job.is_plain(&fields));
         let work = move |sink: &mut Sink, progress: &PublishProgress<'_>| {
+            // Until the files are written, the values are in memory.
+            let _turn = turn;
             let rendered = rendered(&job, &fields, stopped.clone());
             wipe_stack::<RENDERING>();
             // A stop waits for files that are being written and for no template.

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn sigterm_and_sigint_end_it_with_0_within_a_second_and_take_the_status_file_alo
     let sandbox = Sandbox::new(&config("life/end", &store()));
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let daemon = sandbox.ready_daemon();
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         daemon.signal(signal);
         let finished = daemon.finish();
         assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
@@ -71,7 +71,7 @@ secrets: [{ name: one, key: one, refreshInterval: 1h, files: [{ path: out/one, f
         daemon.signal(Signal::SIGTERM);
         wait_until("it waits for the pass", || sandbox.read("status.json").contains("\"stopping\":true"));
         assert!(daemon.is_running(), "{}", daemon.stderr());
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         daemon.signal(second);
         let finished = daemon.finish();
         assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
@@ -137,6 +137,25 @@ fn it_waits_for_a_server_that_comes_late_and_keeps_the_files_of_one_that_dies() 
     server().put("life/outage", &json!({ "value": "after the outage" }));
     wait_until("the change has arrived", || sandbox.read("one") == "after the outage");
     assert!(daemon.is_running());
+}
+
+/// A breaker that is open for half a minute would open before the server is there.
+#[test]
+fn a_server_that_starts_shortly_after_the_daemon_is_found_within_seconds() {
+    server().put("life/late", &json!({ "value": "1" }));
+    let relay = Relay::closed(server().address());
+    let secret =
+        |n| format!("  - {{ name: s{n}, key: life/late, files: [{{ path: 's{n}', field: value }}] }}\n");
+    let secrets: String = (0..20).map(secret).collect();
+    let sandbox = Sandbox::new(&format!("{}\nsecrets:\n{secrets}", store_at(relay.address())));
+    let mut command = sandbox.command(&["run"]);
+    command.env_remove("CIRCUIT_BREAKER_TIMEOUT");
+    let daemon = Process::start(command);
+    wait_until("the breaker is open", || daemon.stderr().contains("circuit breaker opened"));
+    relay.open();
+    let begun = Instant::now();
+    sandbox.wait_until_ready(&daemon);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}\n{}", begun.elapsed(), daemon.stderr());
 }
 
 #[test]

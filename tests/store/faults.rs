@@ -219,7 +219,7 @@ async fn a_retry_after_is_passed_on() {
 #[tokio::test]
 async fn a_rate_limit_of_one_secret_stops_the_others() {
     let fake = Fake::start(|_, _| Reply::with(429, &[("Retry-After", "60")], ""));
-    let store = Limit::new(store(&fake.address(), "t"), 1);
+    let store = Limit::new(store(&fake.address(), "t"), fake.address(), Clock::system(), 1);
     let sources: Vec<_> = (0..20).map(|n| source("secret", &n.to_string())).collect();
     let outcomes =
         join_all(sources.iter().map(|source| async { store.fetch(&source.clone().into(), None).await }))

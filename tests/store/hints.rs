@@ -127,6 +127,32 @@ async fn the_policy_line_names_the_namespace() {
 }
 
 #[tokio::test]
+async fn a_namespace_of_the_environment_is_said_to_be_one() {
+    let bao = Bao::shared();
+    let mut spec = spec(&bao.address(), token(ROOT));
+    spec.namespace = Some("nowhere".into());
+    spec.namespace_variable = Some("VAULT_NAMESPACE".into());
+    let store = build(&spec).unwrap();
+    let inherited = VaultRead { namespace: Some("nowhere".into()), ..source("secret", "app") };
+    let wrong = fault(&store, &inherited).await;
+    assert!(wrong.message.contains("(namespace nowhere from VAULT_NAMESPACE)"), "{wrong}");
+    let own = VaultRead { namespace: Some("other".into()), ..source("secret", "app") };
+    assert!(fault(&store, &own).await.message.contains("(namespace other)"));
+}
+
+#[tokio::test]
+async fn a_pinned_version_that_is_not_written_yet_names_its_key() {
+    let bao = Bao::shared();
+    bao.put_v2("", "secret", "hints/pinned", &json!({ "password": "x" }));
+    let store = store(&bao.address(), ROOT);
+    let pinned = VaultRead { version: Some(7), ..source("secret", "hints/pinned") };
+    let absent = fault(&store, &pinned).await;
+    assert!(absent.kind == Kind::Absent && absent.remedy.starts_with("set `version`"), "{}", absent.remedy);
+    // The remedy, obeyed.
+    assert_eq!(read(&store, &VaultRead { version: Some(1), ..pinned }, "password").await, "x");
+}
+
+#[tokio::test]
 async fn the_mounts_are_asked_for_once_however_many_reads_are_denied() {
     let fake = crate::fake::Fake::start(|_, seen| {
         if seen.target.ends_with("/lookup-self") {

@@ -29,6 +29,22 @@ fn app() -> VaultRead {
 
 // What is sent
 
+/// Parsed values of large answers would take as much memory together as there are requests times the limit.
+#[tokio::test]
+async fn a_large_answer_waits_until_the_one_before_is_written() {
+    let value = "x".repeat(2 << 20);
+    let fake = Fake::start_without_log(move |_, _| Reply::secret(&value, 1));
+    let spec = VaultSpec { timeout: Duration::from_secs(120), ..spec(&fake.address(), token("t")) };
+    let store = build(&spec).unwrap();
+    let (first, second) = (source("secret", "a").into(), source("secret", "b").into());
+    let first = store.fetch(&first, None).await.unwrap();
+    let mut second = Box::pin(store.fetch(&second, None));
+    let early = tokio::time::timeout(Duration::from_secs(2), &mut second).await;
+    assert!(early.is_err(), "the first answer is still in memory");
+    drop(first);
+    assert!(tokio::time::timeout(Duration::from_secs(30), second).await.unwrap().is_ok());
+}
+
 #[tokio::test]
 async fn a_token_sends_one_read_per_secret_and_nothing_else() {
     let fake = Fake::start(|_, _| Reply::secret("x", 1));
@@ -210,7 +226,7 @@ async fn a_refresh_is_one_request_whether_or_not_there_is_something_new() {
 #[tokio::test]
 async fn a_thousand_reads_use_at_most_eight_connections() {
     let fake = Fake::start(|_, _| Reply::secret("x", 1));
-    let store = Limit::new(store(&fake.address(), "t"), 8);
+    let store = Limit::new(store(&fake.address(), "t"), fake.address(), Clock::system(), 8);
     let sources: Vec<_> = (0..1000).map(|n| source("secret", &n.to_string())).collect();
     let outcomes =
         join_all(sources.iter().map(|source| async { store.fetch(&source.clone().into(), None).await }))

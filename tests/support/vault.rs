@@ -26,6 +26,7 @@ pub fn spec(address: &str, auth: AuthSpec) -> VaultSpec {
     VaultSpec {
         address,
         namespace: None,
+        namespace_variable: None,
         auth: Some(auth),
         credentials: BTreeMap::new(),
         mount_path: None,

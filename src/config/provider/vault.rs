@@ -22,6 +22,8 @@ pub struct VaultSpec {
     pub address: Address,
     /// The namespace of logins, and of reads that name none; `None` is the root namespace.
     pub namespace: Option<String>,
+    /// The environment variable that gave it, if one did.
+    pub namespace_variable: Option<String>,
     /// How the store's own credential set logs in; `None` where only named ones do.
     pub auth: Option<AuthSpec>,
     /// The named credential sets.

@@ -14,22 +14,14 @@ use vaultrs::api::kv2::requests::ReadSecretRequest;
 use super::auth::Token;
 use super::server::{Answered, Caller, Server, check_path};
 use super::{answer, json};
-use crate::blocking::{BlockingError, WorkStep};
 use crate::clock::Clock;
 use crate::config::provider::vault::VaultRead;
 use crate::fault::{Fault, Kind};
-use crate::net::Response;
 use crate::secret::{Fields, FingerprintKey, SecretBytes, SecretText};
 use crate::store::{Fetched, Life, RequestId, Revision};
 
 /// Clocks that differ by less are right.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
-
-/// Larger answers are parsed on a thread of their own: parsing takes long enough to hold up other tasks.
-const PARSED_HERE: usize = 256 << 10;
-
-/// How long parsing one answer may take, the wait for the one before it included.
-const PARSE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The version of a KV mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,11 +92,14 @@ pub(super) async fn read(kv: Kv, read: &KvRead<'_>, token: &Token) -> Result<Fet
             server.call(&request, caller, nothing).await?
         }
     };
-    let Response { status, body, .. } = &answered.response;
-    if *status == StatusCode::OK && body.len() > PARSED_HERE {
-        return found_on_thread(kv, answered, server, known, key).await;
-    }
-    judge(kv, source, &answered, token.text(), &server.clock, known, key)
+    let (size, place) = (answered.response.body.len(), answered.place.clone());
+    let (source, token) = (source.clone(), token.text().cloned());
+    let (clock, key) = (server.clock.clone(), key.clone());
+    let judge = move |answered: Answered| {
+        let fetched = judge(kv, &source, &answered, token.as_ref(), &clock, known, &key)?;
+        Ok(Fetched { turn: answered.response.turn.map(Arc::new), ..fetched })
+    };
+    server.parse(size, &place, answered, judge).await?
 }
 
 /// What an answer to a read with `token` means.
@@ -139,28 +134,6 @@ fn pinned_on_v1(source: &VaultRead) -> Fault {
     Fault::new(Kind::WrongForm, message, "remove `version`, or upgrade the mount to KV v2")
 }
 
-/// As [`found`], for a large answer.
-async fn found_on_thread(
-    kv: Kv,
-    answered: Answered,
-    server: &Server,
-    known: Option<Revision>,
-    key: &FingerprintKey,
-) -> Result<Fetched, Fault> {
-    let step = format!("parsing the answer to {}", answered.place);
-    let (clock, key) = (server.clock.clone(), key.clone());
-    let parse = move |_: &WorkStep| found(kv, &answered, &clock, known, &key);
-    let unparsed = |error: BlockingError| match error {
-        BlockingError::Panicked { .. } => Fault::new(Kind::Internal, error.to_string(), error.remedy()),
-        _ => Fault::new(
-            Kind::Timeout,
-            error.to_string(),
-            "split the secret, or give the daemon more processor time",
-        ),
-    };
-    server.parser.run(step, PARSE_LIMIT, parse).await.map_err(unparsed)?
-}
-
 /// The secret in a 200. One without `data` is no answer of a KV mount, whoever gave it: on an absent secret files may
 /// be removed.
 fn found(
@@ -190,12 +163,12 @@ fn found(
     let revision = version.map_or(Revision::Content(print), |version| Revision::Version(version, print));
     let request_id = envelope.request_id.and_then(request_id);
     if known == Some(revision) {
-        return Ok(Fetched { fields: None, revision, life, request_id });
+        return Ok(Fetched { fields: None, revision, life, request_id, turn: None });
     }
     // A version that was written with null is there, and has no field.
     let fields = data.map_or_else(|| Ok(Fields::default()), json::fields);
     let fields = fields.map_err(|not| answer::bad(answered, not.cause()))?;
-    Ok(Fetched { fields: Some(Arc::new(fields)), revision, life, request_id })
+    Ok(Fetched { fields: Some(Arc::new(fields)), revision, life, request_id, turn: None })
 }
 
 /// What a 404 means. An answer that does not come from a KV mount is not an absent secret: a load balancer's 404 must
@@ -227,6 +200,10 @@ fn missing(kv: Kv, source: &VaultRead, answered: &Answered, clock: &Clock) -> Re
 fn absent(kv: Kv, source: &VaultRead, answered: &Answered) -> Fault {
     let what = source.version.map_or_else(|| "no such secret".to_owned(), |n| format!("no version {n}"));
     let remedy = match kv {
+        Kv::V2 if source.version.is_some() => {
+            "set `version` to a version that is written, or leave it out to read the newest; if it is right, check key, \
+             mountPath and namespace"
+        }
         Kv::V1 => "check key, mountPath and namespace, or write the secret",
         Kv::V2 => {
             "check key, mountPath and namespace (a KV v1 mount needs kvVersion: v1), or write the secret"
@@ -317,6 +294,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::net::Response;
     use crate::testing::vault_read;
 
     fn source() -> VaultRead {

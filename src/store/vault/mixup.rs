@@ -60,9 +60,14 @@ impl Default for AnswerLog {
 }
 
 impl AnswerLog {
-    /// Notes the answer `body` to what `credentials` asked at `place`.
-    pub(super) fn note(&self, body: &SecretBytes, place: &str, credentials: &CredentialsName) -> AnswerOwner {
-        let Some(id) = request_id(body) else { return AnswerOwner::Fresh };
+    /// Notes the answer `id` to what `credentials` asked at `place`.
+    pub(super) fn note(
+        &self,
+        id: Option<RequestId>,
+        place: &str,
+        credentials: &CredentialsName,
+    ) -> AnswerOwner {
+        let Some(id) = id else { return AnswerOwner::Fresh };
         let source = self.hasher.hash_one((place, credentials.as_str()));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = seen.sources.get(&id) {
@@ -101,24 +106,25 @@ struct WithRequestId<'a> {
     request_id: Cow<'a, str>,
 }
 
-/// The id of an answer. A server writes it first and without spaces; a proxy may have written the answer again.
-fn request_id(body: &SecretBytes) -> Option<RequestId> {
-    // EXPOSE: the id alone; it is no value.
-    let body = body.expose();
-    let first = body.strip_prefix(br#"{"request_id":""#).and_then(|rest| rest.get(..36));
-    match first.and_then(|text| RequestId::parse(std::str::from_utf8(text).ok()?)) {
-        Some(id) => Some(id),
-        None => RequestId::parse(&serde_json::from_slice::<WithRequestId>(body).ok()?.request_id),
-    }
+/// The id of an answer as a server writes it: first and without spaces.
+pub(super) fn id_at_the_start(body: &SecretBytes) -> Option<RequestId> {
+    // EXPOSE: the id only; it is no value.
+    let id = body.expose().strip_prefix(br#"{"request_id":""#)?.get(..36)?;
+    RequestId::parse(std::str::from_utf8(id).ok()?)
+}
+
+/// The id of an answer that a proxy may have written again. Parses all of it.
+pub(super) fn id_anywhere(body: &SecretBytes) -> Option<RequestId> {
+    // EXPOSE: the id only; it is no value.
+    RequestId::parse(&serde_json::from_slice::<WithRequestId>(body.expose()).ok()?.request_id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answer(number: usize) -> SecretBytes {
-        let id = format!("00000000-0000-0000-0000-{number:012}");
-        SecretBytes::new(format!(r#"{{"request_id":"{id}","data":{{}}}}"#).into_bytes())
+    fn answer(number: usize) -> Option<RequestId> {
+        RequestId::parse(&format!("00000000-0000-0000-0000-{number:012}"))
     }
 
     #[test]
@@ -126,20 +132,22 @@ mod tests {
         use AnswerOwner::{Foreign, Fresh, Repeated};
         let log = AnswerLog::default();
         let (main, other) = (CredentialsName::main(), CredentialsName::new("other"));
-        assert_eq!(log.note(&answer(1), "GET /a", &main), Fresh);
-        assert_eq!(log.note(&answer(1), "GET /a", &main), Repeated);
-        assert_eq!(log.note(&answer(1), "GET /b", &main), Foreign);
-        assert_eq!(log.note(&answer(1), "GET /a", &other), Foreign);
-        assert_eq!(log.note(&answer(2), "GET /b", &main), Fresh);
-        let nameless = SecretBytes::new(b"{}".to_vec());
-        assert_eq!([log.note(&nameless, "GET /a", &main), log.note(&nameless, "GET /b", &main)], [Fresh; 2]);
+        assert_eq!(log.note(answer(1), "GET /a", &main), Fresh);
+        assert_eq!(log.note(answer(1), "GET /a", &main), Repeated);
+        assert_eq!(log.note(answer(1), "GET /b", &main), Foreign);
+        assert_eq!(log.note(answer(1), "GET /a", &other), Foreign);
+        assert_eq!(log.note(answer(2), "GET /b", &main), Fresh);
+        assert_eq!([log.note(None, "GET /a", &main), log.note(None, "GET /b", &main)], [Fresh; 2]);
     }
 
     #[test]
     fn an_answer_that_a_proxy_wrote_again_has_its_id() {
         const ID: &str = "3a6e4ba1-6f1c-7b5e-2d5b-0e3f0f9a2c11";
         const INNER: &str = "00000000-0000-0000-0000-000000000001";
-        let id = |text: String| request_id(&SecretBytes::new(text.into_bytes()));
+        let id = |text: String| {
+            let body = SecretBytes::new(text.into_bytes());
+            id_at_the_start(&body).or_else(|| id_anywhere(&body))
+        };
         for text in [
             format!(r#"{{"request_id":"{ID}","data":{{"request_id":"{INNER}"}}}}"#),
             format!(r#"{{"request_id": "{ID}", "data": {{"request_id": "{INNER}"}}}}"#),
@@ -166,7 +174,7 @@ mod tests {
     fn the_log_does_not_grow() {
         let log = AnswerLog::default();
         let main = CredentialsName::main();
-        let mut notes = (0..REMEMBERED * 3).map(|number| log.note(&answer(number), "GET /a", &main));
+        let mut notes = (0..REMEMBERED * 3).map(|number| log.note(answer(number), "GET /a", &main));
         assert!(notes.all(|owner| owner == AnswerOwner::Fresh));
         let seen = log.seen.lock().unwrap();
         assert_eq!((seen.sources.len(), seen.order.len()), (REMEMBERED, REMEMBERED));

@@ -1,27 +1,35 @@
 //! One call of the server: a vaultrs request becomes an HTTP request with our headers and goes through `net`.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::header::{AGE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rustify::endpoint::Endpoint;
 use tokio::time::Instant;
 
-use super::mixup::{AnswerLog, AnswerOwner};
-use crate::blocking::Worker;
+use super::mixup::{self, AnswerLog, AnswerOwner};
+use crate::blocking::{BlockingError, Worker};
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
-use crate::net::{Client, HttpRequest, Response};
+use crate::net::{Client, HttpRequest, NetError, NetErrorKind, Response};
 use crate::secret::{SecretBytes, SecretText};
-use crate::store::breaker::{CircuitBreaker, RequestOutcome};
+use crate::store::RequestId;
+use crate::store::breaker::{CircuitBreaker, Pause, RequestOutcome};
+use crate::store::limit::paused;
 use crate::telemetry::event::{AnswersMixedUp, Redirected, Requested};
 use crate::telemetry::trace;
 
 /// rustify joins paths to this; only path and query of the result are used. Its root path keeps the leading slash
 /// that some vaultrs paths have from becoming an empty segment.
 const BASE: &str = "http://vault/";
+
+/// Larger answers are parsed on a thread of their own: parsing takes long enough to delay other tasks.
+const PARSED_HERE: usize = 256 << 10;
+
+/// How long parsing one answer may take, the wait for the one before it included.
+const PARSE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The server, and the wall time its dates are compared with.
 pub(super) struct Server {
@@ -33,7 +41,9 @@ pub(super) struct Server {
     answers: Arc<AnswerLog>,
     pub(super) clock: Clock,
     /// Parses large answers.
-    pub(super) parser: Worker,
+    parser: Worker,
+    /// The store's namespace and the variable that gave it, where one did.
+    namespace_from: Option<(String, String)>,
     /// The other host that answered last.
     elsewhere: Mutex<Option<String>>,
 }
@@ -59,17 +69,10 @@ impl Server {
         breaker: CircuitBreaker,
         answers: Arc<AnswerLog>,
         clock: Clock,
+        namespace_from: Option<(String, String)>,
     ) -> Self {
-        Self {
-            store,
-            credentials,
-            http,
-            breaker,
-            answers,
-            clock,
-            parser: Worker::default(),
-            elsewhere: Mutex::default(),
-        }
+        let (parser, elsewhere) = (Worker::default(), Mutex::default());
+        Self { store, credentials, http, breaker, answers, clock, parser, namespace_from, elsewhere }
     }
 
     /// What the clock will show at `end`, for people.
@@ -86,15 +89,15 @@ impl Server {
         body: SecretBytes,
     ) -> Result<Answered, Fault> {
         let (method, target) = target(endpoint)?;
-        let place = place(&self.http.host(), &method, &self.http.full_path(&target), caller.namespace);
+        let place = self.place(&method, &target, caller.namespace);
         let headers = headers(caller)?;
         let is_read = !(target.starts_with("/v1/auth/") || target.starts_with("/v1/sys/"));
-        let permit = self.breaker.permit(&place)?;
+        let permit = self.breaker.permit(&place).map_err(|pause| self.paused(pause))?;
         let begun = Instant::now();
-        let outcome =
-            self.http.send(&HttpRequest { method, target, headers, body }).await.map_err(Fault::from);
-        permit.end(judged(&place, &outcome), is_read);
-        let code = match &outcome {
+        let sent = self.http.send(&HttpRequest { method, target, headers, body }).await;
+        permit.end(judged(&sent), is_read);
+        let sent = sent.map_err(Fault::from);
+        let code = match &sent {
             Ok(response) => {
                 trace::http_status(response.status.as_u16());
                 response.status.as_str()
@@ -102,8 +105,8 @@ impl Server {
             Err(fault) => fault.kind.as_str(),
         };
         Requested { store: self.store.as_str(), place: &place, code, duration: begun.elapsed() }.emit();
-        let response = outcome?;
-        match self.answers.note(&response.body, &place, &self.credentials) {
+        let (response, id) = self.identified(sent?, &place).await?;
+        match self.answers.note(id, &place, &self.credentials) {
             AnswerOwner::Foreign => return Err(self.mixed_up(&place)),
             // If no cache says that it was one, the next answer of this connection may belong to this request.
             AnswerOwner::Repeated if !is_cached(&response) => self.http.drop_connections(),
@@ -113,6 +116,62 @@ impl Server {
             self.tell_of(host);
         }
         Ok(Answered { place, response })
+    }
+
+    /// `answer`, and its id. A server writes the id first; if it does not stand there, the answer is parsed to find it.
+    async fn identified(
+        &self,
+        answer: Response,
+        place: &str,
+    ) -> Result<(Response, Option<RequestId>), Fault> {
+        if let Some(id) = mixup::id_at_the_start(&answer.body) {
+            return Ok((answer, Some(id)));
+        }
+        let search = |answer: Response| {
+            let id = mixup::id_anywhere(&answer.body);
+            (answer, id)
+        };
+        self.parse(answer.body.len(), place, answer, search).await
+    }
+
+    /// `work` with an answer of `size` bytes; on a thread if that takes long enough to delay other tasks.
+    pub(super) async fn parse<A: Send + 'static, R: Send + 'static>(
+        &self,
+        size: usize,
+        place: &str,
+        answer: A,
+        work: impl FnOnce(A) -> R + Send + 'static,
+    ) -> Result<R, Fault> {
+        if size <= PARSED_HERE {
+            return Ok(work(answer));
+        }
+        let step = format!("parsing the answer to {place}");
+        self.parser.run(step, PARSE_LIMIT, move |_| work(answer)).await.map_err(|error| {
+            let (kind, remedy) = match error {
+                BlockingError::Panicked { .. } => (Kind::Internal, error.remedy()),
+                _ => (Kind::Timeout, "split the secret, or give the daemon more processor time"),
+            };
+            Fault::new(kind, error.to_string(), remedy)
+        })
+    }
+
+    /// The fault of a request that the breaker holds back.
+    fn paused(&self, Pause { left, cause }: Pause) -> Fault {
+        let until = left.and_then(|left| self.clock.now().checked_add(left));
+        let message = paused(&self.http.host(), until, &cause);
+        let remedy = "requests are paused while the circuit breaker is open; check the server";
+        Fault { retry_after: left, ..Fault::new(Kind::CircuitOpen, message, remedy) }
+    }
+
+    /// What messages call a request.
+    fn place(&self, method: &Method, target: &str, namespace: Option<&str>) -> String {
+        let (host, path) = (self.http.host(), self.http.full_path(target));
+        let Some(namespace) = namespace else { return format!("{method} {host}{path}") };
+        let from = match &self.namespace_from {
+            Some((given, variable)) if given == namespace => format!(" from {variable}"),
+            _ => String::new(),
+        };
+        format!("{method} {host}{path} (namespace {namespace}{from})")
     }
 
     /// Refuses the answer to another request. What other connections bring is as doubtful.
@@ -144,15 +203,16 @@ fn is_cached(response: &Response) -> bool {
 }
 
 /// What the breaker makes of it: only what speaks of a server in trouble counts against it.
-fn judged(place: &str, outcome: &Result<Response, Fault>) -> RequestOutcome {
-    match outcome {
+fn judged(sent: &Result<Response, NetError>) -> RequestOutcome {
+    use NetErrorKind::{Broken, Connect, Timeout, Tls};
+    match sent {
         Ok(Response { status, .. })
             if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
         {
-            RequestOutcome::Failed(format!("{place}: the server answered {}", status.as_u16()))
+            RequestOutcome::Failed(format!("the server answered {}", status.as_u16()))
         }
-        Err(fault) if matches!(fault.kind, Kind::Unreachable | Kind::Timeout) => {
-            RequestOutcome::Failed(fault.message.clone())
+        Err(error) if matches!(error.kind, Broken | Connect | Timeout | Tls) => {
+            RequestOutcome::Unanswered(error.cause().to_owned())
         }
         Ok(_) | Err(_) => RequestOutcome::Answered,
     }
@@ -178,13 +238,6 @@ fn target(endpoint: &impl Endpoint) -> Result<(Method, String), Fault> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let path = path.strip_suffix('?').unwrap_or(path);
     Ok((request.method().clone(), format!("/v1{path}")))
-}
-
-fn place(host: &str, method: &Method, target: &str, namespace: Option<&str>) -> String {
-    match namespace {
-        Some(namespace) => format!("{method} {host}{target} (namespace {namespace})"),
-        None => format!("{method} {host}{target}"),
-    }
 }
 
 fn headers(caller: Caller<'_>) -> Result<HeaderMap, Fault> {
@@ -221,6 +274,8 @@ mod tests {
     use vaultrs::api::token::requests::LookupTokenSelfRequest;
 
     use super::*;
+    use crate::config::settings::BreakerSettings;
+    use crate::net::{Address, ClientSettings, Redirects, TlsSettings};
 
     fn v2(path: &str, version: Option<u64>) -> String {
         let request = ReadSecretRequest { mount: "secret".into(), path: path.into(), version };
@@ -252,6 +307,27 @@ mod tests {
         let headers = headers(Caller { token: Some(&token), namespace: Some("team-a/b") }).unwrap();
         assert_eq!(headers["x-vault-namespace"], "team-a/b");
         assert!(headers["x-vault-token"].is_sensitive() && !format!("{headers:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn large_answers_are_parsed_on_a_thread_of_their_own() {
+        let http = Client::build(ClientSettings {
+            address: Address::Unix("/nowhere".into()),
+            tls: TlsSettings::default(),
+            proxy: None,
+            timeout: Duration::from_secs(1),
+            max_body: 1,
+            max_connections: 1,
+            redirects: Redirects::OnTheSameHost,
+        });
+        let (store, set) = (StoreName::main(), CredentialsName::main());
+        let breaker = CircuitBreaker::new(store.clone(), set.clone(), BreakerSettings::default());
+        let server = Server::new(store, set, http.unwrap(), breaker, Arc::default(), Clock::system(), None);
+        let here = std::thread::current().id();
+        let thread_of =
+            async |size| server.parse(size, "GET /a", (), |()| std::thread::current().id()).await.unwrap();
+        assert_eq!(thread_of(PARSED_HERE).await, here);
+        assert_ne!(thread_of(PARSED_HERE + 1).await, here);
     }
 
     proptest! {

@@ -64,6 +64,7 @@ pub(in crate::config) fn spec(
 ) -> Option<VaultSpec> {
     let address = address(section, context);
     let namespace = section.parsed("namespace", A_NAMESPACE, path::namespace, context);
+    let namespace_variable = context.origins.variable_of(&section.path_of("namespace")).map(str::to_owned);
     let auth = (!auth::is_left_to_sets(section, context)).then(|| auth::compile(section, context));
     let credentials = credential_sets(section, context);
     let mount_path = section.parsed("mountPath", A_MOUNT, path::mount, context);
@@ -74,6 +75,7 @@ pub(in crate::config) fn spec(
     Some(VaultSpec {
         address: address?,
         namespace: namespace.flatten(),
+        namespace_variable,
         auth: match auth {
             Some(auth) => Some(auth?),
             None => None,

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::de::IgnoredAny;
 use tokio::time::Duration;
 use zeroize::Zeroizing;
 
@@ -142,7 +143,7 @@ fn decoration(text: &str) -> Option<(&'static str, &'static str)> {
     let lower = text.trim_start().to_ascii_lowercase();
     if text.starts_with('\u{feff}') {
         Some(("begins with a byte order mark", "save it as UTF-8 without a byte order mark"))
-    } else if text.trim_start().starts_with(['{', '[']) {
+    } else if text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok() {
         Some(("holds JSON", "extract the field first, for example with `jq -r`"))
     } else if text.contains(['\n', '\r']) {
         Some(("holds several lines", ALONE))
@@ -218,9 +219,17 @@ mod tests {
             assert!(fault.message.contains(cause) && fault.message.contains("/run/t"), "{fault:?}");
             assert!(!format!("{fault:?}").contains("hunter2"), "{fault:?}");
         }
-        for plain in
-            ["hvs.CAESIJ-_x.y", "s.abc", "it's", "a=b", "x\"", "00000000-0000-0000-0000-000000000000"]
-        {
+        for plain in [
+            "hvs.CAESIJ-_x.y",
+            "s.abc",
+            "{s3cr3t",
+            "[a]b",
+            "{\"a\"",
+            "it's",
+            "a=b",
+            "x\"",
+            "00000000-0000-0000-0000-000000000000",
+        ] {
             assert!(clean(plain.into(), "token").is_ok(), "{plain}");
         }
     }
