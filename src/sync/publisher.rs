@@ -104,7 +104,8 @@ impl Publisher {
             let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
             span.within(|| work(&mut sink, &progress))
         };
-        Some(self.within_slot(slot, on_thread).await)
+        // On the heap only now: thousands of secrets may wait for a slot, and few have one.
+        Some(Box::pin(self.within_slot(slot, on_thread)).await)
     }
 
     /// Runs `work` on the thread; the slot is given up before the deadline.

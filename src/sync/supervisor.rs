@@ -181,7 +181,7 @@ impl Supervisor {
         let (stop, ended) = (self.shared.stop.child_token(), CancellationToken::new());
         let (sender, moves) = watch::channel(store);
         let refresh = watch::Sender::new(());
-        let task = self.shared.task(job.clone(), moves, refresh.subscribe(), stop.clone(), known.clone());
+        let mut task = self.shared.task(job.clone(), moves, refresh.subscribe(), stop.clone(), known.clone());
         let (stopped, gone) = (stop.clone(), ended.clone().drop_guard());
         let life = async move {
             let _gone = gone;

@@ -52,8 +52,9 @@ impl Task {
     }
 
     /// Runs until stopped; returns when nothing of it writes any more.
-    pub(super) async fn run(mut self) {
-        while let Some(done) = self.sync().await {
+    pub(super) async fn run(&mut self) {
+        // On the heap, as the parts of a pass are: a task that waits for its next one, as most do, stays small.
+        while let Some(done) = Box::pin(self.sync()).await {
             let wait = self.due_in(&done);
             self.conclude(&done, wait);
             if !self.wait(wait, done.result.err().as_ref()).await {
@@ -67,7 +68,7 @@ impl Task {
     /// beyond it is shortened for one more try, unless the store asked for that wait. `None` when it was stopped before it knew.
     pub(super) async fn once(mut self, retry_until: Option<Instant>) -> Option<Result<(), Fault>> {
         let mut last = None;
-        while let Some(done) = self.sync().await {
+        while let Some(done) = Box::pin(self.sync()).await {
             let left = retry_until.map(|until| until.saturating_duration_since(Instant::now()));
             let due = self.due_in(&done);
             let wait = match (&done.result, left, due) {
@@ -96,7 +97,7 @@ impl Task {
                 Ok(()) => self.fetch().await?,
                 Err(fault) => Err(fault),
             };
-            self.pass.apply(fetched, &self.stop).await
+            Box::pin(self.pass.apply(fetched, &self.stop)).await
         });
         let (result, duration) = worked(span.around(pass.catch_unwind())).await;
         let result = result.unwrap_or_else(|_| Some(Err(panicked(self.name()))))?;
