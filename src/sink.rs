@@ -96,7 +96,7 @@ impl Sink {
 
     /// Whether all of its files are in memory, so that no access to them waits for a disk or a server.
     pub fn is_in_memory(&self) -> bool {
-        let directories: BTreeSet<&Path> = directories(&self.job).collect();
+        let directories: BTreeSet<&Path> = self.job.secret.directories().collect();
         directories.into_iter().all(|directory| self.mounts.is_in_memory(directory))
     }
 
@@ -276,12 +276,6 @@ pub fn prepare<'p>(directories: impl IntoIterator<Item = &'p Path>, mounts: &Out
     let directories: BTreeSet<&Path> = directories.into_iter().collect();
     mounts.remember(directories.iter().copied());
     disk::sweep(directories)
-}
-
-/// The directories that a job writes to.
-pub fn directories(job: &Job) -> impl Iterator<Item = &Path> {
-    let files = job.secret.files.iter().map(|file| file.placement.target.directory());
-    files.chain(job.secret.directory.iter().map(|output| output.path.as_path()))
 }
 
 fn twins(target: &TargetPath) -> Fault {

@@ -144,11 +144,11 @@ async fn start(
     // The sandbox lets nobody connect to an abstract socket of another process; one that is connected stays so.
     let systemd = systemd(&launch);
     // On the main thread and before there is another one that stays: the kernel binds them one by one.
-    let entered = sandbox.enter()?;
+    let sandbox = sandbox.enter()?;
     start_log(&launch, &loaded)?;
     hardening.report();
     log_warnings(&loaded.warnings);
-    let sandbox = entered.report();
+    sandbox.report();
     let systemd = systemd.unwrap_or_else(|error| {
         event::no_service_manager(&error.to_string());
         None

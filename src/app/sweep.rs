@@ -12,7 +12,7 @@ use crate::blocking::Worker;
 use crate::disk::OutputMounts;
 use crate::fault::{Fault, Kind};
 use crate::plan::Job;
-use crate::sink::{self, directories};
+use crate::sink;
 use crate::sync::JobWithStore;
 use crate::telemetry::event;
 
@@ -59,7 +59,7 @@ impl SweptDirectories {
 impl Sweep {
     /// Fires when `job` may write; `None` if it need not wait.
     pub(super) fn gate(&self, job: &Job) -> Option<CancellationToken> {
-        directories(job).any(|path| self.directories.contains(path)).then(|| self.done.clone())
+        job.secret.directories().any(|path| self.directories.contains(path)).then(|| self.done.clone())
     }
 }
 
@@ -84,5 +84,5 @@ async fn sweep(directories: BTreeSet<PathBuf>, mounts: Arc<OutputMounts>) {
 }
 
 fn all_directories(jobs: &[JobWithStore]) -> impl Iterator<Item = PathBuf> {
-    jobs.iter().flat_map(|(job, _)| directories(job)).map(Path::to_path_buf)
+    jobs.iter().flat_map(|(job, _)| job.secret.directories()).map(Path::to_path_buf)
 }

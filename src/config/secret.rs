@@ -1,5 +1,6 @@
 //! Secrets as configured: what one entry of `secrets` says.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::provider::SecretRead;
@@ -40,6 +41,12 @@ impl SecretSpec {
             _ => false,
         };
         is_gone && self.deletion_policy == DeletionPolicy::Delete
+    }
+
+    /// The directories that its files are in; some perhaps more than once.
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+        let files = self.files.iter().map(|file| file.placement.target.directory());
+        files.chain(self.directory.iter().map(|output| output.path.as_path()))
     }
 }
 

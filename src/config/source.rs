@@ -75,8 +75,8 @@ fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
     let diagnostic = whole(Code::UnreadableFile, format!("cannot be read: {}", printable::os_error(error)));
     match error.kind() {
         io::ErrorKind::NotFound => diagnostic.hint("\"secrets-sync init > config.yaml\" writes a first one"),
-        io::ErrorKind::PermissionDenied => match disk::advice(path, Access::Read) {
-            Some(beyond) => diagnostic.hint(beyond),
+        io::ErrorKind::PermissionDenied => match disk::sandbox_hint(path, Access::Read) {
+            Some(hint) => diagnostic.hint(hint),
             None => diagnostic
                 .hint("the user that runs secrets-sync needs to read the file and to enter its directories"),
         },

@@ -8,14 +8,14 @@ use rustix::io::Errno;
 
 use crate::fault::{Fault, Kind};
 
-use super::reach::{Access, advice};
+use super::sandbox_hint::{Access, sandbox_hint};
 use crate::printable::os_error;
 
 /// A fault of `path`: `doing` is the step as an infinitive (`open the directory`).
 pub(super) fn failed(doing: &str, path: &Path, error: Errno) -> Fault {
     let cause = os_error(&io::Error::from(error));
-    let beyond = if error == Errno::ACCESS { advice(path, Access::Write) } else { None };
-    let remedy = beyond.as_deref().unwrap_or(remedy(doing, error));
+    let sandbox = if error == Errno::ACCESS { sandbox_hint(path, Access::Write) } else { None };
+    let remedy = sandbox.as_deref().unwrap_or(remedy(doing, error));
     // Where the cause is the file system's and not that of this program or its user, people need to know which one.
     let is_of_system =
         matches!(error, Errno::IO | Errno::STALE | Errno::NOTCONN | Errno::NOTSUP | Errno::INVAL);
@@ -108,7 +108,7 @@ mod tests {
     fn every_expected_error_says_place_cause_and_its_own_remedy() {
         for (error, cause, hint) in [
             (Errno::ROFS, "Read-only file system", "writable"),
-            (Errno::ACCESS, "Permission denied", "rwx"),
+            (Errno::ACCESS, "Permission denied", "sandbox"),
             (Errno::NOSPC, "No space left", "free space"),
             (Errno::DQUOT, "quota", "quota"),
             (Errno::LOOP, "symbolic links", "symlink loop"),

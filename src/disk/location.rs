@@ -4,9 +4,9 @@
 //! there, so these are compared by where they end up.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use super::reach::{identity, resolved};
 
 /// Where a file is that must not be written over. It may be absent.
 #[derive(Clone, Debug)]
@@ -48,6 +48,22 @@ impl Location {
     }
 }
 
+/// Where `path` is when symlinks are followed, where it exists; the rest is taken as it is.
+pub fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let Some((above, real)) = existing else { return path };
+    match path.strip_prefix(above) {
+        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+        _ => real,
+    }
+}
+
+/// Device and inode of the file that `path` leads to.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
 /// The last part of `path` as it is, in the directory where it is when symlinks are followed.
 fn entry(path: &Path) -> PathBuf {
     let directory = path.parent().map(resolved).unwrap_or_default();
@@ -56,7 +72,6 @@ fn entry(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::symlink;
 
     use tempfile::TempDir;

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::fault::Fault;
 
 use super::error::refused;
-use super::reach::resolved;
+use super::location::resolved;
 
 /// The mounts that the output directories were on when the process first looked. A tmpfs that is unmounted later must
 /// not make values go to the disk below it.

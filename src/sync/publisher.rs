@@ -16,7 +16,7 @@ use crate::clock::waiting;
 use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
 use crate::plan::Job;
-use crate::sink::{ChangedFile, Sink, directories};
+use crate::sink::{ChangedFile, Sink};
 use crate::telemetry::trace::Span;
 
 /// How long a secret keeps its slot while it renders: templates that run away must not hold up the others.
@@ -49,7 +49,7 @@ impl PublishProgress<'_> {
     /// From now on the work touches the files of `job`.
     pub(super) fn writes(&self, job: &Job) {
         if let Some(step) = self.step {
-            let path = directories(job).next().unwrap_or(Path::new("/"));
+            let path = job.secret.directories().next().unwrap_or(Path::new("/"));
             step.set(format!("writing {} in {}", job.secret.name, path.display()));
         }
         self.is_writing.store(true, Relaxed);

@@ -21,11 +21,10 @@ pub use configuration::{
     credentials_forgotten, secret_forgotten,
 };
 pub use daemon::{
-    Sandboxed, Started, abandoned, all_up_to_date, few_files, left_out_of_sandbox, log_lines_lost,
-    memory_not_locked, memory_not_private, no_service_manager, not_sandboxed, not_started,
-    optional_secret_absent, panicked, port_in_use, privileges_not_refused, readiness_changed,
-    refresh_of_unknown, refresh_requested, resumed, some_failed, status_file_failed, status_file_in_tmp,
-    stopped, stopping, sweep_failed, swept, unfinished,
+    Sandboxed, Started, abandoned, all_up_to_date, few_files, log_lines_lost, memory_not_locked,
+    memory_not_private, no_service_manager, not_sandboxed, not_started, optional_secret_absent, panicked,
+    port_in_use, privileges_not_refused, readiness_changed, refresh_of_unknown, refresh_requested, resumed,
+    some_failed, status_file_failed, status_file_in_tmp, stopped, stopping, sweep_failed, swept, unfinished,
 };
 pub use login::{
     LoggedIn, LoginFailed, NewTokenRejected, RenewalFailed, Renewed, TokenConfigured, TokenEnding,

@@ -44,7 +44,7 @@ const DOORS: [(&str, &[&str]); 19] = [
     ("prometheus", &["telemetry/metrics"]),
     ("failsafe", &["store/breaker"]),
     ("notify", &["app/watch"]),
-    ("landlock", &["lifecycle/sandbox"]),
+    ("landlock", &["app/sandbox"]),
     ("opentelemetry", &["telemetry/trace"]),
     ("opentelemetry_sdk", &["telemetry/trace"]),
     ("opentelemetry_otlp", &["telemetry/trace"]),
@@ -63,7 +63,7 @@ const THREADS: &[&str] = &[
     "blocking",          // the one shape of blocking work
     "telemetry/audit",   // one writer for the life of the process; a stop leaves it behind after 2 s
     "telemetry/log",     // one writer of stderr; nobody waits for its reader
-    "lifecycle/sandbox", // waits until no other thread is left
+    "app/sandbox/landlock", // waits until no other thread is left
     "telemetry/trace",
     "net/pool",
 ];

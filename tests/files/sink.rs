@@ -214,7 +214,7 @@ fn left_overs_beside_all_targets_are_swept() {
         fs::write(root.path().join(name), "").unwrap();
     }
     let (job, mounts) = (job(root.path()), OutputMounts::default());
-    assert_eq!(sink::prepare(sink::directories(&job), &mounts).removed, 2);
+    assert_eq!(sink::prepare(job.secret.directories(), &mounts).removed, 2);
     assert!(root.path().join("fields/kept").exists());
 }
 

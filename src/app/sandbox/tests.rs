@@ -1,5 +1,6 @@
 //! What a configuration is granted at start, and what another one is refused afterwards.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
@@ -16,10 +17,9 @@ fn granted(text: &str, home: &Path) -> Sandbox {
     let mut grant = Grant::default();
     // As with SANDBOX_CONNECT=53.
     grant.policy.connect.insert(53);
-    grant.configuration(&Needs::of(&config(text, home)));
-    assert!(grant.in_root.is_none() && grant.left_out.is_empty());
+    grant.configuration(&config(text, home));
     let holds = Holds { abi: 6, file_system: true, network: true, scope: true };
-    Sandbox { holds, granted: grant.policy, left_out: BTreeSet::new() }
+    Sandbox { holds, granted: grant.finish().unwrap(), refused: None }
 }
 
 fn with_output(path: &str) -> String {
@@ -63,24 +63,16 @@ fn a_credential_whose_directory_is_missing_is_granted_where_it_will_come_to_be()
     assert!(is_within(&sandbox.granted.read, &path), "{:?}", sandbox.granted);
     let mut grant = Grant::default();
     grant.read(Path::new("/no-such-directory/token"));
-    assert_eq!(grant.left_out, BTreeSet::from([PathBuf::from("/no-such-directory")]));
-}
-
-#[test]
-fn what_could_not_be_granted_at_start_does_not_keep_other_changes_out() {
-    let home = TempDir::new().unwrap();
-    let mut sandbox = granted(&with_output("out/a"), home.path());
-    let both = with_output("out/a").replace("data/all.yaml", "/no-such-directory/all.yaml");
-    assert!(sandbox.covers(&config(&both, home.path())).is_err());
-    sandbox.left_out.insert(PathBuf::from("/no-such-directory"));
-    sandbox.covers(&config(&both.replace("out/a", "out/b"), home.path())).unwrap();
+    assert!(
+        matches!(grant.finish(), Err(SandboxError::Missing(path)) if path == Path::new("/no-such-directory"))
+    );
 }
 
 #[test]
 fn what_lies_in_the_root_directory_cannot_be_granted() {
     let mut grant = Grant::default();
-    grant.configuration(&Needs::of(&config(&with_output("/token"), Path::new("/"))));
-    assert_eq!(grant.in_root.as_deref(), Some(Path::new("/")));
+    grant.configuration(&config(&with_output("/token"), Path::new("/tmp")));
+    assert!(matches!(grant.finish(), Err(SandboxError::InRoot(path)) if path == Path::new("/")));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Which directory a rule is for.
 //!
-//! Landlock's rules can never be widened, so a directory is not granted alone but with the tree it belongs to: the
+//! Landlock's rules can never be widened, so a directory is not granted by itself but with the tree it belongs to: the
 //! shortest path above it that the rest of the system does not use too (`/secrets` for `/secrets/db/tls`, `/run/app` for
 //! `/run/app/x`). Secrets that come with a reload nearly always lie there.
 //!
@@ -13,51 +13,16 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{is_mounted, resolved};
 
-/// Directories that many programs share: no tree begins with one of them.
-const SHARED: [&str; 32] = [
-    "/",
-    "/bin",
-    "/boot",
-    "/dev",
-    "/dev/shm",
-    "/etc",
-    "/etc/pki",
-    "/etc/ssl",
-    "/etc/systemd",
-    "/home",
-    "/lib",
-    "/lib64",
-    "/media",
-    "/mnt",
-    "/opt",
-    "/proc",
-    "/root",
-    "/run",
-    "/run/credentials",
-    "/run/user",
-    "/sbin",
-    "/srv",
-    "/sys",
-    "/tmp",
-    "/usr",
-    "/usr/local",
-    "/var",
-    "/var/cache",
-    "/var/lib",
-    "/var/log",
-    "/var/spool",
-    "/var/tmp",
-];
+/// Directories that many programs share: no tree begins with one of them. What the system runs and whom it trusts lies
+/// in these, so a rule for one of them would be no sandbox.
+const SHARED: &str = "/ /bin /boot /dev /etc /etc/pki /etc/ssl /etc/systemd /home /lib /lib64 /opt /proc /root \
+                      /run/credentials /run/user /sbin /sys /usr /usr/local /var /var/lib /var/log /var/spool";
 
-/// Directories whose entries are somebody's home: shared as well.
-const HOMES: [&str; 2] = ["/home", "/run/user"];
-
-/// Shared directories in which trees come and go while the system runs. In the others lies what the system runs and
-/// whom it trusts (`/etc`, `/opt`, `/var/lib`, homes): a rule for one of those would be no sandbox.
-const TRANSIENT: [&str; 8] = ["/dev/shm", "/media", "/mnt", "/run", "/srv", "/tmp", "/var/cache", "/var/tmp"];
+/// Shared directories in which trees come and go while the system runs.
+const TRANSIENT: &str = "/dev/shm /media /mnt /run /srv /tmp /var/cache /var/tmp";
 
 /// Where a path leads: a directory itself; for a file the directory it is called in and the one it is kept in, because
-/// whoever writes it anew puts another file in its place. In the root directory only the file itself.
+/// a program that writes it again puts another file in its place. In the root directory only the file itself.
 pub(super) fn places(path: &Path) -> BTreeSet<PathBuf> {
     let real = resolved(path);
     if real.is_dir() {
@@ -69,34 +34,25 @@ pub(super) fn places(path: &Path) -> BTreeSet<PathBuf> {
     called.into_iter().chain(kept).map(in_root).collect()
 }
 
-/// The directory whose rule covers `directory` for good, or for as long as can be had: its tree, or where that comes
-/// and goes the one above. `last` is `directory` or the file in it that matters. The root never.
-pub(super) fn anchor(directory: &Path, last: &Path) -> Option<PathBuf> {
-    anchor_among(directory, last, is_mounted)
+/// The directory whose rule covers `directory` for good, or as long as is possible: its tree, or where that comes and
+/// goes the one above. Never the root.
+pub(super) fn rule_for(directory: &Path) -> Option<PathBuf> {
+    rule_among(directory, is_mounted)
 }
 
-fn anchor_among(directory: &Path, last: &Path, is_mounted: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+fn rule_among(directory: &Path, is_mounted: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let tree = tree(directory)?;
     let Some(above) = tree.parent().filter(|above| !is_shared(&tree) && is_transient(above)) else {
         return Some(tree);
     };
-    let last = if last.starts_with(directory) { last } else { directory };
-    let is_kept = last.ancestors().take_while(|path| path.starts_with(&tree)).any(is_mounted);
+    let is_kept = directory.ancestors().take_while(|path| path.starts_with(&tree)).any(is_mounted);
     Some(if is_kept { tree } else { above.to_path_buf() })
 }
 
 /// The shortest path above `directory`, or itself, that is not shared; a shared one is taken as it is, the root never.
 pub(super) fn tree(directory: &Path) -> Option<PathBuf> {
-    let above: Vec<&Path> = directory.ancestors().collect();
-    let own = above.iter().rev().find(|path| !is_shared(path)).copied();
+    let own = directory.ancestors().filter(|path| !is_shared(path)).last();
     own.or_else(|| directory.parent().and(Some(directory))).map(Path::to_path_buf)
-}
-
-/// The tree that `path` belongs to, in words.
-pub(super) fn tree_of(path: &Path) -> String {
-    let real = resolved(path);
-    let directory = if real.is_dir() { real.as_path() } else { real.parent().unwrap_or(&real) };
-    tree(directory).unwrap_or_else(|| real.clone()).display().to_string()
 }
 
 /// Whether `path` lies in one of `trees`.
@@ -104,18 +60,17 @@ pub(super) fn is_within(trees: &BTreeSet<PathBuf>, path: &Path) -> bool {
     trees.iter().any(|tree| path.starts_with(tree))
 }
 
+/// A home, and the directory of a user's session, are shared as well.
 fn is_shared(path: &Path) -> bool {
-    let is_home = path.parent().is_some_and(|above| HOMES.iter().any(|home| above == Path::new(home)));
-    is_home || is_one_of(&SHARED, path)
+    is_transient(path) || path.parent() == Some(Path::new("/home")) || is_one_of(SHARED, path)
 }
 
 fn is_transient(path: &Path) -> bool {
-    // Of a user's session: /run/user/1000.
-    path.parent() == Some(Path::new("/run/user")) || is_one_of(&TRANSIENT, path)
+    path.parent() == Some(Path::new("/run/user")) || is_one_of(TRANSIENT, path)
 }
 
-fn is_one_of(paths: &[&str], path: &Path) -> bool {
-    paths.iter().any(|one| path == Path::new(one))
+fn is_one_of(paths: &str, path: &Path) -> bool {
+    paths.split_whitespace().any(|one| path == Path::new(one))
 }
 
 #[cfg(test)]
@@ -158,7 +113,6 @@ mod tests {
             // A mount on the way keeps the tree from being removed.
             ("/run/app/tls", "/run/app", "/run/app"),
             ("/run/app/tls", "/run/app/tls", "/run/app"),
-            ("/run/app/tls", "/run/app/tls/file", "/run/app"),
             ("/run/app/tls", "/run/app/other", "/run"),
             ("/run/app/tls", "/run", "/run"),
             // What the system runs or trusts is never granted as a whole.
@@ -172,11 +126,10 @@ mod tests {
             // Directly in a shared directory there is nothing narrower.
             ("/run", "", "/run"),
         ] {
-            let (path, last) = (Path::new(directory), Path::new(directory).join("file"));
-            let found = anchor_among(path, &last, |path| path == Path::new(mount));
+            let found = rule_among(Path::new(directory), |path| path == Path::new(mount));
             assert_eq!(found.as_deref(), Some(Path::new(expected)), "{directory} with {mount}");
         }
-        assert_eq!(anchor(Path::new("/"), Path::new("/token")), None);
+        assert_eq!(rule_for(Path::new("/")), None);
     }
 
     #[test]

@@ -11,10 +11,10 @@ const NAMES: usize = 5;
 
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Fault {
     let denied = error.kind() == io::ErrorKind::PermissionDenied;
-    let beyond = if denied { disk::advice(path, Access::Read) } else { None };
+    let sandbox = if denied { disk::sandbox_hint(path, Access::Read) } else { None };
     let path = path.display();
-    let remedy = match (error.kind(), beyond) {
-        (_, Some(beyond)) => beyond,
+    let remedy = match (error.kind(), sandbox) {
+        (_, Some(hint)) => hint,
         (io::ErrorKind::NotFound, None) => format!("create {path}, or correct the store's `path`"),
         (io::ErrorKind::PermissionDenied, None) => {
             let user = nix::unistd::geteuid();

@@ -148,12 +148,6 @@ pub fn not_sandboxed(cause: &str, hint: &str) {
     tracing::warn!(error = cause, hint, "sandbox not enabled");
 }
 
-/// A tree is not there and cannot be made, so no rule allows it.
-pub fn left_out_of_sandbox(path: &str) {
-    let hint = "make it and restart";
-    tracing::warn!(path, hint, "a directory is missing, and the sandbox will not allow it later");
-}
-
 /// The kernel refused to keep memory out of swap.
 pub fn memory_not_locked(cause: &str) {
     let hint = "raise LimitMEMLOCK (ulimit -l) to unlimited, or grant CAP_IPC_LOCK";

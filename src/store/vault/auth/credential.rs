@@ -73,7 +73,7 @@ impl CredentialFiles {
         let read = self.worker.run(format!("reading {}", path.display()), READ_LIMIT, move |_| {
             regular_file::read(&path, MAX_FILE).map_err(|error| {
                 let is_denied = error.io_kind() == Some(std::io::ErrorKind::PermissionDenied);
-                let hint = if is_denied { disk::advice(&path, Access::Read) } else { None };
+                let hint = if is_denied { disk::sandbox_hint(&path, Access::Read) } else { None };
                 (error, hint)
             })
         });

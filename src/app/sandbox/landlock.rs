@@ -1,9 +1,10 @@
 //! Landlock: what this process may still open, connect to and bind once it knows its configuration.
 //!
-//! The kernel binds the calling thread and the threads it starts from then on, for ever. So this is called on the main
-//! thread before any other thread exists.
+//! The kernel binds the calling thread and the threads it starts from then on. So this is called on the main thread
+//! before any other thread exists.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,38 +18,38 @@ use landlock::{
 /// The version whose restrictions are asked for. Newer ones are left to a release that was tested with them.
 const TESTED: ABI = ABI::V6;
 
-/// How long a thread that is ending may take. It has nothing to do any more: only a machine that hangs takes long.
+/// How long a thread that is ending may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What stays allowed; everything else that Landlock knows is refused.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct SandboxPolicy {
+pub(super) struct SandboxPolicy {
     /// Files and trees that may be read.
-    pub read: BTreeSet<PathBuf>,
+    pub(super) read: BTreeSet<PathBuf>,
     /// Trees in which files and directories may also be made, written and removed. Never symlinks, devices, sockets.
-    pub write: BTreeSet<PathBuf>,
+    pub(super) write: BTreeSet<PathBuf>,
     /// TCP ports that may be connected to; empty: any.
-    pub connect: BTreeSet<u16>,
+    pub(super) connect: BTreeSet<u16>,
     /// TCP ports that may be bound; 0 is a port of the system's choice.
-    pub bind: BTreeSet<u16>,
+    pub(super) bind: BTreeSet<u16>,
 }
 
 /// What the kernel enforces now.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Holds {
+pub(super) struct Holds {
     /// The kernel's version of Landlock; 0 is none.
-    pub abi: u8,
+    pub(super) abi: u8,
     /// Paths are restricted.
-    pub file_system: bool,
+    pub(super) file_system: bool,
     /// TCP ports are restricted.
-    pub network: bool,
+    pub(super) network: bool,
     /// Signals and abstract unix sockets end at this process.
-    pub scope: bool,
+    pub(super) scope: bool,
 }
 
 /// Why nothing is enforced.
 #[derive(Debug, thiserror::Error)]
-pub enum SandboxError {
+pub(super) enum SandboxError {
     /// Linux before 5.13, or built without; a container engine's filter that does not know the calls looks the same.
     #[error("this kernel has no Landlock, or a filter before it refuses the call")]
     NotImplemented,
@@ -71,13 +72,13 @@ pub enum SandboxError {
 
 impl SandboxError {
     /// What to do about it where the process runs on.
-    pub fn remedy(&self) -> &'static str {
+    pub(super) fn remedy(&self) -> &'static str {
         match self {
             Self::NotImplemented | Self::NotEnabled | Self::Refused(_) => {
-                "use Linux 5.13 or newer with Landlock, or say SANDBOX=off"
+                "use Linux 5.13 or newer with Landlock"
             }
-            Self::InRoot(_) => "give these files a directory of their own, or say SANDBOX=off",
-            Self::Missing(_) => "have it there before the start, or say SANDBOX=off",
+            Self::InRoot(_) => "give these files a directory of their own",
+            Self::Missing(_) => "make it before the start",
             Self::Threads(_) => "this is a defect of secrets-sync: please report it",
         }
     }
@@ -85,7 +86,7 @@ impl SandboxError {
 
 impl Holds {
     /// In the words of the status.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match (self.file_system, self.network) {
             (false, _) => "off",
             (true, false) => "file system",
@@ -96,42 +97,41 @@ impl Holds {
 
 /// Rules that are complete and do not hold yet.
 #[derive(Debug)]
-pub struct Rules(RulesetCreated);
+pub(super) struct Rules(RulesetCreated);
 
 impl Rules {
     /// Opens everything `policy` names; that may take for as long as a file system hangs.
     ///
     /// # Errors
     /// The kernel refuses a rule.
-    pub fn prepare(policy: &SandboxPolicy) -> Result<Self, SandboxError> {
+    pub(super) fn prepare(policy: &SandboxPolicy) -> Result<Self, SandboxError> {
         ruleset(policy).and_then(|rules| filled(rules, policy)).map(Self).map_err(|error| refused(&error))
     }
 
-    /// Restricts this thread and all that it starts, as far as the kernel can. New privileges are refused in any case.
+    /// Restricts this thread and all that it starts to what the kernel knows of the rules. New privileges are refused in any case.
     ///
     /// # Errors
     /// The kernel cannot restrict paths; then nothing is restricted.
-    pub fn enter(self) -> Result<Holds, SandboxError> {
+    pub(super) fn enter(self) -> Result<Holds, SandboxError> {
         let RestrictionStatus { ruleset, landlock, .. } =
             self.0.restrict_self().map_err(|error| refused(&error))?;
         holds(&ruleset, landlock)
     }
 }
 
-/// Waits until this thread is the only one of the process: rules bind the thread that enters them and those it starts.
-/// A thread that has been joined may need a moment to go.
+/// Waits until this thread is the only one of the process. A thread that has been joined may need a moment to go.
 ///
 /// # Errors
-/// Others run, and go on.
-pub fn alone() -> Result<(), SandboxError> {
-    alone_within(PATIENCE)
+/// Others still run.
+pub(super) fn wait_for_single_thread() -> Result<(), SandboxError> {
+    single_thread_within(PATIENCE)
 }
 
-fn alone_within(patience: Duration) -> Result<(), SandboxError> {
+fn single_thread_within(patience: Duration) -> Result<(), SandboxError> {
     let deadline = Instant::now() + patience;
     loop {
-        // Where /proc cannot be read, nobody can tell.
-        let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+        // Where /proc cannot be read, this is unknown.
+        let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
         if threads <= 1 {
             return Ok(());
         }
@@ -194,7 +194,7 @@ fn holds(ruleset: &RulesetStatus, kernel: LandlockStatus) -> Result<Holds, Sandb
     Ok(Holds { abi: abi as u8, file_system: true, network: abi >= ABI::V4, scope: abi >= ABI::V6 })
 }
 
-/// The system's own words, which stand at the end of the chain.
+/// The system's own words, which are at the end of the chain.
 fn cause(error: &RulesetError) -> String {
     let mut last: &dyn std::error::Error = error;
     while let Some(source) = last.source() {
@@ -205,7 +205,7 @@ fn cause(error: &RulesetError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use fs::File;
     use std::net::TcpListener;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::fs::symlink;
@@ -233,7 +233,7 @@ mod tests {
     fn a_thread_that_runs_already_is_an_error() {
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let other = thread::spawn(move || wait.recv().is_err());
-        assert!(matches!(alone_within(Duration::from_millis(50)), Err(SandboxError::Threads(2..))));
+        assert!(matches!(single_thread_within(Duration::from_millis(50)), Err(SandboxError::Threads(2..))));
         drop(go);
         other.join().unwrap();
     }
@@ -252,7 +252,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let [read, write] = ["read", "write"].map(|name| home.path().join(name));
         for directory in [&read, &write] {
-            std::fs::create_dir(directory).unwrap();
+            fs::create_dir(directory).unwrap();
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -271,11 +271,11 @@ mod tests {
         let restricted = move || {
             let holds = Rules::prepare(&policy).unwrap().enter().unwrap();
             assert!(holds.file_system && holds.abi >= 1);
-            assert!(std::fs::read_dir(&read).is_ok() && std::fs::create_dir(read.join("new")).is_err());
-            std::fs::create_dir(write.join("new")).unwrap();
-            std::fs::remove_dir(write.join("new")).unwrap();
+            assert!(fs::read_dir(&read).is_ok() && fs::create_dir(read.join("new")).is_err());
+            fs::create_dir(write.join("new")).unwrap();
+            fs::remove_dir(write.join("new")).unwrap();
             assert!(symlink("anywhere", write.join("link")).is_err());
-            assert!(std::fs::read_dir("/").is_err() && File::open("/etc/passwd").is_err());
+            assert!(fs::read_dir("/").is_err() && File::open("/etc/passwd").is_err());
             if holds.network {
                 assert!(std::net::TcpStream::connect(address).is_ok());
                 assert!(TcpListener::bind("127.0.0.1:0").is_err());
@@ -284,9 +284,9 @@ mod tests {
                 assert!(early.send(b"connected before").is_ok());
                 assert!(UnixDatagram::unbound().unwrap().connect_addr(&manager_address).is_err());
             }
-            thread::spawn(|| assert!(std::fs::read_dir("/").is_err())).join().unwrap();
+            thread::spawn(|| assert!(fs::read_dir("/").is_err())).join().unwrap();
         };
         thread::spawn(restricted).join().unwrap();
-        assert!(std::fs::read_dir("/").is_ok());
+        assert!(fs::read_dir("/").is_ok());
     }
 }
