@@ -7,6 +7,10 @@ use std::time::Duration;
 /// Bytes that may wait for the thread: the lines of a first sync of a thousand secrets.
 const LIMIT: usize = 1 << 20;
 
+/// How long the thread waits for more lines once there is one: a first sync of a thousand secrets wakes it some fifty
+/// times then, and not a thousand times.
+const GATHERING: Duration = Duration::from_millis(5);
+
 /// The lines of one stream.
 #[derive(Debug, Default)]
 pub(super) struct LineQueue {
@@ -17,8 +21,10 @@ pub(super) struct LineQueue {
 #[derive(Debug, Default)]
 struct QueueState {
     waiting: LineBatch,
-    /// The thread has taken a batch and has not come back for the next one.
-    is_writing: bool,
+    /// The thread gathers or writes a batch, and looks for more lines afterwards.
+    is_awake: bool,
+    /// Callers that wait until everything is written.
+    flushing: usize,
 }
 
 /// What the thread writes next.
@@ -60,23 +66,30 @@ impl LineQueue {
     /// For the thread: waits for lines. The batch before this one counts as done.
     pub(super) fn next(&self) -> LineBatch {
         let mut state = self.state();
-        state.is_writing = false;
-        self.changed.notify_all();
+        state.is_awake = false;
+        if state.flushing > 0 {
+            self.changed.notify_all();
+        }
         let is_empty = |state: &mut QueueState| state.waiting == LineBatch::default();
         let mut state = self.changed.wait_while(state, is_empty).unwrap_or_else(PoisonError::into_inner);
-        state.is_writing = true;
-        std::mem::take(&mut state.waiting)
+        state.is_awake = true;
+        let gathers = |state: &mut QueueState| state.flushing == 0;
+        let gathered = self.changed.wait_timeout_while(state, GATHERING, gathers);
+        std::mem::take(&mut gathered.unwrap_or_else(PoisonError::into_inner).0.waiting)
     }
 
     /// Waits until everything added so far has been written or given up, but not longer than `limit`.
     pub(super) fn flush(&self, limit: Duration) {
-        let is_busy = |state: &mut QueueState| state.is_writing || !state.waiting.text.is_empty();
-        drop(self.changed.wait_timeout_while(self.state(), limit, is_busy));
+        let mut state = self.state();
+        state.flushing += 1;
+        self.changed.notify_all();
+        let is_busy = |state: &mut QueueState| state.is_awake || !state.waiting.text.is_empty();
+        let ended = self.changed.wait_timeout_while(state, limit, is_busy);
+        ended.unwrap_or_else(PoisonError::into_inner).0.flushing -= 1;
     }
 
-    /// A thread that is writing looks again by itself.
     fn wake(&self, state: &QueueState) {
-        if !state.is_writing {
+        if !state.is_awake {
             self.changed.notify_all();
         }
     }
@@ -124,7 +137,7 @@ mod tests {
         });
         go.send(()).unwrap();
         queue.flush(Duration::from_secs(3600));
-        assert!(!queue.state().is_writing);
+        assert!(!queue.state().is_awake);
         queue.push(b"end\n");
         writer.join().unwrap();
     }
