@@ -7,7 +7,6 @@ use tera::ErrorKind;
 
 use super::context::Context;
 use super::limits::{ITEM_LIMIT, RENDER_TIME_LIMIT, RenderRefusal, STEP_LIMIT};
-use super::members::{Holder, holder};
 use super::strict::Strict;
 use crate::fault::Kind;
 
@@ -65,15 +64,13 @@ impl fmt::Display for TemplatePlace {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RenderError {
     /// A template uses what is not there.
-    #[error("{place}: `{expression}` is not defined; {}", there_is(object.as_deref(), fields))]
+    #[error("{place}: `{expression}` is not defined; {}", field_list(fields.iter().map(String::as_str)))]
     Undefined {
         /// Where.
         place: TemplatePlace,
         /// What the template says there.
         expression: String,
-        /// The object that was asked for it; `None` is the secret.
-        object: Option<String>,
-        /// The fields that this has.
+        /// The fields of the secret. The names within a field are its value, so they are not shown.
         fields: Vec<String>,
     },
     /// A template prints a `null`.
@@ -152,28 +149,12 @@ impl RenderError {
 /// "the secret has a, b and 3 more": what an error may tell of a secret. Names come from outside, so that no line break
 /// or escape sequence in one reaches a terminal.
 pub fn field_list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
-    let names = listed(names);
-    format!("the secret has {}", names.as_deref().unwrap_or("no fields"))
-}
-
-/// The same of an object in the secret: "fields of `user`: a, b and 3 more".
-fn there_is(object: Option<&str>, fields: &[String]) -> String {
-    let names = fields.iter().map(String::as_str);
-    let Some(object) = object.map(str::escape_debug) else { return field_list(names) };
-    match listed(names) {
-        Some(names) => format!("fields of `{object}`: {names}"),
-        None => format!("`{object}` has no fields"),
-    }
-}
-
-/// "a, b and 3 more".
-fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<String> {
     let mut names = names.into_iter();
-    let shown: Vec<_> = names.by_ref().take(NAMES_SHOWN).map(shown).collect();
-    match (shown.as_slice(), names.count()) {
-        ([], _) => None,
-        (shown, 0) => Some(shown.join(", ")),
-        (shown, more) => Some(format!("{} and {more} more", shown.join(", "))),
+    let listed = names.by_ref().take(NAMES_SHOWN).map(shown).collect::<Vec<_>>().join(", ");
+    match names.count() {
+        0 if listed.is_empty() => "the secret has no fields".to_owned(),
+        0 => format!("the secret has {listed}"),
+        more => format!("the secret has {listed} and {more} more"),
     }
 }
 
@@ -205,63 +186,62 @@ impl Translator<'_> {
         let expression = self.strict.wrapped(at.start).or_else(|| self.strict.expression(start.start));
         let expression = expression.and_then(|range| self.source.get(range)).unwrap_or(text);
         match refusal {
-            Some(RenderRefusal::Undefined) => self.undefined(place, start.start, expression),
+            Some(RenderRefusal::Undefined) => self.undefined(place, expression),
             Some(RenderRefusal::Null) => RenderError::Null { place, expression: shorten(expression) },
             Some(RenderRefusal::Cause(cause)) => RenderError::Failed { place, cause },
-            // What is written in the template word for word is no value; anything else could hold one.
-            Some(RenderRefusal::Thrown(message)) if self.source.contains(&message) => {
+            // What stands in the template as a literal is no value; anything else could hold one.
+            Some(RenderRefusal::Thrown(message)) if self.has_literal(&message) => {
                 RenderError::Failed { place, cause: format!("the template says: {message}") }
             }
             Some(RenderRefusal::Thrown(_)) => {
                 RenderError::Failed { place, cause: "the template says so".to_owned() }
             }
             Some(refusal) => too_much(&refusal),
-            None => self.engine(place, start.start, message, text, expression),
+            None => self.engine(place, message, text, expression),
         }
     }
 
-    fn engine(
-        &self,
-        place: TemplatePlace,
-        at: usize,
-        message: &str,
-        text: &str,
-        expression: &str,
-    ) -> RenderError {
+    fn engine(&self, place: TemplatePlace, message: &str, text: &str, expression: &str) -> RenderError {
         let quoted = |start: &str| message.strip_prefix(start)?.split('`').next();
         if let Some(name) = quoted("Variable `").or_else(|| quoted("Field `")) {
-            return self.undefined(place, at, name);
+            let name = if self.source.contains(name) { name } else { expression };
+            return self.undefined(place, name);
         }
         let undefined = ["`undefined`", "undefined value", "type undefined", "is undefined"];
         if undefined.iter().any(|word| message.contains(word)) {
-            return self.undefined(place, at, expression);
+            return self.undefined(place, expression);
         }
         if message.ends_with("but got `none`") || message.ends_with("found `none`") {
             return RenderError::Null { place, expression: shorten(expression) };
         }
         let cause = if SAFE.iter().any(|start| message.starts_with(start)) {
-            lower_first(message)
+            lower_first(message.trim_end_matches('.'))
         } else {
             let failed =
                 if text.is_empty() { "the template".to_owned() } else { format!("`{}`", shorten(text)) };
-            format!("{failed} failed; the engine's reason is not shown, because it may quote the value")
+            let known = REASONS.iter().find(|(words, _)| message.contains(words));
+            let reason = known
+                .map_or("the engine's reason is not shown, because it may quote the value", |known| known.1);
+            format!("{failed} failed: {reason}")
         };
         RenderError::Failed { place, cause }
     }
 
-    fn undefined(&self, place: TemplatePlace, at: usize, expression: &str) -> RenderError {
-        let expression = shorten(expression);
-        let (object, fields) = match holder(self.source, at, self.context) {
-            Some(Holder { name, members }) => (Some(name), members),
-            None => (None, self.context.names().to_vec()),
-        };
-        RenderError::Undefined { place, expression, object, fields }
+    fn undefined(&self, place: TemplatePlace, expression: &str) -> RenderError {
+        let fields = self.context.names().to_vec();
+        RenderError::Undefined { place, expression: shorten(expression), fields }
+    }
+
+    fn has_literal(&self, text: &str) -> bool {
+        ['"', '\'', '`'].iter().any(|quote| self.source.contains(&format!("{quote}{text}{quote}")))
     }
 }
 
 /// Messages of the engine that are made of types, argument names and the template's own words.
-const SAFE: [&str; 14] = [
+const SAFE: [&str; 24] = [
+    "Array index must be an integer, got `",
     "Cannot compare `",
+    "Cannot divide by 0",
     "Invalid type for the value, expected `",
     "Iteration not possible on type `",
     "Key/value iteration is not possible on type `",
@@ -269,12 +249,35 @@ const SAFE: [&str; 14] = [
     "Math operations can only be done on numbers, found `",
     "Maximum render recursion depth for components exceeded",
     "Missing keyword argument `",
+    "Only numbers can be negated. This is a `",
+    "Only numbers can be used in arithmetic. This is a `",
     "Slice end must be an integer, got `",
     "Slice start must be an integer, got `",
     "Slice step must be an integer, got `",
+    "Slicing can only be used on arrays or strings, not on `",
     "Slicing step cannot be 0",
     "Spread operator requires a",
+    "String index must be an integer, got `",
+    "This filter can only be used on a number, received `",
+    "Value of type ",
     "`+` requires both operands to be numbers, found `",
+    "`in` cannot be used on a container of type `",
+    "pluralize filter requires an integer, got `",
+];
+
+/// Words of messages that quote values, and what is said instead.
+const REASONS: [(&str, &str); 11] = [
+    ("Unable to perform ", "the result is too large for a whole number"),
+    ("is out of range for integer arithmetic", "a number is too large to calculate with"),
+    ("Exponent ", "the exponent is negative or too large"),
+    ("result would overflow", "the number is too large to negate"),
+    ("cannot be converted to an int", "the value is not a whole number, or too large"),
+    ("cannot be converted to a float", "the value is not a number"),
+    ("absolute value", "the number is too large"),
+    ("is a float; cannot", "the number is not a whole number"),
+    ("is out of range for", "a number is out of range"),
+    ("`base` must be between", "`base` must be between 2 and 36"),
+    ("Map does not have a key", "the object has no such key, and there is no `default`"),
 ];
 
 pub(super) fn too_much(refusal: &RenderRefusal) -> RenderError {

@@ -86,7 +86,8 @@ impl Strict {
             return wrapped;
         }
         let before = self.insertions.iter().take_while(|(place, _)| *place < at);
-        let place = at.saturating_sub(before.map(|(_, length)| length).sum());
+        let place =
+            at.saturating_sub(before.map(|(place, length)| at.saturating_sub(*place).min(*length)).sum());
         place..place
     }
 

@@ -14,11 +14,10 @@ const RESERVED: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false
 const LONGEST_KEY: usize = 1024;
 
 pub(super) fn write(output: &mut BoundedOutput, fields: &Fields) -> Result<(), Unwritable> {
-    if let Some(name) = too_long(fields) {
-        return Err(Unwritable::field(
-            name,
-            "has a longer name than a YAML key may have; use `format: json`",
-        ));
+    // Names within a field are its value: the error has that of the field.
+    if let Some((name, _)) = fields.iter().find(|(name, value)| is_too_long(name) || holds_too_long(value)) {
+        let cause = "has or holds a longer name than a YAML key may have; use `format: json`";
+        return Err(Unwritable::field(name, cause));
     }
     if fields.is_empty() {
         return Ok(output.push("{}\n")?);
@@ -45,18 +44,18 @@ fn mapping(output: &mut BoundedOutput, fields: &Fields, depth: usize) -> Result<
     Ok(())
 }
 
-/// A name whose end no parser would look for, at any depth.
-fn too_long(fields: &Fields) -> Option<&str> {
-    fields.iter().find_map(|(name, value)| {
-        if quoted(name).chars().count() > LONGEST_KEY { Some(name.as_str()) } else { too_long_within(value) }
-    })
+/// Whether no parser would look for the end of this name.
+fn is_too_long(name: &str) -> bool {
+    quoted(name).chars().count() > LONGEST_KEY
 }
 
-fn too_long_within(value: &FieldValue) -> Option<&str> {
+fn holds_too_long(value: &FieldValue) -> bool {
     match value {
-        FieldValue::Map(fields) => too_long(fields),
-        FieldValue::List(values) => values.iter().find_map(too_long_within),
-        _ => None,
+        FieldValue::Map(fields) => {
+            fields.iter().any(|(name, value)| is_too_long(name) || holds_too_long(value))
+        }
+        FieldValue::List(values) => values.iter().any(holds_too_long),
+        _ => false,
     }
 }
 

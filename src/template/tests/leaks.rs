@@ -10,7 +10,9 @@ const NUMBER: &str = "98765432109876543210987654321";
 
 fn fields() -> Fields {
     let (big, exact) = (digits(NUMBER), digits(&NUMBER.repeat(2)));
-    [("v", MARKER.into()), ("big", big), ("exact", exact)]
+    let object = FieldValue::Map([(MARKER.to_owned(), MARKER.into())].into_iter().collect());
+    let json = format!("{{\"{MARKER}\": 1}}");
+    [("v", MARKER.into()), ("big", big), ("exact", exact), ("object", object), ("json", json.as_str().into())]
         .map(|(name, value)| (name.to_owned(), value))
         .into_iter()
         .collect()
@@ -76,6 +78,18 @@ fn failing() -> Vec<String> {
         "{{ exact | int }}",
         "{{ big | truncate(length=big) }}",
         "{{ data }}{{ missing }}",
+        "{{ object.nope }}",
+        "{{ object.nope | upper }}",
+        "{{ object[v].x }}",
+        "{{ (json | json_decode).nope }}",
+        "{% set o = json | json_decode %}{{ o.nope }}",
+        "{% set o = json | json_decode %}{{ o.nope.x }}",
+        "{% for k, x in object %}{{ x.nope }}{% endfor %}",
+        "{% for k, x in object %}{{ object[k ~ k].x }}{% endfor %}",
+        "{{ object | get(key='nope') }}",
+        "{{ [object] | sort(attribute='nope') }}",
+        "{{ {...object}.nope }}",
+        "{% component c(a: Integer) %}{{ a }}{% endcomponent c %}{{ <c {...object} /> }}",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -121,6 +135,17 @@ fn no_error_of_a_format_holds_a_value() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn no_error_of_a_format_holds_a_name_within_a_field() {
+    let long = MARKER.repeat(100);
+    let inner = FieldValue::Map([(long, FieldValue::Null)].into_iter().collect());
+    for value in [inner.clone(), FieldValue::List(vec![inner])] {
+        let fields: Fields = [("field".to_owned(), value)].into_iter().collect();
+        let error = Format::Yaml.render(&fields, 1 << 20).unwrap_err().to_string();
+        assert!(error.starts_with("field `field` has or holds a longer name"), "{error}");
     }
 }
 
