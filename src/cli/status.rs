@@ -6,9 +6,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::args::{Common, StatusArgs};
 use super::output::{self, Reader};
 use super::setup::{Setup, runtime};
+use crate::blocking::Worker;
 use crate::clock::Clock;
 use crate::fault::ExitStatus;
 use crate::lifecycle::{Signal, Signals};
@@ -18,6 +21,9 @@ use table::TableStyle;
 
 /// Between two looks of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
+
+/// After this time a reader that reads nothing counts as gone.
+const UNREAD: Duration = Duration::from_secs(24 * 3600);
 
 /// Where the text of `--watch` begins.
 const HOME: &str = "\x1b[H";
@@ -98,7 +104,8 @@ fn shown(snapshot: &Snapshot, args: &StatusArgs, look: TableStyle) -> String {
 fn watch(setup: &Setup, args: &StatusArgs, mut look: TableStyle) -> Result<ExitStatus, ExitStatus> {
     let path = setup.settings.status_file.to_read();
     let in_place = output::stdout_is_terminal() && !setup.is_dumb();
-    runtime()?.block_on(async {
+    let (runtime, worker) = (runtime()?, Worker::default());
+    let result = runtime.block_on(async {
         let mut signals = Signals::install().map_err(|error| {
             output::error(
                 &format!("cannot install signal handlers: {error}"),
@@ -109,23 +116,38 @@ fn watch(setup: &Setup, args: &StatusArgs, mut look: TableStyle) -> Result<ExitS
         loop {
             let size = size(setup);
             look.width = size.map(|(columns, _)| columns);
-            let text = match trusted(path) {
-                Ok(snapshot) => shown(&snapshot, args, look),
-                Err(absent) if args.json => {
-                    output::note(&Printable(&absent.reason).to_string());
-                    String::new()
+            let (text, note) = match trusted(path) {
+                Ok(snapshot) => (shown(&snapshot, args, look), None),
+                Err(absent) if args.json => (String::new(), Some(Printable(&absent.reason).to_string())),
+                Err(Absent { reason, remedy }) => {
+                    (format!("{}\n  hint: {remedy}\n", Printable(&reason)), None)
                 }
-                Err(Absent { reason, remedy }) => format!("{}\n  hint: {remedy}\n", Printable(&reason)),
             };
             let text = if in_place { framed(&text, size) } else { text };
-            if !text.is_empty() && output::part(&text)? == Reader::Gone {
-                return Ok(ExitStatus::Success);
+            // Nobody may read it, after Ctrl-S for example: a signal ends it then, too.
+            let printing = worker.run("printing", UNREAD, move |_| print(&text, note.as_deref()));
+            tokio::select! {
+                () = stopped(&mut signals) => return Ok(ExitStatus::Success),
+                printed = printing => match printed {
+                    Ok(Ok(Reader::There)) => {}
+                    Ok(Err(status)) => return Err(status),
+                    Ok(Ok(Reader::Gone)) | Err(_) => return Ok(ExitStatus::Success),
+                },
             }
-            if stopped_within(&mut signals, PERIOD).await {
+            if timeout(PERIOD, stopped(&mut signals)).await.is_ok() {
                 return Ok(ExitStatus::Success);
             }
         }
-    })
+    });
+    runtime.shutdown_background();
+    result
+}
+
+fn print(text: &str, note: Option<&str>) -> Result<Reader, ExitStatus> {
+    if let Some(note) = note {
+        output::note(note);
+    }
+    if text.is_empty() { Ok(Reader::There) } else { output::part(text) }
 }
 
 fn width(setup: &Setup) -> Option<usize> {
@@ -185,9 +207,8 @@ fn top(text: &str, (columns, rows): (usize, usize)) -> String {
     shown + &format!("… {hidden} more {}\n", if hidden == 1 { "line" } else { "lines" })
 }
 
-async fn stopped_within(signals: &mut Signals, period: Duration) -> bool {
-    let stop = async { while signals.next().await != Signal::Stop {} };
-    tokio::time::timeout(period, stop).await.is_ok()
+async fn stopped(signals: &mut Signals) {
+    while signals.next().await != Signal::Stop {}
 }
 
 #[cfg(test)]

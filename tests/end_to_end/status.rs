@@ -105,6 +105,29 @@ fn watching_shows_it_again_and_ends_quietly_on_signals_and_closed_pipes() {
     assert_eq!((left.status.code(), left.stderr.len()), (Some(0), 0), "a closed pipe is no error");
 }
 
+#[test]
+fn watching_ends_on_a_signal_although_nobody_reads() {
+    // More than a pipe holds.
+    let secret = |number| {
+        let long = "x".repeat(1000);
+        format!("  - {{ name: s{number}, key: {long}, files: [{{ path: out/{number}, field: x }}] }}\n")
+    };
+    let secrets: String = (0..100).map(secret).collect();
+    let sandbox =
+        Sandbox::new(&format!("secretStore: {{ provider: file, path: secrets.yaml }}\nsecrets:\n{secrets}"));
+    let _daemon = sandbox.daemon();
+    wait_until("there is a status", || sandbox.path("status.json").exists());
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut command = sandbox.command(&["status", "--watch", "--json"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let pipe = child.stdout.take().unwrap();
+        wait_until("the pipe is full", || rustix::io::ioctl_fionread(&pipe).unwrap() >= 64 << 10);
+        crate::daemon::send(child.id(), signal);
+        wait_until("it ends", || child.try_wait().unwrap().is_some());
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
 /// A command of the shell on a terminal of its own; what the terminal gets is in the file `terminal`, too.
 fn on_a_terminal(sandbox: &Sandbox, line: &str, variables: &[(&str, &str)]) -> Process {
     // Of util-linux, as `unshare` and `setpriv` are.
