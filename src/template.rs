@@ -16,7 +16,6 @@ pub mod fuzzing;
 mod json;
 mod lexer;
 mod limits;
-mod members;
 mod nesting;
 mod paths;
 mod strict;

@@ -204,7 +204,7 @@ fn every_text_stands_out_in_light_and_in_dark_and_a_phone_scrolls_one_way() {
 fn a_hundred_secrets_with_some_that_fail_are_readable() {
     let mut config = "secretStore: { provider: file, path: secrets.yaml }\nsecrets:\n".to_owned();
     for number in 0..100 {
-        let key = if number % 15 == 7 { "gone" } else { "app" };
+        let key = if number % 5 == 2 { "gone" } else { "app" };
         let required = number % 2 == 1;
         writeln!(
             config,
@@ -215,9 +215,9 @@ fn a_hundred_secrets_with_some_that_fail_are_readable() {
     let sandbox = Sandbox::new(&config);
     sandbox.write("secrets.yaml", "app: { value: x }");
     let daemon = sandbox.daemon();
-    let failed = || sandbox.read("status.json").matches("\"failing\"").count() == 7;
+    let failed = || sandbox.read("status.json").matches("\"failing\"").count() == 20;
     wait_until("all have been tried", || {
-        failed() && sandbox.read("status.json").contains("\"synced_count\":93")
+        failed() && sandbox.read("status.json").contains("\"synced_count\":80")
     });
     let (url, mut browser) = (url(&daemon), Browser::start());
     for scheme in ["light", "dark"] {
@@ -231,11 +231,11 @@ fn a_hundred_secrets_with_some_that_fail_are_readable() {
     browser.look_like(1280, 900, "light");
     browser.visit(&url);
     let height = browser.evaluate("document.documentElement.scrollHeight").as_u64().unwrap();
-    assert!(height < 7000, "{height}");
+    assert!(height < 6500, "{height}");
     let first = "document.querySelector('tr.secret .name b').innerText";
     assert_eq!(browser.evaluate(first), "service-7", "a required one that fails");
     browser.visit(&format!("{url}?problems"));
-    assert_eq!(browser.evaluate("document.querySelectorAll('tr.secret').length"), 7);
+    assert_eq!(browser.evaluate("document.querySelectorAll('tr.secret').length"), 20);
     browser.picture("hundred-problems");
 }
 
