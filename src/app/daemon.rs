@@ -25,7 +25,7 @@ use crate::lifecycle::{Signals, Systemd};
 use crate::name::SecretName;
 use crate::status::StatusFile;
 use crate::sync::{Supervisor, SyncContext};
-use crate::telemetry::event::{self, Started};
+use crate::telemetry::event;
 use crate::telemetry::trace;
 
 /// What is left for the status file when the tasks have used up their time.
@@ -125,13 +125,9 @@ impl OpenDaemon {
 
     fn announce(&self) {
         let listen = self.admin.as_ref().map(|server| server.address().to_string());
-        Started {
-            config_file: &self.config.watch.path().display().to_string(),
-            secrets: self.composition.jobs.len(),
-            status_file: &self.status_file.path().display().to_string(),
-            listen: listen.as_deref(),
-        }
-        .emit();
+        let config_file = self.config.watch.path().display().to_string();
+        let status_file = self.status_file.path().display().to_string();
+        event::started(&config_file, self.composition.jobs.len(), &status_file, listen.as_deref());
     }
 }
 

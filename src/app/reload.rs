@@ -18,7 +18,7 @@ use crate::config::settings::{LogLevel, Settings};
 use crate::fault::{Fault, Kind};
 use crate::sync::{JobWithStore, Supervisor};
 use crate::telemetry::audit::Destination;
-use crate::telemetry::event::{self, ReloadFailed};
+use crate::telemetry::event;
 use crate::telemetry::log;
 
 /// How long a reload may take before it is given up.
@@ -211,8 +211,8 @@ fn prepare(
 impl ReloadRefusal {
     fn report(&self) {
         match self {
-            Self::Fault(fault) => ReloadFailed { error: &fault.message, hint: &fault.remedy }.emit(),
-            Self::Blocked(error) => ReloadFailed { error: &error.to_string(), hint: error.remedy() }.emit(),
+            Self::Fault(fault) => event::reload_failed(&fault.message, &fault.remedy),
+            Self::Blocked(error) => event::reload_failed(&error.to_string(), error.remedy()),
             Self::Report(report) => {
                 log_errors(report);
                 let errors = match report.count(Severity::Error) {
@@ -221,7 +221,7 @@ impl ReloadRefusal {
                 };
                 let error = format!("{} has {errors}", report.file);
                 let hint = "see the lines above; \"secrets-sync validate\" shows them too";
-                ReloadFailed { error: &error, hint }.emit();
+                event::reload_failed(&error, hint);
             }
         }
     }

@@ -94,8 +94,7 @@ impl Sandbox {
             event::not_sandboxed(&error.to_string(), &format!("{}, or say SANDBOX=off", error.remedy()));
         } else if holds.file_system {
             let write: Vec<String> = granted.write.iter().map(|path| path.display().to_string()).collect();
-            event::Sandboxed { abi: holds.abi, restricts: holds.as_str(), scope: holds.scope, write: &write }
-                .emit();
+            event::sandboxed(holds.abi, holds.as_str(), holds.scope, &write);
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::config::settings::BreakerSettings;
 use crate::name::{CredentialsName, StoreName};
-use crate::telemetry::event::{BreakerMoved, BreakerState};
+use crate::telemetry::event::{self, BreakerState};
 
 /// This many requests must have failed in a window before that says anything.
 const MIN_FAILURES: u32 = 3;
@@ -167,7 +167,7 @@ impl Monitor {
         }
         let (store, credentials) = (self.0.store.as_str(), self.0.credentials.as_str());
         let cause = (state == BreakerState::Open).then_some(record.cause.as_str());
-        BreakerMoved { store, credentials, state, cause }.emit();
+        event::breaker_moved(store, credentials, state, cause);
     }
 
     /// No code runs under this lock that could panic or wait.

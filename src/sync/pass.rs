@@ -17,7 +17,7 @@ use crate::secret::{Fields, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::{Fetched, Life, Revision, Store};
 use crate::sync::witness::{self, Provenance};
-use crate::telemetry::event::{DeletionHeld, VersionWentBack};
+use crate::telemetry::event;
 use crate::telemetry::trace;
 use crate::template;
 
@@ -196,8 +196,7 @@ impl Pass {
             Ruling::Keep { why, look_again } => {
                 self.look_again = look_again;
                 if self.evidence.is_news(&why) {
-                    DeletionHeld { secret: secret.name.as_str(), store: secret.store.as_str(), why: &why }
-                        .emit();
+                    event::deletion_held(secret.name.as_str(), secret.store.as_str(), &why);
                 }
                 fault.message = format!("{}; its files stay: {why}", fault.message);
                 Some(Err(fault))
@@ -217,7 +216,7 @@ impl Pass {
             && !self.job.secret.read.is_pinned()
         {
             let (secret, store) = (self.job.secret.name.as_str(), self.job.secret.store.as_str());
-            VersionWentBack { secret, store, before, version }.emit();
+            event::version_went_back(secret, store, before, version);
         }
         let Some(fields) = fields.filter(|_| self.published != Some(revision)) else {
             return Some(Ok(Outcome { version, life, written: Written::default() }));

@@ -5,7 +5,7 @@ use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
 use crate::sink::ChangedFile;
 use crate::store::{Fetched, RequestId};
-use crate::telemetry::event::{self, FileTouched, NotWritten, Subject};
+use crate::telemetry::event::{self, Subject};
 
 /// What files are written from.
 #[derive(Clone, Default)]
@@ -27,7 +27,7 @@ pub(super) fn fetched(spec: &SecretSpec, outcome: &Result<Fetched, Fault>) {
         let version = answer.and_then(|fetched| fetched.revision.version());
         let request_id = answer.and_then(|fetched| fetched.request_id.as_ref()).map(RequestId::as_str);
         let failure = outcome.as_ref().err().map(|fault| fault.kind);
-        event::FetchEnded { subject, version, request_id, failure }.emit();
+        event::fetch_ended(subject, version, request_id, failure);
     });
 }
 
@@ -46,10 +46,10 @@ pub(super) fn touched(
             (provenance.version, provenance.request_id.as_ref().map(RequestId::as_str));
         for ChangedFile { path, change } in files {
             let file = &*path.as_path().to_string_lossy();
-            FileTouched { subject, version, request_id, file, change: *change }.emit();
+            event::file_touched(subject, version, request_id, file, *change);
         }
         if let Some(failure) = failure {
-            NotWritten { subject, version, request_id, failure }.emit();
+            event::not_written(subject, version, request_id, failure);
         }
     });
 }

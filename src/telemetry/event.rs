@@ -1,4 +1,4 @@
-//! One type per event of the daemon's life. `emit` writes its log line and counts it in the metrics, so that the two
+//! One function per event of the daemon's life, or a type with `emit`. It writes the log line and counts it in the metrics, so that the two
 //! cannot contradict each other. What an operator got is INFO, what is degraded while the last value is served is
 //! WARN, what an operator must act on is ERROR, an unchanged refresh is DEBUG.
 
@@ -15,23 +15,24 @@ mod trace;
 use std::fmt;
 use std::time::Duration;
 
-pub use audit::{FetchEnded, FileChange, FileTouched, NotWritten, Subject, is_audited};
+pub use audit::{FileChange, Subject, fetch_ended, file_touched, is_audited, not_written};
 pub use configuration::{
-    ConfigurationProblem, ReloadFailed, Reloaded, configuration_loaded, configuration_watched,
-    credentials_forgotten, secret_forgotten,
+    ConfigurationProblem, Reloaded, configuration_loaded, configuration_watched, credentials_forgotten,
+    reload_failed, secret_forgotten,
 };
 pub use daemon::{
-    Sandboxed, Started, abandoned, all_up_to_date, few_files, log_lines_lost, memory_not_locked,
-    memory_not_private, no_service_manager, not_sandboxed, not_started, optional_secret_absent, panicked,
-    port_in_use, privileges_not_refused, readiness_changed, refresh_of_unknown, refresh_requested, resumed,
-    some_failed, status_file_failed, status_file_in_tmp, stopped, stopping, sweep_failed, swept, unfinished,
+    abandoned, all_up_to_date, few_files, log_lines_lost, memory_not_locked, memory_not_private,
+    no_service_manager, not_sandboxed, not_started, optional_secret_absent, panicked, port_in_use,
+    privileges_not_refused, readiness_changed, refresh_of_unknown, refresh_requested, resumed, sandboxed,
+    some_failed, started, status_file_failed, status_file_in_tmp, stopped, stopping, sweep_failed, swept,
+    unfinished,
 };
 pub use login::{
-    LoggedIn, LoginFailed, NewTokenRejected, RenewalFailed, Renewed, TokenConfigured, TokenEnding,
-    TokenKnown, credentials_configured, logins_in_sync_lines,
+    credentials_configured, logged_in, login_failed, logins_in_sync_lines, new_token_rejected,
+    renewal_failed, token_configured, token_ending, token_looked_up, token_renewed,
 };
-pub use secret::{DeletionHeld, Failed, FilesLeft, Synced, VersionWentBack};
-pub use store::{AnswersMixedUp, BreakerMoved, BreakerState, Redirected, Requested};
+pub use secret::{Failed, FilesLeft, Synced, deletion_held, version_went_back};
+pub use store::{BreakerState, answers_mixed_up, breaker_moved, redirected, requested};
 pub use trace::{traces_lost, traces_resumed};
 
 /// A list that a JSON line shows as one.

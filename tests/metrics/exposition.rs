@@ -8,9 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
 use secrets_sync::fault::{Fault, Kind};
-use secrets_sync::telemetry::event::{
-    self, BreakerMoved, BreakerState, Failed, FilesLeft, LoggedIn, ReloadFailed, Reloaded, Requested, Synced,
-};
+use secrets_sync::telemetry::event::{self, BreakerState, Failed, FilesLeft, Reloaded, Synced};
 use secrets_sync::telemetry::metrics::{Described, SecretFacts, metrics};
 
 use crate::promtool::promtool;
@@ -50,11 +48,11 @@ fn feed() {
     Synced { secret, store, version, changed: 1, repaired: 1, removed: 1, files, duration, next_try }.emit();
     let fault = Fault::new(Kind::Denied, "message", "remedy");
     Failed { secret, store, fault: &fault, duration, attempt: 1, next_try, left: FilesLeft::Good }.emit();
-    Requested { store, place: "h: GET /v1/secret/data/app", code: "200", duration }.emit();
-    LoggedIn { store, credentials, expires: Some(SystemTime::UNIX_EPOCH + duration) }.emit();
-    BreakerMoved { store, credentials, state: BreakerState::Open, cause: None }.emit();
+    event::requested(store, "h: GET /v1/secret/data/app", "200", duration);
+    event::logged_in(store, credentials, Some(SystemTime::UNIX_EPOCH + duration));
+    event::breaker_moved(store, credentials, BreakerState::Open, None);
     Reloaded { added: 1, removed: 0, changed: 0, unchanged: 0 }.emit();
-    ReloadFailed { error: "error", hint: "hint" }.emit();
+    event::reload_failed("error", "hint");
     event::configuration_loaded(SystemTime::UNIX_EPOCH);
     event::readiness_changed(None);
 }
@@ -119,10 +117,15 @@ fn messages() -> BTreeSet<(String, String)> {
             let Some((level, rest)) = call.split_once("!(") else { continue };
             let call = rest.split(");").next().unwrap();
             // The message is the last literal; one that is put together is the warning's own text.
-            let message = call.rsplit('"').nth(1).unwrap();
+            let Some(message) = call.rsplit('"').nth(1) else { continue };
             if !message.starts_with('{') {
                 found.insert((level.to_owned(), message.to_owned()));
             }
+        }
+        // `line!(warn, "message")`: lines with the same fields.
+        for call in source.split(" line!(").skip(1) {
+            let (level, rest) = call.split_once(", \"").unwrap();
+            found.insert((level.to_owned(), rest.split('"').next().unwrap().to_owned()));
         }
     }
     found

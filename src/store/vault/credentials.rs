@@ -22,7 +22,7 @@ use crate::config::provider::vault::{AuthSpec, VaultRead};
 use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
 use crate::secret::{FingerprintKey, SecretText};
-use crate::telemetry::event::{LoggedIn, LoginFailed, NewTokenRejected, TokenConfigured};
+use crate::telemetry::event;
 
 /// The token of one credential set.
 pub(super) struct CredentialSet {
@@ -255,7 +255,7 @@ impl CredentialSet {
         }
         if self.is_rejected(server, &credentials).await {
             let (store, credentials) = (server.store.as_str(), self.name.as_str());
-            NewTokenRejected { store, credentials }.emit();
+            event::new_token_rejected(store, credentials);
             return CredentialReload::NotYet;
         }
         // A failure is reported, and the token that was there stays in use.
@@ -308,7 +308,7 @@ impl CredentialSet {
         };
         if let Some(fault) = blocked.as_ref().filter(|_| token.source() == TokenSource::Login) {
             let (store, credentials) = (server.store.as_str(), self.name.as_str());
-            LoginFailed { store, credentials, fault, is_serving: false }.emit();
+            event::login_failed(store, credentials, fault, false);
         }
         blocked
     }
@@ -398,15 +398,15 @@ impl CredentialSet {
         self.replaced.send_replace(());
         let (store, credentials) = (server.store.as_str(), self.name.as_str());
         match token.source() {
-            TokenSource::Login => LoggedIn { store, credentials, expires: server.wall_time(end) }.emit(),
-            TokenSource::Static => TokenConfigured { store, credentials }.emit(),
+            TokenSource::Login => event::logged_in(store, credentials, server.wall_time(end)),
+            TokenSource::Static => event::token_configured(store, credentials),
         }
         token
     }
 
     fn report_failure(&self, server: &Server, fault: &Fault) {
         let (store, credentials) = (server.store.as_str(), self.name.as_str());
-        LoginFailed { store, credentials, fault, is_serving: self.usable().is_some() }.emit();
+        event::login_failed(store, credentials, fault, self.usable().is_some());
     }
 
     fn place<'a>(&'a self, server: &'a Server) -> LoginPlace<'a> {

@@ -13,7 +13,7 @@ use super::credentials::{CredentialReload, CredentialSet};
 use super::lease::{FailedSteps, Lease, Renewability, SPACING, Schedule, TokenSource, TokenStep};
 use super::server::Server;
 use crate::fault::{Fault, Kind};
-use crate::telemetry::event::{RenewalFailed, Renewed, TokenEnding, TokenKnown};
+use crate::telemetry::event;
 
 /// Tokens of logins in a row whose renewal was refused: the role's tokens cannot be renewed. A single one may have been
 /// revoked.
@@ -195,7 +195,7 @@ impl TokenRenewer {
                 self.refused_tokens = 0;
                 if self.learn(kept, lease) {
                     let (store, credentials) = self.labels();
-                    Renewed { store, credentials, expires: self.server.wall_time(lease.end()) }.emit();
+                    event::token_renewed(store, credentials, self.server.wall_time(lease.end()));
                 }
                 StepEnd::Learnt
             }
@@ -235,8 +235,7 @@ impl TokenRenewer {
                 kept.granted = info.granted;
                 if self.learn(kept, info.lease) {
                     let (store, credentials) = self.labels();
-                    TokenKnown { store, credentials, expires: self.server.wall_time(info.lease.end()) }
-                        .emit();
+                    event::token_looked_up(store, credentials, self.server.wall_time(info.lease.end()));
                 }
                 StepEnd::Learnt
             }
@@ -265,12 +264,12 @@ impl TokenRenewer {
         }
         kept.is_announced = true;
         let (store, credentials) = self.labels();
-        TokenEnding { store, credentials, expires: self.server.wall_time(kept.lease.end()) }.emit();
+        event::token_ending(store, credentials, self.server.wall_time(kept.lease.end()));
     }
 
     fn report(&self, kept: &mut RenewedToken, fault: &Fault) {
         let (store, credentials) = self.labels();
-        RenewalFailed { store, credentials, fault, is_repeated: kept.is_reported }.emit();
+        event::renewal_failed(store, credentials, fault, kept.is_reported);
         kept.is_reported = true;
     }
 

@@ -18,7 +18,7 @@ use crate::secret::{SecretBytes, SecretText};
 use crate::store::RequestId;
 use crate::store::breaker::{CircuitBreaker, Pause, RequestOutcome};
 use crate::store::limit::paused;
-use crate::telemetry::event::{AnswersMixedUp, Redirected, Requested};
+use crate::telemetry::event;
 use crate::telemetry::trace;
 
 /// rustify joins paths to this; only path and query of the result are used. Its root path keeps the leading slash
@@ -104,7 +104,7 @@ impl Server {
             }
             Err(fault) => fault.kind.as_str(),
         };
-        Requested { store: self.store.as_str(), place: &place, code, duration: begun.elapsed() }.emit();
+        event::requested(self.store.as_str(), &place, code, begun.elapsed());
         let (response, id) = self.identified(sent?, &place).await?;
         match self.answers.note(id, &place, &self.credentials) {
             AnswerOwner::Foreign => return Err(self.mixed_up(&place)),
@@ -181,7 +181,7 @@ impl Server {
         let remedy =
             "something between secrets-sync and the server mixes up answers: look for a broken proxy";
         if self.answers.note_mixup() {
-            AnswersMixedUp { store: self.store.as_str(), place, hint: remedy }.emit();
+            event::answers_mixed_up(self.store.as_str(), place, remedy);
         }
         Fault::new(Kind::BadAnswer, message, remedy)
     }
@@ -192,7 +192,7 @@ impl Server {
         if elsewhere.as_deref() != Some(host) {
             *elsewhere = Some(host.to_owned());
             drop(elsewhere);
-            Redirected { store: self.store.as_str(), host }.emit();
+            event::redirected(self.store.as_str(), host);
         }
     }
 }

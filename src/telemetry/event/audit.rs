@@ -11,23 +11,13 @@ pub fn is_audited() -> bool {
 }
 
 /// A store was asked for a secret.
-pub struct FetchEnded<'a> {
-    /// The secret.
-    pub subject: Subject<'a>,
-    /// The store's version number.
-    pub version: Option<u64>,
-    /// The store's own name of its answer.
-    pub request_id: Option<&'a str>,
-    /// What went wrong.
-    pub failure: Option<Kind>,
-}
-
-impl FetchEnded<'_> {
-    /// Writes the audit line. The log tells the end of the pass.
-    pub fn emit(&self) {
-        let Self { subject, version, request_id, failure } = *self;
-        audit::record(&Record::Fetch { subject, version, request_id, result: result(failure) });
-    }
+pub fn fetch_ended(
+    subject: Subject<'_>,
+    version: Option<u64>,
+    request_id: Option<&str>,
+    failure: Option<Kind>,
+) {
+    audit::record(&Record::Fetch { subject, version, request_id, result: result(failure) });
 }
 
 /// What was done to a file.
@@ -42,53 +32,27 @@ pub enum FileChange {
 }
 
 /// A file of a secret was written, put right or removed.
-pub struct FileTouched<'a> {
-    /// The secret.
-    pub subject: Subject<'a>,
-    /// The store's version number of what was written.
-    pub version: Option<u64>,
-    /// The store's own name of the answer that it came with.
-    pub request_id: Option<&'a str>,
-    /// The file.
-    pub file: &'a str,
-    /// What was done to it.
-    pub change: FileChange,
-}
-
-impl FileTouched<'_> {
-    /// Writes the audit line. The log tells the end of the pass, with counts.
-    pub fn emit(&self) {
-        let Self { subject, version, request_id, file, change } = *self;
-        let result = result(None);
-        let change = match change {
-            FileChange::Changed => "changed",
-            FileChange::Repaired => "repaired",
-            FileChange::Removed => return audit::record(&Record::Delete { subject, file, result }),
-        };
-        let (file, change) = (Some(file), Some(change));
-        audit::record(&Record::Write { subject, version, request_id, file, change, result });
-    }
+pub fn file_touched(
+    subject: Subject<'_>,
+    version: Option<u64>,
+    request_id: Option<&str>,
+    file: &str,
+    change: FileChange,
+) {
+    let result = result(None);
+    let change = match change {
+        FileChange::Changed => "changed",
+        FileChange::Repaired => "repaired",
+        FileChange::Removed => return audit::record(&Record::Delete { subject, file, result }),
+    };
+    let (file, change) = (Some(file), Some(change));
+    audit::record(&Record::Write { subject, version, request_id, file, change, result });
 }
 
 /// The files of a secret could not be written, or not all of them: those that were are told before.
-pub struct NotWritten<'a> {
-    /// The secret.
-    pub subject: Subject<'a>,
-    /// The store's version number of what should have been written.
-    pub version: Option<u64>,
-    /// The store's own name of the answer that it came with.
-    pub request_id: Option<&'a str>,
-    /// What went wrong.
-    pub failure: Kind,
-}
-
-impl NotWritten<'_> {
-    /// Writes the audit line. The log tells the end of the pass, with cause and remedy.
-    pub fn emit(&self) {
-        let Self { subject, version, request_id, failure } = *self;
-        let result = result(Some(failure));
-        audit::record(&Record::Write { subject, version, request_id, file: None, change: None, result });
-    }
+pub fn not_written(subject: Subject<'_>, version: Option<u64>, request_id: Option<&str>, failure: Kind) {
+    let result = result(Some(failure));
+    audit::record(&Record::Write { subject, version, request_id, file: None, change: None, result });
 }
 
 /// The end of a login, for the audit stream.

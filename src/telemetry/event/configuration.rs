@@ -83,19 +83,8 @@ impl Reloaded {
 }
 
 /// A changed configuration cannot be used; the previous one stays.
-pub struct ReloadFailed<'a> {
-    /// Every mistake of the file, or why it cannot be built.
-    pub error: &'a str,
-    /// What to do.
-    pub hint: &'a str,
-}
-
-impl ReloadFailed<'_> {
-    /// Writes the line and counts the reload.
-    pub fn emit(&self) {
-        let Self { error, hint } = *self;
-        metrics().reloaded("error");
-        super::audit::reload("error");
-        tracing::error!(error, hint, "reload failed, keeping the previous configuration");
-    }
+pub fn reload_failed(error: &str, hint: &str) {
+    metrics().reloaded("error");
+    super::audit::reload("error");
+    tracing::error!(error, hint, "reload failed, keeping the previous configuration");
 }

@@ -9,29 +9,8 @@ use crate::fault::Fault;
 use crate::telemetry::metrics::metrics;
 
 /// The daemon runs.
-pub struct Started<'a> {
-    /// Absolute path of the configuration.
-    pub config_file: &'a str,
-    /// How many secrets it has.
-    pub secrets: usize,
-    /// Where the status file is.
-    pub status_file: &'a str,
-    /// Where the HTTP endpoints are, with the port that was picked.
-    pub listen: Option<&'a str>,
-}
-
-impl Started<'_> {
-    /// Writes the line.
-    pub fn emit(&self) {
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            config_file = self.config_file,
-            secrets = self.secrets,
-            status_file = self.status_file,
-            listen = self.listen,
-            "started"
-        );
-    }
+pub fn started(config_file: &str, secrets: usize, status_file: &str, listen: Option<&str>) {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config_file, secrets, status_file, listen, "started");
 }
 
 /// Every required secret has synced, or that is over for the `reason`, which names the secrets.
@@ -123,24 +102,9 @@ pub fn few_files(cause: &str) {
 }
 
 /// The process has restricted itself.
-pub struct Sandboxed<'a> {
-    /// The kernel's version of Landlock.
-    pub abi: u8,
-    /// What is restricted, in the words of the status.
-    pub restricts: &'a str,
-    /// Whether signals and abstract unix sockets are confined too.
-    pub scope: bool,
-    /// Trees that may be written in.
-    pub write: &'a [String],
-}
-
-impl Sandboxed<'_> {
-    /// Writes the line.
-    pub fn emit(&self) {
-        let Self { abi, restricts, scope, write } = self;
-        let write = field::debug(super::List(write));
-        tracing::info!(restricts, write, scope, abi, "sandbox enabled");
-    }
+pub fn sandboxed(abi: u8, restricts: &str, scope: bool, write: &[String]) {
+    let write = field::debug(super::List(write));
+    tracing::info!(restricts, write, scope, abi, "sandbox enabled");
 }
 
 /// The process could not restrict itself.

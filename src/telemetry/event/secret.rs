@@ -101,71 +101,18 @@ impl Failed<'_> {
         let (secret, store, attempt) = (self.secret, self.store, self.attempt);
         metrics().failed(secret, self.fault.kind, self.duration);
         let (kind, error, hint) = (self.fault.kind.as_str(), &*self.fault.message, &*self.fault.remedy);
-        if !SYNCS.failed(secret, store, self.fault.kind, self.left == FilesLeft::Removed) {
-            tracing::debug!(
-                secret,
-                store,
-                kind,
-                error,
-                hint,
-                duration_ms,
-                attempt,
-                next_try,
-                "sync still failing"
-            );
-            return;
+        macro_rules! line {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(secret, store, kind, error, hint, duration_ms, attempt, next_try, $message)
+            };
         }
+        let is_news = SYNCS.failed(secret, store, self.fault.kind, self.left == FilesLeft::Removed);
         match self.left {
-            FilesLeft::Good => {
-                tracing::warn!(
-                    secret,
-                    store,
-                    kind,
-                    error,
-                    hint,
-                    duration_ms,
-                    attempt,
-                    next_try,
-                    "sync failed, keeping the last files"
-                );
-            }
-            FilesLeft::Optional => {
-                tracing::warn!(
-                    secret,
-                    store,
-                    kind,
-                    error,
-                    hint,
-                    duration_ms,
-                    attempt,
-                    next_try,
-                    "sync of an optional secret failed"
-                );
-            }
-            FilesLeft::Removed => {
-                tracing::warn!(
-                    secret,
-                    store,
-                    kind,
-                    error,
-                    hint,
-                    next_try,
-                    "the source is gone, files are removed"
-                );
-            }
-            FilesLeft::Missing => {
-                tracing::error!(
-                    secret,
-                    store,
-                    kind,
-                    error,
-                    hint,
-                    duration_ms,
-                    attempt,
-                    next_try,
-                    "sync failed"
-                );
-            }
+            _ if !is_news => line!(debug, "sync still failing"),
+            FilesLeft::Good => line!(warn, "sync failed, keeping the last files"),
+            FilesLeft::Optional => line!(warn, "sync of an optional secret failed"),
+            FilesLeft::Removed => line!(warn, "the source is gone, files are removed"),
+            FilesLeft::Missing => line!(error, "sync failed"),
         }
     }
 }
@@ -183,41 +130,12 @@ impl Recovered {
 }
 
 /// An absent secret keeps its files although its policy is to delete them.
-pub struct DeletionHeld<'a> {
-    /// The secret.
-    pub secret: &'a str,
-    /// Its store.
-    pub store: &'a str,
-    /// What the evidence lacks.
-    pub why: &'a str,
-}
-
-impl DeletionHeld<'_> {
-    /// Writes the line.
-    pub fn emit(&self) {
-        let Self { secret, store, why } = self;
-        tracing::warn!(secret, store, why, "secret is absent, keeping its files");
-    }
+pub fn deletion_held(secret: &str, store: &str, why: &str) {
+    tracing::warn!(secret, store, why, "secret is absent, keeping its files");
 }
 
 /// A store has a lower version of a secret than before.
-pub struct VersionWentBack<'a> {
-    /// The secret.
-    pub secret: &'a str,
-    /// Its store.
-    pub store: &'a str,
-    /// The version before.
-    pub before: u64,
-    /// The version now.
-    pub version: u64,
-}
-
-impl VersionWentBack<'_> {
-    /// Writes the line.
-    pub fn emit(&self) {
-        let Self { secret, store, before, version } = self;
-        let hint =
-            "the store was restored from a backup, a standby node is behind, or the secret was made again";
-        tracing::warn!(secret, store, before, version, hint, "secret went back to an earlier version");
-    }
+pub fn version_went_back(secret: &str, store: &str, before: u64, version: u64) {
+    let hint = "the store was restored from a backup, a standby node is behind, or the secret was made again";
+    tracing::warn!(secret, store, before, version, hint, "secret went back to an earlier version");
 }

@@ -5,44 +5,18 @@ use std::time::Duration;
 use crate::telemetry::metrics::metrics;
 
 /// A request to a store's server ended.
-pub struct Requested<'a> {
-    /// The store.
-    pub store: &'a str,
-    /// Method, path and namespace; never a query value that is a secret.
-    pub place: &'a str,
-    /// The HTTP status, or the kind of failure where there was no answer.
-    pub code: &'a str,
-    /// From waiting for a connection to the last byte.
-    pub duration: Duration,
-}
-
-impl Requested<'_> {
-    /// Writes the line and counts the request.
-    pub fn emit(&self) {
-        let Self { store, place, code, duration } = *self;
-        metrics().request(store, code, duration);
-        let duration_ms = super::milliseconds(duration);
-        let status = code.parse::<u16>().ok();
-        let kind = status.is_none().then_some(code);
-        tracing::debug!(store, place, code = status, kind, duration_ms, "request");
-    }
+pub fn requested(store: &str, place: &str, code: &str, duration: Duration) {
+    metrics().request(store, code, duration);
+    let duration_ms = super::milliseconds(duration);
+    let status = code.parse::<u16>().ok();
+    let kind = status.is_none().then_some(code);
+    tracing::debug!(store, place, code = status, kind, duration_ms, "request");
 }
 
 /// A store's server sends requests, and with them the token, to another host than it did before.
-pub struct Redirected<'a> {
-    /// The store.
-    pub store: &'a str,
-    /// Host and port that answered.
-    pub host: &'a str,
-}
-
-impl Redirected<'_> {
-    /// Writes the line.
-    pub fn emit(&self) {
-        let Self { store, host } = *self;
-        let hint = "a standby node answers at this address: name the active one, or what stands before them";
-        tracing::warn!(store, host, hint, "the store redirects to another host");
-    }
+pub fn redirected(store: &str, host: &str) {
+    let hint = "a standby node answers at this address: name the active one, or what stands before them";
+    tracing::warn!(store, host, hint, "the store redirects to another host");
 }
 
 /// What a breaker lets through.
@@ -77,51 +51,23 @@ impl BreakerState {
 }
 
 /// A breaker changed its state.
-pub struct BreakerMoved<'a> {
-    /// The store.
-    pub store: &'a str,
-    /// The credential set.
-    pub credentials: &'a str,
-    /// The new state.
-    pub state: BreakerState,
-    /// The failure that opened it.
-    pub cause: Option<&'a str>,
-}
-
-impl BreakerMoved<'_> {
-    /// Writes the line and sets the gauge. The line is debug: the outage has one of its own.
-    pub fn emit(&self) {
-        let Self { store, credentials, state, cause } = *self;
-        metrics().breaker(store, credentials, state.number());
-        let word = state.as_str();
-        match state {
-            BreakerState::Open => {
-                tracing::debug!(store, credentials, state = word, error = cause, "circuit breaker opened");
-            }
-            BreakerState::HalfOpen => {
-                tracing::debug!(store, credentials, state = word, "circuit breaker lets probes through");
-            }
-            BreakerState::Closed => {
-                tracing::debug!(store, credentials, state = word, "circuit breaker closed");
-            }
+pub fn breaker_moved(store: &str, credentials: &str, state: BreakerState, cause: Option<&str>) {
+    metrics().breaker(store, credentials, state.number());
+    let word = state.as_str();
+    match state {
+        BreakerState::Open => {
+            tracing::debug!(store, credentials, state = word, error = cause, "circuit breaker opened");
+        }
+        BreakerState::HalfOpen => {
+            tracing::debug!(store, credentials, state = word, "circuit breaker lets probes through");
+        }
+        BreakerState::Closed => {
+            tracing::debug!(store, credentials, state = word, "circuit breaker closed");
         }
     }
 }
 
 /// An answer came that belongs to another request; what was read shortly before is read again.
-pub struct AnswersMixedUp<'a> {
-    /// The store.
-    pub store: &'a str,
-    /// What was asked.
-    pub place: &'a str,
-    /// What to do.
-    pub hint: &'a str,
-}
-
-impl AnswersMixedUp<'_> {
-    /// Writes the line.
-    pub fn emit(&self) {
-        let Self { store, place, hint } = self;
-        tracing::warn!(store, place, hint, "an answer came for another request, reading again");
-    }
+pub fn answers_mixed_up(store: &str, place: &str, hint: &str) {
+    tracing::warn!(store, place, hint, "an answer came for another request, reading again");
 }
