@@ -4,7 +4,8 @@
 
 mod preview;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +14,7 @@ use crate::disk::{
 };
 use crate::fault::{Fault, Kind};
 use crate::plan::{Job, Rendered};
+use crate::regular_file;
 use crate::secret::{Fingerprint, FingerprintKey};
 use crate::telemetry::event::FileChange;
 
@@ -107,6 +109,29 @@ impl Sink {
             Stamp::at(target.as_path()).is_ok_and(|stamp| stamp == known.stamp)
         };
         self.complete && self.known.lock().iter().all(untouched)
+    }
+
+    /// Which published file was removed or changed since, and how; `None` when all of them are there.
+    pub fn lost(&self) -> Option<String> {
+        let known: BTreeMap<_, _> =
+            self.known.lock().iter().map(|(target, known)| (target.clone(), *known)).collect();
+        known.iter().filter(|(target, _)| self.is_output(target)).find_map(|(target, known)| {
+            if let Err(fault) = self.mounts.check(target.directory()) {
+                return Some(fault.message);
+            }
+            let path = target.as_path();
+            if Stamp::at(path).is_ok_and(|stamp| stamp == known.stamp) {
+                return None;
+            }
+            let change = match regular_file::read(path, self.job.max_file_size) {
+                // EXPOSE: only its keyed fingerprint is compared.
+                Ok(content) if self.key.of(&content) == known.fingerprint => return None,
+                Ok(_) => "was changed".to_owned(),
+                Err(error) if error.io_kind() == Some(io::ErrorKind::NotFound) => "is missing".to_owned(),
+                Err(error) => format!("cannot be read ({error})"),
+            };
+            Some(format!("{} {change}", path.display()))
+        })
     }
 
     /// Publishes all files: every one is staged before the first is renamed into place. Files of fields that have

@@ -51,6 +51,8 @@ pub struct SecretEntry {
     last_error: Option<LastError>,
     /// Its files were removed because the source is gone.
     removed: bool,
+    /// Which of its files somebody removed or changed while it cannot be read, and how.
+    lost: Option<String>,
 }
 
 /// What the configuration says of a secret, as far as the board shows it.
@@ -98,6 +100,7 @@ impl SecretEntry {
             failures: 0,
             last_error: None,
             removed: false,
+            lost: None,
         }
     }
 
@@ -108,6 +111,7 @@ impl SecretEntry {
             // Too old comes first: it is what readiness goes by.
             (Some(_), _) if self.is_stale() => State::Stale,
             (Some(_), _) if self.removed => State::Deleted,
+            (Some(_), Some(_)) if self.lost.is_some() => State::Failing,
             (Some(_), Some(_)) => State::Degraded,
             (Some(_), None) => State::Synced,
         }
@@ -123,6 +127,10 @@ impl SecretEntry {
 
     fn status(&self, name: &SecretName) -> SecretStatus {
         let SecretInfo { store, path, required, max_staleness: _, files } = &self.facts;
+        let mut last_error = self.last_error.clone();
+        if let (Some(error), Some(lost)) = (&mut last_error, &self.lost) {
+            error.message = format!("{lost}, and cannot be repaired: {}", error.message);
+        }
         SecretStatus {
             name: name.to_string(),
             store: store.clone(),
@@ -133,7 +141,7 @@ impl SecretEntry {
             last_success: self.last_success,
             next_try: self.next_try,
             failures: self.failures,
-            last_error: self.last_error.clone(),
+            last_error,
             files: files.clone(),
         }
     }
@@ -188,7 +196,7 @@ impl StatusRegistry {
             entry.next_try = success.next_try;
             entry.failures = 0;
             entry.last_error = None;
-            entry.removed = false;
+            (entry.removed, entry.lost) = (false, None);
         });
     }
 
@@ -209,6 +217,11 @@ impl StatusRegistry {
                 at: now,
             });
         });
+    }
+
+    /// Notes which file of a secret that cannot be read is not as it was published; `None` when all are.
+    pub fn files_lost(&self, name: &SecretName, lost: Option<String>) {
+        self.update(name, |entry, _| entry.lost = lost);
     }
 
     /// Notes that the daemon is shutting down: from here on it is not ready.
@@ -340,6 +353,26 @@ mod tests {
         board.succeeded(&a, OK);
         board.failed(&a, &fault(), None);
         assert_eq!(state(), State::Degraded, "the files are there again");
+    }
+
+    #[test]
+    fn lost_files_unready_until_they_are_back() {
+        let board = board(&[("a", true, None), ("b", false, None)]);
+        for name in ["a", "b"].map(SecretName::new) {
+            board.succeeded(&name, OK);
+            board.failed(&name, &fault(), None);
+            board.files_lost(&name, Some("/out/a is missing".to_owned()));
+        }
+        let snapshot = board.snapshot();
+        assert_eq!(snapshot.pending, ["a"], "the other one is optional");
+        assert_eq!(snapshot.secrets[0].state, State::Failing);
+        let reason = "/out/a is missing, and cannot be repaired: connection refused";
+        assert_eq!(snapshot.unready_reason(snapshot.heartbeat), Some(format!("a: {reason}")));
+        assert_eq!(snapshot.unready()[0].cause, format!("unreachable: {reason}"));
+        board.files_lost(&SecretName::new("a"), None);
+        let snapshot = board.snapshot();
+        assert!(snapshot.ready && snapshot.secrets[0].state == State::Degraded);
+        assert_eq!(snapshot.secrets[0].last_error.as_ref().unwrap().message, "connection refused");
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub secret_count: usize,
     /// Secrets that have synced since start.
     pub synced_count: usize,
-    /// Required secrets that have not synced since start.
+    /// Required secrets that have not synced since start, or whose files are gone.
     pub pending: Vec<String>,
     /// Secrets older than their `maxStaleness`.
     pub stale: Vec<String>,
@@ -112,7 +112,8 @@ pub enum State {
     Deleted,
     /// Older than `maxStaleness`.
     Stale,
-    /// Never synced since start, and the last try failed.
+    /// The last try failed, and there are no good files: it never synced since start, or its files were removed or
+    /// changed since.
     Failing,
 }
 
@@ -172,7 +173,12 @@ impl fmt::Display for State {
 impl SecretStatus {
     /// It has synced since start, its files are there and not older than they may be: what readiness asks of it.
     pub fn is_ready(&self) -> bool {
-        self.last_success.is_some() && !matches!(self.state, State::Stale | State::Deleted)
+        self.state != State::Stale && !self.is_pending()
+    }
+
+    /// It has no good files.
+    fn is_pending(&self) -> bool {
+        self.last_success.is_none() || matches!(self.state, State::Deleted | State::Failing)
     }
 
     /// Its files are not as they should be, or nobody knows yet.
@@ -197,9 +203,7 @@ impl Snapshot {
         let names = |wanted: fn(&&SecretStatus) -> bool| -> Vec<String> {
             secrets.iter().filter(wanted).map(|secret| secret.name.clone()).collect()
         };
-        let pending = names(|secret| {
-            secret.required && (secret.last_success.is_none() || secret.state == State::Deleted)
-        });
+        let pending = names(|secret| secret.required && secret.is_pending());
         let stale = names(|secret| secret.state == State::Stale);
         Self {
             ready: pending.is_empty() && stale.is_empty() && !stopping,
@@ -252,8 +256,9 @@ impl Snapshot {
 
     /// The secrets that readiness waits for or has lost, each with its cause.
     pub fn unready(&self) -> Vec<Unready<'_>> {
-        let waits = |secret: &&SecretStatus| secret.required && secret.last_success.is_none();
-        let blamed = self.secrets.iter().filter(|secret| waits(secret) || secret.state == State::Stale);
+        let blamed =
+            |secret: &&SecretStatus| secret.state == State::Stale || secret.required && secret.is_pending();
+        let blamed = self.secrets.iter().filter(blamed);
         let unready = |secret: &'_ SecretStatus| {
             let error = secret.last_error.as_ref().map(|error| format!("{}: {}", error.kind, error.message));
             match (secret.state, error) {
@@ -289,7 +294,9 @@ impl Snapshot {
 
     fn pending_reason(&self, name: &str) -> String {
         let secret = self.secrets.iter().find(|secret| secret.name == name);
+        let has_synced = secret.is_some_and(|secret| secret.last_success.is_some());
         match secret.and_then(|secret| secret.last_error.as_ref()) {
+            Some(error) if has_synced => format!("{name}: {}", error.message),
             Some(error) => format!("{name} has not synced: {}", error.message),
             None => format!("{name} has not synced yet"),
         }

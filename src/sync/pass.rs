@@ -38,6 +38,8 @@ pub(super) struct Pass {
     look_again: Option<Duration>,
     /// Paths of the files that were last written or removed.
     files: Vec<String>,
+    /// Which published file is not as it was left, and how.
+    lost: Option<String>,
 }
 
 /// What a pass did.
@@ -63,6 +65,7 @@ impl Pass {
             evidence,
             look_again,
             files,
+            lost: None,
         }
     }
 
@@ -82,7 +85,25 @@ impl Pass {
 
     /// Whether good files of this process's own making are on disk.
     pub(super) fn has_published(&self) -> bool {
-        self.serves
+        self.serves && self.lost.is_none()
+    }
+
+    /// Looks whether files that were published have been removed or changed since. For a secret that cannot be read
+    /// now: otherwise the next publishing repairs them.
+    pub(super) async fn look_at_files(&mut self, stop: &CancellationToken) {
+        let look = |sink: &mut Sink, progress: &PublishProgress<'_>| {
+            progress.writes(sink.job());
+            Ok(sink.lost())
+        };
+        // A file system that hangs says nothing about the files: then the last answer holds.
+        if let Some(Ok(lost)) = self.publisher.run(true, look, stop).await {
+            self.lost = lost;
+        }
+    }
+
+    /// Which published file is not as it was left, and how.
+    pub(super) fn lost(&self) -> Option<String> {
+        self.lost.clone()
     }
 
     /// From now on the secret is read from `store`.
@@ -241,6 +262,7 @@ impl Pass {
             Ok(written) => {
                 let written = written?;
                 (self.published, self.serves, self.removed) = (Some(revision), true, false);
+                self.lost = None;
                 Some(Ok(Outcome { version, life, written }))
             }
             Err(_) if stop.is_cancelled() && !self.publisher.is_writing() => None,

@@ -13,7 +13,7 @@ use super::deletion::suspected;
 use super::pass::{Outcome, Pass};
 use super::policy::Policy;
 use crate::clock::{Clock, worked};
-use crate::config::secret::SecretSpec;
+use crate::config::secret::{Refresh, SecretSpec};
 use crate::fault::{Disposition, Fault, Kind};
 use crate::name::SecretName;
 use crate::sink::Written;
@@ -56,6 +56,9 @@ impl Task {
         // On the heap, as the parts of a pass are: a task that waits for its next one, as most do, stays small.
         while let Some(done) = Box::pin(self.sync()).await {
             let wait = self.due_in(&done);
+            if done.result.is_err() {
+                self.pass.look_at_files(&self.stop).await;
+            }
             self.conclude(&done, wait);
             if !self.wait(wait, done.result.err().as_ref()).await {
                 break;
@@ -162,6 +165,7 @@ impl Task {
                         self.board.emptied(&spec.name);
                     }
                     self.board.failed(&spec.name, fault, next_try);
+                    self.board.files_lost(&spec.name, self.pass.lost());
                 }
                 let (attempt, left) = (self.policy.failures(), self.files_left());
                 Failed { secret, store, fault, duration, attempt, next_try, left }.emit();
@@ -179,25 +183,32 @@ impl Task {
         }
     }
 
-    /// Waits until the secret is due, or until what it failed by may have been put right; false when it is time to
-    /// stop.
+    /// Waits until the secret is due, or until what it failed by may be over; false when it is time to stop. A secret
+    /// that rests longer than its interval after a failure has its files looked at every interval.
     async fn wait(&mut self, wait: Option<Duration>, fault: Option<&Fault>) -> bool {
-        let due = async {
-            match wait {
-                Some(wait) => tokio::time::sleep(wait.min(LONGEST_WAIT)).await,
-                None => std::future::pending().await,
-            }
+        let due = wait.map(|wait| Instant::now() + wait.min(LONGEST_WAIT));
+        let interval = match self.secret().refresh {
+            Refresh::Every(interval) if fault.is_some() => Some(interval.min(LONGEST_WAIT)),
+            Refresh::Every(_) | Refresh::Once => None,
         };
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => false,
-            // The sender lives as long as the supervisor; without one nobody can ask for a refresh.
-            Ok(()) = self.refresh.changed() => true,
-            Ok(()) = moved(&self.moves) => true,
-            () = suspected(&mut self.suspicion, self.read_at) => true,
-            () = self.pass.distrusted(self.read_at) => true,
-            () = self.pass.put_right(fault) => true,
-            () = due => true,
+        loop {
+            let look = interval.map(|interval| Instant::now() + interval);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return false,
+                // The sender lives as long as the supervisor; without one nobody can ask for a refresh.
+                Ok(()) = self.refresh.changed() => return true,
+                Ok(()) = moved(&self.moves) => return true,
+                () = suspected(&mut self.suspicion, self.read_at) => return true,
+                () = self.pass.distrusted(self.read_at) => return true,
+                () = self.pass.put_right(fault) => return true,
+                () = until(due) => return true,
+                () = until(look) => {}
+            }
+            self.pass.look_at_files(&self.stop).await;
+            if self.is_current() {
+                self.board.files_lost(&self.secret().name, self.pass.lost());
+            }
         }
     }
 
@@ -208,6 +219,14 @@ impl Task {
 
     fn secret(&self) -> &SecretSpec {
         &self.pass.job().secret
+    }
+}
+
+/// Never without a moment.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod deletions;
 mod exchange;
+mod lost_files;
 
 use std::fs;
 use std::path::Path;

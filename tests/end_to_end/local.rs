@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::daemon::{BINARY, Process, Sandbox, wait_until};
+use crate::daemon::{BINARY, Finished, Process, Sandbox, wait_until};
 use crate::relay::Relay;
 use crate::server::{server, store, store_at};
 
@@ -107,6 +107,36 @@ fn a_directory_that_is_removed_is_made_again() {
     fs::remove_dir_all(sandbox.path("bad")).unwrap();
     wait_until("the file is back", || sandbox.read("bad/file") == "1");
     assert_eq!(daemon.stop().0.code, 0);
+}
+
+#[test]
+fn an_output_that_is_lost_while_the_server_is_dead_unreadies_until_it_is_back() {
+    let relay = Relay::closed(server().address());
+    relay.open();
+    let sandbox = Sandbox::new(&config("local/lost", &store_at(relay.address())));
+    let daemon = daemon_after(&sandbox, SMALL);
+    sandbox.wait_until_ready(&daemon);
+    relay.close();
+    let log = |text| wait_until(text, || daemon.stderr().contains(text));
+    log("keeping the last files");
+    assert_eq!(sandbox.run(&["isready"]).code, 0, "the files are there");
+    fs::remove_file(sandbox.path("good/file")).unwrap();
+    beside(&daemon, &sandbox, "umount bad");
+    let unready = || {
+        let Finished { code, stderr, .. } = sandbox.run(&["isready"]);
+        let [bad, good] = ["bad", "good/file"].map(|name| sandbox.path(name).display().to_string());
+        let is_named = stderr.contains(&format!("nothing is mounted at {bad}"))
+            && stderr.contains(&format!("{good} is missing"));
+        code == 1 && is_named
+    };
+    wait_until("isready says what is lost", unready);
+    beside(&daemon, &sandbox, "mount -t tmpfs none bad");
+    relay.open();
+    sandbox.wait_until_ready(&daemon);
+    assert_eq!(
+        (seen(&daemon, &sandbox, "bad/file").as_str(), sandbox.read("good/file").as_str()),
+        ("1", "1")
+    );
 }
 
 #[test]

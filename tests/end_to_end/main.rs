@@ -23,6 +23,7 @@ mod large_answers;
 mod leaks;
 mod life;
 mod local;
+mod lost_files;
 mod mixed_up;
 mod names;
 mod odd_names;
