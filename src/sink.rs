@@ -56,7 +56,11 @@ pub struct StagedFiles {
 /// The files of a secret that this process has published. At a reload the secret's next sink gets them: they may hold
 /// more than that one will write.
 #[derive(Clone, Default, Debug)]
-pub struct KnownFiles(Arc<Mutex<HashMap<TargetPath, KnownFile>>>);
+pub struct KnownFiles {
+    files: Arc<Mutex<HashMap<TargetPath, KnownFile>>>,
+    /// Those that a new configuration does not write any more, to be removed when its own are there.
+    abandoned: Arc<Mutex<BTreeMap<TargetPath, Stamp>>>,
+}
 
 /// One published file as this process left it.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +178,8 @@ impl Sink {
         // Also those that were no regular files any more: they are not this secret's.
         self.known.lock().retain(|target, _| !gone.contains(target));
         self.complete = true;
-        Ok(written)
+        let removed = written.removed + self.remove_abandoned()?;
+        Ok(Written { removed, ..written })
     }
 
     /// Removes the files of this secret (`deletionPolicy: delete`): those of `files`, and the entries of `directory`
@@ -184,13 +189,28 @@ impl Sink {
     /// A file could not be removed; those before it are gone.
     pub fn remove(&mut self) -> Result<usize, Fault> {
         self.complete = false;
-        let removals = self.removable();
-        self.check_mounts(&removals)?;
-        let Committed { published, outcome } = disk::stage(Vec::new(), removals, |_| None)?.commit();
-        let written = self.remember(published, &[]);
-        outcome?;
+        let removed = self.remove_files(self.removable())? + self.remove_abandoned()?;
         self.known.lock().clear();
-        Ok(written.removed)
+        Ok(removed)
+    }
+
+    /// Removes what an earlier configuration of this secret wrote elsewhere, unless it has been changed or replaced.
+    fn remove_abandoned(&mut self) -> Result<usize, Fault> {
+        let abandoned = locked(&self.known.abandoned).clone();
+        let is_ours = |(target, stamp): &(&TargetPath, &Stamp)| {
+            Stamp::at(target.as_path()).is_ok_and(|found| found == **stamp)
+        };
+        let ours = abandoned.iter().filter(is_ours).map(|(target, _)| target.clone()).collect();
+        let removed = self.remove_files(ours)?;
+        locked(&self.known.abandoned).clear();
+        Ok(removed)
+    }
+
+    fn remove_files(&mut self, targets: BTreeSet<TargetPath>) -> Result<usize, Fault> {
+        self.check_mounts(&targets)?;
+        let Committed { published, outcome } = disk::stage(Vec::new(), targets, |_| None)?.commit();
+        let written = self.remember(published, &[]);
+        outcome.map(|()| written.removed)
     }
 
     /// What was done to files since the last call, also by a publishing that failed in the middle.
@@ -260,6 +280,9 @@ impl Sink {
                 self.changed.push(ChangedFile { path: target, change: FileChange::Removed });
                 continue;
             };
+            if let Some(abandoned) = locked(&self.known.abandoned).get_mut(&target) {
+                *abandoned = stamp;
+            }
             let before = self.known.lock().insert(target.clone(), KnownFile { fingerprint, stamp });
             let change = match change {
                 // The same value as last time was not in its file any more: another process changed or removed it.
@@ -283,9 +306,25 @@ impl Sink {
 }
 
 impl KnownFiles {
-    fn lock(&self) -> MutexGuard<'_, HashMap<TargetPath, KnownFile>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes out the files that a new configuration does not write, of any secret; with `removes` they go when the new
+    /// files are there. Returns what was taken out.
+    pub fn abandon(&self, removes: bool, is_written: impl Fn(&TargetPath) -> bool) -> BTreeSet<TargetPath> {
+        let mut abandoned = locked(&self.abandoned);
+        abandoned.retain(|target, _| !is_written(target));
+        let left = self.lock().extract_if(|target, _| !is_written(target)).collect::<Vec<_>>();
+        if removes {
+            abandoned.extend(left.iter().map(|(target, known)| (target.clone(), known.stamp)));
+        }
+        left.into_iter().map(|(target, _)| target).collect()
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TargetPath, KnownFile>> {
+        locked(&self.files)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether each file of `job` could be written now; nothing is written. The faults, if any.

@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::deletion::Ledgers;
 use super::pass::Pass;
 use super::policy::{Policy, PolicySettings};
-use super::stopping::{StoppingTask, Writers};
+use super::stopping::{StoppingTask, Writers, WrittenPaths};
 use super::task::Task;
 use crate::clock::Clock;
+use crate::config::secret::DeletionPolicy;
 use crate::disk::OutputMounts;
 use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
@@ -115,6 +116,7 @@ impl Supervisor {
         let mut old = std::mem::take(&mut self.running);
         let mut entries = Vec::with_capacity(jobs.len());
         let mut begin = Vec::new();
+        let outputs = WrittenPaths::of(jobs.iter().map(|(job, _)| job));
         for (job, store) in jobs {
             let name = job.secret.name.clone();
             let before = old.remove(&name);
@@ -132,6 +134,9 @@ impl Supervisor {
                 }
                 Some(running) => {
                     let known = running.known.clone();
+                    let removes = job.secret.deletion_policy == DeletionPolicy::Delete;
+                    let left = known.abandon(removes, |target| outputs.contain(target));
+                    event::outputs_moved(name.as_str(), removes, &outputs.left_by(&running.job, left));
                     self.stopping.push(running.retire());
                     counts.changed += 1;
                     begin.push((job, store, known));
@@ -144,7 +149,7 @@ impl Supervisor {
         }
         counts.removed = old.len();
         for running in old.into_values() {
-            self.remove(running);
+            self.remove(running, &outputs);
         }
         // Only now: the tasks that were told to stop note nothing more on the board.
         self.shared.context.board.exchange(entries);
@@ -201,7 +206,9 @@ impl Supervisor {
     }
 
     /// Stops the task of a secret that is gone. Its metrics go after its last pass, which would bring them back.
-    fn remove(&mut self, running: Running) {
+    fn remove(&mut self, running: Running, outputs: &WrittenPaths) {
+        let published = running.known.abandon(false, |target| outputs.contain(target));
+        let left = outputs.left_by(&running.job, published);
         let StoppingTask { job, ended } = running.retire();
         let (name, forgotten) = (job.secret.name.clone(), CancellationToken::new());
         let gone = forgotten.clone().drop_guard();
@@ -209,7 +216,7 @@ impl Supervisor {
             let name = name.clone();
             async move {
                 ended.cancelled().await;
-                secret_forgotten(name.as_str());
+                secret_forgotten(name.as_str(), &left);
                 drop(gone);
             }
         };

@@ -86,6 +86,15 @@ fn sighup_takes_up_what_is_new_or_changed_and_leaves_the_rest_alone() {
     wait_until("the status file has the new secrets", || names(&sandbox) == ["comes", "moves", "same"]);
     sandbox.wait_until_ready(&daemon);
 
+    for (message, file) in [
+        ("outputs removed from the configuration, their files are kept", "old"),
+        ("secret removed from the configuration, its files are kept", "goes"),
+    ] {
+        let path = sandbox.path(file).display().to_string();
+        wait_until(message, || daemon.stderr().contains(message));
+        let line = last_line(&daemon, message);
+        assert!(line["files"].to_string().contains(&path), "{line}");
+    }
     assert_eq!((sandbox.identity("same"), sandbox.identity("old"), sandbox.identity("goes")), before);
     assert_eq!(synced("same"), of_same, "what is unchanged is not even read");
     assert_eq!(sandbox.temporaries("fresh"), 0);
@@ -97,6 +106,17 @@ fn sighup_takes_up_what_is_new_or_changed_and_leaves_the_rest_alone() {
     });
     assert_eq!((sandbox.read("old"), sandbox.read("goes")), ("one".into(), "one".into()));
     assert_eq!(daemon.stop().0.code, 0);
+}
+
+#[test]
+fn with_deletion_policy_delete_a_file_that_moves_leaves_nothing_behind() {
+    let delete = |file| secret("moves", file, "a").replace("{ name", "{ deletionPolicy: delete, name");
+    let sandbox = sandbox(&[delete("old")]);
+    let daemon = sandbox.ready_daemon();
+    sandbox.write("config.yaml", config(&[delete("new")]));
+    assert_eq!(counts(&reload(&daemon)), [0, 0, 1, 0]);
+    wait_until("the old file is gone", || !sandbox.path("old").exists());
+    assert_eq!(sandbox.read("new"), "one");
 }
 
 #[test]

@@ -248,15 +248,66 @@ async fn a_changed_secret_takes_over_the_files_of_its_directory() {
 #[tokio::test(start_paused = true)]
 async fn files_that_the_new_configuration_does_not_write_stay() {
     let (home, store) = (TempDir::new().unwrap(), store_of(&["a"]));
-    let (mut supervisor, _) = start(vec![directory_job(&home, MINUTE)], &store);
+    let old = change(&directory_job(&home, MINUTE), |secret| secret.deletion_policy = DeletionPolicy::Retain);
+    let (mut supervisor, _) = start(vec![old.clone()], &store);
     sleep(SECOND).await;
-    let moved = change(&directory_job(&home, MINUTE), |secret| {
+    let moved = change(&old, |secret| {
         secret.directory.as_mut().unwrap().path = TargetPath::parse("elsewhere", home.path()).unwrap();
     });
     supervisor.exchange(with(vec![moved], &store), free);
     sleep(SECOND).await;
     assert_eq!(content(&home, "elsewhere/value").as_deref(), Some("one"));
     assert_eq!(content(&home, "fields/value").as_deref(), Some("one"));
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_deletion_policy_delete_the_files_of_outputs_that_moved_go_when_the_new_ones_are_there() {
+    let (home, store) = (TempDir::new().unwrap(), store_of(&["a", "b"]));
+    let delete = |secret: &mut SecretSpec| secret.deletion_policy = DeletionPolicy::Delete;
+    let at = |job: Job, path: &str| {
+        let path = TargetPath::parse(path, home.path()).unwrap();
+        change(&job, |secret| secret.directory.as_mut().unwrap().path = path)
+    };
+    let directory = directory_job(&home, MINUTE);
+    let (one, two) = (change(&job(&home, "one"), delete), change(&job(&home, "two"), delete));
+    let read_a = |job: &Job, key: &str| change(job, |secret| secret.read = file_read(key));
+    let (mut supervisor, _) = start(vec![directory.clone(), read_a(&one, "b"), read_a(&two, "b")], &store);
+    sleep(SECOND).await;
+    assert_eq!(content(&home, "fields/value").as_deref(), Some("one"));
+    // The store does not answer for the directory; two secrets exchange their files.
+    store.fail("a", outage());
+    let target = |job: &Job| job.secret.files[0].placement.target.clone();
+    let (of_one, of_two) = (target(&one), target(&two));
+    let one = change(&read_a(&one, "b"), |secret| secret.files[0].placement.target = of_two);
+    let two = change(&read_a(&two, "b"), |secret| secret.files[0].placement.target = of_one);
+    let next = |path| with(vec![at(directory.clone(), path), one.clone(), two.clone()], &store);
+    supervisor.exchange(next("second"), free);
+    sleep(SECOND).await;
+    assert_eq!(content(&home, "fields/value").as_deref(), Some("one"), "there is nothing new yet");
+    assert!(content(&home, "one").is_some() && content(&home, "two").is_some(), "both are written");
+    supervisor.exchange(next("third"), free);
+    store.answer("a", fields("one"));
+    sleep(MINUTE).await;
+    assert_eq!(content(&home, "third/value").as_deref(), Some("one"));
+    assert_eq!(content(&home, "fields/value"), None);
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "tests write their input")]
+async fn an_abandoned_file_that_another_program_has_changed_stays() {
+    let (home, store) = (TempDir::new().unwrap(), store_of(&["a"]));
+    let old = change(&job(&home, "a"), |secret| secret.deletion_policy = DeletionPolicy::Delete);
+    let (mut supervisor, _) = start(vec![old.clone()], &store);
+    sleep(SECOND).await;
+    fs::write(home.path().join("a"), "of another program").unwrap();
+    let new = TargetPath::parse("new", home.path()).unwrap();
+    let moved = change(&old, |secret| secret.files[0].placement.target = new);
+    supervisor.exchange(with(vec![moved], &store), free);
+    sleep(SECOND).await;
+    assert_eq!(content(&home, "new").as_deref(), Some("one"));
+    assert_eq!(content(&home, "a").as_deref(), Some("of another program"));
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 

@@ -2,6 +2,9 @@
 
 use std::time::SystemTime;
 
+use tracing::field;
+
+use super::List;
 use super::outage::SYNCS;
 use crate::telemetry::metrics::metrics;
 
@@ -37,11 +40,25 @@ impl ConfigurationProblem<'_> {
     }
 }
 
-/// A secret is not configured any more.
-pub fn secret_forgotten(secret: &str) {
+/// A secret is not configured any more; these files are left.
+pub fn secret_forgotten(secret: &str, files: &[String]) {
     metrics().forget_secret(secret);
     SYNCS.forget(secret);
-    tracing::info!(secret, "secret removed from the configuration, its files are kept");
+    let files = field::debug(List(files));
+    tracing::info!(secret, files, "secret removed from the configuration, its files are kept");
+}
+
+/// A secret has outputs no longer; if it `removes` their files, that is done once the new ones are there.
+pub fn outputs_moved(secret: &str, removes: bool, files: &[String]) {
+    if files.is_empty() {
+        return;
+    }
+    let files = field::debug(List(files));
+    if removes {
+        tracing::info!(secret, files, "outputs removed from the configuration, their files will be removed");
+    } else {
+        tracing::info!(secret, files, "outputs removed from the configuration, their files are kept");
+    }
 }
 
 /// A credential set is not configured any more.
