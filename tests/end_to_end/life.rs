@@ -109,6 +109,69 @@ fn everything_works_as_process_1() {
     assert!(!sandbox.path("status.json").exists());
 }
 
+#[test]
+fn signals_from_before_the_start_are_obeyed_as_process_1_too() {
+    let sandbox = Sandbox::new(&config("life/early", &store()));
+    // They are pending when the program gets its first instruction.
+    let early = "kill -HUP $$; kill -USR1 $$; exec \"$0\"";
+    let mut command = sandbox.program("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.args(["env", "--block-signal=HUP", "--block-signal=USR1", "sh", "-c", early, BINARY]);
+    let mut daemon = Process::start(command);
+    for obeyed in ["reloaded the configuration", "refreshing all secrets"] {
+        wait_until(obeyed, || daemon.stderr().contains(obeyed) || !daemon.is_running());
+        assert!(daemon.is_running(), "{obeyed}: {}", daemon.stderr());
+    }
+    sandbox.wait_until_ready(&daemon);
+}
+
+#[test]
+fn too_few_open_files_are_exit_9_with_the_number_needed() {
+    let sandbox = Sandbox::new(&config("life/files", &store()));
+    let with_files = |most: u32| {
+        let mut command = sandbox.program("sh");
+        command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" run --once"), BINARY]);
+        Process::start(command).finish()
+    };
+    for most in [12, 24, 63] {
+        let refused = with_files(most);
+        assert_eq!(refused.code, 9, "{refused:?}");
+        for number in [format!("{most} files"), "raise the limit to 64".to_owned()] {
+            assert!(refused.stderr.contains(&number), "{refused:?}");
+        }
+        assert!(!sandbox.path("one").exists());
+    }
+    assert_eq!((with_files(64).code, sandbox.read("one").as_str()), (0, "1"));
+}
+
+#[test]
+fn a_status_file_that_hangs_holds_up_neither_the_files_nor_the_end() {
+    let sandbox = Sandbox::new(
+        "secretStore: { provider: file, path: store.yaml }
+limits: { minRefreshInterval: 100ms }
+secrets: [{ name: one, key: one, refreshInterval: 200ms, files: [{ path: out/one, field: value }] }]",
+    );
+    sandbox.write("store.yaml", "one: { value: '1' }");
+    mounts_of_our_own();
+    let mut command = sandbox.command(&["run", "--sandbox", "off"]);
+    command.env("STATUS_FILE", sandbox.path("status/status.json")).env("SHUTDOWN_TIMEOUT", "1s");
+    let mut daemon = Process::start(command);
+    let is_ready = || sandbox.read("status/status.json").contains("\"ready\":true");
+    wait_until("it is ready", || sandbox.path("status/status.json").exists() && is_ready());
+    let _hanging = Hanging::mount_over(&sandbox.path("status"));
+    // A change of state is written immediately.
+    sandbox.write("store.yaml", "one: {}");
+    wait_until_it_hangs(&daemon);
+    for value in ["2", "3"] {
+        sandbox.write("store.yaml", format!("one: {{ value: '{value}' }}"));
+        wait_until("the change has arrived", || sandbox.read("out/one") == value);
+    }
+    assert!(daemon.is_running(), "{}", daemon.stderr());
+    let (finished, took) = daemon.stop();
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
 /// The one child of a process.
 fn child_of(parent: u32) -> Option<u32> {
     fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?.trim().parse().ok()
