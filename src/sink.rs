@@ -13,8 +13,8 @@ use crate::disk::{
     self, Change, Committed, NewFile, OutputMounts, Published, Staged, Stamp, Swept, TargetPath,
 };
 use crate::fault::{Fault, Kind};
-use crate::plan::{Job, Rendered};
 use crate::regular_file;
+use crate::render::{Job, Rendered};
 use crate::secret::{Fingerprint, FingerprintKey};
 use crate::telemetry::event::FileChange;
 

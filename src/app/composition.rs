@@ -11,7 +11,7 @@ use crate::config::{Config, Limits, Loaded};
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
 use crate::net::Address;
-use crate::plan::Job;
+use crate::render::Job;
 use crate::secret::FingerprintKey;
 use crate::store::Store;
 use crate::store::file::FileStore;

@@ -8,7 +8,7 @@ use super::composition::Composition;
 use crate::blocking::{BlockingError, Worker};
 use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
-use crate::plan::{Job, Rendered, render};
+use crate::render::{Job, Rendered, render};
 use crate::secret::FingerprintKey;
 use crate::sink::{self, PlannedAction, Preview, Removal, Sink};
 

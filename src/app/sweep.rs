@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blocking::Worker;
 use crate::disk::OutputMounts;
 use crate::fault::{Fault, Kind};
-use crate::plan::Job;
+use crate::render::Job;
 use crate::sink;
 use crate::sync::JobWithStore;
 use crate::telemetry::event;

@@ -12,7 +12,7 @@ use super::deletion::{Evidence, Ruling};
 use super::publisher::{PublishProgress, Publisher};
 use crate::config::secret::DeletionPolicy;
 use crate::fault::{Fault, Kind};
-use crate::plan::{Job, Rendered, render};
+use crate::render::{Job, Rendered, render};
 use crate::secret::{Fields, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::{Fetched, Life, Revision, Store};

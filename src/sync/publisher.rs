@@ -15,7 +15,7 @@ use crate::blocking::{BlockingError, WorkStep, Worker};
 use crate::clock::waiting;
 use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
-use crate::plan::Job;
+use crate::render::Job;
 use crate::sink::{ChangedFile, Sink};
 use crate::telemetry::trace::Span;
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::disk::TargetPath;
 use crate::name::SecretName;
-use crate::plan::Job;
+use crate::render::Job;
 
 /// What the secrets of a configuration write.
 pub(super) struct WrittenPaths {

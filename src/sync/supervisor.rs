@@ -22,7 +22,7 @@ use crate::config::secret::DeletionPolicy;
 use crate::disk::OutputMounts;
 use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
-use crate::plan::Job;
+use crate::render::Job;
 use crate::secret::FingerprintKey;
 use crate::sink::{KnownFiles, Sink};
 use crate::status::{SecretEntry, SecretInfo, StatusRegistry};

@@ -23,7 +23,7 @@ use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
 use crate::disk::TargetPath;
 use crate::fault::{ExitStatus, Fault, Kind};
 use crate::name::SecretName;
-use crate::plan::Job;
+use crate::render::Job;
 use crate::secret::{FieldValue, Fields, FingerprintKey};
 use crate::status::State;
 use crate::store::fake::FakeStore;

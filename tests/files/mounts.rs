@@ -13,7 +13,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use secrets_sync::disk::{self, OutputMounts, Placement};
 use secrets_sync::fault::Fault;
-use secrets_sync::plan::Rendered;
+use secrets_sync::render::Rendered;
 use secrets_sync::secret::FingerprintKey;
 use secrets_sync::sink::{KnownFiles, Sink};
 use tempfile::TempDir;

@@ -10,7 +10,7 @@ use crate::specs::{file_read, file_spec, job_of, secret_spec};
 use secrets_sync::config::secret::{DeletionPolicy, DirectorySpec, SecretSpec};
 use secrets_sync::disk::{FileMode, OutputMounts, Owner, Placement, TargetPath};
 use secrets_sync::fault::Kind;
-use secrets_sync::plan::{Job, Rendered};
+use secrets_sync::render::{Job, Rendered};
 use secrets_sync::secret::FingerprintKey;
 use secrets_sync::sink::{self, PlannedAction, Sink, Written};
 use tempfile::TempDir;

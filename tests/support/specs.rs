@@ -10,7 +10,7 @@ use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
 use secrets_sync::config::secret::{Content, Decoding, DeletionPolicy, FileSpec, Refresh, SecretSpec};
 use secrets_sync::disk::{Placement, TargetPath};
 use secrets_sync::name::{SecretName, StoreName};
-use secrets_sync::plan::Job;
+use secrets_sync::render::Job;
 
 /// The newest version of a KV v2 secret, read with the store's own credentials and namespace.
 pub(crate) fn vault_read(mount: &str, key: &str) -> VaultRead {

@@ -1,0 +1,7 @@
+//! The job of each secret, and the rendering of its files.
+
+mod job;
+mod renderer;
+
+pub use job::Job;
+pub use renderer::{Rendered, render};
