@@ -127,6 +127,8 @@ fn a_touch_is_no_change_and_a_wrong_file_is_told_once() {
     sandbox.write("config.yaml", "secrets: [");
     sandbox.write("config.yaml", config("b"));
     wait_for(&sandbox, "b");
+    // The log is written behind the work.
+    wait_until("the reload is logged", || daemon.stderr().contains("reloaded the configuration"));
     let stderr = daemon.stderr();
     assert_eq!(stderr.matches("reload failed").count(), 1, "{stderr}");
     assert_eq!(stderr.matches("reloaded the configuration").count(), 1, "{stderr}");
