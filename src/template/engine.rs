@@ -136,7 +136,7 @@ fn unknown_name(report: &str) -> CompileError {
     };
     let name = message.split('`').nth(1).unwrap_or_default();
     let (what, mut known) = match message.split(' ').nth(1) {
-        Some("filter") => ("filter", [FILTERS, filters::NAMES].concat()),
+        Some("filter") => ("filter", FILTERS.iter().copied().chain(filters::names()).collect()),
         Some("test") => ("test", TESTS.to_vec()),
         Some("function") => ("function", FUNCTIONS.to_vec()),
         _ => return CompileError::at(place, message.to_lowercase()),
@@ -156,30 +156,11 @@ fn near(name: &str, known: &[&str]) -> Vec<String> {
     let most = (name.len() / 3).min(2);
     let mut near: Vec<_> = known
         .iter()
-        .map(|known| (distance(name, known), *known))
+        .map(|known| (strsim::levenshtein(name, known), *known))
         .filter(|(distance, known)| *distance <= most || begins(known, name) || begins(name, known))
         .collect();
     near.sort_unstable();
     near.into_iter().take(2).map(|(_, known)| format!("`{known}`")).collect()
-}
-
-/// How many letters have to be put in, taken out or changed to make `b` of `a` (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, to) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let changed = diagonal + usize::from(from != to);
-            diagonal = *cell;
-            left = changed.min(left + 1).min(diagonal + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -192,7 +173,7 @@ mod tests {
 
     #[test]
     fn offers_exactly_the_names_that_are_listed() {
-        let all = [FILTERS, filters::NAMES].concat();
+        let all: Vec<_> = FILTERS.iter().copied().chain(filters::names()).collect();
         for filter in &all {
             compile(&format!("{{{{ 1|{filter} }}}}")).unwrap();
         }

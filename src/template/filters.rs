@@ -78,17 +78,10 @@ const ENTRIES: &[FilterEntry] = &[
     FilterEntry(&[strict::COMPARED], &[], order::compared),
 ];
 
-/// The names of all filters of ours, the inserted ones apart.
-#[rustfmt::skip]
-pub(super) const NAMES: &[&str] = &[
-    "b64_decode", "b64_encode", "b64dec", "b64decode", "b64enc", "b64encode", "base64_decode",
-    "base64_encode", "capitalize", "default", "escape", "escape_html", "escape_xml", "float", "from_json",
-    "group_by", "indent", "join", "json_decode", "json_encode", "json_quote", "keys", "lower",
-    "newlines_to_br", "pairs", "quote", "replace", "reverse", "safe", "sha256", "sha256sum", "shell_quote",
-    "sort", "split", "squote", "str", "title", "to_json", "trim", "trim_end", "trim_prefix", "trim_start",
-    "trim_suffix", "truncate", "unique", "upper", "urlencode", "urlencode_strict", "values", "wordcount",
-    "yaml_quote",
-];
+/// The names of all filters of ours, without the inserted ones.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().flat_map(|entry| entry.0).copied().filter(|name| !name.starts_with("__"))
+}
 
 /// Adds everything to `engine`.
 pub(super) fn register(engine: &mut Tera) {

@@ -88,37 +88,27 @@ pub(super) fn metered<T>(
 
 /// Refuses after the deadline, and when the rendering is not wanted any more.
 pub(super) fn in_time() -> Result<(), RenderRefusal> {
-    if STOPPED.with_borrow(|stopped| stopped.as_ref().is_some_and(|stopped| stopped())) {
-        return Err(RenderRefusal::Stopped);
-    }
-    charge(|meter| if Instant::now() < meter.deadline { Ok(()) } else { Err(RenderRefusal::Time) })
+    charge(|_| Ok(()))
 }
 
 /// Takes `count` from the items that are left.
 pub(super) fn items(count: usize) -> Result<(), RenderRefusal> {
-    in_time()?;
-    charge(|meter| {
-        meter.items = meter.items.checked_sub(count).ok_or(RenderRefusal::Items)?;
-        Ok(())
-    })
+    charge(|meter| take(&mut meter.items, count, RenderRefusal::Items))
 }
 
 /// Takes `count` from the steps that are left.
 pub(super) fn steps(count: usize) -> Result<(), RenderRefusal> {
-    in_time()?;
-    charge(|meter| {
-        meter.steps = meter.steps.checked_sub(count).ok_or(RenderRefusal::Steps)?;
-        Ok(())
-    })
+    charge(|meter| take(&mut meter.steps, count, RenderRefusal::Steps))
 }
 
 /// Takes `length` bytes from the text that is left.
 pub(super) fn text(length: usize) -> Result<(), RenderRefusal> {
-    in_time()?;
-    charge(|meter| {
-        meter.text = meter.text.checked_sub(length).ok_or(RenderRefusal::Text)?;
-        Ok(())
-    })
+    charge(|meter| take(&mut meter.text, length, RenderRefusal::Text))
+}
+
+fn take(left: &mut usize, count: usize, refusal: RenderRefusal) -> Result<(), RenderRefusal> {
+    *left = left.checked_sub(count).ok_or(refusal)?;
+    Ok(())
 }
 
 /// How much text is left.
@@ -135,8 +125,16 @@ pub(super) fn keep(refusal: RenderRefusal) {
     });
 }
 
+/// Takes something, unless the time is over.
 fn charge(take: impl FnOnce(&mut Meter) -> Result<(), RenderRefusal>) -> Result<(), RenderRefusal> {
-    METER.with_borrow_mut(|meter| meter.as_mut().map_or(Ok(()), take))
+    if STOPPED.with_borrow(|stopped| stopped.as_ref().is_some_and(|stopped| stopped())) {
+        return Err(RenderRefusal::Stopped);
+    }
+    METER.with_borrow_mut(|meter| match meter {
+        Some(meter) if Instant::now() >= meter.deadline => Err(RenderRefusal::Time),
+        Some(meter) => take(meter),
+        None => Ok(()),
+    })
 }
 
 /// Output of at most `limit` bytes. Buffers that become too small are wiped.

@@ -93,7 +93,7 @@ fn failing() -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
-    let filters = engine::FILTERS.iter().chain(filters::NAMES);
+    let filters = engine::FILTERS.iter().copied().chain(filters::names());
     sources.extend(filters.flat_map(|filter| {
         ["v", "data", "[v]", "big", "1"].map(|value| format!("{{{{ {value} | {filter} }}}}{{{{ missing }}}}"))
     }));
