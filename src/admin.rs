@@ -7,6 +7,7 @@ mod answer;
 mod connections;
 #[cfg(fuzzing)]
 #[doc(hidden)]
+#[path = "../fuzz/hooks/admin.rs"]
 pub mod fuzzing;
 mod page;
 mod probes;

@@ -12,6 +12,7 @@ mod filters;
 mod format;
 #[cfg(fuzzing)]
 #[doc(hidden)]
+#[path = "../fuzz/hooks/template.rs"]
 pub mod fuzzing;
 mod json;
 mod lexer;

@@ -6,6 +6,7 @@
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
+#[path = "../../fuzz/hooks/audit.rs"]
 pub mod fuzzing;
 mod output;
 mod record;

@@ -5,6 +5,7 @@
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
+#[path = "../../fuzz/hooks/log.rs"]
 pub mod fuzzing;
 mod terminal;
 
