@@ -172,7 +172,7 @@ pub(crate) async fn at_start<R: Send + 'static>(
 }
 
 thread_local! {
-    /// What the work on this thread is doing, if somebody waits for it.
+    /// What the work on this thread is doing, if a worker waits for it.
     static CURRENT: RefCell<Option<WorkStep>> = const { RefCell::new(None) };
 }
 

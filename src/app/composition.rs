@@ -182,7 +182,7 @@ impl Built {
     }
 }
 
-/// The limits that stores look at: those of secrets and files are no reason to log in anew.
+/// The limits that stores look at: those of secrets and files are no reason to log in again.
 fn limits_of_stores(limits: &Limits) -> Limits {
     let Limits { max_response_size, max_concurrent_requests, .. } = *limits;
     Limits { max_response_size, max_concurrent_requests, ..Limits::default() }

@@ -61,7 +61,7 @@ impl ControlLoop {
         (Self { signals, commands, config_changes, suspend, reloader, notifier }, sender)
     }
 
-    /// Obeys until the first signal to stop, and tells the service manager that it is over.
+    /// Obeys until the first signal to stop, and reports the end to the service manager.
     pub(super) async fn run(mut self, supervisor: &mut Supervisor) -> Signals {
         loop {
             // From within this loop: when it hangs, the manager's watchdog notices the silence.

@@ -131,7 +131,7 @@ impl OpenDaemon {
     }
 }
 
-/// Stops the tasks and then the status file's writer, which `ended` tells.
+/// Stops the tasks, and then the status file's writer by `ended`.
 async fn shut_down(
     supervisor: Supervisor,
     mut signals: Signals,

@@ -27,7 +27,7 @@ pub(super) fn settings_of_once(mut settings: Settings) -> Settings {
 }
 
 /// Syncs everything once; returns the faults by secret. With a `timeout`, failures that pass by themselves are tried
-/// again until then. SIGTERM and SIGINT end it early, after the files that are being written; a second one at once.
+/// again until then. SIGTERM and SIGINT end it early, after the files that are being written; a second one immediately.
 pub(super) async fn once(
     composition: Composition,
     mut signals: Signals,

@@ -1,4 +1,4 @@
-//! The reload: load and compile anew, build what is new, and only when nothing can fail any more exchange the tasks.
+//! The reload: load and compile again, build what is new, and only when nothing can fail any more exchange the tasks.
 
 use std::path::PathBuf;
 use std::sync::Arc;

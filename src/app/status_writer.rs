@@ -20,7 +20,7 @@ const SPACING: Duration = Duration::from_millis(100);
 /// Between two writes for tries that changed no state.
 const TRIES_SPACING: Duration = Duration::from_secs(2);
 
-/// Writes the status file until it is dropped or told to end; then the file is gone.
+/// Writes the status file until it is dropped or asked to end; then the file is gone.
 pub(super) struct StatusWriter {
     board: Arc<StatusRegistry>,
     file: Arc<StatusFile>,
@@ -33,7 +33,7 @@ impl StatusWriter {
         Self { board, file: Arc::new(file), worker: Worker::default(), ready: false }
     }
 
-    /// Runs until `ended`, which comes after the last task: as long as files may change, the status file tells.
+    /// Runs until `ended`, which comes after the last task: the status file is kept as long as files may change.
     pub(super) async fn run(mut self, ended: CancellationToken) {
         let mut changes = self.board.changes();
         loop {
@@ -77,7 +77,7 @@ impl StatusWriter {
 }
 
 /// Waits for a change, and for those that come right behind it. The board outlives the writer, so there is always
-/// somebody to wait for.
+/// a change to wait for.
 async fn settled(changes: &mut watch::Receiver<RegistryInner>) {
     if changes.changed().await.is_ok() {
         tokio::time::sleep(SPACING).await;

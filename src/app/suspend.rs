@@ -19,7 +19,7 @@ pub(super) struct Suspend<F> {
 }
 
 impl<F: FnMut() -> Duration> Suspend<F> {
-    /// `asleep` tells how long the machine has been suspended since it was started.
+    /// `asleep` says how long the machine has been suspended since it was started.
     pub(super) fn watch(mut asleep: F) -> Self {
         let known = asleep();
         let mut ticks = interval_at(Instant::now() + TICK, TICK);

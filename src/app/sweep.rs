@@ -16,7 +16,7 @@ use crate::sink;
 use crate::sync::JobWithStore;
 use crate::telemetry::event;
 
-/// How long a sweep holds up the syncs. One that takes longer goes on beside them: it touches no file in use.
+/// How long a sweep holds up the syncs. One that takes longer continues beside them: it touches no file in use.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Directories that were looked through in this life.

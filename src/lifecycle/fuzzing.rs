@@ -1,4 +1,4 @@
-//! What the fuzz targets reach of the words with the service manager. Exists under `cfg(fuzzing)` alone.
+//! What the fuzz targets reach of the words with the service manager. Exists under `cfg(fuzzing)` only.
 
 use std::os::linux::net::SocketAddrExt;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 /// Turns core dumps off and keeps other processes of the same user from reading this one's memory.
 ///
 /// # Errors
-/// The kernel refused; the process can go on, less private.
+/// The kernel refused; the process can continue, less private.
 pub fn keep_private() -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     prctl::set_dumpable(false)
@@ -26,7 +26,7 @@ pub fn create_privately() {
 /// Open files that the program needs at least: those of its own, eight connections, and a secret with a few outputs.
 pub const FEWEST_FILES: u64 = 64;
 
-/// Raises the limit of open files as far as this process may: a secret's files are all open while they are staged,
+/// Raises the limit of open files to the most that this process may have: a secret's files are all open while they are staged,
 /// and systemd starts services with 1024.
 ///
 /// # Errors

@@ -77,7 +77,7 @@ impl Signals {
         }
     }
 
-    /// Returns at the next signal to stop; the others keep until somebody asks for them.
+    /// Returns at the next signal to stop; the others are kept until they are asked for.
     ///
     /// # Cancel safety
     /// No signal is lost when the future is dropped.

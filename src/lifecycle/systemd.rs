@@ -1,4 +1,4 @@
-//! What the service manager is told: the protocol of `sd_notify(3)`, one datagram per message. Without a manager that
+//! Messages to the service manager: the protocol of `sd_notify(3)`, one datagram per message. Without a manager that
 //! listens every message is dropped.
 
 use std::io;
@@ -45,7 +45,7 @@ impl Systemd {
         Ok(Some(Self { socket, watchdog }))
     }
 
-    /// How often [`Systemd::alive`] is due: twice in the time after which the manager loses its patience.
+    /// How often [`Systemd::alive`] is due: twice in the time after which the manager acts.
     pub fn watchdog_interval(&self) -> Option<Duration> {
         Some((self.watchdog? / 2).max(SHORTEST))
     }
@@ -91,7 +91,7 @@ pub(super) fn address(name: &str) -> io::Result<SocketAddr> {
     }
 }
 
-/// The manager's patience with the process `own`, if it has limits.
+/// How long the process `own` may be silent, if the manager sets a limit.
 pub(super) fn watchdog(microseconds: Option<&str>, pid: Option<&str>, own: u32) -> Option<Duration> {
     let is_ours = pid.is_none_or(|pid| pid.is_empty() || pid == own.to_string());
     let limit = microseconds.filter(|_| is_ours).and_then(|text| text.parse().ok());

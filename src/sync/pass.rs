@@ -52,19 +52,16 @@ pub(super) struct Outcome {
 
 impl Pass {
     pub(super) fn new(sink: Sink, store: Arc<dyn Store>, slots: Arc<Semaphore>, evidence: Evidence) -> Self {
-        let (job, look_again, files) = (sink.job().clone(), None, Vec::new());
-        let published = None;
-        let (serves, removed) = (false, false);
         Self {
-            job,
+            job: sink.job().clone(),
             store,
             publisher: Publisher::new(sink, slots),
-            published,
-            serves,
-            removed,
+            published: None,
+            serves: false,
+            removed: false,
             evidence,
-            look_again,
-            files,
+            look_again: None,
+            files: Vec::new(),
             lost: None,
         }
     }
@@ -186,7 +183,7 @@ impl Pass {
         }
     }
 
-    /// Notes where the secret is read from, so that a later absence can be told from a mount that was made again. A
+    /// Notes where the secret is read from, so that a later absence differs from a mount that was made again. A
     /// place that may not be looked up is none: the files stay then.
     async fn note_place(&mut self) {
         let secret = &self.job.secret;

@@ -28,14 +28,14 @@ const SLOT: Duration = Duration::from_secs(6);
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The sink of one secret and the thread that may have it. A thread cannot be stopped: if a file system hangs, the
-/// secret waits for its thread, the others go on.
+/// secret waits for its thread, the others continue.
 pub(super) struct Publisher {
     name: SecretName,
     sink: Arc<Mutex<Sink>>,
     worker: Worker,
     /// Whether the latest work has rendered and touches files.
     is_writing: Arc<AtomicBool>,
-    /// Bounds how many secrets render and publish at once, which few threads serve.
+    /// Bounds how many secrets render and publish concurrently, which few threads serve.
     slots: Arc<Semaphore>,
 }
 

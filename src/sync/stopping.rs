@@ -46,7 +46,7 @@ impl WrittenPaths {
     }
 }
 
-/// A task that has been told to stop and may still be writing.
+/// A task that was stopped and may still be writing.
 pub(super) struct StoppingTask {
     pub(super) job: Job,
     pub(super) ended: CancellationToken,
@@ -81,7 +81,7 @@ impl<'e> Writers<'e> {
         writers
     }
 
-    /// The ends to wait for before `job` may write: of its own predecessor, and of whoever had one of its files.
+    /// The ends to wait for before `job` may write: of its own predecessor, and of each task that had one of its files.
     pub(super) fn in_the_way_of(&self, job: &Job) -> impl Iterator<Item = CancellationToken> {
         let found =
             |map: &HashMap<&Path, Vec<usize>>, path: &Path| map.get(path).cloned().unwrap_or_default();

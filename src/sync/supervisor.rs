@@ -29,7 +29,7 @@ use crate::status::{SecretEntry, SecretInfo, StatusRegistry};
 use crate::store::Store;
 use crate::telemetry::event::{self, Reloaded, secret_forgotten};
 
-/// How many secrets render and publish at once. Two threads keep two cores busy; two more hide waiting for a disk.
+/// How many secrets render and publish concurrently. Two threads keep two cores busy; two more hide waiting for a disk.
 const PUBLISH_SLOTS: usize = 4;
 
 /// What all tasks share.
@@ -67,12 +67,12 @@ struct Running {
     stop: CancellationToken,
     /// Fires when the task is gone, whatever ended it.
     ended: CancellationToken,
-    /// What it has published; a successor goes on with it.
+    /// What it has published; a successor takes it over.
     known: KnownFiles,
 }
 
 impl Supervisor {
-    /// Starts a task per job; each syncs at once.
+    /// Starts a task per job; each syncs immediately.
     pub fn start(jobs: Vec<JobWithStore>, context: &SyncContext) -> Self {
         let (tasks, names) = (JoinSet::new(), HashMap::new());
         let (running, stopping) = (BTreeMap::new(), Vec::new());
@@ -104,7 +104,7 @@ impl Supervisor {
     }
 
     /// Goes over to `jobs`. A secret whose job is the same keeps its task; if its store is another one, it is read
-    /// from there at once. The others are stopped and begun anew. A task that is writing finishes that first, and
+    /// from there immediately. The others are stopped and started again. A task that is writing finishes that first, and
     /// nobody begins to write to its files before. `gates` says what has to happen before the first pass of a job.
     pub fn exchange(
         &mut self,
@@ -151,7 +151,7 @@ impl Supervisor {
         for running in old.into_values() {
             self.remove(running, &outputs);
         }
-        // Only now: the tasks that were told to stop note nothing more on the board.
+        // Only now: the tasks that were stopped note nothing more on the board.
         self.shared.context.board.exchange(entries);
         let writers = Writers::of(&self.stopping);
         let gates: Vec<Vec<CancellationToken>> =
@@ -212,7 +212,7 @@ impl Supervisor {
         let StoppingTask { job, ended } = running.retire();
         let (name, forgotten) = (job.secret.name.clone(), CancellationToken::new());
         let gone = forgotten.clone().drop_guard();
-        let farewell = {
+        let forget = {
             let name = name.clone();
             async move {
                 ended.cancelled().await;
@@ -220,7 +220,7 @@ impl Supervisor {
                 drop(gone);
             }
         };
-        self.names.insert(self.tasks.spawn(farewell).id(), name);
+        self.names.insert(self.tasks.spawn(forget).id(), name);
         self.stopping.push(StoppingTask { job, ended: forgotten });
     }
 

@@ -1,4 +1,4 @@
-//! The task of one secret: pass, note, wait, again. It ends when it is told to stop and for no other reason.
+//! The task of one secret: pass, note, wait, again. It ends when it is stopped and for no other reason.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -55,12 +55,12 @@ pub(super) fn touched(
 }
 
 /// Puts the subject together only where there is an audit log.
-fn with_subject(spec: &SecretSpec, tell: impl FnOnce(Subject<'_>)) {
+fn with_subject(spec: &SecretSpec, report: impl FnOnce(Subject<'_>)) {
     if !event::is_audited() {
         return;
     }
     let credentials = spec.read.credential_set();
-    tell(Subject {
+    report(Subject {
         secret: spec.name.as_str(),
         store: spec.store.as_str(),
         credentials: credentials.as_ref().map(CredentialsName::as_str),

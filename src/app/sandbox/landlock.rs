@@ -19,7 +19,7 @@ use landlock::{
 const TESTED: ABI = ABI::V6;
 
 /// How long a thread that is ending may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const THREAD_END: Duration = Duration::from_secs(5);
 
 /// What stays allowed; everything else that Landlock knows is refused.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -124,11 +124,11 @@ impl Rules {
 /// # Errors
 /// Others still run.
 pub(super) fn wait_for_single_thread() -> Result<(), SandboxError> {
-    single_thread_within(PATIENCE)
+    single_thread_within(THREAD_END)
 }
 
-fn single_thread_within(patience: Duration) -> Result<(), SandboxError> {
-    let deadline = Instant::now() + patience;
+fn single_thread_within(limit: Duration) -> Result<(), SandboxError> {
+    let deadline = Instant::now() + limit;
     loop {
         // Where /proc cannot be read, this is unknown.
         let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
