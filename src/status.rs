@@ -2,6 +2,7 @@
 
 mod board;
 mod file;
+mod rfc3339;
 mod snapshot;
 pub mod words;
 

@@ -15,9 +15,6 @@ pub(super) const STYLE: &str = include_str!("page/style.css");
 const STATES: [State; 6] =
     [State::Failing, State::Stale, State::Deleted, State::Degraded, State::Pending, State::Synced];
 
-/// Most secrets that the reason names.
-const NAMED: usize = 5;
-
 /// What is shown of the secrets: the query of the address.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct View {
@@ -107,9 +104,10 @@ fn headline(page: &mut Html, snapshot: &Snapshot) {
     page.raw("\"><span class=\"dot\" aria-hidden=\"true\"></span>");
     page.text(word);
     page.raw("</h1>\n");
-    if let Some(reason) = reason(snapshot) {
+    if let Some(reason) = snapshot.waiting_for() {
+        let (first, rest) = reason.split_at(1);
         page.raw("<p class=\"reason\">");
-        page.text(&reason);
+        page.text(&format!("{}{rest}.", first.to_uppercase()));
         page.raw("</p>\n");
     }
     page.raw("<p class=\"facts\">");
@@ -117,30 +115,6 @@ fn headline(page: &mut Html, snapshot: &Snapshot) {
     page.raw(" <span aria-hidden=\"true\">·</span> ");
     page.text(&format!("up {}", words::age(*heartbeat, Some(daemon.started_at))));
     page.raw("</p>\n</header>\n");
-}
-
-/// Which secrets keep the daemon from being ready; their rows say why.
-fn reason(snapshot: &Snapshot) -> Option<String> {
-    if snapshot.ready || snapshot.stopping {
-        return None;
-    }
-    let mut parts = Vec::new();
-    if !snapshot.pending.is_empty() {
-        parts.push(format!("Waiting for {}", some(&snapshot.pending)));
-    }
-    if !snapshot.stale.is_empty() {
-        let stale = if parts.is_empty() { "Too old" } else { "too old" };
-        parts.push(format!("{stale}: {}", some(&snapshot.stale)));
-    }
-    Some(format!("{}.", parts.join("; "))).filter(|_| !parts.is_empty())
-}
-
-fn some(names: &[String]) -> String {
-    let first = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMED) {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    }
 }
 
 /// How many secrets are in each state, and the way to see only the problems.

@@ -7,10 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::rfc3339;
 use crate::printable::one_line;
 
 /// So many characters of reasons fit one line; container engines keep its first few kilobytes.
 const REASONS: usize = 1500;
+
+/// Most secrets that a summary names.
+const NAMED: usize = 5;
 
 /// From this age of its heartbeat on the file is not trusted.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(30);
@@ -273,6 +277,23 @@ impl Snapshot {
             .collect()
     }
 
+    /// Which secrets keep it from being ready: "waiting for a, b and 3 more; too old: c".
+    pub fn waiting_for(&self) -> Option<String> {
+        let part = |what: &str, names: &[String]| {
+            let mut names: Vec<_> = names.iter().map(String::as_str).collect();
+            names.sort_by_cached_key(|name| natural(name));
+            let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+            match names.len().saturating_sub(NAMED) {
+                _ if names.is_empty() => None,
+                0 => Some(format!("{what} {shown}")),
+                more => Some(format!("{what} {shown} and {more} more")),
+            }
+        };
+        let parts = [part("waiting for", &self.pending), part("too old:", &self.stale)];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        (!parts.is_empty() && !self.ready && !self.stopping).then(|| parts.join("; "))
+    }
+
     /// Why this is not ready at `now`, in one line; `None` when it is.
     pub fn unready_reason(&self, now: SystemTime) -> Option<String> {
         if let Some(reason) = self.staleness(now) {
@@ -336,47 +357,6 @@ fn natural(name: &str) -> Vec<(bool, usize, String)> {
     parts
 }
 
-mod rfc3339 {
-    //! Times as RFC 3339 text.
-
-    use std::time::SystemTime;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&crate::clock::rfc3339(*time))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
-        let text = String::deserialize(from)?;
-        humantime::parse_rfc3339(&text).map_err(serde::de::Error::custom)
-    }
-
-    pub(super) mod option {
-        use std::time::SystemTime;
-
-        use serde::{Deserialize, Deserializer, Serializer};
-
-        #[expect(clippy::ref_option, reason = "serde's `with` hands over a reference to the field")]
-        pub(in super::super) fn serialize<S: Serializer>(
-            time: &Option<SystemTime>,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            match time {
-                Some(time) => super::serialize(time, to),
-                None => to.serialize_none(),
-            }
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Option<SystemTime>, D::Error> {
-            let text = Option::<String>::deserialize(from)?;
-            text.map(|text| humantime::parse_rfc3339(&text).map_err(serde::de::Error::custom)).transpose()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -431,6 +411,16 @@ mod tests {
                 && reason.len() < 2 * REASONS,
             "{reason}"
         );
+    }
+
+    #[test]
+    fn the_summary_of_page_and_status_counts_as_people_do() {
+        let mut all = snapshot(SystemTime::UNIX_EPOCH);
+        all.pending = ["s1", "s10", "s11", "s2", "s3", "s4"].map(str::to_owned).to_vec();
+        all.stale = vec!["old".to_owned()];
+        assert_eq!(all.waiting_for().unwrap(), "waiting for s1, s2, s3, s4, s10 and 1 more; too old: old");
+        all.stopping = true;
+        assert_eq!(all.waiting_for(), None);
     }
 
     #[test]

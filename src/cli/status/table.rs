@@ -8,9 +8,6 @@ use crate::status::{LastError, SecretStatus, Snapshot, State, words};
 /// Secrets that are shown with their remedy below the table.
 const WITH_REMEDY: usize = 5;
 
-/// Most secrets that the first line names.
-const NAMED: usize = 3;
-
 const HEADINGS: [&str; 6] = ["STATE", "SECRET", "AGE", "NEXT", "VERSION", "LAST ERROR"];
 
 /// How the table looks.
@@ -46,16 +43,7 @@ fn summary(snapshot: &Snapshot, now: SystemTime) -> String {
         (false, true) => "ready",
         (false, false) => "not ready",
     };
-    let names = |what: &str, names: &[String]| match names.len() {
-        0 => String::new(),
-        1..=NAMED => format!(", {what} {}", one_line(&names.join(", "))),
-        many => format!(", {what} {many} secrets"),
-    };
-    let reason = if snapshot.ready || snapshot.stopping {
-        String::new()
-    } else {
-        names("waiting for", &snapshot.pending) + &names("too old:", &snapshot.stale)
-    };
+    let reason = snapshot.waiting_for().map(|reason| format!(", {}", one_line(&reason))).unwrap_or_default();
     let daemon = &snapshot.daemon;
     let listen = daemon.listen.map(|address| format!(", http://{address}/")).unwrap_or_default();
     format!(
