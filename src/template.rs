@@ -36,7 +36,7 @@ use error::Translator;
 use limits::BoundedOutput;
 use strict::Strict;
 
-/// One template, alone: it cannot include another. Two of the same source are equal.
+/// One template. It cannot include another. Two of the same source are equal.
 #[derive(Clone)]
 pub struct Template(Arc<Compiled>);
 
@@ -54,13 +54,13 @@ impl Template {
     /// Checks syntax, filters, tests and functions.
     ///
     /// # Errors
-    /// With the place in `source` where the engine tells it, and the cause in one paragraph.
+    /// With the place in `source` where the engine gives it, and the cause in one paragraph.
     pub fn compile(source: &str) -> Result<Self, CompileError> {
         let strict = engine::compile(source)?;
         Ok(Self(Arc::new(Compiled { source: source.into(), strict })))
     }
 
-    /// Renders into at most `limit` bytes. Blocks its thread for up to [`RENDER_TIME_LIMIT`]; `limits` tells what can
+    /// Renders into at most `limit` bytes. Blocks its thread for up to [`RENDER_TIME_LIMIT`]; `limits` names what can
     /// take longer.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ const PLAIN_COUNT: usize = 16;
 /// Most bytes of each of its values.
 const PLAIN_VALUE: usize = 16 << 10;
 
-/// The work of one task. Two equal jobs are the same work: a reload leaves such a task alone.
+/// The work of one task. Two equal jobs are the same work: a reload does not touch such a task.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Job {
     /// The secret.

@@ -1,4 +1,4 @@
-//! One secret's fields → the content of each of its files. Values live from here to the write alone.
+//! One secret's fields → the content of each of its files. Values live only from here to the write.
 
 use std::cell::OnceCell;
 
@@ -20,7 +20,7 @@ pub struct Rendered {
 /// Renders every output of `job` in memory. A file may be empty: every field a template prints is there and not null,
 /// so an empty one is what the operator and the store say.
 ///
-/// Blocks its thread; each template ends within [`template::RENDER_TIME_LIMIT`], with the exceptions told there.
+/// Blocks its thread; each template ends within [`template::RENDER_TIME_LIMIT`], with the exceptions named there.
 ///
 /// # Errors
 /// A template failed, a field is missing, or an output may not be written (too large, bad base64, bad file name).
@@ -45,7 +45,7 @@ pub fn render(job: &Job, fields: &Fields) -> Result<Rendered, Fault> {
     Ok(Rendered { files })
 }
 
-/// A secret without fields would empty its documents and its directory; whoever means that deletes the secret.
+/// A secret without fields would empty its documents and its directory; who wants that deletes the secret.
 fn refuse_nothing(job: &Job, fields: &Fields) -> Result<(), Fault> {
     let secret = &job.secret;
     let writes_all = |file: &FileSpec| matches!(file.content, Content::Format(_));

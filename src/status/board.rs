@@ -1,4 +1,4 @@
-//! The board: one entry per secret, written by its task, read by whoever asks. Names, times and kinds alone.
+//! The board: one entry per secret, written by its task, read by the endpoints and the status file. It holds only names, times and kinds.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -51,7 +51,7 @@ pub struct SecretEntry {
     last_error: Option<LastError>,
     /// Its files were removed because the source is gone.
     removed: bool,
-    /// Which of its files somebody removed or changed while it cannot be read, and how.
+    /// Which of its files was removed or changed while it cannot be read, and how.
     lost: Option<String>,
 }
 

@@ -46,7 +46,7 @@ impl StatusFile {
         &self.path
     }
 
-    /// Replaces the file with `snapshot`. No fsync: after a power cut there is no daemon to tell about.
+    /// Replaces the file with `snapshot`. No fsync: after a power cut there is no daemon to describe.
     ///
     /// # Errors
     /// The file cannot be written; the old one stays.
@@ -75,7 +75,7 @@ impl StatusFile {
 
 impl Drop for StatusFile {
     fn drop(&mut self) {
-        // Nothing is left to tell it to: an old heartbeat speaks for itself.
+        // There is nobody to report a failure to; the old heartbeat shows that the daemon is gone.
         drop(fs::remove_file(&self.path));
     }
 }

@@ -185,7 +185,7 @@ impl SecretStatus {
         self.last_success.is_none() || matches!(self.state, State::Deleted | State::Failing)
     }
 
-    /// Its files are not as they should be, or nobody knows yet.
+    /// Its files are not as they should be, or that is not known yet.
     pub fn is_problem(&self) -> bool {
         self.state != State::Synced
     }
@@ -250,7 +250,7 @@ impl Snapshot {
             Ok(age) if age >= HEARTBEAT_LIMIT => {
                 Some(format!("the daemon is not responding: last heartbeat {} s ago", age.as_secs()))
             }
-            // The clock was set back: until the next heartbeat nobody can tell its age.
+            // The clock was set back: until the next heartbeat its age is unknown.
             Err(ahead) if ahead.duration() >= HEARTBEAT_LIMIT => {
                 Some(format!("the last heartbeat is {} s in the future", ahead.duration().as_secs()))
             }

@@ -2,7 +2,7 @@
 //! thread, no layer, and each span is one comparison of a level.
 //!
 //! Spans go through `tracing` under a target of their own, at a level that no `LOG_LEVEL` turns on. They hold names,
-//! paths, counts and the words of faults; nobody here ever gets to see a value.
+//! paths, counts and the words of faults; no value comes here.
 
 mod exporter;
 mod pipeline;
@@ -74,13 +74,13 @@ pub fn start(
         .with_tracked_inactivity(false);
     // A second call happens only in tests that start several daemons in one process.
     drop(PROVIDER.set(provider));
-    // Log lines stay in the log: as events of a span they would be told twice.
+    // Log lines stay in the log: as events of a span they would be reported twice.
     Ok(layer.with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET)).boxed())
 }
 
 /// Sends the spans that are left. A collector that does not answer is not waited for longer than two seconds.
 pub async fn stop() {
     let Some(provider) = PROVIDER.get() else { return };
-    // It blocks, and its requests need this thread. What was lost has been told by the exporter.
+    // It blocks, and its requests need this thread. The exporter has logged what was lost.
     drop(tokio::task::spawn_blocking(|| provider.shutdown_with_timeout(LAST_WORDS)).await);
 }

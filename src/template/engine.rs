@@ -63,7 +63,7 @@ pub(super) fn compile(source: &str) -> Result<Strict, CompileError> {
             return Ok(strict);
         }
     }
-    // What is wrong is told in the operator's own text.
+    // Errors name a place in the operator's own text.
     engine.add_raw_template(NAME, source).map_err(|error| compile_error(&error))?;
     Err(CompileError::at(
         None,
@@ -81,7 +81,7 @@ fn too_many_branches() -> String {
     format!("there are more than {MOST_BRANCHES} `elif`: look the value up in a map instead")
 }
 
-/// Refuses what the engine knows and one template alone must not use.
+/// Refuses what needs a second template.
 fn forbid(source: &str, tokens: &[CodeToken<'_>]) -> Result<(), CompileError> {
     let mut branches = 0_usize;
     for (index, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Word) {

@@ -1,5 +1,5 @@
 //! What can go wrong, in words that hold no value. The engine's errors quote values (`int` does), so none of them gets
-//! out: what is known to be made of types and names alone is passed on, everything else becomes our own sentence.
+//! out: what consists only of types and names is passed on, everything else becomes our own sentence.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ const EXPRESSION_SHOWN: usize = 80;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CompileError {
-    /// Line in the template, from 1, where the engine tells it.
+    /// Line in the template, from 1, where the engine gives it.
     pub line: Option<usize>,
     /// Column, from 1.
     pub column: Option<usize>,
@@ -60,7 +60,7 @@ impl fmt::Display for TemplatePlace {
     }
 }
 
-/// Why a document was not rendered. Holds no value: names, types and the template's own text alone.
+/// Why a document was not rendered. Holds no value: only names, types and the template's own text.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RenderError {
     /// A template uses what is not there.
@@ -146,7 +146,7 @@ impl RenderError {
     }
 }
 
-/// "the secret has a, b and 3 more": what an error may tell of a secret. Names come from outside, so that no line break
+/// "the secret has a, b and 3 more": what an error may show of a secret. Names come from outside, so that no line break
 /// or escape sequence in one reaches a terminal.
 pub fn field_list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let mut names = names.into_iter();

@@ -96,7 +96,7 @@ fn named_text(name: &str, value: &FieldValue) -> Result<zeroize::Zeroizing<Strin
         .map_err(|_| Unwritable::field(name, "is null, which this format cannot hold"))
 }
 
-/// The text of a field that is written alone.
+/// The text of one field.
 pub(super) fn field_text(value: &FieldValue) -> Result<String, RenderError> {
     match value {
         FieldValue::Null => Err(RenderError::Value("the field is null")),

@@ -20,7 +20,7 @@ pub(super) fn check(value: &Value) -> Result<(), RenderRefusal> {
 }
 
 /// The levels below `value`, which itself is `depth` levels down. `known` has what was looked at before: a value may be
-/// in another one many times, and looking at it each time would take for ever.
+/// in another one many times, and looking at it each time would not end.
 fn height(value: &Value, depth: usize, known: &mut HashMap<usize, usize>) -> Result<usize, RenderRefusal> {
     if depth > LIMIT {
         return Err(too_deep());

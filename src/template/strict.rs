@@ -9,7 +9,7 @@
 //! The body of a loop or a component begins with a call of [`ROUND`].
 //!
 //! What is accepted is what the engine accepts, and a sign or a `not` after `~`, for which it knows no parentheses.
-//! Only insertions are made, each is remembered, so that errors are told at their place in the operator's own text.
+//! Only insertions are made, and each is recorded, so that errors name their place in the operator's own text.
 
 mod rounds;
 

@@ -65,7 +65,7 @@ impl AuditOutput {
         Err(error)
     }
 
-    /// Cuts the last bytes off a regular file. If somebody cuts it at the same moment, that is what was asked for too.
+    /// Cuts the last bytes off a regular file. Another program may cut it at the same moment: that is as good.
     fn take_back(&self, written: u64) -> bool {
         let length = self.file.metadata().ok().filter(std::fs::Metadata::is_file).map(|facts| facts.len());
         length.is_some_and(|length| self.file.set_len(length.saturating_sub(written)).is_ok())

@@ -1,4 +1,4 @@
-//! One line of the audit stream. Built of names and numbers alone: there is no place for a value.
+//! One line of the audit stream. It consists of names and numbers only: there is no place for a value.
 
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ pub struct Subject<'a> {
     pub namespace: Option<&'a str>,
 }
 
-/// What a line tells.
+/// The content of a line.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Record<'a> {
@@ -37,7 +37,7 @@ pub enum Record<'a> {
         /// `ok`, or the kind of failure.
         result: &'a str,
     },
-    /// A file was written or put right; without a file: none could be, after those told before.
+    /// A file was written or repaired; without a file: the next one could not be.
     Write {
         /// The secret.
         #[serde(flatten)]

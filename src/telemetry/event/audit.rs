@@ -25,13 +25,13 @@ pub fn fetch_ended(
 pub enum FileChange {
     /// It has new content.
     Changed,
-    /// Its content, mode or owner had drifted and was put right.
+    /// Its content, mode or owner had drifted and was repaired.
     Repaired,
     /// It is gone.
     Removed,
 }
 
-/// A file of a secret was written, put right or removed.
+/// A file of a secret was written, repaired or removed.
 pub fn file_touched(
     subject: Subject<'_>,
     version: Option<u64>,
@@ -49,7 +49,7 @@ pub fn file_touched(
     audit::record(&Record::Write { subject, version, request_id, file, change, result });
 }
 
-/// The files of a secret could not be written, or not all of them: those that were are told before.
+/// The files of a secret could not be written, or not all of them: those that were have lines of their own.
 pub fn not_written(subject: Subject<'_>, version: Option<u64>, request_id: Option<&str>, failure: Kind) {
     let result = result(Some(failure));
     audit::record(&Record::Write { subject, version, request_id, file: None, change: None, result });

@@ -1,4 +1,4 @@
-//! The way to the collector of traces: told when it breaks and when it is whole again, not with every batch.
+//! The connection to the trace collector: logged when it fails and when it works again, not with every batch.
 
 /// A batch could not be delivered; those that follow are dropped without a word until one arrives.
 pub fn traces_lost(cause: &str) {

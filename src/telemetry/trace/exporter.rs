@@ -1,5 +1,5 @@
 //! The way to the collector: from the package's thread, which has no runtime, to the transport on ours; and a look at
-//! how it went, so that an outage is told once and not with every batch.
+//! how it went, so that an outage is logged once and not with every batch.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -17,7 +17,7 @@ pub(in crate::telemetry) const TARGET: &str = "otel";
 #[derive(Clone, Debug)]
 pub struct Span(tracing::Span);
 
-/// A span with these fields and those that tell how it ended.
+/// A span with these fields and those for its result.
 macro_rules! span {
     ($($fields:tt)+) => {
         Span(trace_span!(

@@ -4,7 +4,7 @@ use tera::{TeraResult, Value};
 
 use super::{Arguments, input_text, json};
 
-/// `quote` alone is Go's `%q`, as in sprig; `style` picks another language.
+/// `quote` without a style is Go's `%q`, as in sprig; `style` picks another language.
 pub(super) fn quote(value: &Value, arguments: &Arguments) -> TeraResult<Value> {
     match arguments.text_if_given("style")?.as_deref() {
         None | Some("go") => Ok(Value::from(go_quoted(&input_text(value)?))),

@@ -139,7 +139,7 @@ pub(super) fn trimmed(value: &Value, arguments: &Arguments, start: bool, end: bo
     })
 }
 
-/// The engine's: so many characters, then `end`.
+/// As the engine's: `length` characters, then `end`.
 pub(super) fn truncate(value: &Value, arguments: &Arguments) -> TeraResult<Value> {
     let length = arguments.integer("length")?.and_then(|length| usize::try_from(length).ok());
     let length = length.ok_or_else(|| arguments.wrong("needs a whole number for `length`"))?;
