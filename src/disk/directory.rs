@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags};
@@ -15,7 +16,7 @@ use super::beneath;
 use super::error::{MAKE_DIRECTORY, failed, refused};
 use super::metadata::FileMetadata;
 use super::resolve_dir::{Resolved, resolve_dir};
-use super::trust::Trust;
+use super::trust;
 use super::{FileMode, Owner};
 
 /// A directory that is held open.
@@ -25,7 +26,8 @@ pub(super) struct Directory {
     path: PathBuf,
     /// Whether a name in it changed since the last `fsync`.
     changed: AtomicBool,
-    trust: Trust,
+    /// Looked up when it is asked for.
+    is_private: OnceLock<bool>,
 }
 
 impl Directory {
@@ -105,7 +107,7 @@ impl Directory {
 
     /// Whether nobody but root and this process's user decides what is in it.
     pub(super) fn is_private(&self) -> bool {
-        self.trust.is_private(self)
+        *self.is_private.get_or_init(|| trust::is_private(self.as_fd()).unwrap_or(false))
     }
 
     /// Mode and owner of the directory itself.
@@ -114,8 +116,8 @@ impl Directory {
     }
 
     fn new(descriptor: OwnedFd, path: &Path) -> Self {
-        let (changed, trust) = (AtomicBool::new(false), Trust::default());
-        Self { descriptor, path: path.to_owned(), changed, trust }
+        let (changed, is_private) = (AtomicBool::new(false), OnceLock::new());
+        Self { descriptor, path: path.to_owned(), changed, is_private }
     }
 }
 

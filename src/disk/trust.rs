@@ -1,7 +1,6 @@
 //! Whether another user decides what is in a directory.
 
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::OnceLock;
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
@@ -10,22 +9,12 @@ use rustix::process::geteuid;
 /// Deepest directory that is looked at.
 const DEEPEST: usize = 256;
 
-/// What is known of a directory, looked up when it is asked for.
-#[derive(Default, Debug)]
-pub(super) struct Trust {
-    is_private: OnceLock<bool>,
-}
-
-impl Trust {
-    /// Whether nobody but root and this process's user may write in `directory` or put another one in its place. An
-    /// access list counts: the group bits of a mode are the most that it grants. What cannot be looked at is not
-    /// private.
-    pub(super) fn is_private(&self, directory: impl AsFd) -> bool {
-        *self.is_private.get_or_init(|| is_private(directory.as_fd()).unwrap_or(false))
-    }
-}
-
-fn is_private(directory: BorrowedFd<'_>) -> Result<bool, Errno> {
+/// Whether nobody but root and this process's user may write in `directory` or put another one in its place. An access
+/// list counts: the group bits of a mode are the most that it grants.
+///
+/// # Errors
+/// A directory cannot be looked at: then it is not private.
+pub(super) fn is_private(directory: BorrowedFd<'_>) -> Result<bool, Errno> {
     let mut at = fs::fstat(directory)?;
     if !is_trusted(at.st_uid) || at.st_mode & WRITABLE_BY_OTHERS != 0 {
         return Ok(false);
