@@ -67,6 +67,8 @@ fn redact(mut error: clap::Error) -> clap::Error {
     let is_name = |text: &str| {
         text.len() <= NAME && text.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(&byte))
     };
+    // "To pass it as a value, use --": no value of ours begins with a hyphen.
+    error.remove(ContextKind::Suggested);
     let is_typed = error.kind() == ErrorKind::UnknownArgument;
     let has_suggestion = error.get(ContextKind::SuggestedSubcommand).is_some();
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
@@ -155,6 +157,7 @@ mod tests {
             let message = message(line);
             assert!(message.contains(shown) && !message.contains("hunter2"), "{message}");
         }
+        assert!(!message(&["plan", "--json"]).contains("as a value"));
         for line in [&["hvs.hunter2hunter2"] as &[&str], &["hunter2"], &["run", "hunter2"], &["--hunter2"]] {
             let message = message(line);
             assert!(message.contains("(not shown)") && !message.contains("hunter2"), "{message}");

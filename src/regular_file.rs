@@ -40,6 +40,23 @@ impl fmt::Display for ReadError {
 }
 
 impl ReadError {
+    /// What to do about it, with the file that `shown` names.
+    pub(crate) fn remedy(&self, shown: &str) -> String {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                "check the path, or create the file: it is read again soon".to_owned()
+            }
+            Self::Io(_) => format!("make {shown} readable for this process"),
+            Self::Directory => {
+                "name the file in it, or replace the directory by a file: a container engine makes a \
+                 directory where the file to mount is missing on the host"
+                    .to_owned()
+            }
+            Self::Special(_) => "name a regular file".to_owned(),
+            Self::TooLarge(_) => "name the right file".to_owned(),
+        }
+    }
+
     /// The kind of the system's error, if it is one.
     pub(crate) fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
@@ -105,6 +122,11 @@ impl RegularFile {
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let _step = blocking::doing(|| format!("reading {}", path.display()));
     RegularFile::open(path)?.read(limit)
+}
+
+/// Why what is at `path` now can never be read: it is there, and no regular file.
+pub(crate) fn refusal(path: &Path) -> Option<ReadError> {
+    check(&fs::metadata(path).ok()?).err()
 }
 
 fn check(metadata: &Metadata) -> Result<(), ReadError> {

@@ -174,9 +174,10 @@ async fn start(
         Mode::Once(timeout) => {
             event::logins_in_sync_lines();
             let secrets = composition.jobs.len();
+            let required = composition.jobs.iter().filter(|(job, _)| job.secret.required).count();
             let faults = once(composition, signals, timeout).await;
             if faults.is_empty() {
-                event::all_up_to_date(secrets);
+                event::all_up_to_date(required);
             }
             Some(Summary { secrets, faults })
         }

@@ -153,9 +153,9 @@ codes! {
         "end the address behind the host and the port";
     OddMode, Warning, "odd-mode", "A mode that is probably not the one that is meant.",
         "write four octal digits in quotes, such as \"0640\"";
-    NotAFile, Warning, "not-a-file", "There is something else where a file or directory is to be written.",
+    NotAFile, Warning, "not-a-file", "There is something else where a file is read, or where a file or directory is to be written.",
         "remove what is there, or choose another path";
-    LiteralVariable, Warning, "literal-variable", "`${NAME}` in a template, where it is plain text.",
+    LiteralVariable, Warning, "literal-variable", "`${NAME}` or `env.NAME` in a template, which is not the environment's variable there.",
         "write {{ NAME }} for a field; templates have no access to the environment";
     HyphenInTemplate, Warning, "hyphen-in-template", "A name with a hyphen in a template, which is a subtraction there.",
         "write {{ data[\"a-b\"] }}";

@@ -266,10 +266,8 @@ pub async fn once(
         let name = task.name().clone();
         tasks.spawn(async move {
             match task.once(retry.then_some(deadline)).await {
-                Some(Err(fault)) if !is_required && is_gone(fault.kind) => {
-                    event::optional_secret_absent(name.as_str(), &fault);
-                    (name, Some(Ok(())))
-                }
+                // Its line is in the log.
+                Some(Err(fault)) if !is_required && is_gone(fault.kind) => (name, Some(Ok(()))),
                 ended => (name, ended),
             }
         });

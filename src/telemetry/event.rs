@@ -22,10 +22,9 @@ pub use configuration::{
 };
 pub use daemon::{
     abandoned, all_up_to_date, few_files, log_lines_lost, memory_not_locked, memory_not_private,
-    no_service_manager, not_sandboxed, not_started, optional_secret_absent, panicked, port_in_use,
-    privileges_not_refused, readiness_changed, refresh_of_unknown, refresh_requested, resumed, sandboxed,
-    some_failed, started, status_file_failed, status_file_in_tmp, stopped, stopping, sweep_failed, swept,
-    unfinished,
+    no_service_manager, not_sandboxed, not_started, panicked, port_in_use, privileges_not_refused,
+    readiness_changed, refresh_of_unknown, refresh_requested, resumed, sandboxed, some_failed, started,
+    status_file_failed, status_file_in_tmp, stopped, stopping, sweep_failed, swept, unfinished,
 };
 pub use login::{
     credentials_configured, logged_in, login_failed, logins_in_sync_lines, new_token_rejected,

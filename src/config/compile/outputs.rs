@@ -246,6 +246,13 @@ fn warn_of_other_kind(
     section: &Section<'_>,
     context: &mut CompileContext<'_>,
 ) {
+    if ["/proc", "/sys"].iter().any(|kernel| target.as_path().starts_with(kernel)) {
+        let message = "this path belongs to the kernel: no file can be made there";
+        context.push(
+            Diagnostic::new(Code::NotAFile, section.place_of("path"), message).hint("choose another path"),
+        );
+        return;
+    }
     let Ok(found) = target.as_path().symlink_metadata() else { return };
     let message = match kind {
         OutputKind::File if found.is_dir() => {

@@ -156,6 +156,14 @@ fn warn_of_slips(source: &str, place: Place, context: &mut CompileContext<'_>) {
         let warning = Diagnostic::new(Code::LiteralVariable, place.clone(), message);
         context.push(warning.hint(format!("for a field write {{{{ {name} }}}}")));
     }
+    let of_environment = |text: &&str| text.strip_prefix("env.").is_some_and(is_name);
+    if let Some(name) = between("{{", "}}").find(of_environment) {
+        let message = format!(
+            "{{{{ {name} }}}} names a field called \"env\": templates have no access to the environment"
+        );
+        let warning = Diagnostic::new(Code::LiteralVariable, place.clone(), message);
+        context.push(warning.hint("put the value into the secret, or write it in the template"));
+    }
     let is_hyphenated = |text: &&str| text.contains('-') && text.split('-').all(is_name);
     if let Some(name) = between("{{", "}}").find(is_hyphenated) {
         let message = format!("{name:?} is a subtraction here");

@@ -1,5 +1,7 @@
 //! What people try, and what they are told: other words, other tools' notations, paths that only a shell understands.
 
+use std::path::Path;
+
 use super::*;
 use crate::config::provider::StoreSpec;
 
@@ -125,10 +127,28 @@ fn what_stands_in_the_way_of_an_output_is_warned_of() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().display();
     assert_eq!(warnings(&file(&format!("path: {path}, field: f"))), ["not-a-file secrets[0].files[0].path"]);
+    for kernel in ["/proc/sys/a", "/sys/a"] {
+        let text = file(&format!("path: {kernel}, field: f"));
+        assert_eq!(warnings(&text), ["not-a-file secrets[0].files[0].path"], "{kernel}");
+    }
     let file = tempfile::NamedTempFile::new().unwrap();
     let text =
         format!("{STORE}secrets: [{{name: a, key: k, directory: {{path: {}}}}}]", file.path().display());
     assert_eq!(warnings(&text), ["not-a-file secrets[0].directory.path"]);
+}
+
+#[test]
+fn what_is_no_file_where_a_credential_is_read_is_warned_of() {
+    let home = tempfile::tempdir().unwrap();
+    let pipe = home.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    for path in [home.path(), &pipe, Path::new("/dev/null")] {
+        let text = format!("secretStore: {{address: 'https://v', tokenFile: {}}}\n{SECRET}", path.display());
+        assert_eq!(warnings(&text), ["not-a-file secretStore.tokenFile"], "{}", path.display());
+    }
+    let later = home.path().join("later");
+    let text = format!("secretStore: {{address: 'https://v', tokenFile: {}}}\n{SECRET}", later.display());
+    assert!(warnings(&text).is_empty());
 }
 
 #[test]
@@ -163,6 +183,8 @@ fn templates_that_are_hardly_meant_are_warned_of() {
     let template = |template: &str| file(&format!("path: /run/a, template: '{template}'"));
     let shown = only_message(&template("A=${username}"));
     assert!(shown.contains("literal-variable") && shown.contains("{{ username }}"), "{shown}");
+    let shown = only_message(&template("{{ env.HOME }}"));
+    assert!(shown.contains("literal-variable") && shown.contains("no access to the environment"), "{shown}");
     let shown = only_message(&template("{{ db-password }}"));
     assert!(shown.contains("hyphen-in-template") && shown.contains("data[\"db-password\"]"), "{shown}");
     for fine in ["{{ a - 1 }}", "{{- a -}}", "{{ a | default(value=\"b-c\") }}", "$5 {a}", "${1}"] {

@@ -24,7 +24,7 @@ pub fn readiness_changed(reason: Option<&str>) {
 
 /// One sync of everything has ended without a failure.
 pub fn all_up_to_date(secrets: usize) {
-    tracing::info!(secrets, "all secrets are up to date");
+    tracing::info!(secrets, "all required secrets are up to date");
 }
 
 /// `run --once` has left out some of the secrets.
@@ -52,11 +52,6 @@ pub fn not_started(error: &str, hint: &str) {
 /// Left-over temp files of an earlier life were removed.
 pub fn swept(removed: usize) {
     tracing::info!(removed, "removed left-over temp files");
-}
-
-/// `run --once` has nothing to write for a secret with `required: false`.
-pub fn optional_secret_absent(secret: &str, fault: &Fault) {
-    tracing::info!(secret, kind = %fault.kind, "optional secret is not there, its files are not written");
 }
 
 /// A directory could not be swept; the syncs that use it will say more.

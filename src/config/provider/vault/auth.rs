@@ -1,11 +1,14 @@
 //! How a credential set logs in.
 
+use std::path::Path;
+
 use super::{AuthSpec, Credential};
 use crate::config::compile::context::CompileContext;
 use crate::config::compile::env_fallback::{self, EnvFallback, not_text};
 use crate::config::compile::path;
 use crate::config::compile::section::Section;
 use crate::config::diagnostic::{Code, Diagnostic, Place};
+use crate::regular_file;
 use crate::secret::SecretText;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -142,7 +145,11 @@ fn given(
         let conflict = Diagnostic::new(Code::ConflictingKeys, section.place_of(file_key), message);
         context.push(conflict.hint("keep one of them"));
     }
-    let file = section.local_path(file_key, context).map(Credential::File);
+    let file = section.local_path(file_key, context);
+    if let Some(path) = &file {
+        warn_unless_file(file_key, path, section.place_of(file_key), context);
+    }
+    let file = file.map(Credential::File);
     let value = if section.has(key) {
         value(section, key, context)
     } else {
@@ -192,6 +199,14 @@ impl Given {
     }
 }
 
+/// A credential file may come later, but a directory or a pipe in its place is a mistake.
+fn warn_unless_file(name: &str, path: &Path, place: Place, context: &mut CompileContext<'_>) {
+    if let Some(refusal) = regular_file::refusal(path) {
+        let message = format!("the file of {name} cannot be read: {refusal}");
+        context.push(Diagnostic::new(Code::NotAFile, place, message).hint(refusal.remedy(name)));
+    }
+}
+
 /// The credential for `key`; a `…_FILE` variable is read at each login, as `tokenFile` is.
 fn credential(
     fallback: &EnvFallback,
@@ -213,6 +228,7 @@ fn credential(
         env_fallback::EnvValue::File { variable, path } => {
             let path = context.working_directory.join(path);
             context.reads(&variable, &path);
+            warn_unless_file(&variable, &path, place.clone(), context);
             (variable, Credential::File(path))
         }
         env_fallback::EnvValue::NotText { variable } => {

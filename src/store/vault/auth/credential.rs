@@ -80,14 +80,7 @@ impl CredentialFiles {
         let content = match read.await {
             Ok(Ok(content)) => content,
             Ok(Err((error, hint))) => {
-                let remedy = match (hint, error.io_kind()) {
-                    (Some(hint), _) => hint,
-                    (None, Some(std::io::ErrorKind::NotFound)) => {
-                        "check the path, or create the file: it is read again soon".to_owned()
-                    }
-                    (None, _) => format!("make {shown} readable for this process"),
-                };
-                return Err(fault(error.to_string(), remedy));
+                return Err(fault(error.to_string(), hint.unwrap_or_else(|| error.remedy(&shown))));
             }
             Err(error) => return Err(fault(error.to_string(), error.remedy().to_owned())),
         };
