@@ -67,7 +67,8 @@ pub(super) fn compile(source: &str) -> Result<Strict, CompileError> {
     engine.add_raw_template(NAME, source).map_err(|error| compile_error(&error))?;
     Err(CompileError::at(
         None,
-        "an expression is too complex: put parentheses around both sides of `~`, or use `set`",
+        "an expression is too complex: put parentheses around both sides of `~`, use `set`, and write a field that is \
+         named like a keyword as `data[\"in\"]`",
     ))
 }
 
@@ -238,6 +239,14 @@ mod tests {
         let error = self::error("{% with a = 1 %}");
         assert!(error.message.starts_with("unknown tag: the tags are if, for"), "{error}");
         assert_eq!((error.line, error.column), (Some(1), Some(4)));
+    }
+
+    #[test]
+    fn a_field_named_like_a_keyword_is_refused_with_the_way_out() {
+        for source in ["{{ not in }}", "{{ a == and }}", "{{ for == for }}", "{% if a == if %}{% endif %}"] {
+            assert!(error(source).message.contains("`data[\"in\"]`"), "{source}");
+        }
+        compile("{{ data[\"in\"] == data[\"and\"] }}").unwrap();
     }
 
     #[test]
