@@ -26,5 +26,8 @@ LABEL org.opencontainers.image.title="secrets-sync" \
 COPY --from=build /image /
 ENTRYPOINT ["/usr/bin/secrets-sync"]
 CMD ["run"]
+# Named although it is the default: without it Docker takes the signals of a reload and of a refresh for a stop, and
+# does not start the container again after a crash (https://github.com/moby/moby/pull/26464).
+STOPSIGNAL SIGTERM
 # Docker 25 and later can look more often during the start only: --start-interval=1s --interval=30s.
 HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=2 CMD ["/usr/bin/secrets-sync", "isready"]

@@ -31,7 +31,7 @@ const BEFORE: &str = "Zq7marker-before";
 const AFTER: &str = "Zq7marker-after";
 
 /// The engines, for one test at a time, and a directory such as the guides begin with.
-struct Guide {
+pub(crate) struct Guide {
     engines: &'static Engines,
     directory: TempDir,
     /// What no log may hold.
@@ -40,7 +40,7 @@ struct Guide {
 }
 
 impl Guide {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static TURN: Mutex<()> = Mutex::new(());
         static IMAGES: Once = Once::new();
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,18 +53,30 @@ impl Guide {
         Self { engines, directory, identity, _turn: turn }
     }
 
-    fn write(&self, name: &str, content: &str) {
+    pub(crate) fn engines(&self) -> &'static Engines {
+        self.engines
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn container(&self, engine: &'static str, id: String) -> Container<'_> {
+        Container { guide: self, engine, id }
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) {
         let path = self.directory.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
 
     /// The server's authority, where the configuration looks for it.
-    fn trust(&self, name: &str) {
+    pub(crate) fn trust(&self, name: &str) {
         self.write(name, &fs::read_to_string(self.engines.authority()).unwrap());
     }
 
-    fn shell(&self, lines: &str) -> String {
+    pub(crate) fn shell(&self, lines: &str) -> String {
         self.engines.shell(self.directory.path(), lines)
     }
 
@@ -77,12 +89,12 @@ impl Guide {
 
     fn of_compose(&self, service: &str) -> Container<'_> {
         let id = self.compose(&["ps", "--quiet", service]).trim().to_owned();
-        Container { guide: self, engine: "docker", id }
+        self.container("docker", id)
     }
 }
 
 /// A container that a guide has made.
-struct Container<'a> {
+pub(crate) struct Container<'a> {
     guide: &'a Guide,
     engine: &'static str,
     id: String,
@@ -96,16 +108,16 @@ impl Container<'_> {
         self.guide.engines.run(self.guide.directory.path(), &command)
     }
 
-    fn inspect(&self) -> Value {
+    pub(crate) fn inspect(&self) -> Value {
         serde_json::from_str::<Value>(&self.engine(&["inspect"], &[])).unwrap()[0].take()
     }
 
-    fn state(&self, key: &str) -> Value {
+    pub(crate) fn state(&self, key: &str) -> Value {
         self.inspect()["State"][key].take()
     }
 
     /// Both channels.
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let lines = format!("{} logs {} 2>&1", self.engine, self.id);
         self.guide.shell(&lines)
     }
@@ -115,11 +127,11 @@ impl Container<'_> {
         self.guide.engines.file(&format!("/proc/{}/{name}", self.state("Pid")))
     }
 
-    fn reads(&self, path: &str) -> String {
+    pub(crate) fn reads(&self, path: &str) -> String {
         self.engine(&["exec"], &["/bin/busybox", "cat", path])
     }
 
-    fn is_ready(&self) {
+    pub(crate) fn is_ready(&self) {
         self.engine(&["exec"], &["secrets-sync", "isready"]);
     }
 }
@@ -194,7 +206,7 @@ fn lives_as_promised(sidecar: &Container, app: &Container, expected: &Expected) 
 }
 
 /// By its own clock, since the engines are slow on a machine that is busy.
-fn stopped_at_once(log: &str) {
+pub(crate) fn stopped_at_once(log: &str) {
     let time = |event: &str| {
         let line = log.lines().find(|line| line.contains(&format!("\"msg\":\"{event}\""))).expect(log);
         // The journal puts words of its own before it.
@@ -233,7 +245,7 @@ fn is_confined(sidecar: &Container, expected: &Expected) {
 }
 
 /// Compose starts the application when the health check says yes for the first time, not before.
-fn waited_for_health(sidecar: &Container, app: &Container) {
+pub(crate) fn waited_for_health(sidecar: &Container, app: &Container) {
     let health = sidecar.state("Health");
     assert_eq!(health["Status"], "healthy");
     let time = |value: &Value| humantime::parse_rfc3339(value.as_str().unwrap()).unwrap();

@@ -1,5 +1,6 @@
 //! What needs a browser, container engines or a minute: `make e2e`.
 
+mod compose;
 mod containers;
 mod page;
 mod races;

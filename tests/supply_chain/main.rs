@@ -273,6 +273,7 @@ fn both_images_end_with_the_same_stage_and_it_starts_from_nothing() {
         "ENTRYPOINT [\"/usr/bin/secrets-sync\"]\n",
         "CMD [\"/usr/bin/secrets-sync\", \"isready\"]\n",
         "HEALTHCHECK --interval=2s",
+        "STOPSIGNAL SIGTERM\n",
         "org.opencontainers.image.version=\"$VERSION\"",
     ] {
         assert!(stage.contains(wanted), "{wanted} is not in\n{stage}");

@@ -58,12 +58,13 @@ CONFIGURATION
 "$2" server -dev -dev-root-token-id=root -dev-no-store-token -dev-listen-address=127.0.0.1:8300 \
   -config=/run/bao.hcl > /run/bao.log 2>&1 &
 dockerd --exec-opt native.cgroupdriver=cgroupfs > /run/dockerd.log 2>&1 &
-dockerd=$!
 cat > /dev/null
 rm -r "$1"
 podman rm --all --force --time 0 > /dev/null
+# A test may have started another one.
+dockerd=$(cat /run/docker.pid)
 kill "$dockerd"
-wait "$dockerd"
+while kill -0 "$dockerd" 2> /dev/null; do sleep 0.1; done
 cgroups | grep --invert-match --line-regexp --fixed-strings --file /run/cgroups | xargs --no-run-if-empty rmdir
 "#;
 
@@ -130,7 +131,7 @@ impl Engines {
     }
 
     /// Runs a program inside to its end; gives what it printed when it succeeds, on both channels.
-    fn says(&self, directory: &Path, program: &[&str]) -> Option<String> {
+    pub(crate) fn says(&self, directory: &Path, program: &[&str]) -> Option<String> {
         let output = self.command(directory, program).output().unwrap();
         output.status.success().then(|| text(&output))
     }
@@ -174,6 +175,16 @@ bao write -f -field=secret_id auth/approle/role/guide/secret-id
         let said = self.shell(&repository(), &lines);
         let (role, secret) = said.trim().split_once('\n').unwrap();
         (role.to_owned(), secret.to_owned())
+    }
+
+    /// Ends the Docker engine with all its containers, as a restart of the machine does, and starts it again.
+    pub(crate) fn restart_docker(&self) {
+        self.shell(
+            &repository(),
+            "old=$(cat /run/docker.pid); kill $old; while kill -0 $old 2> /dev/null; do sleep 0.1; done
+             setsid dockerd --exec-opt native.cgroupdriver=cgroupfs >> /run/dockerd.log 2>&1 < /dev/null &",
+        );
+        until("Docker does not start again", || self.says(&repository(), &["docker", "info"]).is_some());
     }
 
     /// A line for `extra_hosts` of Compose.
