@@ -11,6 +11,7 @@ mod endpoint;
 mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
+#[path = "../fuzz/hooks/net.rs"]
 pub mod fuzzing;
 mod proxy;
 mod redirect;

@@ -10,6 +10,7 @@ mod dotenv;
 mod fault;
 #[cfg(fuzzing)]
 #[doc(hidden)]
+#[path = "../../fuzz/hooks/file_store.rs"]
 pub mod fuzzing;
 mod read;
 

@@ -10,6 +10,7 @@ mod credentials;
 mod denied;
 #[cfg(fuzzing)]
 #[doc(hidden)]
+#[path = "../../fuzz/hooks/vault.rs"]
 pub mod fuzzing;
 mod json;
 mod kv;
