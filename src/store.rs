@@ -2,12 +2,15 @@
 //! `single_flight` (one request for many readers) → `limit` (concurrency, `Retry-After`) → adapter. The vault adapter has a
 //! `breaker` around each of its requests.
 
-pub mod breaker;
+pub(crate) mod breaker;
+pub mod build;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod file;
 pub mod limit;
-pub mod single_flight;
+#[cfg(test)]
+mod memory;
+mod single_flight;
 pub mod vault;
 
 use std::sync::Arc;
@@ -20,7 +23,7 @@ use crate::config::provider::SecretRead;
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fields, Fingerprint};
 
-/// Where secrets come from. Implementations never repeat a request on their own account: retry is `sync::policy`'s.
+/// Where secrets come from. Implementations never repeat a failed request: retry is `sync::policy`'s.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Reads one secret. `known` is the revision that the caller has: a secret that still has it comes without fields,
@@ -42,12 +45,13 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// Returns when there is reason to believe that what made a fetch fail with `kind` is put right, such as a
-    /// credential file that has changed. By default nobody can tell, and it never does.
+    /// Returns when the outcome of a fetch at `read_at` is outdated: what made it fail with `failure` may be over, such as
+    /// a credential file that has changed, or what it brought may be the value of another secret, because answers were
+    /// mixed up on the way. By default it never does.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    async fn put_right(&self, _: &SecretRead, _kind: Kind) {
+    async fn outdated(&self, _: &SecretRead, _read_at: Instant, _failure: Option<Kind>) {
         std::future::pending::<()>().await;
     }
 
@@ -60,16 +64,7 @@ pub trait Store: Send + Sync {
         Ok(String::new())
     }
 
-    /// Returns when what was read at `read_at` may be the value of another secret, because answers were mixed up on the
-    /// way. By default they never are.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost when the future is dropped.
-    async fn distrusted(&self, _read_at: Instant) {
-        std::future::pending::<()>().await;
-    }
-
-    /// From now on `fetch` gives nothing that was read before: somebody knows that something has changed.
+    /// From now on `fetch` gives nothing that was read before: the operator has asked for a refresh.
     fn forget(&self) {}
 }
 

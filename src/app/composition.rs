@@ -1,4 +1,4 @@
-//! Configuration → what runs: stores with their layers, one job per secret, the board.
+//! Configuration → what runs: the stores, one job per secret, the status registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -6,18 +6,15 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::provider::StoreSpec;
-use crate::config::settings::{BreakerSettings, Settings};
+use crate::config::settings::Settings;
 use crate::config::{Config, Limits, Loaded};
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
-use crate::net::Address;
 use crate::render::Job;
 use crate::secret::FingerprintKey;
+#[cfg(test)]
 use crate::store::Store;
-use crate::store::file::FileStore;
-use crate::store::limit::Limit;
-use crate::store::single_flight::SingleFlight;
-use crate::store::vault::VaultStore;
+use crate::store::build::{BuiltStore, StoreBuilder};
 use crate::sync::{JobWithStore, PolicySettings, SyncContext, board};
 use crate::telemetry::event;
 
@@ -43,7 +40,7 @@ impl Composition {
         let policy = PolicySettings { backoff: settings.backoff, jitter: settings.refresh_jitter };
         let key = FingerprintKey::random().map_err(|_| no_randomness())?;
         let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
-        let (stores, jobs) = builder.build(config, &Stores::default())?;
+        let (stores, jobs) = Stores::build(&builder, config, &Stores::default())?;
         stores.come_into_force(&Stores::default());
         let plain: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
         let board = Arc::new(board(&plain, clock.clone()));
@@ -54,27 +51,25 @@ impl Composition {
 
 /// The stores of one configuration, each with what it was built from.
 #[derive(Clone, Default)]
-pub(super) struct Stores(BTreeMap<StoreName, Built>);
+pub(super) struct Stores(BTreeMap<StoreName, ConfiguredStore>);
 
 #[derive(Clone)]
-struct Built {
+struct ConfiguredStore {
     spec: StoreSpec,
     limits: Limits,
-    store: Arc<dyn Store>,
-    /// The adapter below `store`, where it logs in.
-    vault: Option<Arc<VaultStore>>,
+    built: BuiltStore,
 }
 
 impl Stores {
     #[cfg(test)]
     pub(super) fn store(&self, name: &str) -> Option<Arc<dyn Store>> {
-        self.0.get(&StoreName::new(name)).map(|built| Arc::clone(&built.store))
+        self.0.get(&StoreName::new(name)).map(|configured| Arc::clone(&configured.built.store))
     }
 
     /// Has the metrics of credential sets begin, of those stores that are not as they were in `old`.
     pub(super) fn come_into_force(&self, old: &Self) {
-        let is_kept = |name: &StoreName, built: &Built| {
-            old.0.get(name).is_some_and(|before| Arc::ptr_eq(&before.store, &built.store))
+        let is_kept = |name: &StoreName, built: &ConfiguredStore| {
+            old.0.get(name).is_some_and(|before| Arc::ptr_eq(&before.built.store, &built.built.store))
         };
         for (name, built) in self.0.iter().filter(|(name, built)| !is_kept(name, built)) {
             for set in built.spec.credential_sets() {
@@ -90,95 +85,40 @@ impl Stores {
     }
 
     fn credentials(&self) -> impl Iterator<Item = (StoreName, CredentialsName)> {
-        let of = |(name, built): (&StoreName, &Built)| {
+        let of = |(name, built): (&StoreName, &ConfiguredStore)| {
             let name = name.clone();
             built.spec.credential_sets().into_iter().map(move |set| (name.clone(), set)).collect::<Vec<_>>()
         };
         self.0.iter().flat_map(of)
     }
-}
 
-/// What stores are built with, the same as long as the process lives.
-#[derive(Clone)]
-pub(super) struct StoreBuilder {
-    pub(super) breaker: BreakerSettings,
-    pub(super) key: FingerprintKey,
-    pub(super) clock: Clock,
-}
-
-impl StoreBuilder {
     /// The stores and jobs of `config`. A store that is described as in `old` is that one, with its tokens and
     /// connections. Reads TLS files, which may block.
     ///
     /// # Errors
     /// A store cannot be built.
-    pub(super) fn build(&self, config: Config, old: &Stores) -> Result<(Stores, Vec<JobWithStore>), Fault> {
+    pub(super) fn build(
+        builder: &StoreBuilder,
+        config: Config,
+        old: &Self,
+    ) -> Result<(Self, Vec<JobWithStore>), Fault> {
         let used: BTreeSet<&StoreName> = config.secrets.iter().map(|secret| &secret.store).collect();
         let limits = limits_of_stores(&config.limits);
         let mut stores = BTreeMap::new();
         for (name, spec) in config.stores.iter().filter(|(name, _)| used.contains(name)) {
-            let same = old.0.get(name).filter(|built| built.spec == *spec && built.limits == limits);
-            let built = match same {
-                Some(built) => built.clone(),
-                None => self.store(name, spec, &limits, old.0.get(name))?,
+            let before = old.0.get(name);
+            let same = before.filter(|before| before.spec == *spec && before.limits == limits);
+            let configured = if let Some(same) = same {
+                same.clone()
+            } else {
+                let built = builder.build(name, spec, &limits, before.map(|before| &before.built))?;
+                ConfiguredStore { spec: spec.clone(), limits: limits.clone(), built }
             };
-            stores.insert(name.clone(), built);
+            stores.insert(name.clone(), configured);
         }
-        let stores = Stores(stores);
+        let stores = Self(stores);
         let jobs = Job::all(config).into_iter().filter_map(|job| with_store(job, &stores)).collect();
         Ok((stores, jobs))
-    }
-
-    fn store(
-        &self,
-        name: &StoreName,
-        spec: &StoreSpec,
-        limits: &Limits,
-        before: Option<&Built>,
-    ) -> Result<Built, Fault> {
-        let Self { breaker, key, clock } = self;
-        let most = limits.max_concurrent_requests;
-        let (store, vault): (Arc<dyn Store>, _) = match spec {
-            StoreSpec::Vault(vault) => {
-                let mut store = VaultStore::build(name, vault, limits, *breaker, key.clone(), clock)?;
-                if let Some(before) = before.and_then(|built| built.at(&vault.address)) {
-                    store.take_over(before);
-                }
-                let store = Arc::new(store);
-                (
-                    Arc::new(SingleFlight::new(Limit::new(
-                        Arc::clone(&store),
-                        vault.address.to_string(),
-                        clock.clone(),
-                        most,
-                    ))),
-                    Some(store),
-                )
-            }
-            StoreSpec::File(file) => {
-                let store = FileStore::build(file, limits, key.clone())?;
-                (
-                    Arc::new(SingleFlight::new(Limit::new(
-                        store,
-                        "the store".to_owned(),
-                        clock.clone(),
-                        most,
-                    ))),
-                    None,
-                )
-            }
-        };
-        Ok(Built { spec: spec.clone(), limits: limits.clone(), store, vault })
-    }
-}
-
-impl Built {
-    /// The adapter, if its server is at `address`: a token goes nowhere else.
-    fn at(&self, address: &Address) -> Option<&VaultStore> {
-        match &self.spec {
-            StoreSpec::Vault(spec) if spec.address == *address => self.vault.as_deref(),
-            StoreSpec::Vault(_) | StoreSpec::File(_) => None,
-        }
     }
 }
 
@@ -190,7 +130,7 @@ fn limits_of_stores(limits: &Limits) -> Limits {
 
 /// `compile` has resolved every reference, so no job is dropped here.
 fn with_store(job: Job, stores: &Stores) -> Option<JobWithStore> {
-    let store = Arc::clone(&stores.0.get(&job.secret.store)?.store);
+    let store = Arc::clone(&stores.0.get(&job.secret.store)?.built.store);
     Some((job, store))
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::composition::{Composition, StoreBuilder};
+use super::composition::Composition;
 use super::control::ControlLoop;
 use super::notifier::ServiceNotifier;
 use super::paths::conflict;
@@ -24,6 +24,7 @@ use crate::config::settings::{Settings, StatusPath};
 use crate::lifecycle::{Signals, Systemd};
 use crate::name::SecretName;
 use crate::status::StatusFile;
+use crate::store::build::StoreBuilder;
 use crate::sync::{Supervisor, SyncContext};
 use crate::telemetry::event;
 use crate::telemetry::trace;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::composition::{Composition, StoreBuilder, Stores};
+use super::composition::{Composition, Stores};
 use super::diagnostics::{log_errors, log_warnings};
 use super::paths::conflict;
 use super::sandbox::Sandbox;
@@ -16,6 +16,7 @@ use crate::config::Loaded;
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::settings::{LogLevel, Settings};
 use crate::fault::{Fault, Kind};
+use crate::store::build::StoreBuilder;
 use crate::sync::{JobWithStore, Supervisor};
 use crate::telemetry::audit::Destination;
 use crate::telemetry::event;
@@ -198,7 +199,7 @@ fn prepare(
     step.set("building the stores");
     let log_level = config.log_level;
     sandbox.covers(&config).map_err(ReloadRefusal::Fault)?;
-    let (stores, jobs) = builder.build(config, old).map_err(ReloadRefusal::Fault)?;
+    let (stores, jobs) = Stores::build(builder, config, old).map_err(ReloadRefusal::Fault)?;
     for path in own_files {
         if let Some(cause) = conflict(path, &jobs, &inputs) {
             let message = format!("the daemon itself writes to {}, and {cause}", path.display());

@@ -1,6 +1,8 @@
 //! Providers: the kinds of store there are. Each has a module of its own; here are the enums over them.
 
 pub mod file;
+#[cfg(test)]
+pub mod memory;
 pub mod vault;
 
 use std::path::Path;
@@ -23,41 +25,8 @@ pub enum StoreSpec {
     Vault(Box<VaultSpec>),
     /// A local document, directory or dotenv file.
     File(FileStoreSpec),
-}
-
-impl StoreSpec {
-    /// The keys of a secret that only stores of other providers have, by provider.
-    pub(super) fn foreign_read_keys(&self) -> Vec<(&'static str, &'static [&'static str])> {
-        let provider = match self {
-            Self::Vault(_) => Provider::Vault,
-            Self::File(_) => Provider::File,
-        };
-        provider.foreign_keys().map(|(name, [_, of_secret])| (name, of_secret)).collect()
-    }
-
-    /// The credential sets that log in.
-    pub fn credential_sets(&self) -> Vec<CredentialsName> {
-        match self {
-            Self::Vault(vault) => vault.credential_sets().collect(),
-            Self::File(_) => Vec::new(),
-        }
-    }
-
-    /// The local files and directories that the store reads.
-    pub fn input_files(&self) -> Vec<&Path> {
-        match self {
-            Self::Vault(vault) => vault.input_files().collect(),
-            Self::File(file) => vec![&file.path],
-        }
-    }
-
-    /// The TCP port that the store connects to.
-    pub fn port(&self) -> Option<u16> {
-        match self {
-            Self::Vault(vault) => vault.port(),
-            Self::File(_) => None,
-        }
-    }
+    #[cfg(test)]
+    Memory(memory::MemorySpec),
 }
 
 /// What one secret reads. Two secrets of one store with equal reads share a request.
@@ -67,39 +36,122 @@ pub enum SecretRead {
     Vault(VaultRead),
     /// From a local store.
     File(FileRead),
+    #[cfg(test)]
+    Memory(memory::MemoryRead),
+}
+
+/// The providers by name; each is known to the hints of the others.
+const PROVIDERS: &[(&str, Provider)] = &[
+    ("vault", vault::PROVIDER),
+    ("file", file::PROVIDER),
+    #[cfg(test)]
+    ("memory", memory::PROVIDER),
+];
+
+/// How the section of a store is compiled.
+#[derive(Clone, Copy)]
+struct Provider {
+    store_keys: &'static [&'static str],
+    /// The keys of a secret that not every provider has.
+    read_keys: &'static [&'static str],
+    compile: fn(&mut Section<'_>, &mut CompileContext<'_>) -> Option<StoreSpec>,
+}
+
+/// What the settings of a store say, whatever its provider.
+trait ProviderSpec {
+    /// The provider, as in [`PROVIDERS`].
+    fn name(&self) -> &'static str;
+
+    fn input_files(&self) -> Vec<&Path>;
+
+    fn credential_sets(&self) -> Vec<CredentialsName> {
+        Vec::new()
+    }
+
+    fn port(&self) -> Option<u16> {
+        None
+    }
+
+    /// Compiles what a secret reads from the store.
+    fn read(&self, section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<SecretRead>;
+}
+
+/// What a read says, whatever its provider.
+trait ProviderRead {
+    fn path(&self) -> String;
+
+    fn namespace(&self) -> Option<&str> {
+        None
+    }
+
+    fn is_pinned(&self) -> bool {
+        false
+    }
+
+    fn credential_set(&self) -> Option<CredentialsName> {
+        None
+    }
+}
+
+impl StoreSpec {
+    fn spec(&self) -> &dyn ProviderSpec {
+        match self {
+            Self::Vault(spec) => spec.as_ref(),
+            Self::File(spec) => spec,
+            #[cfg(test)]
+            Self::Memory(spec) => spec,
+        }
+    }
+
+    /// The keys of a secret that only stores of other providers have, by provider.
+    pub(super) fn foreign_read_keys(&self) -> Vec<(&'static str, &'static [&'static str])> {
+        others(self.spec().name()).map(|(name, provider)| (name, provider.read_keys)).collect()
+    }
+
+    /// The credential sets that log in.
+    pub fn credential_sets(&self) -> Vec<CredentialsName> {
+        self.spec().credential_sets()
+    }
+
+    /// The local files and directories that the store reads.
+    pub fn input_files(&self) -> Vec<&Path> {
+        self.spec().input_files()
+    }
+
+    /// The TCP port that the store connects to.
+    pub fn port(&self) -> Option<u16> {
+        self.spec().port()
+    }
 }
 
 impl SecretRead {
+    fn read(&self) -> &dyn ProviderRead {
+        match self {
+            Self::Vault(read) => read,
+            Self::File(read) => read,
+            #[cfg(test)]
+            Self::Memory(read) => read,
+        }
+    }
+
     /// The path as people write it, with the mount if there is one.
     pub fn path(&self) -> String {
-        match self {
-            Self::Vault(read) => format!("{}/{}", read.mount, read.key),
-            Self::File(read) => read.key.clone(),
-        }
+        self.read().path()
     }
 
     /// The namespace of the read, where the provider has namespaces.
     pub fn namespace(&self) -> Option<&str> {
-        match self {
-            Self::Vault(read) => read.namespace.as_deref(),
-            Self::File(_) => None,
-        }
+        self.read().namespace()
     }
 
     /// Whether it reads one version only, whatever is written after it.
     pub fn is_pinned(&self) -> bool {
-        match self {
-            Self::Vault(read) => read.version.is_some(),
-            Self::File(_) => false,
-        }
+        self.read().is_pinned()
     }
 
     /// The credential set that reads, where the provider has credentials.
     pub fn credential_set(&self) -> Option<CredentialsName> {
-        match self {
-            Self::Vault(read) => Some(read.credentials.clone().unwrap_or_else(CredentialsName::main)),
-            Self::File(_) => None,
-        }
+        self.read().credential_set()
     }
 
     /// The read of `provider: vault`.
@@ -107,10 +159,8 @@ impl SecretRead {
     /// # Errors
     /// It is of another provider, which `compile` rules out.
     pub fn vault(&self) -> Result<&VaultRead, Fault> {
-        match self {
-            Self::Vault(read) => Ok(read),
-            Self::File(_) => Err(other_provider()),
-        }
+        let Self::Vault(read) = self else { return Err(other_provider()) };
+        Ok(read)
     }
 
     /// The read of `provider: file`.
@@ -118,54 +168,26 @@ impl SecretRead {
     /// # Errors
     /// As for [`SecretRead::vault`].
     pub fn file(&self) -> Result<&FileRead, Fault> {
-        match self {
-            Self::File(read) => Ok(read),
-            Self::Vault(_) => Err(other_provider()),
-        }
+        let Self::File(read) = self else { return Err(other_provider()) };
+        Ok(read)
     }
 }
 
-/// `provider`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Provider {
-    Vault,
-    File,
-}
-
-/// The providers by name.
-const PROVIDERS: [(&str, Provider); 2] = [("vault", Provider::Vault), ("file", Provider::File)];
-
-impl Provider {
-    /// The keys of a store, and the keys of a secret that not every provider has.
-    fn keys(self) -> [&'static [&'static str]; 2] {
-        match self {
-            Self::Vault => [vault::compile::STORE_KEYS, vault::compile::READ_KEYS],
-            Self::File => [file::STORE_KEYS, &[]],
-        }
-    }
-
-    /// The keys of the other providers' stores and secrets, by provider.
-    fn foreign_keys(self) -> impl Iterator<Item = (&'static str, [&'static [&'static str]; 2])> {
-        let others = PROVIDERS.into_iter().filter(move |(_, provider)| *provider != self);
-        others.map(|(name, provider)| (name, provider.keys()))
-    }
+fn others(name: &str) -> impl Iterator<Item = (&'static str, Provider)> {
+    PROVIDERS.iter().filter(move |(other, _)| *other != name).copied()
 }
 
 /// Compiles one store: `secretStore` or an entry of `secretStores`.
 pub(super) fn compile_store(mut section: Section<'_>, context: &mut CompileContext<'_>) -> Option<StoreSpec> {
-    let stated = section.choice("provider", &PROVIDERS, context);
+    let stated = section.choice("provider", PROVIDERS, context);
     if stated.is_none() && section.has("provider") {
         // Which keys are right depends on the provider.
         return None;
     }
-    let provider = stated.unwrap_or(Provider::Vault);
-    let spec = match provider {
-        Provider::Vault => {
-            vault::compile::spec(&mut section, context).map(|spec| StoreSpec::Vault(Box::new(spec)))
-        }
-        Provider::File => file::spec(&mut section, context).map(StoreSpec::File),
-    };
-    let foreign: Vec<_> = provider.foreign_keys().map(|(name, [of_store, _])| (name, of_store)).collect();
+    let provider = stated.unwrap_or(vault::PROVIDER);
+    let spec = (provider.compile)(&mut section, context);
+    let foreign = PROVIDERS.iter().filter(|(_, other)| other.store_keys != provider.store_keys);
+    let foreign: Vec<_> = foreign.map(|(name, provider)| (*name, provider.store_keys)).collect();
     section.finish_among(&foreign, context);
     spec
 }
@@ -194,10 +216,7 @@ pub(super) fn compile_read(
     context: &mut CompileContext<'_>,
 ) -> Option<SecretRead> {
     match store {
-        Some(StoreSpec::File(_)) => file::read(section, context).map(SecretRead::File),
-        Some(StoreSpec::Vault(spec)) => {
-            vault::compile::read(section, Some(spec), context).map(SecretRead::Vault)
-        }
+        Some(store) => store.spec().read(section, context),
         None => vault::compile::read(section, None, context).map(SecretRead::Vault),
     }
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::client::Resumption;
-use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -22,7 +21,7 @@ use super::settings::{ClientCertificate, TlsSettings};
 use crate::regular_file::{self, ReadError};
 
 pub(super) use reload::ReloadingTls;
-use verify::{AcceptAny, RootVerifier};
+use verify::Verifier;
 
 /// Most bytes of a PEM file; the roots of a whole system are a quarter of a megabyte.
 const MAX_FILE: usize = 8 << 20;
@@ -53,11 +52,11 @@ impl Tls {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let server_name =
             settings.server_name.as_deref().map(|name| verified_name(name, host)).transpose()?;
-        let verifier: Arc<dyn ServerCertVerifier> = if settings.skip_verify {
-            Arc::new(AcceptAny(Arc::clone(&provider)))
+        let verifier = if settings.skip_verify {
+            Verifier::of_any(Arc::clone(&provider))
         } else {
             let roots = TrustedRoots::read(settings, host)?;
-            Arc::new(RootVerifier::new(roots, server_name.clone(), Arc::clone(&provider), host)?)
+            Verifier::of_roots(roots, server_name.clone(), Arc::clone(&provider), host)?
         };
         let mut config = config(Arc::clone(&provider), verifier, host)?;
         if let Some(client) = &settings.client {
@@ -73,7 +72,7 @@ impl Tls {
     /// The configuration of a client that never speaks TLS: reqwest would look for the system's roots without one.
     pub(super) fn unused(host: &str) -> Result<ClientConfig, NetError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = config(Arc::clone(&provider), Arc::new(AcceptAny(provider)), host)?;
+        let mut config = config(Arc::clone(&provider), Verifier::of_any(provider), host)?;
         config.resumption = Resumption::disabled();
         Ok(config)
     }
@@ -91,15 +90,11 @@ impl Tls {
     }
 }
 
-fn config(
-    provider: Arc<CryptoProvider>,
-    verifier: Arc<dyn ServerCertVerifier>,
-    host: &str,
-) -> Result<ClientConfig, NetError> {
+fn config(provider: Arc<CryptoProvider>, verifier: Verifier, host: &str) -> Result<ClientConfig, NetError> {
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| NetError::tls_setup(host, error.to_string(), "please report this defect"))?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
 }
 
 fn verified_name(name: &str, host: &str) -> Result<ServerName<'static>, NetError> {

@@ -108,16 +108,8 @@ impl<S: Store> Store for Limit<S> {
         self.store.place(read).await
     }
 
-    async fn distrusted(&self, read_at: Instant) {
-        self.store.distrusted(read_at).await;
-    }
-
-    async fn put_right(&self, read: &SecretRead, kind: Kind) {
-        self.store.put_right(read, kind).await;
-    }
-
-    fn forget(&self) {
-        self.store.forget();
+    async fn outdated(&self, read: &SecretRead, read_at: Instant, failure: Option<Kind>) {
+        self.store.outdated(read, read_at, failure).await;
     }
 }
 

@@ -23,7 +23,7 @@ const WINDOW: Duration = Duration::from_millis(50);
 
 /// The layer that lets readers of equal sources share a request. Failures are shared by those who wait for them, and
 /// never served to anyone who comes later.
-pub struct SingleFlight<S> {
+pub(super) struct SingleFlight<S> {
     inner: Arc<S>,
     requests: Arc<Requests>,
 }
@@ -54,7 +54,7 @@ enum Request {
 
 impl<S: Store + 'static> SingleFlight<S> {
     /// Puts the layer around `inner`.
-    pub fn new(inner: S) -> Self {
+    pub(super) fn new(inner: S) -> Self {
         Self { inner: Arc::new(inner), requests: Arc::default() }
     }
 
@@ -106,18 +106,13 @@ impl<S: Store + 'static> Store for SingleFlight<S> {
         self.inner.place(read).await
     }
 
-    async fn distrusted(&self, read_at: Instant) {
-        self.inner.distrusted(read_at).await;
+    async fn outdated(&self, read: &SecretRead, read_at: Instant, failure: Option<Kind>) {
+        self.inner.outdated(read, read_at, failure).await;
     }
 
-    async fn put_right(&self, read: &SecretRead, kind: Kind) {
-        self.inner.put_right(read, kind).await;
-    }
-
-    /// Requests under way still reach those who wait for them, and nobody else.
+    /// Requests under way still reach the readers that wait for them, and no other.
     fn forget(&self) {
         self.requests.lock().clear();
-        self.inner.forget();
     }
 }
 

@@ -38,7 +38,7 @@ use crate::config::provider::vault::{AuthSpec, KvVersion, VaultRead, VaultSpec};
 use crate::config::settings::BreakerSettings;
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
-use crate::net;
+use crate::net::{self, Address};
 use crate::secret::FingerprintKey;
 use auth::Token;
 use credentials::CredentialSet;
@@ -57,12 +57,20 @@ const STANDBY_LAG: Duration = Duration::from_secs(2);
 ///
 /// Dropping it ends the tasks that keep its tokens.
 pub struct VaultStore {
-    main: Option<RenewedSet>,
-    named: BTreeMap<CredentialsName, RenewedSet>,
+    address: Address,
+    /// The store's own credential set, without a name, and the named ones.
+    sets: BTreeMap<Option<CredentialsName>, RenewedSet>,
     mounts: Mounts,
     explainer: Explainer,
     answers: Arc<AnswerLog>,
     key: FingerprintKey,
+}
+
+/// The logins of a store, for the store that follows it at a reload.
+#[derive(Clone)]
+pub(super) struct Logins {
+    address: Address,
+    sets: BTreeMap<Option<CredentialsName>, Arc<CredentialSet>>,
 }
 
 impl VaultStore {
@@ -119,33 +127,32 @@ impl VaultStore {
                 server,
             )
         };
-        let named = credentials.iter().map(|(name, auth)| (name.clone(), set(name, auth))).collect();
-        let main = auth.as_ref().map(|auth| set(&CredentialsName::main(), auth));
-        Ok(Self { main, named, mounts: Mounts::default(), explainer: Explainer::default(), answers, key })
+        let own = auth.iter().map(|auth| (None, set(&CredentialsName::main(), auth)));
+        let named = credentials.iter().map(|(name, auth)| (Some(name.clone()), set(name, auth)));
+        let (sets, mounts, explainer) = (own.chain(named).collect(), Mounts::default(), Explainer::default());
+        Ok(Self { address: address.clone(), sets, mounts, explainer, answers, key })
     }
 
-    /// Goes on with the logins of `before`, a store at the same address, as far as its credentials are those of this one.
-    pub fn take_over(&mut self, before: &Self) {
-        for (set, before) in self.main.iter_mut().zip(&before.main) {
-            set.take_over(before);
-        }
-        for (name, set) in &mut self.named {
-            if let Some(before) = before.named.get(name) {
+    /// Continues with the logins `before`, if they are of the same address: a token is sent nowhere else.
+    pub(super) fn take_over(&mut self, before: &Logins) {
+        for (name, set) in self.sets.iter_mut().filter(|_| before.address == self.address) {
+            if let Some(before) = before.sets.get(name) {
                 set.take_over(before);
             }
         }
     }
 
+    /// What the store that follows this one may continue with.
+    pub(super) fn logins(&self) -> Logins {
+        let sets = self.sets.iter().map(|(name, set)| (name.clone(), set.shared())).collect();
+        Logins { address: self.address.clone(), sets }
+    }
+
+    /// `compile` has resolved the names of credential sets.
     fn credentials(&self, source: &VaultRead) -> Result<&RenewedSet, Fault> {
-        let Some(name) = &source.credentials else {
-            return self.main.as_ref().ok_or_else(|| {
-                let message = "the store has no credentials of its own";
-                Fault::new(Kind::Login, message, "give the store a token, or the secret `credentials`")
-            });
-        };
-        self.named.get(name).ok_or_else(|| {
-            let message = format!("the store has no credentials called {name}");
-            Fault::new(Kind::Login, message, "name a key of the store's `credentials`")
+        self.sets.get(&source.credentials).ok_or_else(|| {
+            let remedy = "give the store a token, or the secret a key of the store's `credentials`";
+            Fault::new(Kind::Login, "the store has no such credentials", remedy)
         })
     }
 
@@ -227,34 +234,6 @@ impl VaultStore {
     }
 }
 
-/// Shared, because the store that comes after it at a reload takes over its logins.
-#[async_trait]
-impl Store for Arc<VaultStore> {
-    async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
-        self.as_ref().fetch(read, known).await
-    }
-
-    async fn prepare(&self, read: &SecretRead) -> Result<(), Fault> {
-        self.as_ref().prepare(read).await
-    }
-
-    async fn put_right(&self, read: &SecretRead, kind: Kind) {
-        self.as_ref().put_right(read, kind).await;
-    }
-
-    async fn distrusted(&self, read_at: Instant) {
-        self.as_ref().distrusted(read_at).await;
-    }
-
-    async fn place(&self, read: &SecretRead) -> Result<String, Fault> {
-        self.as_ref().place(read).await
-    }
-
-    fn forget(&self) {
-        self.as_ref().forget();
-    }
-}
-
 #[async_trait]
 impl Store for VaultStore {
     async fn prepare(&self, read: &SecretRead) -> Result<(), Fault> {
@@ -282,10 +261,6 @@ impl Store for VaultStore {
         }
     }
 
-    async fn distrusted(&self, read_at: Instant) {
-        self.answers.distrusted(read_at).await;
-    }
-
     async fn place(&self, read: &SecretRead) -> Result<String, Fault> {
         let source = read.vault()?;
         let (set, server) = self.credentials(source)?.start();
@@ -293,12 +268,18 @@ impl Store for VaultStore {
         Ok(self.mounts.version(server, source, &token).await?.id.to_string())
     }
 
-    async fn put_right(&self, read: &SecretRead, kind: Kind) {
+    async fn outdated(&self, read: &SecretRead, read_at: Instant, failure: Option<Kind>) {
         let concerns_credentials =
-            matches!(kind, Kind::Login | Kind::NoCredentials | Kind::Spent | Kind::Denied);
-        match read.vault().and_then(|source| self.credentials(source)) {
-            Ok(set) if concerns_credentials => set.changed().await,
-            _ => std::future::pending().await,
+            matches!(failure, Some(Kind::Login | Kind::NoCredentials | Kind::Spent | Kind::Denied));
+        let recovered = async {
+            match read.vault().and_then(|source| self.credentials(source)) {
+                Ok(set) if concerns_credentials => set.changed().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = recovered => {}
+            () = self.answers.distrusted(read_at) => {}
         }
     }
 }

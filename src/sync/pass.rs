@@ -155,17 +155,9 @@ impl Pass {
         fetched
     }
 
-    /// Returns when the store has reason to believe that the cause of `fault` is over; never without a fault.
-    pub(super) async fn put_right(&self, fault: Option<&Fault>) {
-        match fault {
-            Some(fault) => self.store.put_right(&self.job.secret.read, fault.kind).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Returns when what was read at `read_at` may be the value of another secret.
-    pub(super) async fn distrusted(&self, read_at: Instant) {
-        self.store.distrusted(read_at).await;
+    /// Returns when the store knows that the pass that began at `read_at` is outdated.
+    pub(super) async fn outdated(&self, read_at: Instant, fault: Option<&Fault>) {
+        self.store.outdated(&self.job.secret.read, read_at, fault.map(|fault| fault.kind)).await;
     }
 
     /// Brings the files to what was fetched, or does what `deletionPolicy` says if the source is gone. `None` when

@@ -183,7 +183,7 @@ impl Task {
         }
     }
 
-    /// Waits until the secret is due, or until what it failed by may be over; false when it is time to stop. A secret
+    /// Waits until the secret is due, or until the store knows of a reason to read again; false when it is time to stop. A secret
     /// that rests longer than its interval after a failure has its files looked at every interval.
     async fn wait(&mut self, wait: Option<Duration>, fault: Option<&Fault>) -> bool {
         let due = wait.map(|wait| Instant::now() + wait.min(LONGEST_WAIT));
@@ -200,8 +200,7 @@ impl Task {
                 Ok(()) = self.refresh.changed() => return true,
                 Ok(()) = moved(&self.moves) => return true,
                 () = suspected(&mut self.suspicion, self.read_at) => return true,
-                () = self.pass.distrusted(self.read_at) => return true,
-                () = self.pass.put_right(fault) => return true,
+                () = self.pass.outdated(self.read_at, fault) => return true,
                 () = until(due) => return true,
                 () = until(look) => {}
             }

@@ -241,7 +241,7 @@ async fn a_wrapping_token_that_somebody_has_opened_is_an_alert_until_there_is_an
     assert_eq!(metric("logins_total", "wrap-stolen", "error"), 1, "it is said once");
 
     let as_read = source.clone().into();
-    let woken = store.put_right(&as_read, Kind::Spent);
+    let woken = store.outdated(&as_read, tokio::time::Instant::now(), Some(Kind::Spent));
     write(&file, &wrap("auth/wrap-stolen/role/app/secret-id", &json!({})));
     tokio::time::timeout(Duration::from_secs(5), woken).await.unwrap();
     read(&store, &source, "password").await;
@@ -271,7 +271,7 @@ async fn a_token_file_that_is_replaced_is_taken_up_within_two_seconds_and_gives_
 
     let good = given(set, &json!({ "ttl": "1h" }));
     let as_read = source.clone().into();
-    let woken = store.put_right(&as_read, Kind::Denied);
+    let woken = store.outdated(&as_read, tokio::time::Instant::now(), Some(Kind::Denied));
     let next = folder.path().join("next");
     write(&next, &good);
     std::fs::rename(&next, &file).unwrap();

@@ -119,7 +119,7 @@ async fn a_changed_secret_id_lifts_the_rest_and_wakes_who_waits() {
 
     let (this, begun) = (app(), Instant::now());
     let waiting = join_all((0..20).map(|_| async {
-        store.put_right(&this.clone().into(), Kind::Login).await;
+        store.outdated(&this.clone().into(), tokio::time::Instant::now(), Some(Kind::Login)).await;
         let woken = begun.elapsed();
         read(&store, &this, "password").await;
         woken
@@ -141,8 +141,10 @@ async fn no_change_of_credentials_puts_an_outage_right() {
     let (store, this) = (with_file(&fake, &file), app());
     read_until(&store, "s.1").await;
     let as_read = this.clone().into();
-    let (login, outage) =
-        (store.put_right(&as_read, Kind::Login), store.put_right(&as_read, Kind::Unreachable));
+    let (login, outage) = (
+        store.outdated(&as_read, tokio::time::Instant::now(), Some(Kind::Login)),
+        store.outdated(&as_read, tokio::time::Instant::now(), Some(Kind::Unreachable)),
+    );
     write(&file, "s.2");
     tokio::select! {
         biased;

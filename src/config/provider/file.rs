@@ -1,7 +1,8 @@
 //! `provider: file`: a local document, directory or dotenv file, and what a secret reads from it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::{Provider, ProviderRead, ProviderSpec, SecretRead, StoreSpec};
 use crate::config::compile::context::CompileContext;
 use crate::config::compile::path;
 use crate::config::compile::section::Section;
@@ -20,21 +21,38 @@ pub struct FileRead {
     pub key: String,
 }
 
-/// The keys of a store.
-pub(super) const STORE_KEYS: &[&str] = &["path"];
+pub(super) const PROVIDER: Provider = Provider {
+    store_keys: &["path"],
+    read_keys: &[],
+    compile: |section, context| {
+        if !section.has("path") {
+            let hint = "name a YAML or JSON document, a directory, or a dotenv file";
+            section.missing("path", hint, context);
+        }
+        Some(StoreSpec::File(FileStoreSpec { path: section.local_path("path", context)? }))
+    },
+};
 
-/// Compiles the keys of the store.
-pub(super) fn spec(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<FileStoreSpec> {
-    if !section.has("path") {
-        section.missing("path", "name a YAML or JSON document, a directory, or a dotenv file", context);
+impl ProviderSpec for FileStoreSpec {
+    fn name(&self) -> &'static str {
+        "file"
     }
-    Some(FileStoreSpec { path: section.local_path("path", context)? })
+
+    fn input_files(&self) -> Vec<&Path> {
+        vec![&self.path]
+    }
+
+    /// Keys that a secret may have kept from another store have no effect.
+    fn read(&self, section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<SecretRead> {
+        for key in ["mountPath", "kvVersion", "namespace"] {
+            section.ignore(key, "the store is \"provider: file\"", context);
+        }
+        Some(SecretRead::File(FileRead { key: path::of_secret(section, context)? }))
+    }
 }
 
-/// Compiles what a secret reads. Keys that a secret may have kept from another store have no effect.
-pub(super) fn read(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<FileRead> {
-    for key in ["mountPath", "kvVersion", "namespace"] {
-        section.ignore(key, "the store is \"provider: file\"", context);
+impl ProviderRead for FileRead {
+    fn path(&self) -> String {
+        self.key.clone()
     }
-    Some(FileRead { key: path::of_secret(section, context)? })
 }

@@ -11,9 +11,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::{Provider, ProviderRead, ProviderSpec, SecretRead, StoreSpec};
+use crate::config::compile::context::CompileContext;
+use crate::config::compile::section::Section;
 use crate::name::CredentialsName;
 use crate::net::{Address, Proxy, TlsSettings};
 use crate::secret::SecretText;
+
+pub(super) const PROVIDER: Provider = Provider {
+    store_keys: compile::STORE_KEYS,
+    read_keys: compile::READ_KEYS,
+    compile: |section, context| compile::spec(section, context).map(|spec| StoreSpec::Vault(Box::new(spec))),
+};
 
 /// `provider: vault`.
 #[derive(Clone, PartialEq, Debug)]
@@ -40,23 +49,27 @@ pub struct VaultSpec {
     pub tls: TlsSettings,
 }
 
-impl VaultSpec {
-    /// The credential sets: the store's own and the named ones.
-    pub fn credential_sets(&self) -> impl Iterator<Item = CredentialsName> {
-        let own = self.auth.as_ref().map(|_| CredentialsName::main());
-        own.into_iter().chain(self.credentials.keys().cloned())
+impl ProviderSpec for VaultSpec {
+    fn name(&self) -> &'static str {
+        "vault"
     }
 
-    /// The files that are read: of credentials and of TLS.
-    pub(super) fn input_files(&self) -> impl Iterator<Item = &Path> {
+    /// The store's own and the named ones.
+    fn credential_sets(&self) -> Vec<CredentialsName> {
+        let own = self.auth.as_ref().map(|_| CredentialsName::main());
+        own.into_iter().chain(self.credentials.keys().cloned()).collect()
+    }
+
+    /// Of credentials and of TLS.
+    fn input_files(&self) -> Vec<&Path> {
         let TlsSettings { ca_cert, ca_path, client, .. } = &self.tls;
         let pair = client.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
         let tls = [ca_cert, ca_path].into_iter().flatten().chain(pair).map(PathBuf::as_path);
-        self.auth.iter().chain(self.credentials.values()).flat_map(AuthSpec::files).chain(tls)
+        self.auth.iter().chain(self.credentials.values()).flat_map(AuthSpec::files).chain(tls).collect()
     }
 
-    /// The TCP port that is connected to; `None` for a unix socket.
-    pub(super) fn port(&self) -> Option<u16> {
+    /// `None` for a unix socket.
+    fn port(&self) -> Option<u16> {
         if let Some(proxy) = &self.proxy {
             return proxy.port();
         }
@@ -64,6 +77,28 @@ impl VaultSpec {
             Address::Http(url) => url.port_or_known_default(),
             Address::Unix(_) => None,
         }
+    }
+
+    fn read(&self, section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<SecretRead> {
+        compile::read(section, Some(self), context).map(SecretRead::Vault)
+    }
+}
+
+impl ProviderRead for VaultRead {
+    fn path(&self) -> String {
+        format!("{}/{}", self.mount, self.key)
+    }
+
+    fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    fn is_pinned(&self) -> bool {
+        self.version.is_some()
+    }
+
+    fn credential_set(&self) -> Option<CredentialsName> {
+        Some(self.credentials.clone().unwrap_or_else(CredentialsName::main))
     }
 }
 

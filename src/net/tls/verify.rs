@@ -12,28 +12,40 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use super::TrustedRoots;
 use crate::net::error::{NetError, is_of_a_ca};
 
+/// Whatever is accepted: its holder must have its key.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// `None` for `tlsSkipVerify`: any certificate will do.
+    roots: Option<Roots>,
+}
+
 /// Accepts what a root has signed, and a root that was configured itself: `openssl req -x509` makes one certificate
 /// that is both.
 #[derive(Debug)]
-pub(super) struct RootVerifier {
+struct Roots {
     webpki: Arc<WebPkiServerVerifier>,
     configured: Vec<CertificateDer<'static>>,
     /// In place of the address's host.
     name: Option<ServerName<'static>>,
 }
 
-impl RootVerifier {
-    pub(super) fn new(
+impl Verifier {
+    pub(super) fn of_roots(
         roots: TrustedRoots,
         name: Option<ServerName<'static>>,
         provider: Arc<CryptoProvider>,
         host: &str,
     ) -> Result<Self, NetError> {
         let TrustedRoots { store, configured } = roots;
-        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
             .build()
             .map_err(|error| NetError::tls_setup(host, error.to_string(), "correct the file of tlsCACert"))?;
-        Ok(Self { webpki, configured, name })
+        Ok(Self { provider, roots: Some(Roots { webpki, configured, name }) })
+    }
+
+    pub(super) fn of_any(provider: Arc<CryptoProvider>) -> Self {
+        Self { provider, roots: None }
     }
 }
 
@@ -42,7 +54,7 @@ fn is_about_the_issuer(error: &Error) -> bool {
     matches!(error, Error::InvalidCertificate(CertificateError::UnknownIssuer)) || is_of_a_ca(error)
 }
 
-impl ServerCertVerifier for RootVerifier {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -51,10 +63,12 @@ impl ServerCertVerifier for RootVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let name = self.name.as_ref().unwrap_or(server_name);
-        let verified = self.webpki.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
-        match verified {
-            Err(error) if is_about_the_issuer(&error) && self.configured.contains(end_entity) => {
+        let Some(Roots { webpki, configured, name }) = &self.roots else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let name = name.as_ref().unwrap_or(server_name);
+        match webpki.verify_server_cert(end_entity, intermediates, name, ocsp_response, now) {
+            Err(error) if is_about_the_issuer(&error) && configured.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }
@@ -68,7 +82,8 @@ impl ServerCertVerifier for RootVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls12_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -77,49 +92,11 @@ impl ServerCertVerifier for RootVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls13_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
-    }
-}
-
-/// `tlsSkipVerify`: any certificate will do, but its holder must still have its key.
-#[derive(Debug)]
-pub(super) struct AcceptAny(pub(super) Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

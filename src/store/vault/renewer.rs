@@ -52,12 +52,16 @@ impl RenewedSet {
 
     /// Continues with the token of `before`, if it has the same credentials. Credentials that come from elsewhere may
     /// still be the same ones: their cool-downs are taken over.
-    pub(super) fn take_over(&mut self, before: &Self) {
-        if self.set.has_the_credentials_of(&before.set) {
-            self.set = Arc::clone(&before.set);
+    pub(super) fn take_over(&mut self, before: &Arc<CredentialSet>) {
+        if self.set.has_the_credentials_of(before) {
+            self.set = Arc::clone(before);
         } else {
-            self.set.inherit(&before.set);
+            self.set.inherit(before);
         }
+    }
+
+    pub(super) fn shared(&self) -> Arc<CredentialSet> {
+        Arc::clone(&self.set)
     }
 
     /// The set and its server; the token is renewed from now on.

@@ -22,7 +22,7 @@ const KV_VERSIONS: [(&str, KvVersion); 5] = [
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The keys of a store.
-pub(in crate::config) const STORE_KEYS: &[&str] = &[
+pub(super) const STORE_KEYS: &[&str] = &[
     "address",
     "namespace",
     "mountPath",
@@ -48,8 +48,7 @@ pub(in crate::config) const STORE_KEYS: &[&str] = &[
 ];
 
 /// The keys of a secret that only this provider has.
-pub(in crate::config) const READ_KEYS: &[&str] =
-    &["mountPath", "kvVersion", "version", "namespace", "credentials"];
+pub(super) const READ_KEYS: &[&str] = &["mountPath", "kvVersion", "version", "namespace", "credentials"];
 
 /// Where KV secrets are unless something says otherwise, as in a development server.
 const MOUNT: &str = "secret";
@@ -58,10 +57,7 @@ const A_MOUNT: (Code, &str) = (Code::BadKey, "a mount");
 const A_NAMESPACE: (Code, &str) = (Code::BadKey, "a namespace");
 
 /// Compiles the keys of the store.
-pub(in crate::config) fn spec(
-    section: &mut Section<'_>,
-    context: &mut CompileContext<'_>,
-) -> Option<VaultSpec> {
+pub(super) fn spec(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<VaultSpec> {
     let address = address(section, context);
     let namespace = section.parsed("namespace", A_NAMESPACE, path::namespace, context);
     let namespace_variable = context.origins.variable_of(&section.path_of("namespace")).map(str::to_owned);
