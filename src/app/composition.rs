@@ -36,7 +36,7 @@ impl Composition {
     /// # Errors
     /// A store cannot be built (a TLS file is unreadable), or the system has no randomness.
     pub fn build(loaded: Loaded, settings: &Settings, clock: Clock) -> Result<Self, Fault> {
-        let Loaded { config, inputs, warnings: _, origins: _ } = loaded;
+        let Loaded { config, inputs, warnings: _, origins: _, positions: _ } = loaded;
         let policy = PolicySettings { backoff: settings.backoff, jitter: settings.refresh_jitter };
         let key = FingerprintKey::random().map_err(|_| no_randomness())?;
         let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };

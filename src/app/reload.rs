@@ -195,7 +195,8 @@ fn prepare(
     own_files: &[PathBuf],
     sandbox: &Sandbox,
 ) -> Result<ReloadPlan, ReloadRefusal> {
-    let Loaded { config, warnings, origins: _, inputs } = load().map_err(ReloadRefusal::Report)?;
+    let Loaded { config, warnings, origins: _, inputs, positions: _ } =
+        load().map_err(ReloadRefusal::Report)?;
     step.set("building the stores");
     let log_level = config.log_level;
     sandbox.covers(&config).map_err(ReloadRefusal::Fault)?;

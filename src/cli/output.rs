@@ -1,11 +1,15 @@
 //! Printing. Results go to stdout, everything else to stderr; a pipe whose reader has gone is not an error.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
 
 use crate::app::StartError;
+use crate::config::Loaded;
+use crate::config::diagnostic::Position;
 use crate::fault::{ExitStatus, Fault};
+use crate::name::SecretName;
 use crate::printable::{self, Printable};
 use crate::telemetry::log;
 
@@ -89,14 +93,45 @@ pub(super) fn start_error(error: &StartError) -> ExitStatus {
     error.status()
 }
 
-/// Prints the fault of one secret.
-pub(super) fn fault(secret: &str, fault: &Fault) {
-    error(&format!("{secret}: {}", fault.message), &fault.remedy);
+/// What messages say about the secrets of a configuration: where they are described, and which are optional.
+#[derive(Default)]
+pub(super) struct SecretPlaces {
+    file: String,
+    positions: BTreeMap<String, Position>,
+    optional: BTreeSet<SecretName>,
 }
 
-/// Prints the fault of a secret that is not required.
-pub(super) fn optional_fault(secret: &str, fault: &Fault) {
-    note(&format!("note: {}: {} (it is not required)", Printable(secret), Printable(&fault.message)));
+impl SecretPlaces {
+    pub(super) fn of(loaded: &Loaded) -> Self {
+        Self {
+            file: loaded.warnings.file.clone(),
+            positions: loaded.positions.clone(),
+            optional: loaded.config.optional_secrets(),
+        }
+    }
+
+    pub(super) fn is_optional(&self, secret: &SecretName) -> bool {
+        self.optional.contains(secret)
+    }
+
+    pub(super) fn position(&self, secret: &SecretName) -> Option<Position> {
+        self.positions.get(secret.as_str()).copied()
+    }
+
+    /// Prints the fault of one secret, as the configuration's own errors are printed; one of an optional secret is a
+    /// note.
+    pub(super) fn print(&self, secret: &SecretName, fault: &Fault) {
+        let place =
+            self.position(secret).map(|Position { line, column }| format!("{}:{line}:{column}: ", self.file));
+        let (place, name) = (place.unwrap_or_default(), secret.as_str());
+        let text = format!("{name}: {}", fault.message);
+        if self.is_optional(secret) {
+            note(&format!("{}note: {} (it is not required)", Printable(&place), Printable(&text)));
+        } else {
+            let hint = Printable(&fault.remedy);
+            note(&format!("{}error: {}\n  hint: {hint}", Printable(&place), Printable(&text)));
+        }
+    }
 }
 
 fn print(mut stream: impl Write, text: &str) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::args::Common;
-use super::output;
+use super::output::{self, SecretPlaces};
 use super::setup::{Setup, runtime};
 use crate::app::{Finding, survey};
 use crate::disk::TargetPath;
@@ -15,7 +15,7 @@ use crate::sink::{PlannedAction, Preview, Removal};
 pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
     let loaded = setup.loaded(common)?;
-    let optional = loaded.config.optional_secrets();
+    let places = SecretPlaces::of(&loaded);
     let composition = setup.composition(loaded)?;
     let runtime = runtime()?;
     let findings = runtime.block_on(survey(composition));
@@ -23,12 +23,11 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     let colour = output::stdout_is_terminal() && !setup.is_colourless();
     output::result(&table(&findings, colour))?;
     for Finding { secret, faults, .. } in &findings {
-        let print = if optional.contains(secret) { output::optional_fault } else { output::fault };
         for fault in faults {
-            print(secret.as_str(), fault);
+            places.print(secret, fault);
         }
     }
-    let required = findings.iter().filter(|finding| !optional.contains(&finding.secret));
+    let required = findings.iter().filter(|finding| !places.is_optional(&finding.secret));
     let faults = required.flat_map(|finding| &finding.faults);
     Ok(ExitStatus::of_all(faults.map(|fault| fault.kind.exit_status())))
 }

@@ -1,18 +1,15 @@
 //! `validate`: every error and warning of the configuration, and with `--online` of what it needs.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::args::{Common, ValidateArgs};
-use super::output;
+use super::output::{self, SecretPlaces};
 use super::setup::{Obstacle, Setup, load, runtime};
 use crate::app::{Finding, survey};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::origin::Origins;
 use crate::config::{Loaded, Loader};
 use crate::fault::{ExitStatus, Fault};
-use crate::name::SecretName;
 use crate::printable::Printable;
 
 /// What was found out.
@@ -20,8 +17,7 @@ struct Verdict {
     report: Report,
     origins: Vec<String>,
     secrets: usize,
-    /// Secrets whose faults are notes.
-    optional: BTreeSet<SecretName>,
+    places: SecretPlaces,
     /// `None` when it was not asked for, or the configuration is not valid.
     findings: Option<Vec<Finding>>,
 }
@@ -55,9 +51,9 @@ fn judge(setup: &Setup, file: Loader, args: &ValidateArgs) -> Result<Verdict, Ex
     match load(file) {
         Ok(loaded) => {
             let (report, origins) = (loaded.warnings.clone(), words(&loaded.origins));
-            let (secrets, optional) = (loaded.config.secrets.len(), loaded.config.optional_secrets());
+            let (secrets, places) = (loaded.config.secrets.len(), SecretPlaces::of(&loaded));
             let findings = if args.online { Some(look(setup, loaded)?) } else { None };
-            Ok(Verdict { report, origins, secrets, optional, findings })
+            Ok(Verdict { report, origins, secrets, places, findings })
         }
         Err(Obstacle::Refused(report)) => Ok(Verdict::invalid(report)),
         Err(told) => Err(told.tell()),
@@ -78,7 +74,7 @@ fn words(origins: &Origins) -> Vec<String> {
 
 impl Verdict {
     fn invalid(report: Report) -> Self {
-        Self { report, origins: Vec::new(), secrets: 0, optional: BTreeSet::new(), findings: None }
+        Self { report, origins: Vec::new(), secrets: 0, places: SecretPlaces::default(), findings: None }
     }
 
     fn is_valid(&self) -> bool {
@@ -87,7 +83,7 @@ impl Verdict {
 
     /// The faults of the secrets that are required.
     fn faults(&self) -> impl Iterator<Item = &Fault> {
-        let required = |finding: &&Finding| !self.optional.contains(&finding.secret);
+        let required = |finding: &&Finding| !self.places.is_optional(&finding.secret);
         self.findings.iter().flatten().filter(required).flat_map(|finding| &finding.faults)
     }
 
@@ -113,11 +109,7 @@ impl Verdict {
                 ))?;
             }
             for fault in faults {
-                if self.optional.contains(secret) {
-                    output::optional_fault(secret.as_str(), fault);
-                } else {
-                    output::fault(secret.as_str(), fault);
-                }
+                self.places.print(secret, fault);
             }
         }
         if self.is_valid() {
@@ -147,9 +139,12 @@ impl Verdict {
             let Fault { kind, message, remedy, retry_after: _ } = fault;
             json!({ "kind": kind.as_str(), "message": message, "hint": remedy })
         };
+        let position = self.places.position(secret);
         json!({
             "secret": secret.as_str(),
-            "required": !self.optional.contains(secret),
+            "required": !self.places.is_optional(secret),
+            "line": position.map(|position| position.line),
+            "column": position.map(|position| position.column),
             "ok": faults.is_empty(),
             "faults": faults.iter().map(fault).collect::<Vec<_>>(),
         })

@@ -126,12 +126,11 @@ fn secrets(
         context.push(Diagnostic::new(Code::TooManySecrets, top.place_of("secrets"), message));
         return Vec::new();
     }
-    let mut names = BTreeMap::new();
     let mut outputs = conflicts::Outputs::default();
     let mut compiled = Vec::with_capacity(items.len());
     for Item { node, path } in items {
         let Some(section) = Section::open(node, path, context) else { continue };
-        check_name(&section, &mut names, context);
+        check_name(&section, context);
         outputs.begin_secret();
         compiled.extend(secret::compile(section, scope, &mut outputs, context));
     }
@@ -139,13 +138,9 @@ fn secrets(
     compiled
 }
 
-fn check_name(
-    section: &Section<'_>,
-    names: &mut BTreeMap<String, Position>,
-    context: &mut CompileContext<'_>,
-) {
+fn check_name(section: &Section<'_>, context: &mut CompileContext<'_>) {
     let Some(name) = section.text_quietly("name", context) else { return };
-    match names.get(&name) {
+    match context.positions.get(&name) {
         Some(Position { line, .. }) => {
             let message = format!("the secret in line {line} has the same name");
             let duplicate = Diagnostic::new(Code::DuplicateName, section.place_of("name"), message);
@@ -153,6 +148,6 @@ fn check_name(
                 duplicate.hint("logs, metrics and status identify a secret by its name: give each its own"),
             );
         }
-        None => drop(names.insert(name, section.position())),
+        None => drop(context.positions.insert(name, section.position())),
     }
 }

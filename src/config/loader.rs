@@ -1,10 +1,11 @@
 //! Where the configuration comes from, and how it is read: at the start, and again at each reload.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::compile::context::CompileContext;
 use super::compile::{self, Config};
-use super::diagnostic::{Code, Diagnostic, Place, Report};
+use super::diagnostic::{Code, Diagnostic, Place, Position, Report};
 use super::env::Env;
 use super::origin::Origins;
 use super::{settings, source, yaml};
@@ -29,6 +30,8 @@ pub struct Loaded {
     pub origins: Origins,
     /// What the program reads, by what it is: the configuration, credentials, TLS files, documents of file stores.
     pub inputs: Vec<(String, PathBuf)>,
+    /// Where each secret is described, by its name.
+    pub positions: BTreeMap<String, Position>,
 }
 
 impl Loader {
@@ -82,14 +85,17 @@ impl Config {
             report,
             origins: Origins::default(),
             inputs: Vec::new(),
+            positions: BTreeMap::new(),
         };
         context.reads("the configuration itself", Path::new(file_name));
         let config = root.and_then(|root| compile::compile(&root, &mut context));
-        let CompileContext { mut report, origins, inputs, .. } = context;
+        let CompileContext { mut report, origins, inputs, positions, .. } = context;
         let inputs = inputs.into_iter().map(|(name, path)| (name, path.as_path().to_path_buf())).collect();
         report.sort();
         match config {
-            Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report, origins, inputs }),
+            Some(config) if !report.has_errors() => {
+                Ok(Loaded { config, warnings: report, origins, inputs, positions })
+            }
             _ => Err(report),
         }
     }

@@ -1,8 +1,9 @@
 //! What one run of the compiler carries along.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::config::diagnostic::{Diagnostic, Report};
+use crate::config::diagnostic::{Diagnostic, Position, Report};
 use crate::config::env::Env;
 use crate::config::origin::Origins;
 use crate::disk::TargetPath;
@@ -16,6 +17,8 @@ pub(in crate::config) struct CompileContext<'e> {
     pub(in crate::config) origins: Origins,
     /// What is read besides the stores, and how messages call it: no output may be put there.
     pub(in crate::config) inputs: Vec<(String, TargetPath)>,
+    /// Where each secret is described, by its name.
+    pub(in crate::config) positions: BTreeMap<String, Position>,
 }
 
 impl CompileContext<'_> {
