@@ -78,7 +78,8 @@ pub(super) fn read(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
         block_nesting_limit: MAX_DEPTH,
     };
     for next in Parser::new_from_str_with_options(text, options) {
-        let done = next.map_err(|error| reader.syntax_error(&error)).and_then(|event| reader.event(event));
+        let done =
+            next.map_err(|error| reader.syntax_error(&error, text)).and_then(|event| reader.event(event));
         if let Err(Stop(diagnostic)) = done {
             reader.problems.push(*diagnostic);
             return (None, reader.problems);
@@ -89,6 +90,20 @@ pub(super) fn read(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
         value: Value::Scalar(Scalar::new(String::new(), NodeStyle::Plain)),
     };
     (Some(reader.root.unwrap_or(nothing)), reader.problems)
+}
+
+/// The columns where the key of this line begins and that of the line above it, if the first is further to the right
+/// though it cannot be: the parser only knows that a colon came as a surprise.
+fn misplaced_key(text: &str, line: u32) -> Option<(u32, u32)> {
+    let column = |line: &str| {
+        let content = line.trim_start_matches([' ', '-']);
+        let is_key = content.split_once(':').is_some_and(|(key, _)| key.chars().all(char::is_alphanumeric));
+        is_key.then(|| u32::try_from(line.len() - content.len() + 1).ok()).flatten()
+    };
+    let mut before = text.lines().take(usize::try_from(line).ok()?).collect::<Vec<_>>();
+    let own = column(before.pop()?)?;
+    let above = before.into_iter().rev().find(|line| !line.trim_start().is_empty()).and_then(column)?;
+    (own > above).then_some((own, above))
 }
 
 impl TreeReader {
@@ -288,8 +303,15 @@ impl TreeReader {
         }
     }
 
-    fn syntax_error(&self, error: &ScanError) -> Stop {
+    fn syntax_error(&self, error: &ScanError, text: &str) -> Stop {
         let position = position_of(error.marker());
+        if let (ErrorKind::MappingValueNotAllowed, Some((column, above))) =
+            (error.kind(), misplaced_key(text, position.line))
+        {
+            let message = format!("this key begins in column {column}, and the one above in column {above}");
+            let diagnostic = self.problem(Code::YamlSyntax, Position { column, ..position }, &message);
+            return Stop(Box::new(diagnostic.hint("let the keys of one mapping begin in the same column")));
+        }
         let hint = match error.kind() {
             ErrorKind::RecursionLimitExceeded => {
                 return self.stop(Code::YamlLimit, position, TOO_DEEP);

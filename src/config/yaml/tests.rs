@@ -137,6 +137,23 @@ fn debug_shows_no_text() {
 }
 
 #[test]
+fn a_key_that_is_indented_too_far_is_named_with_both_columns() {
+    for (source, place, columns) in [
+        (
+            "secrets:\n  - name: a\n     key: b\n",
+            (Code::YamlSyntax, 3, 6),
+            "column 6, and the one above in column 5",
+        ),
+        ("a:\n  b: c\n\n   d: e\n", (Code::YamlSyntax, 4, 4), "column 4, and the one above in column 3"),
+    ] {
+        assert_eq!(codes(source), [place], "{source}");
+        assert!(parse(source).unwrap_err()[0].message.contains(columns), "{source}");
+    }
+    // Not the indentation: the text holds a colon.
+    assert_eq!(codes("a: b: c\n"), [(Code::YamlSyntax, 1, 5)]);
+}
+
+#[test]
 fn numbers_are_those_of_json() {
     for (text, expected) in
         [("0", true), ("-1.50", true), ("1e9", true), ("0600", false), ("1.", false), (".5", false)]
