@@ -10,7 +10,7 @@ use std::time::Duration;
 pub enum Kind {
     /// The login was refused, or the credentials cannot be used.
     Login,
-    /// A credential file is missing, unreadable or empty: whoever writes it may not be done yet.
+    /// A credential file is missing, unreadable or empty: its writer may not be done yet.
     NoCredentials,
     /// A credential that can be used once was of no use: another process may have used it.
     Spent,
@@ -36,7 +36,7 @@ pub enum Kind {
     Absent,
     /// The newest (or pinned) version is deleted.
     Deleted,
-    /// The pinned version is destroyed for ever.
+    /// The pinned version is destroyed and cannot be restored.
     Destroyed,
     /// The store keeps the secret in another form than the configuration says.
     WrongForm,

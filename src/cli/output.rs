@@ -13,12 +13,12 @@ use crate::name::SecretName;
 use crate::printable::{self, Printable};
 use crate::telemetry::log;
 
-/// Whether somebody looks at stderr.
+/// Whether stderr is a terminal.
 pub(super) fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Whether somebody looks at stdout.
+/// Whether stdout is a terminal.
 pub(super) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }

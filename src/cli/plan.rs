@@ -81,7 +81,7 @@ fn action(preview: &Preview) -> &'static str {
     }
 }
 
-/// Fingerprints are keyed anew in each process: within one plan equal ones mean equal content, and they tell nothing
+/// Fingerprints have another key in each process: within one plan equal ones mean equal content, and they say nothing
 /// to who reads the output.
 fn line(secret: &str, preview: &Preview) -> String {
     let Preview { path, old_size, new_size, old_fingerprint, new_fingerprint, drift, mode, owner, .. } =

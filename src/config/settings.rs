@@ -57,7 +57,7 @@ pub struct Settings {
     pub watch_config: bool,
     /// `METRICS_ADDR`, `METRICS_PORT`: where the HTTP endpoints are; `None` where `ENABLE_METRICS` is false.
     pub listen: Option<SocketAddr>,
-    /// Whether somebody chose the port: then another one will not do.
+    /// Whether the port was chosen: then another one will not do.
     pub port_is_configured: bool,
     /// `ENABLE_TRACING` and `OTEL_*`; `None` where no traces are sent.
     pub tracing: Option<TraceSettings>,

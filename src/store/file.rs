@@ -1,6 +1,6 @@
 //! `provider: file`: secrets from a YAML or JSON document, a directory, or a dotenv file.
 //!
-//! What the path leads to is looked at anew for each read: a store may be built before its file is there. A document
+//! What the path leads to is looked at for each read: a store may be built before its file is there. A document
 //! is parsed once for all the secrets in it, and again when its stamp changes.
 
 mod cache;

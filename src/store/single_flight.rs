@@ -122,7 +122,7 @@ impl Requests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a success for its window; a failure is forgotten, so that the next reader asks anew. A request that was
+    /// Keeps a success for its window; a failure is forgotten, so that the next reader asks again. A request that was
     /// itself forgotten leaves no answer.
     fn settle(self: &Arc<Self>, read: SecretRead, ticket: &Ticket, success: Option<&Fetched>) {
         let mut requests = self.lock();

@@ -157,7 +157,7 @@ impl VaultStore {
     }
 
     /// Reads, and once more after a moment if the answer may come from a standby node that does not know a token this
-    /// fresh: such nodes answer 403 or 404 until they have caught up. Whether that second read is still to be had is
+    /// fresh: such nodes answer 403 or 404 until they have caught up. Whether that second read is still possible is
     /// given back.
     async fn read_settled(
         &self,
@@ -209,7 +209,7 @@ impl VaultStore {
         }
         match mount {
             Ok(mount) if mount.kv != kv => {
-                // Asked anew the next time, when the mount may have been upgraded.
+                // Asked again the next time, when the mount may have been upgraded.
                 self.mounts.forget(source, &mount);
                 Err(kv::wrong_version(mount.kv, source))
             }
@@ -217,7 +217,7 @@ impl VaultStore {
         }
     }
 
-    /// Reads as the mount's version says, and asks for that anew when the answer contradicts what was remembered: a
+    /// Reads as the mount's version says, and asks for that again when the answer contradicts what was remembered: a
     /// mount may have been replaced by one of the other version. A v2 path on a v1 mount looks like an absent secret.
     async fn read_detected(&self, read: &KvRead<'_>, token: &Token) -> Result<Fetched, Fault> {
         let KvRead { server, source, .. } = *read;

@@ -134,7 +134,7 @@ fn pinned_on_v1(source: &VaultRead) -> Fault {
     Fault::new(Kind::WrongForm, message, "remove `version`, or upgrade the mount to KV v2")
 }
 
-/// The secret in a 200. One without `data` is no answer of a KV mount, whoever gave it: on an absent secret files may
+/// The secret in a 200. One without `data` is no answer of a KV mount, from any server: on an absent secret files may
 /// be removed.
 fn found(
     kv: Kv,
@@ -243,7 +243,8 @@ fn wrong_clock(answered: &Answered, clock: &Clock) -> Option<String> {
 }
 
 fn destroyed(answered: &Answered, metadata: &Metadata) -> Fault {
-    let message = format!("{}: version {} is destroyed for ever", answered.place, metadata.version);
+    let message =
+        format!("{}: version {} is destroyed and cannot be restored", answered.place, metadata.version);
     Fault::new(Kind::Destroyed, message, "write a new version, or pin another one")
 }
 

@@ -11,7 +11,7 @@ pub(super) const SPACING: Duration = Duration::from_secs(1);
 /// Between two looks at a static token that ends.
 const LOOK_SPACING: Duration = Duration::from_secs(10);
 
-/// The first wait after a refusal: somebody has to change a policy, or renew the token elsewhere.
+/// The first wait after a refusal: an operator has to change a policy, or renew the token elsewhere.
 const AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
 /// The longest wait after failures.

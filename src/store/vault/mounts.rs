@@ -67,7 +67,7 @@ impl Mounts {
         Ok(Known { kv, id, asked_now, at, cell })
     }
 
-    /// Forgets what an answer contradicted; what somebody else has learnt since stays.
+    /// Forgets what an answer contradicted; what another read has learnt since stays.
     pub(super) fn forget(&self, source: &VaultRead, wrong: &Known) {
         let mut known = self.known();
         let place = place(source);
