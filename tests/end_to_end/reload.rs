@@ -213,6 +213,7 @@ secrets: [{{ name: one, key: reload/address, refreshInterval: 1h, files: [{{ pat
     sandbox.write("config.yaml", config(&store_at(&format!("localhost:{port}"))));
     assert_eq!(counts(&reload(&daemon)), [0, 0, 1, 0]);
     wait_until("it is read from there at once", || sandbox.read("one") == "2");
+    wait_until("the login is logged", || logins(&daemon) >= before * 2);
     assert_eq!(logins(&daemon), before * 2, "once a store, and not again for one that is the same");
     let stderr = daemon.stderr();
     assert!(!stderr.contains("\"not ready\""), "{stderr}");
@@ -356,6 +357,7 @@ secrets: [{{ name: one, key: reload/login, refreshInterval: 200ms, files: [{{ pa
     assert_eq!(counts(&reload(&daemon)), [0, 0, 1, 0]);
     bao.put("reload/login", &json!({ "value": "3" }));
     wait_until("it is read with the same credentials from a file", || sandbox.read("one") == "3");
+    wait_until("the login is logged", || daemon.stderr().matches("logged in").count() == 2);
     let log = daemon.stderr();
     assert!(log.matches("logged in").count() == 2 && !log.contains("unwrap_failed"), "{log}");
 }
