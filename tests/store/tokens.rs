@@ -235,7 +235,7 @@ async fn a_wrapping_token_that_somebody_has_opened_is_an_alert_until_there_is_an
     let (store, source) = store_of("wrap-stolen", auth);
     for _ in 0..3 {
         let stolen = fault(&store, &source).await;
-        assert!(stolen.kind == Kind::Spent && stolen.remedy.contains("somebody else"), "{stolen:?}");
+        assert!(stolen.kind == Kind::Spent && stolen.remedy.contains("someone else"), "{stolen:?}");
         assert!(!format!("{stolen:?}").contains(&wrapping));
     }
     assert_eq!(metric("logins_total", "wrap-stolen", "error"), 1, "it is said once");

@@ -124,7 +124,7 @@ async fn unwrap(at: LoginPlace<'_>, mount: &str, wrapping: &SecretText) -> Resul
         }
         let message = format!("the wrapped secret id does not open: {}", fault.message);
         let remedy =
-            "find out who opened it: another program may hold the secret id; then provide a new wrapped one";
+            "find out who opened it: someone else may hold the secret id; then provide a new wrapped one";
         spent(message, remedy)
     };
     // The lookup is anonymous, and has the token in its body.
