@@ -20,6 +20,11 @@ const BUDGET: usize = 500_000;
 /// Bytes of text that weigh as much as a node.
 const TEXT_UNIT: usize = 64;
 
+/// The same of a text with tags: compiled, a template takes many times the memory of its text.
+const TEMPLATE_UNIT: usize = 8;
+
+const SAME_COLUMN: &str = "let the keys of one mapping begin in the same column";
+
 /// Reading cannot go on; the diagnostic says why.
 struct Stop(Box<Diagnostic>);
 
@@ -95,15 +100,21 @@ pub(super) fn read(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
 /// The columns where the key of this line begins and that of the line above it, if the first is further to the right
 /// though it cannot be: the parser only knows that a colon came as a surprise.
 fn misplaced_key(text: &str, line: u32) -> Option<(u32, u32)> {
-    let column = |line: &str| {
-        let content = line.trim_start_matches([' ', '-']);
-        let is_key = content.split_once(':').is_some_and(|(key, _)| key.chars().all(char::is_alphanumeric));
-        is_key.then(|| u32::try_from(line.len() - content.len() + 1).ok()).flatten()
-    };
-    let mut before = text.lines().take(usize::try_from(line).ok()?).collect::<Vec<_>>();
-    let own = column(before.pop()?)?;
-    let above = before.into_iter().rev().find(|line| !line.trim_start().is_empty()).and_then(column)?;
+    let own = key_column(text, line)?;
+    let before = text.lines().take(usize::try_from(line).ok()?.checked_sub(1)?);
+    let above = before.filter(|line| !line.trim_start().is_empty()).last().and_then(key_column_in)?;
     (own > above).then_some((own, above))
+}
+
+fn key_column(text: &str, line: u32) -> Option<u32> {
+    key_column_in(text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?)
+}
+
+/// Where the key of `line` begins, if it has one.
+fn key_column_in(line: &str) -> Option<u32> {
+    let content = line.trim_start_matches([' ', '-']);
+    let is_key = content.split_once(':').is_some_and(|(key, _)| key.chars().all(char::is_alphanumeric));
+    is_key.then(|| u32::try_from(line.len() - content.len() + 1).ok()).flatten()
 }
 
 impl TreeReader {
@@ -114,7 +125,7 @@ impl TreeReader {
             Event::Scalar(text, style, anchor, tag) => {
                 let style = self.style(style, tag.as_deref(), &span)?;
                 let scalar = Scalar::new(text.into_owned(), style);
-                self.charge(1 + scalar.text().len() / TEXT_UNIT, position)?;
+                self.charge(text_weight(scalar.text()), position)?;
                 self.complete(Node { position, value: Value::Scalar(scalar) }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -310,7 +321,14 @@ impl TreeReader {
         {
             let message = format!("this key begins in column {column}, and the one above in column {above}");
             let diagnostic = self.problem(Code::YamlSyntax, Position { column, ..position }, &message);
-            return Stop(Box::new(diagnostic.hint("let the keys of one mapping begin in the same column")));
+            return Stop(Box::new(diagnostic.hint(SAME_COLUMN)));
+        }
+        if *error.kind() == ErrorKind::ExpectedBlockMappingKey
+            && key_column(text, position.line) == Some(position.column)
+        {
+            let message =
+                format!("this key begins in column {}, where no mapping above it begins", position.column);
+            return Stop(Box::new(self.problem(Code::YamlSyntax, position, &message).hint(SAME_COLUMN)));
         }
         let hint = match error.kind() {
             ErrorKind::RecursionLimitExceeded => {
@@ -362,10 +380,15 @@ fn has_duplicates(entries: &[MappingEntry]) -> bool {
 /// What a tree costs, its aliases expanded.
 fn weight(node: &Node) -> usize {
     match &node.value {
-        Value::Scalar(scalar) => 1 + scalar.text().len() / TEXT_UNIT,
+        Value::Scalar(scalar) => text_weight(scalar.text()),
         Value::Sequence(items) => 1 + items.iter().map(weight).sum::<usize>(),
         Value::Mapping(entries) => 1 + entries.iter().map(|entry| weight(&entry.node)).sum::<usize>(),
     }
+}
+
+fn text_weight(text: &str) -> usize {
+    let has_tags = text.contains("{{") || text.contains("{%");
+    1 + text.len() / if has_tags { TEMPLATE_UNIT } else { TEXT_UNIT }
 }
 
 fn join(path: &str, key: &str) -> String {

@@ -51,9 +51,14 @@ pub(super) fn engine() -> &'static Tera {
 /// Makes `source` strict, and checks it with the engine.
 pub(super) fn compile(source: &str) -> Result<Strict, CompileError> {
     let mut engine = ENGINE.clone();
-    let tokens = lexer::tokens(source);
+    let is_long = code_length(source) > MOST_CODE;
+    let tokens = if is_long { None } else { lexer::tokens(source) };
     if tokens.is_none() && source.matches(BRANCH).count() > MOST_BRANCHES {
         return Err(CompileError::at(None, too_many_branches()));
+    }
+    if is_long {
+        let message = format!("its tags hold more than {} KiB: split the template", MOST_CODE >> 10);
+        return Err(CompileError::at(None, message));
     }
     if let Some(tokens) = tokens {
         forbid(source, &tokens)?;
@@ -70,6 +75,19 @@ pub(super) fn compile(source: &str) -> Result<Strict, CompileError> {
         "an expression is too complex: put parentheses around both sides of `~`, use `set`, and write a field that is \
          named like a keyword as `data[\"in\"]`",
     ))
+}
+
+/// Most bytes in the tags of one template. While it is compiled, a template takes 150 times their memory.
+const MOST_CODE: usize = 128 << 10;
+
+/// About the bytes within tags: braces in an expression may end one early.
+fn code_length(source: &str) -> usize {
+    let mut is_code = false;
+    let is_counted = |pair: &&[u8]| {
+        is_code = matches!(*pair, b"{{" | b"{%") || is_code && !matches!(*pair, b"}}" | b"%}");
+        is_code
+    };
+    source.as_bytes().windows(2).filter(is_counted).count()
 }
 
 const BRANCH: &str = "elif";

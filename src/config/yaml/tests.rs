@@ -137,6 +137,13 @@ fn debug_shows_no_text() {
 }
 
 #[test]
+fn text_with_tags_weighs_more_than_plain_text() {
+    let document = |text: &str| format!("a: '{}'\n", text.repeat(5 << 20 >> 3));
+    assert!(parse(&document("12345678")).is_ok());
+    assert_eq!(codes(&document("{{ abc}}")), [(Code::YamlLimit, 1, 4)]);
+}
+
+#[test]
 fn a_key_that_is_indented_too_far_is_named_with_both_columns() {
     for (source, place, columns) in [
         (
@@ -149,6 +156,9 @@ fn a_key_that_is_indented_too_far_is_named_with_both_columns() {
         assert_eq!(codes(source), [place], "{source}");
         assert!(parse(source).unwrap_err()[0].message.contains(columns), "{source}");
     }
+    let left = "a:\n  b: c\n d: e\n";
+    assert_eq!(codes(left), [(Code::YamlSyntax, 3, 2)]);
+    assert!(parse(left).unwrap_err()[0].message.contains("begins in column 2"));
     // Not the indentation: the text holds a colon.
     assert_eq!(codes("a: b: c\n"), [(Code::YamlSyntax, 1, 5)]);
 }

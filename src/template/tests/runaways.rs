@@ -217,6 +217,13 @@ fn deep_sources_are_refused_and_do_not_overflow_the_stack() {
 }
 
 #[test]
+fn the_code_of_a_template_is_bounded_and_its_text_is_not() {
+    let error = Template::compile(&"{{ a }}".repeat(40_000)).unwrap_err().to_string();
+    assert!(error.contains("128 KiB"), "{error}");
+    Template::compile(&format!("{}{{{{ a }}}}", "x".repeat(1 << 20))).unwrap();
+}
+
+#[test]
 fn a_chain_of_branches_is_bounded_and_does_not_overflow_the_stack() {
     let chain =
         |branches: usize| format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}a elif".repeat(branches));
