@@ -228,7 +228,7 @@ mod tests {
         /// Polls `call` until it is at the second step of its work.
         async fn begun(&mut self, call: &mut (impl Future + Unpin)) {
             tokio::select! {
-                _ = call => unreachable!("it hangs"),
+                _ = call => panic!("it does not hang"),
                 begun = &mut self.begun => begun.unwrap(),
             }
         }
@@ -244,7 +244,7 @@ mod tests {
         let late = first.await.unwrap_err();
         assert_eq!(late.to_string(), "reading /hangs takes longer than 5 s");
         tokio::time::advance(LIMIT).await;
-        let busy = worker.run("reading /other", LIMIT, |_| unreachable!("one thread")).await;
+        let busy = worker.run("reading /other", LIMIT, |_| -> u8 { panic!("a second thread") }).await;
         assert_eq!(busy.unwrap_err().to_string(), "reading /hangs has not ended for 10 s");
         drop(hanging.end);
         worker.idle().await;

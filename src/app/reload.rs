@@ -247,7 +247,7 @@ mod tests {
     use crate::sync::SyncContext;
 
     /// A daemon whose configuration is what the test says, and is loaded when the test says.
-    struct Setting {
+    struct ReloadSetup {
         home: TempDir,
         text: Arc<Mutex<String>>,
         loads: Arc<AtomicUsize>,
@@ -271,7 +271,7 @@ mod tests {
         format!("  - {{ name: {name}, store: {store}, key: k, files: [{{ path: {name}, field: f }}] }}\n")
     }
 
-    impl Setting {
+    impl ReloadSetup {
         fn new(text: &str) -> Self {
             let home = TempDir::new().unwrap();
             let status = home.path().join("status.json").display().to_string();
@@ -323,7 +323,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_during_a_reload_are_one_more_reload_after_it() {
-        let mut setting = Setting::new(&stores(&secret("one", "a")));
+        let mut setting = ReloadSetup::new(&stores(&secret("one", "a")));
         for _ in 0..100 {
             setting.reloader.request();
         }
@@ -337,7 +337,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reload_that_hangs_is_given_up_and_the_next_one_counts() {
-        let mut setting = Setting::new(&stores(&secret("one", "a")));
+        let mut setting = ReloadSetup::new(&stores(&secret("one", "a")));
         setting.reloader.request();
         // The load has begun and waits for a permit that does not come in time.
         while setting.loads.load(Ordering::Relaxed) == 0 {
@@ -356,7 +356,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_configuration_that_is_wrong_changes_nothing_and_the_next_one_counts() {
-        let mut setting = Setting::new(&stores(&secret("one", "a")));
+        let mut setting = ReloadSetup::new(&stores(&secret("one", "a")));
         let status = secret("two", "a").replace("path: two", "path: status.json");
         let read = stores(&secret("two", "a")).replace("path: a", "path: status.json");
         for wrong in ["", "secrets: [", &stores(&secret("two", "none")), &stores(&status), &read] {
@@ -369,7 +369,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_is_kept_unless_it_is_described_otherwise_or_not_used_any_more() {
-        let mut setting = Setting::new(&stores(&(secret("one", "a") + &secret("two", "b"))));
+        let mut setting = ReloadSetup::new(&stores(&(secret("one", "a") + &secret("two", "b"))));
         let same = |old: &Option<Arc<dyn crate::store::Store>>,
                     new: &Option<Arc<dyn crate::store::Store>>| {
             Arc::ptr_eq(old.as_ref().unwrap(), new.as_ref().unwrap())
@@ -388,7 +388,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_while_loading_is_a_failed_reload() {
-        let mut setting = Setting::new(&stores(&secret("one", "a")));
+        let mut setting = ReloadSetup::new(&stores(&secret("one", "a")));
         setting.reloader.load = Arc::new(|| panic!("a defect"));
         setting.reloader.request();
         let outcome = setting.reloader.prepared().await;

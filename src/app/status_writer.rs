@@ -99,7 +99,7 @@ mod tests {
     use crate::name::SecretName;
     use crate::status::{SecretEntry, SecretInfo, Snapshot, Success, read};
 
-    struct Setting {
+    struct WriterSetup {
         home: TempDir,
         board: Arc<StatusRegistry>,
         ended: CancellationToken,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     /// A writer of one required secret that may be a minute old.
-    fn start() -> Setting {
+    fn start() -> WriterSetup {
         let home = TempDir::new().unwrap();
         let facts =
             SecretInfo { max_staleness: Some(Duration::from_secs(60)), ..SecretInfo::of_required("a") };
@@ -116,10 +116,10 @@ mod tests {
         let file = StatusFile::claim(home.path().join("status.json")).unwrap();
         let ended = CancellationToken::new();
         let writer = tokio::spawn(StatusWriter::new(Arc::clone(&board), file).run(ended.clone()));
-        Setting { home, board, ended, writer }
+        WriterSetup { home, board, ended, writer }
     }
 
-    impl Setting {
+    impl WriterSetup {
         async fn after(&self, seconds: f64) -> Snapshot {
             tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
             read(&self.home.path().join("status.json")).unwrap()

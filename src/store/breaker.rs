@@ -198,7 +198,7 @@ impl FailurePolicy for Monitor {
 
     fn mark_dead_on_failure(&mut self) -> Option<Duration> {
         let mut record = self.record();
-        // A failed probe opens it again, whatever is in the window.
+        // A failed probe opens it again: what the window holds does not matter.
         if record.state != BreakerState::HalfOpen && !record.window.speaks_of_trouble() {
             return None;
         }
