@@ -65,11 +65,11 @@ fn vault(config: &Config) -> &VaultSpec {
 #[test]
 fn the_starter_text_is_a_configuration_without_a_warning() {
     let text = include_str!("../cli/init.yaml");
-    let pairs = [("VAULT_TOKEN", "t"), ("VAULT_ADDR", "https://vault:8200")];
-    for pairs in [&pairs[..1], &pairs] {
+    let vault = [("VAULT_TOKEN", "t"), ("VAULT_ADDR", "https://vault:8200")];
+    for pairs in [&vault[..1], &vault, &[("BAO_TOKEN", "t")]] {
         let loaded = parse_in(text, pairs).unwrap_or_else(|report| panic!("{report}"));
         assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
-        assert!(matches!(vault(&loaded.config).auth, Some(AuthSpec::Token { .. })));
+        assert!(matches!(self::vault(&loaded.config).auth, Some(AuthSpec::Token { .. })));
         assert!(!loaded.config.secrets.is_empty());
     }
 }

@@ -246,8 +246,11 @@ fn warn_of_other_kind(
     section: &Section<'_>,
     context: &mut CompileContext<'_>,
 ) {
-    if ["/proc", "/sys"].iter().any(|kernel| target.as_path().starts_with(kernel)) {
-        let message = "this path belongs to the kernel: no file can be made there";
+    let path = target.as_path();
+    if ["/proc", "/sys", "/dev"].iter().any(|kernel| path.starts_with(kernel))
+        && !path.starts_with("/dev/shm")
+    {
+        let message = "this path is in a file system of the kernel, which is not for files";
         context.push(
             Diagnostic::new(Code::NotAFile, section.place_of("path"), message).hint("choose another path"),
         );

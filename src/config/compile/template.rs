@@ -156,11 +156,17 @@ fn warn_of_slips(source: &str, place: Place, context: &mut CompileContext<'_>) {
         let warning = Diagnostic::new(Code::LiteralVariable, place.clone(), message);
         context.push(warning.hint(format!("for a field write {{{{ {name} }}}}")));
     }
-    let of_environment = |text: &&str| text.strip_prefix("env.").is_some_and(is_name);
-    if let Some(name) = between("{{", "}}").find(of_environment) {
-        let message = format!(
-            "{{{{ {name} }}}} names a field called \"env\": templates have no access to the environment"
-        );
+    let tags = || between("{{", "}}").chain(between("{%", "%}"));
+    let defines_env = |tag: &str| {
+        let mut words = tag.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        matches!(words.next(), Some("set" | "set_global" | "for")) && words.take(3).any(|word| word == "env")
+    };
+    let reads_env = |tag: &str| {
+        let mut paths = tag.split(|letter: char| !letter.is_alphanumeric() && !"_.[".contains(letter));
+        paths.any(|path| path.starts_with("env.") || path.starts_with("env["))
+    };
+    if tags().any(reads_env) && !tags().any(defines_env) {
+        let message = "\"env\" is a field here: templates have no access to the environment".to_owned();
         let warning = Diagnostic::new(Code::LiteralVariable, place.clone(), message);
         context.push(warning.hint("put the value into the secret, or write it in the template"));
     }

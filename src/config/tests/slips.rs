@@ -127,7 +127,7 @@ fn what_stands_in_the_way_of_an_output_is_warned_of() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().display();
     assert_eq!(warnings(&file(&format!("path: {path}, field: f"))), ["not-a-file secrets[0].files[0].path"]);
-    for kernel in ["/proc/sys/a", "/sys/a"] {
+    for kernel in ["/proc/sys/a", "/sys/a", "/dev/a"] {
         let text = file(&format!("path: {kernel}, field: f"));
         assert_eq!(warnings(&text), ["not-a-file secrets[0].files[0].path"], "{kernel}");
     }
@@ -183,11 +183,27 @@ fn templates_that_are_hardly_meant_are_warned_of() {
     let template = |template: &str| file(&format!("path: /run/a, template: '{template}'"));
     let shown = only_message(&template("A=${username}"));
     assert!(shown.contains("literal-variable") && shown.contains("{{ username }}"), "{shown}");
-    let shown = only_message(&template("{{ env.HOME }}"));
-    assert!(shown.contains("literal-variable") && shown.contains("no access to the environment"), "{shown}");
+    for asked in
+        ["{{ env.HOME }}", "{{ env.A | default(value=1) }}", "{% if env.A %}a{% endif %}", "{{ env[\"A\"] }}"]
+    {
+        let shown = only_message(&template(asked));
+        assert!(
+            shown.contains("literal-variable") && shown.contains("no access to the environment"),
+            "{shown}"
+        );
+    }
     let shown = only_message(&template("{{ db-password }}"));
     assert!(shown.contains("hyphen-in-template") && shown.contains("data[\"db-password\"]"), "{shown}");
-    for fine in ["{{ a - 1 }}", "{{- a -}}", "{{ a | default(value=\"b-c\") }}", "$5 {a}", "${1}"] {
+    for fine in [
+        "{% set env = x %}{{ env.a }}",
+        "{% for k, env in x %}{{ env.a }}{% endfor %}",
+        "{{ a.env.b }}",
+        "{{ a - 1 }}",
+        "{{- a -}}",
+        "{{ a | default(value=\"b-c\") }}",
+        "$5 {a}",
+        "${1}",
+    ] {
         assert!(warnings(&template(fine)).is_empty(), "{fine}");
     }
 }

@@ -112,7 +112,12 @@ fn existing(
     let path = section.local_path(key, context)?;
     if let Err(error) = check(&path) {
         let message = format!("{} cannot be read: {error}", section.shown_path(key, &path, context));
-        context.push(Diagnostic::new(Code::UnreadableFile, section.place_of(key), message));
+        let problem = Diagnostic::new(Code::UnreadableFile, section.place_of(key), message);
+        context.push(match error {
+            // The hint of the code says what to do about these.
+            ReadError::Io(_) => problem,
+            other => problem.hint(other.remedy(key)),
+        });
         return None;
     }
     Some(path)
