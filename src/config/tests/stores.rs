@@ -258,6 +258,8 @@ fn tls_files_must_be_there_and_in_pairs() {
     ] {
         assert_eq!(refused(&[], &format!("{base}, {keys}")), [expected], "{keys}");
     }
+    let directory = store(&[], &format!("{base}, tlsCACert: /tmp")).unwrap_err().to_string();
+    assert!(directory.contains("hint: name the file in it"), "{directory}");
 }
 
 /// A certificate, its key, and a file that holds neither.
