@@ -17,8 +17,8 @@ use std::time::Duration;
 
 pub use audit::{FileChange, Subject, fetch_ended, file_touched, is_audited, not_written};
 pub use configuration::{
-    ConfigurationProblem, Reloaded, configuration_loaded, configuration_watched, credentials_forgotten,
-    outputs_moved, reload_failed, secret_forgotten,
+    ConfigurationProblem, Reloaded, configuration_loaded, configuration_problems_left_out,
+    configuration_watched, credentials_forgotten, outputs_moved, reload_failed, secret_forgotten,
 };
 pub use daemon::{
     abandoned, all_up_to_date, few_files, log_lines_lost, memory_not_locked, memory_not_private,

@@ -165,6 +165,23 @@ secrets:
 }
 
 #[test]
+fn thousands_of_mistakes_do_not_fill_the_log() {
+    let sandbox = sandbox(&[secret("one", "one", "a")]);
+    let daemon = sandbox.ready_daemon();
+    let wrong = (0..3_000).map(|i| secret(&format!("s{i}"), &format!("f{i}"), "a").replace("field", "fild"));
+    sandbox.write("config.yaml", config(&wrong.collect::<Vec<_>>()));
+    daemon.signal(Signal::SIGHUP);
+    wait_until("it is refused", || daemon.stderr().contains("reload failed"));
+    let stderr = daemon.stderr();
+    assert_eq!(stderr.matches("unknown-key").count() + stderr.matches("no-content").count(), 100, "{stderr}");
+    let left_out = last_line(&daemon, "more problems than the log shows");
+    let further = left_out["further"].as_u64().unwrap();
+    assert!(
+        last_line(&daemon, "reload failed")["error"].as_str().unwrap().contains(&(further + 100).to_string())
+    );
+}
+
+#[test]
 fn a_secret_at_the_path_of_the_status_file_is_refused() {
     let sandbox = sandbox(&[secret("one", "one", "a")]);
     let daemon = sandbox.ready_daemon();

@@ -40,6 +40,12 @@ impl ConfigurationProblem<'_> {
     }
 }
 
+/// This many further problems of the same severity have no line of their own.
+pub fn configuration_problems_left_out(file: &str, further: usize) {
+    let hint = "\"secrets-sync validate\" shows all of them";
+    tracing::warn!(file, further, hint, "the configuration has more problems than the log shows");
+}
+
 /// A secret is not configured any more; these files are left.
 pub fn secret_forgotten(secret: &str, files: &[String]) {
     metrics().forget_secret(secret);
