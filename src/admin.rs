@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A port that is open and not served yet.
 #[derive(Debug)]
-pub struct AdminServer {
+pub(crate) struct AdminServer {
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -42,7 +42,7 @@ impl AdminServer {
     ///
     /// # Errors
     /// The port is in use, or the address is not one of this machine.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // A port that an earlier life of this daemon has just left is free.
         socket.set_reuseaddr(true)?;
@@ -53,12 +53,12 @@ impl AdminServer {
     }
 
     /// Where it is, with the port that was picked.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Serves until it is dropped, and all connections with it.
-    pub async fn serve(self, board: Arc<StatusRegistry>) {
+    pub(crate) async fn serve(self, board: Arc<StatusRegistry>) {
         self.serve_on(Connections::default(), board).await;
     }
 

@@ -23,7 +23,7 @@ mod suspend;
 mod sweep;
 mod watch;
 
-pub use composition::Composition;
-pub use start::{Launch, Mode, Summary, load, run, runtime};
-pub use start_error::StartError;
-pub use survey::{Finding, survey};
+pub(crate) use composition::Composition;
+pub(crate) use start::{Launch, Mode, Summary, load, run, runtime};
+pub(crate) use start_error::StartError;
+pub(crate) use survey::{Finding, survey};

@@ -25,7 +25,7 @@ impl Default for BackoffSettings {
 
 /// The delays of one secret. A success calls [`Delays::reset`].
 #[derive(Debug)]
-pub struct Delays {
+pub(crate) struct Delays {
     settings: BackoffSettings,
     ceilings: ExponentialBackoff,
     failures: u32,
@@ -33,25 +33,25 @@ pub struct Delays {
 
 impl Delays {
     /// Delays that start at `settings.initial`.
-    pub fn new(settings: BackoffSettings) -> Self {
+    pub(crate) fn new(settings: BackoffSettings) -> Self {
         Self { settings, ceilings: ceilings(settings), failures: 0 }
     }
 
     /// How long to wait after one more failure: uniform between a tenth of the ceiling and the ceiling. The floor
     /// keeps a lucky draw from turning into a request storm.
-    pub fn after_failure(&mut self, rng: &mut impl Rng) -> Duration {
+    pub(crate) fn after_failure(&mut self, rng: &mut impl Rng) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let ceiling = self.ceilings.next().unwrap_or(self.settings.max);
         ceiling.mul_f64(rng.random_range(0.1..=1.0))
     }
 
     /// Failures since the last success.
-    pub fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// Starts again after a success.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         *self = Self::new(self.settings);
     }
 }

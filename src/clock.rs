@@ -23,7 +23,8 @@ impl Clock {
     }
 
     /// A clock for tests: `read` is asked each time.
-    pub fn from_fn(read: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+    #[cfg(test)]
+    pub(crate) fn from_fn(read: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
 
@@ -45,7 +46,7 @@ tokio::task_local! {
 }
 
 /// Does `work` and says how long that took, without what it spent in [`waiting`].
-pub async fn worked<W: Future>(work: W) -> (W::Output, Duration) {
+pub(crate) async fn worked<W: Future>(work: W) -> (W::Output, Duration) {
     WAITED
         .scope(Cell::default(), async {
             let started = Instant::now();
@@ -55,7 +56,7 @@ pub async fn worked<W: Future>(work: W) -> (W::Output, Duration) {
         .await
 }
 
-/// Waits for a turn that others have before: no part of the work that [`worked`] measures.
+/// Waits for a turn that others have before: no part of the work that `worked` measures.
 pub async fn waiting<T: Future>(turn: T) -> T::Output {
     let since = Instant::now();
     let output = turn.await;
@@ -71,7 +72,7 @@ pub fn rfc3339(time: SystemTime) -> String {
 }
 
 /// `time` as people read it: to the second, in UTC, within the same bounds.
-pub fn for_people(time: SystemTime) -> String {
+pub(crate) fn for_people(time: SystemTime) -> String {
     let text = humantime::format_rfc3339_seconds(within_bounds(time)).to_string();
     text.replace('T', " ").replace('Z', " UTC")
 }

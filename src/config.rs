@@ -29,4 +29,5 @@ mod tests;
 
 pub use compile::Config;
 pub use limits::Limits;
-pub use loader::{Loaded, Loader};
+pub use loader::Loaded;
+pub(crate) use loader::Loader;

@@ -30,18 +30,20 @@ mod sweep;
 mod temporary;
 mod trust;
 
-pub use access::{check, check_directory, may_give_to};
+pub(crate) use access::may_give_to;
+pub use access::{check, check_directory};
 pub use change::{Change, Drift};
-pub use directory::make_directory;
+pub(crate) use directory::make_directory;
 pub use location::{Location, resolved};
 pub use mode::{FileMode, ModeError};
-pub use mounts::{OutputMounts, is_mounted};
+pub use mounts::OutputMounts;
+pub(crate) use mounts::is_mounted;
 pub use owner::{Owner, OwnerError};
 pub use path::{TargetPath, TargetPathError};
-pub use sandbox_hint::{Access, sandbox_hint};
+pub(crate) use sandbox_hint::{Access, sandbox_hint};
 pub use stage::{Committed, Published, Staged, stage};
 pub use stamp::Stamp;
-pub use survey::{Survey, survey, survey_removal};
+pub(crate) use survey::{survey, survey_removal};
 pub use sweep::{Swept, sweep};
 
 use crate::secret::SecretBytes;

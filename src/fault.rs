@@ -84,12 +84,12 @@ impl Kind {
     }
 
     /// What the retry policy does about it.
-    pub fn disposition(self) -> Disposition {
+    pub(crate) fn disposition(self) -> Disposition {
         self.row().1
     }
 
     /// The exit code of `run --once` when this is the only kind of failure.
-    pub fn exit_status(self) -> ExitStatus {
+    pub(crate) fn exit_status(self) -> ExitStatus {
         self.row().2
     }
 
@@ -132,7 +132,7 @@ impl fmt::Display for Kind {
 
 /// Whether a failure passes by itself; the retry policy acts on this alone, never on a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Disposition {
+pub(crate) enum Disposition {
     /// It passes: the network, a restart, a busy server. Tried again soon.
     Transient,
     /// Somebody has to change something; tried again all the same, because nobody tells us when it is done.
@@ -192,7 +192,7 @@ pub enum ExitStatus {
 
 impl ExitStatus {
     /// The status of several failures: their common one, or [`ExitStatus::Several`]; success when there are none.
-    pub fn of_all(failures: impl IntoIterator<Item = ExitStatus>) -> Self {
+    pub(crate) fn of_all(failures: impl IntoIterator<Item = ExitStatus>) -> Self {
         let mut failures = failures.into_iter();
         let Some(first) = failures.next() else { return Self::Success };
         if failures.all(|next| next == first) { first } else { Self::Several }
@@ -207,7 +207,7 @@ impl Termination for ExitStatus {
 
 /// An error with its sources, joined by `: `. For errors whose text cannot hold a value; others are converted where
 /// they arise.
-pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
+pub(crate) struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,22 +1,22 @@
 //! secrets-sync keeps files in sync with secrets in Vault and OpenBao.
 //!
-//! The house has floors; a module imports only from lower ones (`tests/architecture` holds the table):
+//! A module uses modules of lower layers only (`tests/architecture` holds the table):
 //!
 //! ```text
-//! 10 cli                        commands; the only place that prints
-//! 9  app                        composition: build, control loop, shutdown order
+//! 10 cli                        commands; the only module that prints
+//! 9  app                        start, composition, control loop, reload, shutdown
 //! 8  admin                      HTTP endpoints; never sees a value
-//! 7  sync                       supervisor, one task per secret, the pass, when next
-//! 6  status                     the board and the status file
-//! 5  store │ sink               adapters to the outside
-//! 4  plan                       what will be done
-//! 3  config                     file and environment → typed, with diagnostics
+//! 7  sync                       supervisor, one task per secret, the pass, the policy of retries
+//! 6  status                     the state of each secret, and the status file
+//! 5  store │ sink               adapters: where values come from, and where they go
+//! 4  render                     the job of each secret, and the rendering of its files
+//! 3  config                     file and environment → checked types, with diagnostics
 //! 2  template │ disk │ net │ lifecycle │ telemetry
 //! 1  regular_file               bounded reads that refuse pipes and devices
 //! 0  secret │ name │ clock │ backoff │ fault │ printable │ blocking
 //! ```
 //!
-//! Data flow, invariants and decisions are told in `docs/architecture.md`.
+//! `docs/architecture.md` explains the data flow, the invariants and the decisions.
 
 // The unit tests share constructors with the suites, which know the crate by its name.
 #[cfg(test)]
@@ -26,8 +26,8 @@ extern crate self as secrets_sync;
 mod testing;
 
 pub mod admin;
-pub mod app;
-pub mod backoff;
+mod app;
+mod backoff;
 mod blocking;
 pub mod cli;
 pub mod clock;
@@ -37,13 +37,13 @@ pub mod fault;
 pub mod lifecycle;
 pub mod name;
 pub mod net;
-pub mod printable;
+mod printable;
 mod regular_file;
 pub mod render;
 pub mod secret;
 pub mod sink;
 pub mod status;
 pub mod store;
-pub mod sync;
+mod sync;
 pub mod telemetry;
 pub mod template;

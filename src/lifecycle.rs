@@ -8,10 +8,11 @@ mod signal;
 mod sleep;
 mod systemd;
 
-pub use process::{
+pub(crate) use process::{
     FEWEST_FILES, allow_many_files, create_privately, keep_private, lock_memory, most_files,
     refuse_new_privileges,
 };
-pub use signal::{Signal, Signals, hold_signals, release_signals};
-pub use sleep::time_asleep;
+pub use signal::Signal;
+pub(crate) use signal::{Signals, hold_signals, release_signals};
+pub(crate) use sleep::time_asleep;
 pub use systemd::{Systemd, Variables};

@@ -9,7 +9,7 @@ use std::fmt::{self, Write as _};
 
 /// Shown with its unprintable characters escaped as in Rust: `\n`, `\u{202e}`.
 #[derive(Clone, Copy, Debug)]
-pub struct Printable<'t>(pub &'t str);
+pub(crate) struct Printable<'t>(pub &'t str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,12 +20,12 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// [`Printable`] as part of a sentence: line breaks and tabs are blanks.
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     Printable(&text.replace(['\n', '\r', '\t'], " ")).to_string()
 }
 
 /// An error of the system in its own words, without the number that says the same to programmers.
-pub fn os_error(error: &std::io::Error) -> String {
+pub(crate) fn os_error(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
         Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
@@ -34,7 +34,7 @@ pub fn os_error(error: &std::io::Error) -> String {
 }
 
 /// A JSON document with the characters escaped that JSON leaves as they are. It means the same.
-pub fn json(document: &str) -> Cow<'_, str> {
+pub(crate) fn json(document: &str) -> Cow<'_, str> {
     if document.chars().all(is_printable) {
         return Cow::Borrowed(document);
     }

@@ -18,7 +18,8 @@ use crate::render::{Job, Rendered};
 use crate::secret::{Fingerprint, FingerprintKey};
 use crate::telemetry::event::FileChange;
 
-pub use preview::{PlannedAction, Preview, Removal};
+pub(crate) use preview::Removal;
+pub use preview::{PlannedAction, Preview};
 
 /// The files of one secret.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub struct Sink {
 
 /// A file that was written, repaired or removed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ChangedFile {
+pub(crate) struct ChangedFile {
     /// The file.
     pub path: TargetPath,
     /// What was done.
@@ -101,7 +102,7 @@ impl Sink {
     }
 
     /// Whether all of its files are in memory, so that no access to them waits for a disk or a server.
-    pub fn is_in_memory(&self) -> bool {
+    pub(crate) fn is_in_memory(&self) -> bool {
         let directories: BTreeSet<&Path> = self.job.secret.directories().collect();
         directories.into_iter().all(|directory| self.mounts.is_in_memory(directory))
     }
@@ -214,7 +215,7 @@ impl Sink {
     }
 
     /// What was done to files since the last call, also by a publishing that failed in the middle.
-    pub fn take_changed(&mut self) -> Vec<ChangedFile> {
+    pub(crate) fn take_changed(&mut self) -> Vec<ChangedFile> {
         std::mem::take(&mut self.changed)
     }
 
@@ -228,7 +229,7 @@ impl Sink {
     ///
     /// # Errors
     /// A directory cannot be looked into.
-    pub fn preview_removal(&self) -> Result<Vec<Removal>, Fault> {
+    pub(crate) fn preview_removal(&self) -> Result<Vec<Removal>, Fault> {
         let found = self.removable().into_iter().map(|target| {
             let size = disk::survey_removal(&target)?;
             Ok(size.map(|size| Removal { path: target, size }))
@@ -308,7 +309,11 @@ impl Sink {
 impl KnownFiles {
     /// Takes out the files that a new configuration does not write, of any secret; with `removes` they go when the new
     /// files are there. Returns what was taken out.
-    pub fn abandon(&self, removes: bool, is_written: impl Fn(&TargetPath) -> bool) -> BTreeSet<TargetPath> {
+    pub(crate) fn abandon(
+        &self,
+        removes: bool,
+        is_written: impl Fn(&TargetPath) -> bool,
+    ) -> BTreeSet<TargetPath> {
         let mut abandoned = locked(&self.abandoned);
         abandoned.retain(|target, _| !is_written(target));
         let left = self.lock().extract_if(|target, _| !is_written(target)).collect::<Vec<_>>();

@@ -6,6 +6,8 @@ mod rfc3339;
 mod snapshot;
 pub mod words;
 
-pub use board::{RegistryInner, SecretEntry, SecretInfo, StatusRegistry, Success};
-pub use file::{StatusFile, is_owned, read};
+pub(crate) use board::Success;
+pub use board::{RegistryInner, SecretEntry, SecretInfo, StatusRegistry};
+pub use file::read;
+pub(crate) use file::{StatusFile, is_owned};
 pub use snapshot::{Daemon, LastError, SecretStatus, Snapshot, State, Unready};

@@ -11,5 +11,5 @@ mod task;
 mod tests;
 mod witness;
 
-pub use policy::PolicySettings;
-pub use supervisor::{JobWithStore, Supervisor, SyncContext, board, interrupted, once};
+pub(crate) use policy::PolicySettings;
+pub(crate) use supervisor::{JobWithStore, Supervisor, SyncContext, board, interrupted, once};

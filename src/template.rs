@@ -28,9 +28,11 @@ use std::time::Duration;
 use crate::secret::{FieldValue, SecretBytes, SecretText};
 
 pub use context::Context;
-pub use error::{CompileError, RenderError, TemplatePlace, field_list};
+pub(crate) use error::field_list;
+pub use error::{CompileError, RenderError, TemplatePlace};
 pub use format::Format;
-pub use limits::{RENDER_TIME_LIMIT, until};
+pub(crate) use limits::RENDER_TIME_LIMIT;
+pub use limits::until;
 
 use error::Translator;
 use limits::BoundedOutput;
@@ -47,7 +49,7 @@ struct Compiled {
 
 impl Template {
     /// Whether it only puts values into text: no statement, no filter, no call.
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         !self.0.source.contains("{%") && !self.0.source.contains(['|', '('])
     }
 
@@ -60,7 +62,7 @@ impl Template {
         Ok(Self(Arc::new(Compiled { source: source.into(), strict })))
     }
 
-    /// Renders into at most `limit` bytes. Blocks its thread for up to [`RENDER_TIME_LIMIT`]; `limits` names what can
+    /// Renders into at most `limit` bytes. Blocks its thread for up to `RENDER_TIME_LIMIT`; `limits` names what can
     /// take longer.
     ///
     /// # Errors
@@ -110,7 +112,7 @@ pub fn field_text(value: &FieldValue) -> Result<SecretText, RenderError> {
 ///
 /// # Errors
 /// The text is anything else.
-pub fn decode_base64(text: &SecretBytes) -> Result<SecretBytes, RenderError> {
+pub(crate) fn decode_base64(text: &SecretBytes) -> Result<SecretBytes, RenderError> {
     // EXPOSE: decoded into bytes that are as secret
     let bytes = filters::decode_base64(text.expose());
     bytes.map(SecretBytes::new).ok_or(RenderError::Value("the content is not base64"))

@@ -19,7 +19,7 @@ use crate::sync::{JobWithStore, PolicySettings, SyncContext, board};
 use crate::telemetry::event;
 
 /// One configuration, ready to be synced. Nothing runs yet and nothing has been asked of any server.
-pub struct Composition {
+pub(crate) struct Composition {
     /// Each secret's work with the store it reads.
     pub jobs: Vec<JobWithStore>,
     /// What all tasks share.
@@ -35,7 +35,7 @@ impl Composition {
     ///
     /// # Errors
     /// A store cannot be built (a TLS file is unreadable), or the system has no randomness.
-    pub fn build(loaded: Loaded, settings: &Settings, clock: Clock) -> Result<Self, Fault> {
+    pub(crate) fn build(loaded: Loaded, settings: &Settings, clock: Clock) -> Result<Self, Fault> {
         let Loaded { config, inputs, warnings: _, origins: _, positions: _ } = loaded;
         let policy = PolicySettings { backoff: settings.backoff, jitter: settings.refresh_jitter };
         let key = FingerprintKey::random().map_err(|_| no_randomness())?;

@@ -34,7 +34,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// What the command line and the environment give.
 #[derive(Clone)]
-pub struct Launch {
+pub(crate) struct Launch {
     /// The environment.
     pub env: Env,
     /// The process settings.
@@ -51,7 +51,7 @@ pub struct Launch {
 
 /// What a run does.
 #[derive(Clone, Copy, Debug)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Keep files in sync until a signal.
     Daemon,
     /// Sync everything once; with a timeout, transient failures are retried until then.
@@ -59,7 +59,7 @@ pub enum Mode {
 }
 
 /// What one sync of everything did.
-pub struct Summary {
+pub(crate) struct Summary {
     /// How many secrets there are.
     pub secrets: usize,
     /// Those that failed.
@@ -70,7 +70,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// It could not start.
-pub fn run(launch: Launch) -> Result<Option<Summary>, StartError> {
+pub(crate) fn run(launch: Launch) -> Result<Option<Summary>, StartError> {
     // What the kernel refuses is logged later: the log waits for the sandbox, because traces have a thread.
     let hardening = Hardening::apply(&launch.settings);
     enough_files(lifecycle::most_files())?;
@@ -97,7 +97,7 @@ pub fn run(launch: Launch) -> Result<Option<Summary>, StartError> {
 ///
 /// # Errors
 /// The system refuses it.
-pub fn runtime() -> Result<Runtime, StartError> {
+pub(crate) fn runtime() -> Result<Runtime, StartError> {
     Builder::new_current_thread().enable_all().build().map_err(|error| {
         StartError::resource(format!("cannot start: {error}"), "raise the limits of this process (ulimit -n)")
     })
@@ -107,7 +107,7 @@ pub fn runtime() -> Result<Runtime, StartError> {
 ///
 /// # Errors
 /// The configuration is invalid, or cannot be read in time.
-pub async fn load(loader: Loader) -> Result<Loaded, StartError> {
+pub(crate) async fn load(loader: Loader) -> Result<Loaded, StartError> {
     at_start("loading the configuration", LIMIT, move || loader.load())
         .await?
         .map_err(StartError::Configuration)

@@ -8,7 +8,7 @@ use crate::telemetry::event;
 
 /// Why a command cannot start; nothing of it has been printed or logged.
 #[derive(Debug)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// The configuration is invalid.
     Configuration(Report),
     /// Anything else.
@@ -29,7 +29,7 @@ impl StartError {
     }
 
     /// Writes it to the log.
-    pub fn log(&self) {
+    pub(crate) fn log(&self) {
         match self {
             Self::Configuration(report) => log_errors(report),
             Self::Failure { message, remedy, status: _ } => event::not_started(message, remedy),
@@ -37,7 +37,7 @@ impl StartError {
     }
 
     /// The exit code.
-    pub fn status(&self) -> ExitStatus {
+    pub(crate) fn status(&self) -> ExitStatus {
         match self {
             Self::Configuration(_) => ExitStatus::Configuration,
             Self::Failure { status, .. } => *status,

@@ -16,7 +16,7 @@ use crate::sink::{self, PlannedAction, Preview, Removal, Sink};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// What was found out about one secret.
-pub struct Finding {
+pub(crate) struct Finding {
     /// The secret.
     pub secret: SecretName,
     /// What a sync would do to each file, if the secret can be read and rendered.
@@ -29,7 +29,7 @@ pub struct Finding {
 
 /// Reads and renders every secret once, compares the result with the files, and checks whether each file could be
 /// written. Findings come in the order of the configuration.
-pub async fn survey(composition: Composition) -> Vec<Finding> {
+pub(crate) async fn survey(composition: Composition) -> Vec<Finding> {
     let mut looks = JoinSet::new();
     for (index, (job, store)) in composition.jobs.into_iter().enumerate() {
         let key = composition.context.key.clone();

@@ -43,7 +43,7 @@ pub struct Config {
 
 impl Config {
     /// The secrets that may be absent: readiness does not wait for them, and their failures are no failure of a command.
-    pub fn optional_secrets(&self) -> BTreeSet<SecretName> {
+    pub(crate) fn optional_secrets(&self) -> BTreeSet<SecretName> {
         self.secrets.iter().filter(|secret| !secret.required).map(|secret| secret.name.clone()).collect()
     }
 }

@@ -251,7 +251,7 @@ impl Report {
     }
 
     /// The diagnostics as `validate --json` shows them.
-    pub fn to_json(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn to_json(&self) -> Vec<serde_json::Value> {
         let one = |diagnostic: &Diagnostic| {
             let Diagnostic { code, place, message, hint } = diagnostic;
             json!({

@@ -31,12 +31,12 @@ impl Env {
     }
 
     /// Whether `name` is set to something that is not UTF-8.
-    pub fn is_not_text(&self, name: &str) -> bool {
+    pub(crate) fn is_not_text(&self, name: &str) -> bool {
         self.variables.get(name).is_some_and(Option::is_none)
     }
 
     /// Whether `name` is set, be it to nothing.
-    pub fn is_set(&self, name: &str) -> bool {
+    pub(crate) fn is_set(&self, name: &str) -> bool {
         self.variables.contains_key(name)
     }
 }
@@ -48,7 +48,7 @@ impl fmt::Debug for Env {
 }
 
 /// A boolean in the words of Go's `ParseBool`, which the official clients take.
-pub fn parse_bool(text: &str) -> Option<bool> {
+pub(crate) fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

@@ -13,7 +13,7 @@ use crate::disk;
 
 /// Loads one configuration file, as often as it is asked to.
 #[derive(Clone, Debug)]
-pub struct Loader {
+pub(crate) struct Loader {
     path: PathBuf,
     env: Env,
     working_directory: PathBuf,
@@ -40,13 +40,13 @@ impl Loader {
     ///
     /// # Errors
     /// There is no such file; the report lists the places.
-    pub fn find(flag: Option<&Path>, env: Env, working_directory: PathBuf) -> Result<Self, Report> {
+    pub(crate) fn find(flag: Option<&Path>, env: Env, working_directory: PathBuf) -> Result<Self, Report> {
         let path = settings::config_path(flag, &env, &working_directory)?;
         Ok(Self { path, env, working_directory })
     }
 
     /// The configuration file.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -54,7 +54,7 @@ impl Loader {
     ///
     /// # Errors
     /// Every mistake of the file, and its warnings.
-    pub fn load(&self) -> Result<Loaded, Report> {
+    pub(crate) fn load(&self) -> Result<Loaded, Report> {
         let file_name = self.path.display().to_string();
         match source::read(&self.path) {
             Ok(text) => {

@@ -109,12 +109,12 @@ impl StoreSpec {
     }
 
     /// The credential sets that log in.
-    pub fn credential_sets(&self) -> Vec<CredentialsName> {
+    pub(crate) fn credential_sets(&self) -> Vec<CredentialsName> {
         self.spec().credential_sets()
     }
 
     /// The local files and directories that the store reads.
-    pub fn input_files(&self) -> Vec<&Path> {
+    pub(crate) fn input_files(&self) -> Vec<&Path> {
         self.spec().input_files()
     }
 
@@ -145,12 +145,12 @@ impl SecretRead {
     }
 
     /// Whether it reads one version only, whatever is written after it.
-    pub fn is_pinned(&self) -> bool {
+    pub(crate) fn is_pinned(&self) -> bool {
         self.read().is_pinned()
     }
 
     /// The credential set that reads, where the provider has credentials.
-    pub fn credential_set(&self) -> Option<CredentialsName> {
+    pub(crate) fn credential_set(&self) -> Option<CredentialsName> {
         self.read().credential_set()
     }
 
@@ -227,7 +227,7 @@ pub(super) fn warn_of_ignored_variables(root: &Node, context: &mut CompileContex
 }
 
 /// The paths of files from which a store's settings may come, whether a configuration asks for them or not.
-pub fn files_of_variables(env: &Env) -> Vec<&str> {
+pub(crate) fn files_of_variables(env: &Env) -> Vec<&str> {
     VARIABLES.files(env)
 }
 

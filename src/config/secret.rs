@@ -34,7 +34,7 @@ pub struct SecretSpec {
 
 impl SecretSpec {
     /// Whether a read that failed so means that the files are to be removed; `absent` takes further evidence.
-    pub fn is_removed_on(&self, kind: Kind) -> bool {
+    pub(crate) fn is_removed_on(&self, kind: Kind) -> bool {
         let is_gone = match kind {
             Kind::Deleted | Kind::Destroyed => true,
             Kind::Absent => !self.read.is_pinned(),

@@ -22,11 +22,12 @@ use super::env::{Env, parse_bool};
 use crate::backoff::BackoffSettings;
 use crate::telemetry::audit::Destination;
 
-pub use place::config_path;
+pub(crate) use place::config_path;
 pub use reader::Flags;
 pub use sandbox::{SandboxMode, SandboxSettings};
 pub use status::StatusPath;
-pub use table::{SETTINGS, Setting};
+pub(crate) use table::SETTINGS;
+pub use table::Setting;
 pub use trace::TraceSettings;
 
 use reader::{A_BOOLEAN, A_DURATION, SettingsReader};
@@ -159,7 +160,7 @@ impl Settings {
 }
 
 /// `LOG_FORMAT`, where the other settings may be refused; the default where it is refused itself.
-pub fn log_format(flags: &Flags, env: &Env) -> LogFormat {
+pub(crate) fn log_format(flags: &Flags, env: &Env) -> LogFormat {
     let mut reader = SettingsReader { flags, env, report: Report::new("process settings") };
     reader.value("LOG_FORMAT", FORMATS, format).unwrap_or(LogFormat::Auto)
 }

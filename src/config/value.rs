@@ -79,7 +79,7 @@ impl Node {
     }
 
     /// The scalar.
-    pub fn scalar(&self) -> Option<&Scalar> {
+    pub(crate) fn scalar(&self) -> Option<&Scalar> {
         match &self.value {
             Value::Scalar(scalar) => Some(scalar),
             _ => None,
@@ -92,7 +92,7 @@ impl Node {
     }
 
     /// The type's name as messages use it.
-    pub fn type_name(&self) -> &'static str {
+    pub(crate) fn type_name(&self) -> &'static str {
         match &self.value {
             Value::Scalar(scalar) if scalar.is_null() => "nothing",
             Value::Scalar(_) => "a text",
@@ -132,7 +132,7 @@ impl Scalar {
     }
 
     /// Whether this is a number that JSON could hold with the very same digits; `0600` and `0x1f` are texts.
-    pub fn is_number(&self) -> bool {
+    pub(crate) fn is_number(&self) -> bool {
         self.style == NodeStyle::Plain && is_json_number(self.text())
     }
 }

@@ -73,7 +73,7 @@ fn try_metadata(directory: Directory, place: &Placement) -> Result<(), Fault> {
 
 /// Whether this process may give new files to `owner`: to itself, to its groups, and with `CAP_CHOWN` to anybody.
 /// A directory that is setgid gives its group to new files by itself; that is not known here.
-pub fn may_give_to(owner: Owner) -> bool {
+pub(crate) fn may_give_to(owner: Owner) -> bool {
     foreign(owner, getegid().as_raw()) == Owner::default() || has(CapabilitySet::CHOWN)
 }
 

@@ -132,7 +132,7 @@ impl AsFd for Directory {
 ///
 /// # Errors
 /// It cannot be made.
-pub fn make_directory(path: &Path, mode: FileMode, owner: Owner) -> Result<(), Fault> {
+pub(crate) fn make_directory(path: &Path, mode: FileMode, owner: Owner) -> Result<(), Fault> {
     Directory::open_or_make(path, FileMetadata { mode, owner, accept_mode: true }).map(drop)
 }
 

@@ -33,13 +33,13 @@ impl Location {
 
     /// Whether it would be replaced by what is published at `target`. A symlink at `target` is not followed: nothing is
     /// published there, and who plants one must not have more than that secret refused.
-    pub fn is_replaced_at(&self, target: &Path) -> bool {
+    pub(crate) fn is_replaced_at(&self, target: &Path) -> bool {
         // Only where the names are the same is the file system asked.
         self.names().any(|name| name.file_name() == target.file_name() && *name == entry(target))
     }
 
     /// Whether it lies in `directory`, where a file of its name would replace it.
-    pub fn is_in(&self, directory: &Self) -> bool {
+    pub(crate) fn is_in(&self, directory: &Self) -> bool {
         self.names().any(|name| name.parent() == Some(&directory.real))
     }
 

@@ -56,7 +56,7 @@ impl OutputMounts {
     }
 
     /// Whether what is written to `directory` stays in memory, so that no access waits for a disk or a server.
-    pub fn is_in_memory(&self, directory: &Path) -> bool {
+    pub(crate) fn is_in_memory(&self, directory: &Path) -> bool {
         self.of(directory).is_some_and(|mount| {
             mount.in_memory.is_some()
                 && mount.in_memory == look(&mount.point).ok().and_then(|found| number(&found))
@@ -100,7 +100,7 @@ fn look(path: &Path) -> Result<Statx, Errno> {
 
 /// Whether something is mounted at `path`, which leads through no symlink. As long as that is so in this mount namespace,
 /// no process in it can remove what is there, nor a directory above.
-pub fn is_mounted(path: &Path) -> bool {
+pub(crate) fn is_mounted(path: &Path) -> bool {
     look(path).is_ok_and(|found| is_mount_root(&found))
 }
 

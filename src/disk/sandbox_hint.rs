@@ -8,7 +8,7 @@ use super::location::resolved;
 
 /// What is denied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
+pub(crate) enum Access {
     /// Reading a file or listing a directory.
     Read,
     /// Making, changing or removing an entry.
@@ -18,7 +18,7 @@ pub enum Access {
 /// What helps against a denied access to `path`; `None` where its permissions deny it. access(2) judges by permissions
 /// only, so what they allow and the kernel denies all the same is denied by the sandbox or another security module.
 /// Looks at the file system, and may take as long as that hangs.
-pub fn sandbox_hint(path: &Path, access: Access) -> Option<String> {
+pub(crate) fn sandbox_hint(path: &Path, access: Access) -> Option<String> {
     // What cannot be looked at is denied by permissions.
     let found =
         path.ancestors().find_map(|path| path.try_exists().map(|is| is.then_some(path)).transpose())?.ok()?;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::Owner;
 
 /// Identity, size, times, mode and owner of a file. Equal stamps mean an untouched file, unless they are
-/// [young](Stamp::is_young): every write, chmod, chown and rename moves the inode's change time, which no program can
+/// young (`Stamp::is_young`): every write, chmod, chown and rename moves the inode's change time, which no program can
 /// set back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp {
@@ -40,7 +40,7 @@ impl Stamp {
     /// Whether a second write might have left this very stamp: the kernel stamps files with a clock that ticks every
     /// few milliseconds, so two writes within a tick may differ in nothing else. A change time in the future counts
     /// as well: then the clocks of file server and machine differ, and the age is unknown.
-    pub fn is_young(&self, now: SystemTime) -> bool {
+    pub(crate) fn is_young(&self, now: SystemTime) -> bool {
         let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let (seconds, nanoseconds) = self.changed;
         let changed = Duration::new(seconds.try_into().unwrap_or(0), nanoseconds.try_into().unwrap_or(0));

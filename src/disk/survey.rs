@@ -12,7 +12,7 @@ use super::{NewFile, Owner, TargetPath};
 
 /// What is at a target now, and what publishing would do to it.
 #[derive(Debug)]
-pub struct Survey {
+pub(crate) struct Survey {
     /// What publishing would do.
     pub change: Change,
     /// How mode and owner of what is there differ from what is wanted.
@@ -36,7 +36,7 @@ impl Survey {
 ///
 /// # Errors
 /// The target is of a kind that is refused, or its directory cannot be opened.
-pub fn survey(file: &NewFile, limit: usize) -> Result<Survey, Fault> {
+pub(crate) fn survey(file: &NewFile, limit: usize) -> Result<Survey, Fault> {
     let NewFile { placement, .. } = file;
     let Some(directory) = Directory::open(placement.target.directory())? else { return Ok(Survey::NOTHING) };
     let Some(existing) = Existing::look(&directory, placement)? else { return Ok(Survey::NOTHING) };
@@ -53,7 +53,7 @@ pub fn survey(file: &NewFile, limit: usize) -> Result<Survey, Fault> {
 ///
 /// # Errors
 /// The directory cannot be opened or read.
-pub fn survey_removal(target: &TargetPath) -> Result<Option<u64>, Fault> {
+pub(crate) fn survey_removal(target: &TargetPath) -> Result<Option<u64>, Fault> {
     let Some(directory) = Directory::open(target.directory())? else { return Ok(None) };
     regular_size(&directory, target.file_name())
         .map_err(|error| failed("look at the file", target.as_path(), error))

@@ -12,32 +12,32 @@ use rustix::thread::{CapabilitySet, capabilities};
 ///
 /// # Errors
 /// The kernel refused; the process can continue, less private.
-pub fn keep_private() -> nix::Result<()> {
+pub(crate) fn keep_private() -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     prctl::set_dumpable(false)
 }
 
 /// What this process makes is its user's alone until its mode is set: files get theirs through their descriptors, and
 /// between the two nobody else can open them.
-pub fn create_privately() {
+pub(crate) fn create_privately() {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
 }
 
 /// Open files that the program needs at least: those of its own, eight connections, and a secret with a few outputs.
-pub const FEWEST_FILES: u64 = 64;
+pub(crate) const FEWEST_FILES: u64 = 64;
 
 /// Raises the limit of open files to the most that this process may have: a secret's files are all open while they are staged,
 /// and systemd starts services with 1024.
 ///
 /// # Errors
 /// The kernel refused; secrets of very many files will say so.
-pub fn allow_many_files() -> nix::Result<()> {
+pub(crate) fn allow_many_files() -> nix::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
 }
 
 /// How many files this process may have open.
-pub fn most_files() -> u64 {
+pub(crate) fn most_files() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
 }
 
@@ -46,7 +46,7 @@ pub fn most_files() -> u64 {
 /// # Errors
 /// The limit of locked memory is below what a process may come to need. A finite one is not used up to its end: the
 /// allocation after the last one that fits would end the daemon.
-pub fn lock_memory() -> io::Result<()> {
+pub(crate) fn lock_memory() -> io::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
     let is_privileged = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
     if !is_privileged && hard != RLIM_INFINITY {
@@ -64,7 +64,7 @@ pub fn lock_memory() -> io::Result<()> {
 ///
 /// # Errors
 /// The kernel refused.
-pub fn refuse_new_privileges() -> nix::Result<()> {
+pub(crate) fn refuse_new_privileges() -> nix::Result<()> {
     prctl::set_no_new_privs()
 }
 

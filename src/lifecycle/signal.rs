@@ -20,13 +20,13 @@ pub enum Signal {
 
 /// Holds back the signals that `run` obeys until [`release_signals`]: one that comes before the handlers are there would
 /// end the process, and as PID 1 it would be lost. To be called before any other thread is started.
-pub fn hold_signals() {
+pub(crate) fn hold_signals() {
     // It fails only for a mask that does not exist.
     let _unchanged = held().thread_block();
 }
 
 /// Delivers what has been held back: to the handlers if there are any, else with the usual effect.
-pub fn release_signals() {
+pub(crate) fn release_signals() {
     let _unchanged = held().thread_unblock();
 }
 
@@ -37,7 +37,7 @@ fn held() -> SigSet {
 }
 
 /// The stream of signals of this process.
-pub struct Signals {
+pub(crate) struct Signals {
     terminate: unix::Signal,
     interrupt: unix::Signal,
     hangup: unix::Signal,
@@ -52,7 +52,7 @@ impl Signals {
     ///
     /// # Errors
     /// The system refused a handler.
-    pub fn install() -> io::Result<Self> {
+    pub(crate) fn install() -> io::Result<Self> {
         let signals = Self {
             terminate: unix::signal(SignalKind::terminate())?,
             interrupt: unix::signal(SignalKind::interrupt())?,
@@ -68,7 +68,7 @@ impl Signals {
     ///
     /// # Cancel safety
     /// No signal is lost when the future is dropped.
-    pub async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,
@@ -81,7 +81,7 @@ impl Signals {
     ///
     /// # Cancel safety
     /// No signal is lost when the future is dropped.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

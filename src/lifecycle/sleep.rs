@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 /// The time that this machine has spent suspended since it was started. Zero where the kernel does not say.
-pub fn time_asleep() -> Duration {
+pub(crate) fn time_asleep() -> Duration {
     let read = |clock| clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
     // In this order a pause between the two looks like no sleep, not like one.
     let with_sleep = read(ClockId::CLOCK_BOOTTIME);

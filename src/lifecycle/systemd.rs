@@ -46,7 +46,7 @@ impl Systemd {
     }
 
     /// How often [`Systemd::alive`] is due: twice in the time after which the manager acts.
-    pub fn watchdog_interval(&self) -> Option<Duration> {
+    pub(crate) fn watchdog_interval(&self) -> Option<Duration> {
         Some((self.watchdog? / 2).max(SHORTEST))
     }
 

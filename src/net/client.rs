@@ -137,12 +137,12 @@ impl Client {
     }
 
     /// The path that is sent for `target`: that of the address comes first.
-    pub fn full_path(&self, target: &str) -> String {
+    pub(crate) fn full_path(&self, target: &str) -> String {
         format!("{}{target}", self.prefix)
     }
 
     /// Closes every kept connection; those of requests under way close with their answers.
-    pub fn drop_connections(&self) {
+    pub(crate) fn drop_connections(&self) {
         self.connections().clear();
     }
 

@@ -22,7 +22,7 @@ pub struct Job {
 
 impl Job {
     /// Whether rendering takes no time worth a thread: a few short values, and no template that loops or calls.
-    pub fn is_plain(&self, fields: &Fields) -> bool {
+    pub(crate) fn is_plain(&self, fields: &Fields) -> bool {
         let is_short = |value: &FieldValue| match value {
             FieldValue::Text(text) | FieldValue::Number(text) => text.len() <= PLAIN_VALUE,
             FieldValue::Null | FieldValue::Bool(_) => true,

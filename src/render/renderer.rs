@@ -20,7 +20,7 @@ pub struct Rendered {
 /// Renders every output of `job` in memory. A file may be empty: every field a template prints is there and not null,
 /// so an empty one is what the operator and the store say.
 ///
-/// Blocks its thread; each template ends within [`template::RENDER_TIME_LIMIT`], with the exceptions named there.
+/// Blocks its thread; each template ends within `template::RENDER_TIME_LIMIT`, with the exceptions named there.
 ///
 /// # Errors
 /// A template failed, a field is missing, or an output may not be written (too large, bad base64, bad file name).

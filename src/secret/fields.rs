@@ -27,7 +27,7 @@ pub enum FieldValue {
 
 impl FieldValue {
     /// The type's name as messages use it: `null`, `boolean`, `number`, `string`, `bytes`, `array`, `object`.
-    pub fn type_name(&self) -> &'static str {
+    pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "boolean",

@@ -3,13 +3,13 @@
 use std::hint::black_box;
 
 /// How deep rendering goes: about 20 kB with flat values, and a few times that with nested ones.
-pub const RENDERING: usize = 128 * 1024;
+pub(crate) const RENDERING: usize = 128 * 1024;
 
 /// Overwrites the `DEPTH` bytes below the caller's part of this thread's stack. Calls that have returned left their
 /// variables there: the template engine keeps texts of up to 22 bytes in the value itself, and a hash keeps its last
 /// block. They would stay until something else needs the place, and in a thread that waits for work nothing does.
 #[inline(never)]
-pub fn wipe_stack<const DEPTH: usize>() {
+pub(crate) fn wipe_stack<const DEPTH: usize>() {
     // A constant would lie elsewhere.
     let mut block = [0_u8; DEPTH];
     black_box(&mut block);

@@ -29,7 +29,7 @@ pub struct Preview {
 
 /// A file that would be removed because its source is gone.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Removal {
+pub(crate) struct Removal {
     /// The file.
     pub path: TargetPath,
     /// Size in bytes of what is there.

@@ -81,7 +81,7 @@ impl SecretInfo {
 
 /// A pass that ended well.
 #[derive(Clone, Copy, Debug)]
-pub struct Success {
+pub(crate) struct Success {
     /// The store's version number.
     pub version: Option<u64>,
     /// When it is read again; `None`: never by itself.
@@ -157,12 +157,12 @@ impl StatusRegistry {
     }
 
     /// Notes which configuration the daemon was started with.
-    pub fn configured_by(&self, config_file: PathBuf) {
+    pub(crate) fn configured_by(&self, config_file: PathBuf) {
         self.daemon.lock().unwrap_or_else(PoisonError::into_inner).config_file = Some(config_file);
     }
 
     /// Notes where the daemon's HTTP endpoints are.
-    pub fn listens_on(&self, address: SocketAddr) {
+    pub(crate) fn listens_on(&self, address: SocketAddr) {
         self.daemon.lock().unwrap_or_else(PoisonError::into_inner).listen = Some(address);
     }
 
@@ -172,23 +172,23 @@ impl StatusRegistry {
     }
 
     /// Notes that the loop that watches over the daemon has come round.
-    pub fn beat(&self) {
+    pub(crate) fn beat(&self) {
         let age = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.beat.store(age, Ordering::Relaxed);
     }
 
     /// How long ago that loop last came round.
-    pub fn since_beat(&self) -> Duration {
+    pub(crate) fn since_beat(&self) -> Duration {
         self.born.elapsed().saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)))
     }
 
     /// How long there has been a board.
-    pub fn uptime(&self) -> Duration {
+    pub(crate) fn uptime(&self) -> Duration {
         self.born.elapsed()
     }
 
     /// Notes that a secret's files are as its store has them.
-    pub fn succeeded(&self, name: &SecretName, success: Success) {
+    pub(crate) fn succeeded(&self, name: &SecretName, success: Success) {
         self.update(name, |entry, now| {
             entry.version = success.version;
             entry.last_success = Some(now);
@@ -201,7 +201,7 @@ impl StatusRegistry {
     }
 
     /// Notes that a secret's files were removed: until it succeeds again no version is on disk.
-    pub fn emptied(&self, name: &SecretName) {
+    pub(crate) fn emptied(&self, name: &SecretName) {
         self.update(name, |entry, _| (entry.version, entry.removed) = (None, true));
     }
 
@@ -220,7 +220,7 @@ impl StatusRegistry {
     }
 
     /// Notes which file of a secret that cannot be read is not as it was published; `None` when all are.
-    pub fn files_lost(&self, name: &SecretName, lost: Option<String>) {
+    pub(crate) fn files_lost(&self, name: &SecretName, lost: Option<String>) {
         self.update(name, |entry, _| entry.lost = lost);
     }
 
@@ -256,7 +256,7 @@ impl StatusRegistry {
     }
 
     /// When the next secret will be too old; `None` while none can be.
-    pub fn next_staleness(&self) -> Option<Instant> {
+    pub(crate) fn next_staleness(&self) -> Option<Instant> {
         let now = Instant::now();
         let sheet = self.sheet.borrow();
         sheet.entries.values().filter_map(SecretEntry::stale_from).filter(|at| *at > now).min()

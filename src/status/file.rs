@@ -18,7 +18,7 @@ const READ_LIMIT: usize = 64 << 20;
 
 /// Where the daemon shows its state. Dropping it removes the file, so that no later `isready` believes it.
 #[derive(Debug)]
-pub struct StatusFile {
+pub(crate) struct StatusFile {
     path: PathBuf,
     /// Held for as long as the daemon lives: two of them would take turns at one file.
     _lock: Option<Flock<fs::File>>,
@@ -29,7 +29,7 @@ impl StatusFile {
     ///
     /// # Errors
     /// The directory cannot be made or written, `path` is not a file, or another daemon has it.
-    pub fn claim(path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn claim(path: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(directory(&path))?;
         let lock = lock(&path)?;
         match fs::remove_file(&path) {
@@ -42,7 +42,7 @@ impl StatusFile {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -50,7 +50,7 @@ impl StatusFile {
     ///
     /// # Errors
     /// The file cannot be written; the old one stays.
-    pub fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
+    pub(crate) fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
         let mut next = match self.temporary() {
             // Somebody removed the directory; it is as much ours to make as at the start.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -93,7 +93,7 @@ pub fn read(path: &Path) -> io::Result<Snapshot> {
 }
 
 /// Whether the daemon that wrote the file still runs. Its lock says so; where the lock cannot be asked, it is assumed.
-pub fn is_owned(path: &Path) -> bool {
+pub(crate) fn is_owned(path: &Path) -> bool {
     let lock = fs::File::open(lock_path(path)).map(|file| Flock::lock(file, FlockArg::LockSharedNonblock));
     !matches!(lock, Ok(Ok(_)))
 }

@@ -186,7 +186,7 @@ impl SecretStatus {
     }
 
     /// Its files are not as they should be, or that is not known yet.
-    pub fn is_problem(&self) -> bool {
+    pub(crate) fn is_problem(&self) -> bool {
         self.state != State::Synced
     }
 
@@ -224,7 +224,7 @@ impl Snapshot {
     }
 
     /// The secrets as people want to see them: problems first, then by name, `s2` before `s10`.
-    pub fn problems_first(&self) -> Vec<&SecretStatus> {
+    pub(crate) fn problems_first(&self) -> Vec<&SecretStatus> {
         let mut secrets: Vec<_> = self.secrets.iter().collect();
         secrets
             .sort_by_cached_key(|secret| (secret.urgency(), secret.state.urgency(), natural(&secret.name)));
@@ -232,20 +232,20 @@ impl Snapshot {
     }
 
     /// How many secrets are in the state `synced`, in words.
-    pub fn in_sync(&self) -> String {
+    pub(crate) fn in_sync(&self) -> String {
         let synced = self.secrets.iter().filter(|secret| !secret.is_problem()).count();
         let noun = if self.secret_count == 1 { "secret" } else { "secrets" };
         format!("{synced} of {} {noun} synced", self.secret_count)
     }
 
     /// Whether all secrets are read from the same store: then nobody needs its name.
-    pub fn has_one_store(&self) -> bool {
+    pub(crate) fn has_one_store(&self) -> bool {
         let mut stores = self.secrets.iter().map(|secret| &secret.store);
         stores.next().is_none_or(|first| stores.all(|store| store == first))
     }
 
     /// Why nobody should trust this at `now`: its heartbeat is too old, or ahead of the clock.
-    pub fn staleness(&self, now: SystemTime) -> Option<String> {
+    pub(crate) fn staleness(&self, now: SystemTime) -> Option<String> {
         match now.duration_since(self.heartbeat) {
             Ok(age) if age >= HEARTBEAT_LIMIT => {
                 Some(format!("the daemon is not responding: last heartbeat {} s ago", age.as_secs()))
@@ -278,7 +278,7 @@ impl Snapshot {
     }
 
     /// Which secrets keep it from being ready: "waiting for a, b and 3 more; too old: c".
-    pub fn waiting_for(&self) -> Option<String> {
+    pub(crate) fn waiting_for(&self) -> Option<String> {
         let part = |what: &str, names: &[String]| {
             let mut names: Vec<_> = names.iter().map(String::as_str).collect();
             names.sort_by_cached_key(|name| natural(name));

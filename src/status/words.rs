@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 /// What stands where there is nothing to say.
-pub const NOTHING: &str = "–";
+pub(crate) const NOTHING: &str = "–";
 
 /// A span in its largest one or two units.
 pub fn span(span: Duration) -> String {

@@ -21,7 +21,7 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
 /// What the operator may set for all secrets.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct PolicySettings {
+pub(crate) struct PolicySettings {
     /// `INITIAL_BACKOFF`, `MAX_BACKOFF`, `BACKOFF_MULTIPLIER`.
     pub backoff: BackoffSettings,
     /// `REFRESH_JITTER`, 0 to 1: a wait is the interval × U(1 − jitter, 1).

@@ -34,7 +34,7 @@ const PUBLISH_SLOTS: usize = 4;
 
 /// What all tasks share.
 #[derive(Clone, Debug)]
-pub struct SyncContext {
+pub(crate) struct SyncContext {
     /// Where tasks note how they are.
     pub board: Arc<StatusRegistry>,
     /// Key of all fingerprints of this process.
@@ -48,10 +48,10 @@ pub struct SyncContext {
 }
 
 /// A secret's work with the store it reads.
-pub type JobWithStore = (Job, Arc<dyn Store>);
+pub(crate) type JobWithStore = (Job, Arc<dyn Store>);
 
 /// The running tasks.
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     shared: TaskContext,
     tasks: JoinSet<()>,
     names: HashMap<Id, SecretName>,
@@ -73,7 +73,7 @@ struct Running {
 
 impl Supervisor {
     /// Starts a task per job; each syncs immediately.
-    pub fn start(jobs: Vec<JobWithStore>, context: &SyncContext) -> Self {
+    pub(crate) fn start(jobs: Vec<JobWithStore>, context: &SyncContext) -> Self {
         let (tasks, names) = (JoinSet::new(), HashMap::new());
         let (running, stopping) = (BTreeMap::new(), Vec::new());
         let mut supervisor = Self { shared: TaskContext::new(context), tasks, names, running, stopping };
@@ -85,7 +85,7 @@ impl Supervisor {
 
     /// Makes the secrets of these names due now, or all; one that is being synced is synced once more afterwards. What
     /// was read before is not good enough for them. Returns the names that no secret has.
-    pub fn refresh(&self, names: Option<&[SecretName]>) -> Vec<SecretName> {
+    pub(crate) fn refresh(&self, names: Option<&[SecretName]>) -> Vec<SecretName> {
         let mut forgotten = HashSet::new();
         let refresh = |running: &Running| {
             let store = Arc::clone(&running.store.borrow());
@@ -106,7 +106,7 @@ impl Supervisor {
     /// Goes over to `jobs`. A secret whose job is the same keeps its task; if its store is another one, it is read
     /// from there immediately. The others are stopped and started again. A task that is writing finishes that first, and
     /// nobody begins to write to its files before. `gates` says what has to happen before the first pass of a job.
-    pub fn exchange(
+    pub(crate) fn exchange(
         &mut self,
         jobs: Vec<JobWithStore>,
         gates: impl Fn(&Job) -> Option<CancellationToken>,
@@ -164,7 +164,7 @@ impl Supervisor {
 
     /// Stops: no new pass, requests under way are abandoned, files being written are finished. Returns the names of
     /// the secrets that were not done by `limit` and had to be left.
-    pub async fn stop(mut self, limit: Duration) -> Vec<SecretName> {
+    pub(crate) async fn stop(mut self, limit: Duration) -> Vec<SecretName> {
         self.shared.stop.cancel();
         let all_done = async {
             while let Some(ended) = self.tasks.join_next_with_id().await {
@@ -244,7 +244,7 @@ impl Running {
 
 /// Syncs every job once and returns the faults by secret. With `retry`, failures that pass by themselves are tried
 /// again. At `deadline`, and when `stop` fires, requests under way are abandoned; files being written are finished.
-pub async fn once(
+pub(crate) async fn once(
     jobs: Vec<JobWithStore>,
     context: &SyncContext,
     deadline: Instant,
@@ -354,7 +354,7 @@ impl TaskContext {
 }
 
 /// A board with an entry for each job.
-pub fn board(jobs: &[Job], clock: Clock) -> StatusRegistry {
+pub(crate) fn board(jobs: &[Job], clock: Clock) -> StatusRegistry {
     StatusRegistry::new(jobs.iter().map(|job| (job.secret.name.clone(), SecretEntry::new(facts(job)))), clock)
 }
 
@@ -381,7 +381,7 @@ fn too_late(name: &SecretName) -> Fault {
 }
 
 /// The fault of a secret that a signal kept from being synced.
-pub fn interrupted(name: &SecretName) -> Fault {
+pub(crate) fn interrupted(name: &SecretName) -> Fault {
     Fault::new(Kind::Interrupted, format!("{name} was interrupted"), "run it again")
 }
 

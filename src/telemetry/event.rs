@@ -15,24 +15,30 @@ mod trace;
 use std::fmt;
 use std::time::Duration;
 
-pub use audit::{FileChange, Subject, fetch_ended, file_touched, is_audited, not_written};
-pub use configuration::{
-    ConfigurationProblem, Reloaded, configuration_loaded, configuration_problems_left_out,
-    configuration_watched, credentials_forgotten, outputs_moved, reload_failed, secret_forgotten,
+pub use audit::Subject;
+pub(crate) use audit::{FileChange, fetch_ended, file_touched, is_audited, not_written};
+pub(crate) use configuration::{
+    ConfigurationProblem, configuration_problems_left_out, configuration_watched, credentials_forgotten,
+    outputs_moved, secret_forgotten,
 };
-pub use daemon::{
+pub use configuration::{Reloaded, configuration_loaded, reload_failed};
+pub(crate) use daemon::{
     abandoned, all_up_to_date, few_files, log_lines_lost, memory_not_locked, memory_not_private,
-    no_service_manager, not_sandboxed, not_started, panicked, port_in_use, privileges_not_refused,
-    readiness_changed, refresh_of_unknown, refresh_requested, resumed, sandboxed, some_failed, started,
-    status_file_failed, status_file_in_tmp, stopped, stopping, sweep_failed, swept, unfinished,
+    no_service_manager, not_sandboxed, not_started, port_in_use, privileges_not_refused, refresh_of_unknown,
+    refresh_requested, resumed, some_failed, status_file_failed, status_file_in_tmp, sweep_failed,
+    unfinished,
 };
-pub use login::{
-    credentials_configured, logged_in, login_failed, logins_in_sync_lines, new_token_rejected,
-    renewal_failed, token_configured, token_ending, token_looked_up, token_renewed,
+pub use daemon::{panicked, readiness_changed, sandboxed, started, stopped, stopping, swept};
+pub use login::{credentials_configured, logged_in};
+pub(crate) use login::{
+    login_failed, logins_in_sync_lines, new_token_rejected, renewal_failed, token_configured, token_ending,
+    token_looked_up, token_renewed,
 };
-pub use secret::{Failed, FilesLeft, Synced, deletion_held, version_went_back};
-pub use store::{BreakerState, answers_mixed_up, breaker_moved, redirected, requested};
-pub use trace::{traces_lost, traces_resumed};
+pub use secret::{Failed, FilesLeft, Synced};
+pub(crate) use secret::{deletion_held, version_went_back};
+pub use store::{BreakerState, breaker_moved, requested};
+pub(crate) use store::{answers_mixed_up, redirected};
+pub(crate) use trace::{traces_lost, traces_resumed};
 
 /// A list that a JSON line shows as one.
 struct List<'a>(&'a [String]);

@@ -138,7 +138,7 @@ pub fn start(level: LevelFilter, style: LogStyle, clock: Clock, spans: Option<Sp
 }
 
 /// From now on lines below `level` are not written. Spans are as they were.
-pub fn set_level(level: LevelFilter) {
+pub(crate) fn set_level(level: LevelFilter) {
     if let Some(set) = SET_LEVEL.get() {
         set(level);
     }

@@ -155,12 +155,12 @@ impl Metrics {
     }
 
     /// Drops the series of a secret that is not in the configuration any more.
-    pub fn forget_secret(&self, secret: &str) {
+    pub(crate) fn forget_secret(&self, secret: &str) {
         self.of_secrets.forget(secret);
     }
 
     /// Drops the series of a credential set that is not in the configuration any more.
-    pub fn forget_credentials(&self, store: &str, credentials: &str) {
+    pub(crate) fn forget_credentials(&self, store: &str, credentials: &str) {
         let both = [store, credentials];
         drop(self.circuit_breaker_state.remove_label_values(&both));
         drop(self.token_expiry.remove_label_values(&both));

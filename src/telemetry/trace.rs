@@ -21,7 +21,8 @@ use tracing_subscriber::{Layer, Registry};
 pub use exporter::Transport;
 pub use pipeline::{Batch, Pipeline, Sampler};
 pub(super) use span::TARGET;
-pub use span::{Span, fetch, http_status, render, sync, traceparent, write};
+pub(crate) use span::http_status;
+pub use span::{Span, fetch, render, sync, traceparent, write};
 
 /// Who made the spans, as collectors name it.
 const SCOPE: &str = env!("CARGO_PKG_NAME");
@@ -33,7 +34,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
 /// What turns the spans of `tracing` into those of the trace; the log is started with it.
-pub type SpanLayer = Box<dyn Layer<Registry> + Send + Sync>;
+pub(crate) type SpanLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Starts the thread that collects spans and hands them to `transport`, on `runtime`.
 ///

@@ -148,7 +148,7 @@ impl RenderError {
 
 /// "the secret has a, b and 3 more": what an error may show of a secret. Names come from outside, so that no line break
 /// or escape sequence in one reaches a terminal.
-pub fn field_list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+pub(crate) fn field_list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let mut names = names.into_iter();
     let listed = names.by_ref().take(NAMES_SHOWN).map(shown).collect::<Vec<_>>().join(", ");
     match names.count() {

@@ -11,7 +11,7 @@ use zeroize::Zeroize;
 use crate::secret::SecretBytes;
 
 /// How long one template may render. Ordinary ones take microseconds.
-pub const RENDER_TIME_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const RENDER_TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// How many items all loops, ranges, splits and spreads of one rendering may go over together.
 pub(super) const ITEM_LIMIT: usize = 1_000_000;

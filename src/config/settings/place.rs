@@ -13,7 +13,11 @@ const LOCAL_CONFIG: &str = "config.yaml";
 ///
 /// # Errors
 /// There is none; the report lists the places.
-pub fn config_path(flag: Option<&Path>, env: &Env, working_directory: &Path) -> Result<PathBuf, Report> {
+pub(crate) fn config_path(
+    flag: Option<&Path>,
+    env: &Env,
+    working_directory: &Path,
+) -> Result<PathBuf, Report> {
     find_config(flag, env, &[working_directory.join(LOCAL_CONFIG), PathBuf::from(SYSTEM_CONFIG)])
 }
 

@@ -41,7 +41,7 @@ impl StatusPath {
     }
 
     /// Where `isready` and `status` look: a daemon of another user is in `/run`.
-    pub fn to_read(&self) -> &Path {
+    pub(crate) fn to_read(&self) -> &Path {
         if self.is_in_tmp && check(&self.path).is_err() { Path::new(FILE) } else { &self.path }
     }
 
@@ -49,7 +49,7 @@ impl StatusPath {
     ///
     /// # Errors
     /// It cannot be made; or it would be in `/tmp`, and is a symlink or another user's.
-    pub fn make_directory(&self) -> io::Result<()> {
+    pub(crate) fn make_directory(&self) -> io::Result<()> {
         let Some(directory) = self.path.parent() else { return Ok(()) };
         if !self.is_in_tmp {
             return fs::create_dir_all(directory);

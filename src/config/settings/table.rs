@@ -18,13 +18,13 @@ pub struct Setting {
 
 impl Setting {
     /// Whether the flag may stand without a value, for `true`.
-    pub fn is_switch(&self) -> bool {
+    pub(crate) fn is_switch(&self) -> bool {
         self.value == "BOOL"
     }
 }
 
 /// Every process setting but the configuration file, in the order of the help.
-pub const SETTINGS: &[Setting] = &[
+pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "LOG_LEVEL",
         "log-level",

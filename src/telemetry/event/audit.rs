@@ -6,12 +6,12 @@ use crate::telemetry::audit::{self, Record};
 pub use crate::telemetry::audit::Subject;
 
 /// Whether the events of this file go anywhere: who emits them need not put them together otherwise.
-pub fn is_audited() -> bool {
+pub(crate) fn is_audited() -> bool {
     audit::is_on()
 }
 
 /// A store was asked for a secret.
-pub fn fetch_ended(
+pub(crate) fn fetch_ended(
     subject: Subject<'_>,
     version: Option<u64>,
     request_id: Option<&str>,
@@ -22,7 +22,7 @@ pub fn fetch_ended(
 
 /// What was done to a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FileChange {
+pub(crate) enum FileChange {
     /// It has new content.
     Changed,
     /// Its content, mode or owner had drifted and was repaired.
@@ -32,7 +32,7 @@ pub enum FileChange {
 }
 
 /// A file of a secret was written, repaired or removed.
-pub fn file_touched(
+pub(crate) fn file_touched(
     subject: Subject<'_>,
     version: Option<u64>,
     request_id: Option<&str>,
@@ -50,7 +50,12 @@ pub fn file_touched(
 }
 
 /// The files of a secret could not be written, or not all of them: those that were have lines of their own.
-pub fn not_written(subject: Subject<'_>, version: Option<u64>, request_id: Option<&str>, failure: Kind) {
+pub(crate) fn not_written(
+    subject: Subject<'_>,
+    version: Option<u64>,
+    request_id: Option<&str>,
+    failure: Kind,
+) {
     let result = result(Some(failure));
     audit::record(&Record::Write { subject, version, request_id, file: None, change: None, result });
 }

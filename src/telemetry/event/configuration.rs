@@ -9,7 +9,7 @@ use super::outage::SYNCS;
 use crate::telemetry::metrics::metrics;
 
 /// What is odd about a configuration, or wrong with one that was to replace the running one.
-pub struct ConfigurationProblem<'a> {
+pub(crate) struct ConfigurationProblem<'a> {
     /// Its stable code.
     pub code: &'a str,
     /// YAML path, or the name of a variable.
@@ -28,26 +28,26 @@ pub struct ConfigurationProblem<'a> {
 
 impl ConfigurationProblem<'_> {
     /// Writes the line of a warning.
-    pub fn warn(&self) {
+    pub(crate) fn warn(&self) {
         let Self { code, path, file, line, column, message, hint } = *self;
         tracing::warn!(code, path, file, line, column, hint, "{message}");
     }
 
     /// Writes the line of an error.
-    pub fn error(&self) {
+    pub(crate) fn error(&self) {
         let Self { code, path, file, line, column, message, hint } = *self;
         tracing::error!(code, path, file, line, column, hint, "{message}");
     }
 }
 
 /// This many further problems of the same severity have no line of their own.
-pub fn configuration_problems_left_out(file: &str, further: usize) {
+pub(crate) fn configuration_problems_left_out(file: &str, further: usize) {
     let hint = "\"secrets-sync validate\" shows all of them";
     tracing::warn!(file, further, hint, "the configuration has more problems than the log shows");
 }
 
 /// A secret is not configured any more; these files are left.
-pub fn secret_forgotten(secret: &str, files: &[String]) {
+pub(crate) fn secret_forgotten(secret: &str, files: &[String]) {
     metrics().forget_secret(secret);
     SYNCS.forget(secret);
     let files = field::debug(List(files));
@@ -55,7 +55,7 @@ pub fn secret_forgotten(secret: &str, files: &[String]) {
 }
 
 /// A secret has outputs no longer; if it `removes` their files, that is done once the new ones are there.
-pub fn outputs_moved(secret: &str, removes: bool, files: &[String]) {
+pub(crate) fn outputs_moved(secret: &str, removes: bool, files: &[String]) {
     if files.is_empty() {
         return;
     }
@@ -68,12 +68,12 @@ pub fn outputs_moved(secret: &str, removes: bool, files: &[String]) {
 }
 
 /// A credential set is not configured any more.
-pub fn credentials_forgotten(store: &str, credentials: &str) {
+pub(crate) fn credentials_forgotten(store: &str, credentials: &str) {
     metrics().forget_credentials(store, credentials);
 }
 
 /// How changes of the configuration's file are noticed from now on.
-pub fn configuration_watched(path: &str, by_events: bool) {
+pub(crate) fn configuration_watched(path: &str, by_events: bool) {
     let by = if by_events { "file system events" } else { "looking every 2 s" };
     tracing::debug!(path, by, "watching the configuration");
 }

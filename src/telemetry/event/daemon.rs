@@ -23,29 +23,29 @@ pub fn readiness_changed(reason: Option<&str>) {
 }
 
 /// One sync of everything has ended without a failure.
-pub fn all_up_to_date(secrets: usize) {
+pub(crate) fn all_up_to_date(secrets: usize) {
     tracing::info!(secrets, "all required secrets are up to date");
 }
 
 /// `run --once` has left out some of the secrets.
-pub fn some_failed(failed: usize, secrets: usize) {
+pub(crate) fn some_failed(failed: usize, secrets: usize) {
     tracing::error!(failed, secrets, "not all secrets are up to date");
 }
 
 /// `run --once` has ended before `count` secrets were done; `secret` is the first of them.
-pub fn unfinished(secret: &str, fault: &Fault, count: usize) {
+pub(crate) fn unfinished(secret: &str, fault: &Fault, count: usize) {
     let (kind, error, hint) = (fault.kind.as_str(), &*fault.message, &*fault.remedy);
     tracing::error!(secret, kind, error, hint, count, "sync not finished");
 }
 
 /// Nobody said where the status file is to be, and `/run` is not writable.
-pub fn status_file_in_tmp(path: &str) {
+pub(crate) fn status_file_in_tmp(path: &str) {
     let hint = "set STATUS_FILE, for isready and status too, or XDG_RUNTIME_DIR";
     tracing::warn!(path, hint, "the status file is in a temporary directory");
 }
 
 /// `run` cannot start.
-pub fn not_started(error: &str, hint: &str) {
+pub(crate) fn not_started(error: &str, hint: &str) {
     tracing::error!(error, hint, "cannot start");
 }
 
@@ -55,7 +55,7 @@ pub fn swept(removed: usize) {
 }
 
 /// A directory could not be swept; the syncs that use it will say more.
-pub fn sweep_failed(fault: &Fault) {
+pub(crate) fn sweep_failed(fault: &Fault) {
     tracing::warn!(error = &*fault.message, hint = &*fault.remedy, "could not look for left-over temp files");
 }
 
@@ -66,20 +66,20 @@ pub fn panicked(place: &str) {
 }
 
 /// The log is written again after lines that nobody read.
-pub fn log_lines_lost(lines: u64) {
+pub(crate) fn log_lines_lost(lines: u64) {
     let hint = "look at what reads stderr: it was full and nobody read it";
     tracing::warn!(lines, hint, "log lines were lost");
 }
 
 /// The default port is in use; the endpoints are at another one.
-pub fn port_in_use(wanted: SocketAddr, listen: SocketAddr) {
+pub(crate) fn port_in_use(wanted: SocketAddr, listen: SocketAddr) {
     let (wanted, listen) = (wanted.to_string(), listen.to_string());
     let hint = "set METRICS_PORT, or ENABLE_METRICS=false; `secrets-sync status` shows the port";
     tracing::warn!(wanted, listen, hint, "the default port is in use, listening on a free one");
 }
 
 /// The kernel refused to keep this process's memory private.
-pub fn memory_not_private(cause: &str) {
+pub(crate) fn memory_not_private(cause: &str) {
     tracing::warn!(
         error = cause,
         hint = "turn core dumps off for this container",
@@ -88,7 +88,7 @@ pub fn memory_not_private(cause: &str) {
 }
 
 /// The kernel refused to raise the limit of open files.
-pub fn few_files(cause: &str) {
+pub(crate) fn few_files(cause: &str) {
     tracing::warn!(
         error = cause,
         hint = "raise LimitNOFILE, or ulimit -n",
@@ -103,29 +103,29 @@ pub fn sandboxed(abi: u8, restricts: &str, scope: bool, write: &[String]) {
 }
 
 /// The process could not restrict itself.
-pub fn not_sandboxed(cause: &str, hint: &str) {
+pub(crate) fn not_sandboxed(cause: &str, hint: &str) {
     tracing::warn!(error = cause, hint, "sandbox not enabled");
 }
 
 /// The kernel refused to keep memory out of swap.
-pub fn memory_not_locked(cause: &str) {
+pub(crate) fn memory_not_locked(cause: &str) {
     let hint = "raise LimitMEMLOCK (ulimit -l) to unlimited, or grant CAP_IPC_LOCK";
     tracing::warn!(error = cause, hint, "memory is not locked and may reach swap");
 }
 
 /// The kernel refused to rule out new privileges.
-pub fn privileges_not_refused(cause: &str) {
+pub(crate) fn privileges_not_refused(cause: &str) {
     let hint = "set no-new-privileges for this container";
     tracing::warn!(error = cause, hint, "new privileges are not ruled out");
 }
 
 /// `NOTIFY_SOCKET` leads nowhere.
-pub fn no_service_manager(cause: &str) {
+pub(crate) fn no_service_manager(cause: &str) {
     tracing::debug!(error = cause, "the service manager cannot be reached: NOTIFY_SOCKET");
 }
 
 /// A refresh was asked for: of this many secrets by name, or of all.
-pub fn refresh_requested(named: Option<usize>) {
+pub(crate) fn refresh_requested(named: Option<usize>) {
     match named {
         None => tracing::info!("refreshing all secrets"),
         Some(secrets) => tracing::info!(secrets, "refreshing secrets"),
@@ -133,17 +133,17 @@ pub fn refresh_requested(named: Option<usize>) {
 }
 
 /// A refresh was asked for of a secret that is not configured.
-pub fn refresh_of_unknown(secret: &str) {
+pub(crate) fn refresh_of_unknown(secret: &str) {
     tracing::warn!(secret, hint = "see `secrets-sync status` for the names", "no such secret to refresh");
 }
 
 /// The machine was suspended; everything is read again.
-pub fn resumed(slept: Duration) {
+pub(crate) fn resumed(slept: Duration) {
     tracing::info!(slept_s = slept.as_secs(), "resumed, refreshing all secrets");
 }
 
 /// The status file could not be written; `isready` will say so after 30 s.
-pub fn status_file_failed(path: &str, cause: &str) {
+pub(crate) fn status_file_failed(path: &str, cause: &str) {
     let hint = "make its directory writable or set STATUS_FILE";
     tracing::error!(path, error = cause, hint, "could not write the status file");
 }
@@ -155,7 +155,7 @@ pub fn stopping() {
 }
 
 /// Tasks that had to be abandoned, by name.
-pub fn abandoned(secrets: &[String]) {
+pub(crate) fn abandoned(secrets: &[String]) {
     let hint = "their files are complete; look for a hung file system";
     tracing::error!(
         secrets = field::debug(super::List(secrets)),

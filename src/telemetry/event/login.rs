@@ -30,7 +30,7 @@ pub fn logged_in(store: &str, credentials: &str, expires: Option<SystemTime>) {
 }
 
 /// A credential set uses the token of the configuration, or none. Nothing was sent for it.
-pub fn token_configured(store: &str, credentials: &str) {
+pub(crate) fn token_configured(store: &str, credentials: &str) {
     metrics().login(store, credentials, "success");
     metrics().token_expiry(store, credentials, None);
     super::audit::login(store, credentials, None);
@@ -41,12 +41,12 @@ pub fn token_configured(store: &str, credentials: &str) {
 static IN_SYNC_LINES: AtomicBool = AtomicBool::new(false);
 
 /// From now on a failed login has no line at `error`: the sync that needs it has one with the same cause.
-pub fn logins_in_sync_lines() {
+pub(crate) fn logins_in_sync_lines() {
     IN_SYNC_LINES.store(true, Ordering::Relaxed);
 }
 
 /// A login failed.
-pub fn login_failed(store: &str, credentials: &str, fault: &Fault, is_serving: bool) {
+pub(crate) fn login_failed(store: &str, credentials: &str, fault: &Fault, is_serving: bool) {
     metrics().login(store, credentials, "error");
     super::audit::login(store, credentials, Some(fault.kind));
     let (kind, error, hint) = (fault.kind.as_str(), &*fault.message, &*fault.remedy);
@@ -80,14 +80,14 @@ pub fn login_failed(store: &str, credentials: &str, fault: &Fault, is_serving: b
 }
 
 /// The server said when a token that was given ends.
-pub fn token_looked_up(store: &str, credentials: &str, expires: Option<SystemTime>) {
+pub(crate) fn token_looked_up(store: &str, credentials: &str, expires: Option<SystemTime>) {
     metrics().token_expiry(store, credentials, expires);
     let expires = expires.map(rfc3339);
     tracing::debug!(store, credentials, expires = expires.as_deref(), "token looked up");
 }
 
 /// A token lives longer.
-pub fn token_renewed(store: &str, credentials: &str, expires: Option<SystemTime>) {
+pub(crate) fn token_renewed(store: &str, credentials: &str, expires: Option<SystemTime>) {
     metrics().renewal(store, credentials, "success");
     metrics().token_expiry(store, credentials, expires);
     let expires = expires.map(rfc3339);
@@ -95,7 +95,7 @@ pub fn token_renewed(store: &str, credentials: &str, expires: Option<SystemTime>
 }
 
 /// A token was not renewed; it is used until its end.
-pub fn renewal_failed(store: &str, credentials: &str, fault: &Fault, is_repeated: bool) {
+pub(crate) fn renewal_failed(store: &str, credentials: &str, fault: &Fault, is_repeated: bool) {
     metrics().renewal(store, credentials, "error");
     let (kind, error, hint) = (fault.kind.as_str(), &*fault.message, &*fault.remedy);
     if is_repeated {
@@ -106,14 +106,14 @@ pub fn renewal_failed(store: &str, credentials: &str, fault: &Fault, is_repeated
 }
 
 /// A static token will end and is not renewed; written once for each token.
-pub fn token_ending(store: &str, credentials: &str, expires: Option<SystemTime>) {
+pub(crate) fn token_ending(store: &str, credentials: &str, expires: Option<SystemTime>) {
     let expires = expires.map(rfc3339);
     let hint = "provide a new token before then, or one with a period, which can always be renewed";
     tracing::warn!(store, credentials, expires = expires.as_deref(), hint, "token will end");
 }
 
 /// A token file holds a token that the server does not know, while the current one is good.
-pub fn new_token_rejected(store: &str, credentials: &str) {
+pub(crate) fn new_token_rejected(store: &str, credentials: &str) {
     let hint = "write a valid token into the file; it is looked at again";
     tracing::warn!(store, credentials, hint, "new token rejected, still using the current one");
 }

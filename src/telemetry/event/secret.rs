@@ -130,12 +130,12 @@ impl Recovered {
 }
 
 /// An absent secret keeps its files although its policy is to delete them.
-pub fn deletion_held(secret: &str, store: &str, why: &str) {
+pub(crate) fn deletion_held(secret: &str, store: &str, why: &str) {
     tracing::warn!(secret, store, why, "secret is absent, keeping its files");
 }
 
 /// A store has a lower version of a secret than before.
-pub fn version_went_back(secret: &str, store: &str, before: u64, version: u64) {
+pub(crate) fn version_went_back(secret: &str, store: &str, before: u64, version: u64) {
     let hint = "the store was restored from a backup, a standby node is behind, or the secret was made again";
     tracing::warn!(secret, store, before, version, hint, "secret went back to an earlier version");
 }

@@ -14,7 +14,7 @@ pub fn requested(store: &str, place: &str, code: &str, duration: Duration) {
 }
 
 /// A store's server sends requests, and with them the token, to another host than it did before.
-pub fn redirected(store: &str, host: &str) {
+pub(crate) fn redirected(store: &str, host: &str) {
     let hint = "a standby node answers at this address: name the active one, or what stands before them";
     tracing::warn!(store, host, hint, "the store redirects to another host");
 }
@@ -68,6 +68,6 @@ pub fn breaker_moved(store: &str, credentials: &str, state: BreakerState, cause:
 }
 
 /// An answer came that belongs to another request; what was read shortly before is read again.
-pub fn answers_mixed_up(store: &str, place: &str, hint: &str) {
+pub(crate) fn answers_mixed_up(store: &str, place: &str, hint: &str) {
     tracing::warn!(store, place, hint, "an answer came for another request, reading again");
 }

@@ -85,7 +85,7 @@ impl Span {
     }
 
     /// Notes that a sync ended with `fault`.
-    pub fn not_synced(&self, fault: &Fault) {
+    pub(crate) fn not_synced(&self, fault: &Fault) {
         self.0.record("result", "failed");
         self.failed(fault);
     }
@@ -107,7 +107,7 @@ impl Span {
 }
 
 /// Notes the status of an answer at the span this code runs in.
-pub fn http_status(code: u16) {
+pub(crate) fn http_status(code: u16) {
     if PROVIDER.get().is_some() {
         tracing::Span::current().record("http.response.status_code", code);
     }
