@@ -1,0 +1,118 @@
+//! Every configuration that the pages and examples show is accepted by `secrets-sync validate`.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::certs::Authority;
+use crate::daemon::{Finished, Process, Sandbox};
+use crate::pages::{Page, files, root, short};
+
+/// Warnings that an example may have: its server is on a private network; the tests may run without root.
+const EXPECTED: [&str; 2] = ["warning[plain-http]", "warning[cannot-chown]"];
+
+/// Variables whose content matters; all others are given some text.
+const VARIABLES: [(&str, &str); 1] = [("CREDENTIALS_DIRECTORY", "/run/credentials/secrets-sync.service")];
+
+const STORE: &str = "secretStore: { address: 'https://vault.example:8200', token: made-up }\n";
+const SECRETS: &str =
+    "secrets: [{ name: fragment, key: app, files: [{ path: /secrets/app, field: value }] }]\n";
+
+/// The configuration in a YAML document; one that is a part of a configuration is completed. None where it belongs to
+/// another program.
+fn configuration(document: &str) -> Option<String> {
+    let value: Value = serde_yaml::from_str(document).unwrap();
+    let has = |key| value.get(key).is_some();
+    // Compose, Kubernetes, Prometheus and its rules.
+    if ["services", "apiVersion", "scrape_configs", "groups", "rule_files"].into_iter().any(has) {
+        return None;
+    }
+    if has("files") {
+        let files = document.replace('\n', "\n    ");
+        return Some(format!("{STORE}secrets:\n  - name: fragment\n    key: app\n    {files}"));
+    }
+    let store = if has("secretStore") || has("secretStores") { "" } else { STORE };
+    let secrets = if has("secrets") { "" } else { SECRETS };
+    Some(format!("{document}\n{store}{secrets}"))
+}
+
+/// Names in `${NAME}`, without those that have a default.
+fn variables(text: &str) -> Vec<&str> {
+    let names = text.split("${").skip(1).filter_map(|rest| rest.split('}').next());
+    names.filter(|name| !name.contains(":-")).collect()
+}
+
+pub(crate) fn validated(configuration: &str) -> Finished {
+    let sandbox = Sandbox::new("");
+    Authority::new(&sandbox.path(""), "ca");
+    let certificate = sandbox.path("ca.pem");
+    let with_certificate = |line: &str| match line.split_once("tlsCACert: ") {
+        Some((before, _)) => format!("{before}tlsCACert: {}\n", certificate.display()),
+        None => format!("{line}\n"),
+    };
+    let text: String = configuration.lines().map(with_certificate).collect();
+    sandbox.write("config.yaml", &text);
+    let mut command = sandbox.command(&["validate"]);
+    for name in variables(&text) {
+        let known = VARIABLES.iter().find(|(known, _)| *known == name);
+        command.env(name, known.map_or("made-up", |(_, value)| value));
+    }
+    if !text.contains("address:") && !text.contains("provider: file") {
+        command.env("VAULT_ADDR", "https://vault.example:8200");
+    }
+    Process::start(command).finish()
+}
+
+/// What is wrong with a configuration.
+fn complaint(configuration: &str) -> Option<String> {
+    let finished = validated(configuration);
+    let is_unexpected =
+        |line: &str| line.contains("warning[") && !EXPECTED.iter().any(|expected| line.contains(expected));
+    let is_accepted = finished.code == 0 && !finished.output().lines().any(is_unexpected);
+    (!is_accepted).then(|| format!("{}\n{configuration}", finished.output()))
+}
+
+#[test]
+fn every_configuration_of_a_page_is_accepted() {
+    let (mut count, mut found) = (0, Vec::new());
+    for page in Page::all() {
+        for block in page.blocks().iter().filter(|block| block.language == "yaml") {
+            let Some(configuration) = configuration(&block.text) else { continue };
+            count += 1;
+            let place = format!("{}:{}", page.path, block.line);
+            found.extend(complaint(&configuration).map(|complaint| format!("{place}\n{complaint}")));
+        }
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+    assert!(count >= 7, "{count} configurations found");
+}
+
+#[test]
+fn every_configuration_of_an_example_is_accepted() {
+    let examples = root().join("examples");
+    let (mut count, mut found) = (0, Vec::new());
+    for path in [files(&examples, "yaml"), files(&examples, "yml")].concat() {
+        let text = fs::read_to_string(&path).unwrap();
+        // The values that quickstart reads, which is no configuration.
+        if path.ends_with("quickstart/secrets.yaml") {
+            continue;
+        }
+        let Some(configuration) = configuration(&text) else { continue };
+        count += 1;
+        found.extend(complaint(&configuration).map(|complaint| format!("{}\n{complaint}", short(&path))));
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+    assert!(count >= 4, "{count} configurations found");
+}
+
+#[test]
+fn parts_are_completed_and_mistakes_are_found() {
+    let accepted = |document| complaint(&configuration(document).unwrap()).is_none();
+    assert!(accepted("files: [{ path: /secrets/user, field: user }]"));
+    assert!(!accepted("files: [{ path: /secrets/user, fields: user }]"));
+    assert!(accepted("secretStore: { authMethod: none }"));
+    assert!(!accepted("secretStore: { authMethod: nobody }"));
+    assert!(!accepted("secretStore: { tlsSkipVerify: true, token: made-up }"), "an unexpected warning");
+    assert!(!accepted("anything: 1"));
+    assert_eq!(configuration("services: {}"), None);
+}

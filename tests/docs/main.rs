@@ -1,0 +1,12 @@
+//! The documentation holds: its links lead somewhere, it reads well as plain text, and what it shows is accepted.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod configurations;
+mod links;
+mod pages;
+mod style;
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::{certs, daemon};
