@@ -1,12 +1,16 @@
 # The image: the static binary, CA certificates and the directory of the status file. No shell, no package manager.
 #
-#   docker build -t secrets-sync .     builds the binary from source; needs the network
+#   docker build -t secrets-sync .     builds the binary from source; needs the network. For a binary that names its commit:
+#                                      --build-arg REVISION=$(git rev-parse HEAD) --build-arg DATE=$(git log -1 --format=%cs)
 #   make image                         takes a binary that was built and checked outside, and pulls nothing:
 #                                      .ci/image replaces the stage `build` and keeps the last stage as it is
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .
-RUN cargo build --locked --release \
+ARG REVISION=""
+ARG DATE=""
+RUN export SECRETS_SYNC_COMMIT=$(printf %.12s "$REVISION") SECRETS_SYNC_DATE="$DATE" \
+ && cargo build --locked --release \
  && triple=$(sed -n 's/^target = "\(.*\)"$/\1/p' .cargo/config.toml) \
  && install -D -m 0755 "target/$triple/release/secrets-sync" /image/usr/bin/secrets-sync \
  && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \

@@ -8,6 +8,7 @@ use clap::{
     Arg, ArgMatches, Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser,
 };
 
+use super::version::VERSION;
 use crate::config::settings::{Flags, SETTINGS, Setting};
 
 const CONFIG: &str = "config";
@@ -16,7 +17,7 @@ const CONFIG: &str = "config";
 #[derive(Parser, Debug)]
 #[command(
     name = "secrets-sync",
-    version,
+    version = VERSION.as_str(),
     about,
     long_about = None,
     subcommand_help_heading = "Commands (run is the default)",

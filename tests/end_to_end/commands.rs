@@ -295,13 +295,15 @@ fn init_prints_a_configuration_that_is_valid() {
 #[test]
 fn version_and_help_are_results() {
     let sandbox = Sandbox::new("");
-    for line in [["version"], ["--version"]] {
-        let finished = sandbox.run(&line);
-        assert_eq!((finished.code, finished.stderr.as_str(), finished.stdout.lines().count()), (0, "", 1));
+    let version = format!("secrets-sync {} (", env!("CARGO_PKG_VERSION"));
+    for line in ["version", "--version", "-V"] {
+        let finished = sandbox.run(&[line]);
+        assert_eq!((finished.code, finished.stderr.as_str()), (0, ""));
         assert!(
-            finished.stdout.starts_with("secrets-sync ")
-                && finished.stdout.contains(env!("CARGO_PKG_VERSION"))
+            finished.stdout.starts_with(&version) && finished.stdout.ends_with("linux/x86_64)\n"),
+            "{finished:?}"
         );
+        assert_eq!(finished.stdout, sandbox.run(&["version"]).stdout, "{line}");
     }
     for line in [&["help"] as &[&str], &["--help"], &["-h"], &["help", "run"], &["run", "--help"]] {
         let finished = sandbox.run(line);

@@ -282,6 +282,20 @@ fn both_images_end_with_the_same_stage_and_it_starts_from_nothing() {
     assert!(rust.contains("toolchain install 1.95 "), "the Dockerfile and the workflow use the same Rust");
 }
 
+#[test]
+fn both_ways_of_building_set_what_the_version_names() {
+    let source = repository("src/cli/version.rs");
+    let variables: Vec<_> =
+        source.split("option_env!(\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(variables.len(), 2, "{variables:?}");
+    for path in [".ci/release", "Dockerfile"] {
+        let text = repository(path);
+        for variable in &variables {
+            assert!(text.contains(&format!("{variable}=")), "{path} does not set {variable}");
+        }
+    }
+}
+
 fn files_below(path: &Path, found: &mut Vec<PathBuf>) {
     if !path.is_dir() {
         found.push(path.to_path_buf());
