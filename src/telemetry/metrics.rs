@@ -6,8 +6,7 @@
 mod make;
 mod secrets;
 
-use std::collections::BTreeSet;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use prometheus::{
@@ -44,8 +43,6 @@ pub struct Metrics {
     secrets_ready: IntGauge,
     ready: IntGauge,
     of_secrets: SecretMetrics,
-    /// The secrets of the last scrape. Held through each, so that two do not mix.
-    scraped: Mutex<BTreeSet<String>>,
     sync_duration: Histogram,
     circuit_breaker_state: IntGaugeVec,
     store_requests_total: IntCounterVec,
@@ -73,8 +70,7 @@ impl Metrics {
                 .gauge("secrets_ready", "Secrets that have synced since start and are not stale."),
             ready: make.gauge("ready", "1 while /ready says yes."),
             sync_duration: make.histogram("sync_duration_seconds", "Time of a pass, from request to rename."),
-            of_secrets: SecretMetrics::new(&mut make),
-            scraped: Mutex::default(),
+            of_secrets: SecretMetrics::default(),
             circuit_breaker_state: make.gauges(
                 "circuit_breaker_state",
                 "0 closed, 1 half-open, 2 open.",
@@ -125,7 +121,7 @@ impl Metrics {
                 "Lines of the log that nobody read or that could not be written.",
             ),
             registry: make.registry,
-            catalogue: make.catalogue,
+            catalogue: make.catalogue.into_iter().chain(secrets::described()).collect(),
         };
         metrics.config_last_reload_successful.set(1);
         for end in END {
@@ -143,15 +139,12 @@ impl Metrics {
     pub fn text<'a>(&self, facts: impl IntoIterator<Item = SecretFacts<'a>>) -> String {
         let facts: Vec<_> = facts.into_iter().collect();
         let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
-        let mut scraped = self.scraped.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = facts.iter().map(|facts| facts.name.to_owned()).collect();
-        let before = std::mem::replace(&mut *scraped, names);
-        before.difference(&scraped).for_each(|gone| self.of_secrets.forget(gone));
         self.secrets.set(count(facts.len()));
         self.secrets_ready.set(count(facts.iter().filter(|facts| facts.ready).count()));
-        self.of_secrets.set(&facts, &before);
+        let mut families = self.registry.gather();
+        families.extend(self.of_secrets.gather(&facts));
         // Writing to a `String` fails for no metric that can be registered.
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        TextEncoder::new().encode_to_string(&families).unwrap_or_default()
     }
 
     /// Drops the series of a secret that is not in the configuration any more.
@@ -284,8 +277,14 @@ mod tests {
         let metrics = Metrics::new();
         metrics.synced("gone", 1, 1, Duration::ZERO);
         metrics.failed("gone", Kind::Denied, Duration::ZERO);
-        assert!(metrics.text([]).contains("gone"));
+        let count = |metrics: &Metrics| {
+            let text = metrics.text([facts("gone")]);
+            let series = "secrets_sync_fetch_total{secret_name=\"gone\",status=\"error\"} ";
+            text.split_once(series).map(|(_, rest)| rest.starts_with('1')).expect("it begins at 0")
+        };
+        assert!(count(&metrics));
         metrics.forget_secret("gone");
+        assert!(!count(&metrics));
         assert!(!metrics.text([]).contains("gone"));
     }
 

@@ -86,6 +86,11 @@ impl Maker {
     }
 }
 
+/// A name with the prefix of this program.
+pub(super) fn full_name(name: &str) -> String {
+    format!("{PREFIX}_{name}")
+}
+
 fn options(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace(PREFIX)
 }

@@ -1,12 +1,14 @@
-//! The metrics with a `secret_name`: counters that passes feed, and what is true of each secret at a scrape.
+//! The metrics with a `secret_name`. Between scrapes a secret costs its counts only: its series are made for a scrape,
+//! from these counts and from what is true of the secret at that moment.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::make::Maker;
-use super::{END, set_time};
+use super::make::{Described, full_name};
+use super::{END, seconds};
 use crate::fault::Kind;
 
 /// What is true of one secret when the metrics are scraped.
@@ -28,107 +30,156 @@ pub struct SecretFacts<'a> {
     pub next_sync: Option<SystemTime>,
 }
 
-pub(super) struct SecretMetrics {
-    info: IntGaugeVec,
-    version: IntGaugeVec,
-    last_success: GaugeVec,
-    next_sync: GaugeVec,
-    fetch_total: IntCounterVec,
-    fetch_errors_total: IntCounterVec,
-    files_written_total: IntCounterVec,
-    drift_repaired_total: IntCounterVec,
+/// What the passes of one secret counted.
+#[derive(Default)]
+struct Counts {
+    succeeded: u64,
+    failed: BTreeMap<&'static str, u64>,
+    written: u64,
+    repaired: u64,
 }
 
-impl SecretMetrics {
-    pub(super) fn new(make: &mut Maker) -> Self {
-        let name = &["secret_name"];
-        Self {
-            info: make.gauges(
-                "secret_info",
-                "What a secret reads; always 1.",
-                &["secret_name", "store", "vault_path"],
-            ),
-            version: make.gauges("secret_version", "The store's version number of what is on disk.", name),
-            last_success: make.floats(
-                "last_success_timestamp_seconds",
-                "When a secret's files last were as the store has them.",
-                name,
-            ),
-            next_sync: make.floats("next_sync_timestamp_seconds", "When a secret is read next.", name),
-            fetch_total: make.counters(
-                "fetch_total",
-                "Passes by their end: success or error.",
-                &["secret_name", "status"],
-            ),
-            fetch_errors_total: make.counters(
-                "fetch_errors_total",
-                "Failed passes by the kind of failure.",
-                &["secret_name", "kind"],
-            ),
-            files_written_total: make.counters(
-                "files_written_total",
-                "Files written with new content.",
-                name,
-            ),
-            drift_repaired_total: make.counters(
-                "drift_repaired_total",
-                "Files whose content, mode or owner others had changed and that were repaired.",
-                name,
-            ),
-        }
-    }
+/// The series of one secret: the values of the labels after `secret_name`, and the number.
+type Series<'a> = Vec<(Vec<&'a str>, f64)>;
 
+/// One metric: name, help, labels after `secret_name`, and the series of a secret. Names that end with `_total` are
+/// counters, the others gauges.
+struct SecretMetric(
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    for<'a> fn(&SecretFacts<'a>, &'a Counts) -> Series<'a>,
+);
+
+const METRICS: [SecretMetric; 8] = [
+    SecretMetric("secret_info", "What a secret reads; always 1.", &["store", "vault_path"], |facts, _| {
+        vec![(vec![facts.store, facts.path], 1.0)]
+    }),
+    SecretMetric("secret_version", "The store's version number of what is on disk.", &[], |facts, _| {
+        series(facts.version.map(number))
+    }),
+    SecretMetric(
+        "last_success_timestamp_seconds",
+        "When a secret's files last were as the store has them.",
+        &[],
+        |facts, _| series(facts.last_success.map(seconds)),
+    ),
+    SecretMetric("next_sync_timestamp_seconds", "When a secret is read next.", &[], |facts, _| {
+        series(facts.next_sync.map(seconds))
+    }),
+    // Counters begin at 0, so that a first failure is an increase.
+    SecretMetric("fetch_total", "Passes by their end: success or error.", &["status"], |_, counts| {
+        let ends = [counts.succeeded, counts.failed.values().sum()];
+        END.into_iter().zip(ends).map(|(end, count)| (vec![end], number(count))).collect()
+    }),
+    SecretMetric("fetch_errors_total", "Failed passes by the kind of failure.", &["kind"], |_, counts| {
+        counts.failed.iter().map(|(kind, count)| (vec![*kind], number(*count))).collect()
+    }),
+    SecretMetric("files_written_total", "Files written with new content.", &[], |_, counts| {
+        series(Some(number(counts.written)))
+    }),
+    SecretMetric(
+        "drift_repaired_total",
+        "Files whose content, mode or owner others had changed and that were repaired.",
+        &[],
+        |_, counts| series(Some(number(counts.repaired))),
+    ),
+];
+
+#[derive(Default)]
+pub(super) struct SecretMetrics(Mutex<BTreeMap<String, Counts>>);
+
+impl SecretMetrics {
     pub(super) fn synced(&self, secret: &str, changed: usize, repaired: usize) {
-        self.fetch_total.with_label_values(&[secret, "success"]).inc();
-        self.files_written_total.with_label_values(&[secret]).inc_by(changed as u64);
-        self.drift_repaired_total.with_label_values(&[secret]).inc_by(repaired as u64);
+        self.count(secret, |counts| {
+            counts.succeeded += 1;
+            counts.written += changed as u64;
+            counts.repaired += repaired as u64;
+        });
     }
 
     pub(super) fn failed(&self, secret: &str, kind: Kind) {
-        self.fetch_total.with_label_values(&[secret, "error"]).inc();
-        self.fetch_errors_total.with_label_values(&[secret, kind.as_str()]).inc();
+        self.count(secret, |counts| *counts.failed.entry(kind.as_str()).or_default() += 1);
     }
 
-    /// A secret that is gone leaves no series; what was not there is no error.
     pub(super) fn forget(&self, secret: &str) {
-        for kind in Kind::ALL {
-            drop(self.fetch_errors_total.remove_label_values(&[secret, kind.as_str()]));
-        }
-        for end in END {
-            drop(self.fetch_total.remove_label_values(&[secret, end]));
-        }
-        drop(self.version.remove_label_values(&[secret]));
-        drop(self.last_success.remove_label_values(&[secret]));
-        drop(self.next_sync.remove_label_values(&[secret]));
-        drop(self.files_written_total.remove_label_values(&[secret]));
-        drop(self.drift_repaired_total.remove_label_values(&[secret]));
+        self.counts().remove(secret);
     }
 
-    /// Shows these secrets. The counters of new ones begin at 0, so that a first failure is an increase.
-    pub(super) fn set(&self, secrets: &[SecretFacts<'_>], known: &BTreeSet<String>) {
-        // A reload may have changed what a secret reads.
-        self.info.reset();
-        for SecretFacts { name, store, path, ready: _, version, last_success, next_sync } in secrets {
-            self.info.with_label_values(&[name, store, path]).set(1);
-            if let Some(version) = version {
-                let number = i64::try_from(*version).unwrap_or(i64::MAX);
-                self.version.with_label_values(&[name]).set(number);
-            } else {
-                drop(self.version.remove_label_values(&[name]));
-            }
-            set_time(&self.last_success, &[name], *last_success);
-            set_time(&self.next_sync, &[name], *next_sync);
-            if !known.contains(*name) {
-                self.begin(name);
-            }
+    fn count(&self, secret: &str, count: impl FnOnce(&mut Counts)) {
+        let mut all = self.counts();
+        match all.get_mut(secret) {
+            Some(counts) => count(counts),
+            None => count(all.entry(secret.to_owned()).or_default()),
         }
     }
 
-    fn begin(&self, secret: &str) {
-        for end in END {
-            self.fetch_total.with_label_values(&[secret, end]);
-        }
-        self.files_written_total.with_label_values(&[secret]);
-        self.drift_repaired_total.with_label_values(&[secret]);
+    /// The metrics of these secrets and no others.
+    pub(super) fn gather(&self, secrets: &[SecretFacts<'_>]) -> Vec<MetricFamily> {
+        let (all, none) = (self.counts(), Counts::default());
+        let family = |SecretMetric(name, help, labels, series_of): &SecretMetric| {
+            let is_counter = is_counter(name);
+            let of_secret = |facts: &SecretFacts<'_>| {
+                let counts = all.get(facts.name).unwrap_or(&none);
+                let made = series_of(facts, counts).into_iter();
+                made.map(|(values, number)| metric(facts.name, labels, &values, number, is_counter))
+                    .collect::<Vec<_>>()
+            };
+            let mut family = MetricFamily::default();
+            family.set_name(full_name(name));
+            family.set_help((*help).to_owned());
+            family.set_field_type(if is_counter { MetricType::COUNTER } else { MetricType::GAUGE });
+            family.set_metric(secrets.iter().flat_map(of_secret).collect());
+            family
+        };
+        METRICS.iter().map(family).filter(|family| !family.get_metric().is_empty()).collect()
     }
+
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<String, Counts>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All of them, for the catalogue.
+pub(super) fn described() -> impl Iterator<Item = Described> {
+    METRICS.iter().map(|SecretMetric(name, _, labels, _)| Described {
+        name: full_name(name),
+        kind: if is_counter(name) { "counter" } else { "gauge" },
+        labels: std::iter::once("secret_name").chain(labels.iter().copied()).map(str::to_owned).collect(),
+    })
+}
+
+fn is_counter(name: &str) -> bool {
+    name.ends_with("_total")
+}
+
+fn metric(secret: &str, labels: &[&str], values: &[&str], number: f64, is_counter: bool) -> Metric {
+    let pair = |name: &str, value: &str| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        pair
+    };
+    let others = labels.iter().zip(values).map(|(name, value)| pair(name, value));
+    let mut metric = Metric::from_label(std::iter::once(pair("secret_name", secret)).chain(others).collect());
+    if is_counter {
+        let mut counter = Counter::default();
+        counter.set_value(number);
+        metric.set_counter(counter);
+    } else {
+        let mut gauge = Gauge::default();
+        gauge.set_value(number);
+        metric.set_gauge(gauge);
+    }
+    metric
+}
+
+/// At most one series, without another label. Without a number there is none.
+fn series<'a>(number: Option<f64>) -> Series<'a> {
+    number.map(|number| (Vec::new(), number)).into_iter().collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
+fn number(count: u64) -> f64 {
+    count as f64
 }
