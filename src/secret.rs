@@ -9,5 +9,5 @@ mod text;
 
 pub use fields::{FieldValue, Fields};
 pub use fingerprint::{Fingerprint, FingerprintKey};
-pub(crate) use stack::{RENDERING, wipe_stack};
+pub(crate) use stack::{HANDLING, RENDERING, wipe_stack};
 pub use text::{SecretBytes, SecretText};

@@ -38,6 +38,11 @@ impl Job {
             && files.iter().all(is_plain)
     }
 
+    /// Whether a template is rendered.
+    pub(crate) fn uses_engine(&self) -> bool {
+        self.secret.files.iter().any(|file| matches!(file.content, Content::Template(_)))
+    }
+
     /// One job per secret, in the order of the file.
     pub fn all(config: Config) -> Vec<Self> {
         let max_file_size = config.limits.max_file_size;

@@ -7,13 +7,10 @@ use rand::rngs::OsRng;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{FieldValue, Fields, wipe_stack};
+use super::{FieldValue, Fields, HANDLING, wipe_stack};
 
 /// Block length of SHA-256 in bytes (RFC 2104 calls it B).
 const BLOCK: usize = 64;
-
-/// How deep hashing goes, nested values included.
-const HASHING: usize = 16 * 1024;
 
 /// A random key of this process. Fingerprints of two keys cannot be compared, so one that is printed tells nothing
 /// about a value to anybody who tries guesses elsewhere.
@@ -47,7 +44,7 @@ impl FingerprintKey {
     /// The hash keeps up to a block of what it was fed, and its copies lie on the stack.
     fn print(&self, feed: impl FnOnce(&mut Sha256)) -> Fingerprint {
         let print = self.computed(feed);
-        wipe_stack::<HASHING>();
+        wipe_stack::<HANDLING>();
         print
     }
 

@@ -2,8 +2,11 @@
 
 use std::hint::black_box;
 
-/// How deep rendering goes: about 20 kB with flat values, and a few times that with nested ones.
+/// How deep the template engine goes: about 20 kB with flat values, and a few times that with nested ones.
 pub(crate) const RENDERING: usize = 128 * 1024;
+
+/// How deep everything else goes that handles values: hashing, copying a field, writing a format.
+pub(crate) const HANDLING: usize = 16 * 1024;
 
 /// Overwrites the `DEPTH` bytes below the caller's part of this thread's stack. Calls that have returned left their
 /// variables there: the template engine keeps texts of up to 22 bytes in the value itself, and a hash keeps its last

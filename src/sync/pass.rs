@@ -13,7 +13,7 @@ use super::publisher::{PublishProgress, Publisher};
 use crate::config::secret::DeletionPolicy;
 use crate::fault::{Fault, Kind};
 use crate::render::{Job, Rendered, render};
-use crate::secret::{Fields, RENDERING, wipe_stack};
+use crate::secret::{Fields, HANDLING, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::{Fetched, Life, Revision, Store};
 use crate::sync::witness::{self, Provenance};
@@ -236,7 +236,11 @@ impl Pass {
             // Until the files are written, the values are in memory.
             let _turn = turn;
             let rendered = rendered(&job, &fields, stopped.clone());
-            wipe_stack::<RENDERING>();
+            if job.uses_engine() {
+                wipe_stack::<RENDERING>();
+            } else {
+                wipe_stack::<HANDLING>();
+            }
             // A stop waits for files that are being written and for no template.
             if stopped.is_cancelled() {
                 return rendered.map(|_| None);
