@@ -7,9 +7,9 @@ use std::time::Duration;
 /// Bytes that may wait for the thread: the lines of a first sync of a thousand secrets.
 const LIMIT: usize = 1 << 20;
 
-/// How long the thread waits for more lines once there is one: a first sync of a thousand secrets wakes it a few
-/// hundred times then, and not a thousand times.
-const GATHERING: Duration = Duration::from_millis(1);
+/// How long the thread waits for more lines once there is one: a first sync of a thousand secrets wakes it sixty times
+/// then, and not a thousand times.
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// The lines of one stream.
 #[derive(Debug, Default)]
