@@ -1,6 +1,6 @@
 //! The HTTP endpoints: health, readiness, status, metrics and one page, for probes, Prometheus and people.
 //!
-//! It reads the board and the metrics and nothing else: no store, no sink, no template (invariant 1, held by
+//! It reads the registry and the metrics and nothing else: no store, no sink, no template (invariant 1, held by
 //! `tests/architecture`). Everything a client may use up has a limit, so that none can keep a probe waiting.
 
 mod answer;
@@ -58,12 +58,12 @@ impl AdminServer {
     }
 
     /// Serves until it is dropped, and all connections with it.
-    pub(crate) async fn serve(self, board: Arc<StatusRegistry>) {
-        self.serve_on(Connections::default(), board).await;
+    pub(crate) async fn serve(self, registry: Arc<StatusRegistry>) {
+        self.serve_on(Connections::default(), registry).await;
     }
 
-    async fn serve_on(self, mut connections: Connections, board: Arc<StatusRegistry>) {
-        let (mut tasks, router) = (JoinSet::new(), routes::router(board));
+    async fn serve_on(self, mut connections: Connections, registry: Arc<StatusRegistry>) {
+        let (mut tasks, router) = (JoinSet::new(), routes::router(registry));
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {

@@ -137,7 +137,7 @@ impl Thread {
     /// Waits for the end of this work, but not beyond its own deadline or `due`.
     async fn end(&mut self, due: Instant) -> Result<(), BlockingError> {
         match timeout_at(self.due.min(due), &mut self.handle).await {
-            // Whoever waited for its result has it, or has given up.
+            // The waiter has its result, or has given up.
             Ok(_) => Ok(()),
             Err(_) => Err(BlockingError::Busy { step: self.step.get(), since: self.started.elapsed() }),
         }

@@ -130,12 +130,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Whether a failure passes by itself; the retry policy acts on this alone, never on a text.
+/// Whether a failure passes by itself; the retry policy acts only on this, never on a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Disposition {
     /// It passes: the network, a restart, a busy server. Tried again soon.
     Transient,
-    /// Somebody has to change something; tried again all the same, because nobody tells us when it is done.
+    /// Something has to be changed by hand. It is tried again all the same, because nothing says when that is done.
     Standing,
     /// The server said no to who we are. Tried again slowly: repeated refusals lock identities out.
     Refused,
@@ -151,7 +151,7 @@ pub struct Fault {
     pub message: String,
     /// What the operator can do about it: one sentence.
     pub remedy: String,
-    /// How long the server asked to be left alone.
+    /// How long the server asked for no requests.
     pub retry_after: Option<Duration>,
 }
 

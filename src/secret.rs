@@ -1,4 +1,4 @@
-//! Secret values: types that cannot be printed, are wiped when dropped, and are read through `expose()` alone.
+//! Secret values: types that cannot be printed, are wiped when dropped, and are read only through `expose()`.
 //!
 //! Every call of `expose()` carries an `// EXPOSE:` comment with its reason; `tests/architecture` looks for it.
 

@@ -12,10 +12,10 @@ use super::{connections, routes};
 use crate::status::StatusRegistry;
 
 /// Serves one connection on which a client sends `request` and then no more; returns all that was answered.
-pub async fn serve(board: Arc<StatusRegistry>, request: &[u8]) -> Vec<u8> {
+pub async fn serve(registry: Arc<StatusRegistry>, request: &[u8]) -> Vec<u8> {
     let answered = Arc::new(Mutex::new(Vec::new()));
     let client = FuzzClient { sent: request.to_vec(), read: 0, answered: Arc::clone(&answered) };
-    connections::serve(client, routes::router(board)).await;
+    connections::serve(client, routes::router(registry)).await;
     let answered = answered.lock().unwrap_or_else(PoisonError::into_inner);
     answered.clone()
 }

@@ -193,8 +193,8 @@ mod tests {
     use crate::name::SecretName;
     use crate::status::{SecretEntry, SecretInfo, StatusRegistry, Success};
 
-    /// A board at second 1,000 with secrets that have not been tried.
-    fn board(names: &[&str]) -> StatusRegistry {
+    /// A registry at second 1,000 with secrets that have not been tried.
+    fn registry(names: &[&str]) -> StatusRegistry {
         let entries = names.iter().map(|name| {
             let facts =
                 SecretInfo { files: vec!["/run/<secrets>/file".into()], ..SecretInfo::of_required(name) };
@@ -207,20 +207,20 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    fn fail(board: &StatusRegistry, name: &str, message: &str, remedy: &str) {
-        board.failed(&SecretName::new(name), &Fault::new(Kind::Denied, message, remedy), None);
+    fn fail(registry: &StatusRegistry, name: &str, message: &str, remedy: &str) {
+        registry.failed(&SecretName::new(name), &Fault::new(Kind::Denied, message, remedy), None);
     }
 
     #[test]
     fn nothing_that_comes_from_outside_is_markup() {
-        let board = board(&["<script>alert(1)</script>", "\"onmouseover='x'"]);
+        let registry = registry(&["<script>alert(1)</script>", "\"onmouseover='x'"]);
         fail(
-            &board,
+            &registry,
             "<script>alert(1)</script>",
             "<img src=x onerror=\"x\">\u{7}\u{202e}",
             "`<i>`&</i> path \"<b>\" { }",
         );
-        let page = render(&board.snapshot(), View::default());
+        let page = render(&registry.snapshot(), View::default());
         for markup in
             ["<script", "<img", "<i>", "<b>\"", "\"onmouse", "'x'", "/<secrets>", "\u{7}", "\u{202e}"]
         {
@@ -232,10 +232,11 @@ mod tests {
 
     #[test]
     fn problems_come_first_and_ages_are_words() {
-        let board = board(&["a-good", "b-new", "c-bad"]);
-        board.succeeded(&SecretName::new("a-good"), Success { version: Some(7), next_try: Some(at(1300)) });
-        fail(&board, "c-bad", "no", "ask");
-        let page = render(&board.snapshot(), View::default());
+        let registry = registry(&["a-good", "b-new", "c-bad"]);
+        registry
+            .succeeded(&SecretName::new("a-good"), Success { version: Some(7), next_try: Some(at(1300)) });
+        fail(&registry, "c-bad", "no", "ask");
+        let page = render(&registry.snapshot(), View::default());
         let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
         assert!(place("<b>c-bad") < place("<b>b-new") && place("<b>b-new") < place("<b>a-good"));
         for text in ["0 s ago</time>", "in 5 min</time>", ">7</td>", "never", "Waiting for b-new, c-bad."] {
@@ -251,9 +252,9 @@ mod tests {
         };
         let entries = [("a", facts), ("b", SecretInfo::of_required("b"))];
         let entries = entries.map(|(name, facts)| (SecretName::new(name), SecretEntry::new(facts)));
-        let board = StatusRegistry::new(entries, Clock::from_fn(|| at(1000)));
-        board.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
-        let page = |query| render(&board.snapshot(), View::of(query));
+        let registry = StatusRegistry::new(entries, Clock::from_fn(|| at(1000)));
+        registry.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
+        let page = |query| render(&registry.snapshot(), View::of(query));
         let all = page(None);
         assert!(
             all.contains("href=\"/?problems\"")
@@ -267,16 +268,21 @@ mod tests {
                 && problems.contains("<b>b</b>")
                 && problems.contains("href=\"/\"")
         );
-        board.succeeded(&SecretName::new("b"), Success { version: None, next_try: None });
+        registry.succeeded(&SecretName::new("b"), Success { version: None, next_try: None });
         assert!(page(Some("problems")).contains("No secret has a problem"));
     }
 
     #[test]
     fn an_error_is_short_and_what_can_be_copied_is_code() {
-        let board = board(&["a"]);
+        let registry = registry(&["a"]);
         let message = "vault:8200: GET /v1/secret/data/a: permission denied (403): `a` is not readable";
-        fail(&board, "a", message, "add to a policy: path \"secret/data/a\" { capabilities = [\"read\"] }");
-        let page = render(&board.snapshot(), View::default());
+        fail(
+            &registry,
+            "a",
+            message,
+            "add to a policy: path \"secret/data/a\" { capabilities = [\"read\"] }",
+        );
+        let page = render(&registry.snapshot(), View::default());
         for text in [
             "title=\"vault:8200: GET /v1/secret/data/a: ",
             "</code> permission denied (403): <code>a</code> is not readable",
@@ -288,7 +294,7 @@ mod tests {
 
     #[test]
     fn no_secrets_are_no_empty_table() {
-        let page = render(&board(&[]).snapshot(), View::default());
+        let page = render(&registry(&[]).snapshot(), View::default());
         assert!(page.contains("no secrets") && !page.contains("<table"), "{page}");
     }
 }

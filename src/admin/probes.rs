@@ -13,9 +13,9 @@ const BEAT_LIMIT: Duration = Duration::from_secs(30);
 
 /// `/health`: whether the scheduler is alive. A daemon whose stores are all down is as healthy as can be: restarting
 /// it would help nobody.
-pub(super) fn health(board: &StatusRegistry) -> Answer {
-    let (version, uptime_seconds) = (env!("CARGO_PKG_VERSION"), board.uptime().as_secs());
-    let silent = board.since_beat();
+pub(super) fn health(registry: &StatusRegistry) -> Answer {
+    let (version, uptime_seconds) = (env!("CARGO_PKG_VERSION"), registry.uptime().as_secs());
+    let silent = registry.since_beat();
     if silent < BEAT_LIMIT {
         let body = json!({ "status": "healthy", "version": version, "uptime_seconds": uptime_seconds });
         return Answer::json(true, &body);
@@ -76,53 +76,53 @@ mod tests {
     use crate::name::SecretName;
     use crate::status::{SecretEntry, SecretInfo, Success};
 
-    fn board() -> StatusRegistry {
+    fn registry() -> StatusRegistry {
         let facts =
             SecretInfo { max_staleness: Some(Duration::from_secs(60)), ..SecretInfo::of_required("a") };
         StatusRegistry::new([(SecretName::new("a"), SecretEntry::new(facts))], Clock::system())
     }
 
-    fn sync(board: &StatusRegistry) {
-        board.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
+    fn sync(registry: &StatusRegistry) {
+        registry.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_is_healthy_for_as_long_as_the_loop_comes_round() {
-        let board = board();
+        let registry = registry();
         for _ in 0..10 {
             tokio::time::advance(Duration::from_secs(29)).await;
-            assert_eq!(health(&board).status, 200);
-            board.beat();
+            assert_eq!(health(&registry).status, 200);
+            registry.beat();
         }
         tokio::time::advance(Duration::from_secs(30)).await;
-        let answer = health(&board);
+        let answer = health(&registry);
         assert_eq!(answer.status, 503);
         assert!(answer.text.contains(r#""status":"unhealthy""#) && answer.text.contains("30 s"));
-        board.beat();
-        assert_eq!(health(&board).status, 200);
+        registry.beat();
+        assert_eq!(health(&registry).status, 200);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_has_started_stays_started() {
-        let board = board();
-        assert_eq!(startup(&board.snapshot()).status, 503);
-        sync(&board);
-        assert_eq!(startup(&board.snapshot()).status, 200);
+        let registry = registry();
+        assert_eq!(startup(&registry.snapshot()).status, 503);
+        sync(&registry);
+        assert_eq!(startup(&registry.snapshot()).status, 200);
         tokio::time::advance(Duration::from_secs(60)).await;
-        board.stopping();
+        registry.stopping();
         assert_eq!(
-            (startup(&board.snapshot()).status, ready(&board.snapshot()).status.as_u16()),
+            (startup(&registry.snapshot()).status, ready(&registry.snapshot()).status.as_u16()),
             (http::StatusCode::OK, 503)
         );
     }
 
     #[test]
     fn while_it_stops_it_is_not_ready_and_says_so() {
-        let board = board();
-        sync(&board);
-        assert_eq!(ready(&board.snapshot()).status, 200);
-        board.stopping();
-        let answer = ready(&board.snapshot());
+        let registry = registry();
+        sync(&registry);
+        assert_eq!(ready(&registry.snapshot()).status, 200);
+        registry.stopping();
+        let answer = ready(&registry.snapshot());
         assert_eq!(answer.status, 503);
         assert!(answer.text.contains(r#""ready":false,"stopping":true"#), "{}", answer.text);
     }

@@ -15,7 +15,7 @@ use crate::status::{Snapshot, StatusRegistry};
 use crate::telemetry::metrics::{SecretFacts, metrics};
 
 /// All endpoints.
-pub(super) fn router(board: Arc<StatusRegistry>) -> Router {
+pub(super) fn router(registry: Arc<StatusRegistry>) -> Router {
     let (alive, readiness, startup) = (probe(probes::health), look(probes::ready), look(probes::startup));
     Router::new()
         .route("/health", alive.clone())
@@ -31,17 +31,17 @@ pub(super) fn router(board: Arc<StatusRegistry>) -> Router {
             StatusCode::NOT_FOUND,
             "there are /, /health, /livez, /ready, /readyz, /startupz, /status and /metrics",
         ))
-        .with_state(board)
+        .with_state(registry)
 }
 
-/// An endpoint that needs no more than the board.
+/// An endpoint that needs no more than the registry.
 fn probe(answer: fn(&StatusRegistry) -> Answer) -> MethodRouter<Arc<StatusRegistry>> {
-    get(async move |State(board): State<Arc<StatusRegistry>>| answer(&board))
+    get(async move |State(registry): State<Arc<StatusRegistry>>| answer(&registry))
 }
 
 /// An endpoint that shows the secrets of this moment.
 fn look(answer: fn(&Snapshot) -> Answer) -> MethodRouter<Arc<StatusRegistry>> {
-    get(async move |State(board): State<Arc<StatusRegistry>>| answer(&board.snapshot()))
+    get(async move |State(registry): State<Arc<StatusRegistry>>| answer(&registry.snapshot()))
 }
 
 fn refuse(status: StatusCode, text: &'static str) -> impl Fn() -> Ready<Answer> + Clone + Send + Sync {
@@ -49,8 +49,8 @@ fn refuse(status: StatusCode, text: &'static str) -> impl Fn() -> Ready<Answer> 
 }
 
 /// The page; the query says what of it.
-async fn show(State(board): State<Arc<StatusRegistry>>, RawQuery(query): RawQuery) -> Answer {
-    Answer::html(page::render(&board.snapshot(), View::of(query.as_deref())))
+async fn show(State(registry): State<Arc<StatusRegistry>>, RawQuery(query): RawQuery) -> Answer {
+    Answer::html(page::render(&registry.snapshot(), View::of(query.as_deref())))
 }
 
 fn status(snapshot: &Snapshot) -> Answer {

@@ -15,7 +15,7 @@ use crate::secret::FingerprintKey;
 #[cfg(test)]
 use crate::store::Store;
 use crate::store::build::{BuiltStore, StoreBuilder};
-use crate::sync::{JobWithStore, PolicySettings, SyncContext, board};
+use crate::sync::{JobWithStore, PolicySettings, SyncContext, registry};
 use crate::telemetry::event;
 
 /// One configuration, ready to be synced. Nothing runs yet and nothing has been asked of any server.
@@ -43,8 +43,8 @@ impl Composition {
         let (stores, jobs) = Stores::build(&builder, config, &Stores::default())?;
         stores.come_into_force(&Stores::default());
         let plain: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
-        let board = Arc::new(board(&plain, clock.clone()));
-        let context = SyncContext { board, key, clock, policy, mounts: Arc::default() };
+        let registry = Arc::new(registry(&plain, clock.clone()));
+        let context = SyncContext { registry, key, clock, policy, mounts: Arc::default() };
         Ok(Self { jobs, context, stores, inputs })
     }
 }

@@ -76,12 +76,12 @@ impl OpenDaemon {
         }
         let admin =
             settings.listen.map(|address| listen(address, settings.port_is_configured)).transpose()?;
-        let board = &composition.context.board;
+        let registry = &composition.context.registry;
         if let Some(server) = &admin {
-            board.listens_on(server.address());
+            registry.listens_on(server.address());
         }
-        board.configured_by(config.watch.path().to_path_buf());
-        board.sandboxed(sandbox.as_str());
+        registry.configured_by(config.watch.path().to_path_buf());
+        registry.sandboxed(sandbox.as_str());
         Ok(Self { composition, config, status_file, admin, systemd, sandbox: Arc::new(sandbox), settings })
     }
 
@@ -91,15 +91,15 @@ impl OpenDaemon {
     pub(super) async fn run(self, mut signals: Signals) {
         self.announce();
         let Self { composition, config, status_file, admin, systemd, sandbox, settings } = self;
-        let SyncContext { board, key, clock, .. } = &composition.context;
-        let (board, ended) = (Arc::clone(board), CancellationToken::new());
+        let SyncContext { registry, key, clock, .. } = &composition.context;
+        let (registry, ended) = (Arc::clone(registry), CancellationToken::new());
         event::configuration_loaded(clock.now());
-        let notifier = ServiceNotifier::new(systemd, Arc::clone(&board));
-        let writer = tokio::spawn(StatusWriter::new(Arc::clone(&board), status_file).run(ended.clone()));
+        let notifier = ServiceNotifier::new(systemd, Arc::clone(&registry));
+        let writer = tokio::spawn(StatusWriter::new(Arc::clone(&registry), status_file).run(ended.clone()));
         // Aborted when dropped, which is after the status file has gone: until then probes are answered.
         let mut endpoints = JoinSet::new();
         if let Some(server) = admin {
-            endpoints.spawn(server.serve(Arc::clone(&board)));
+            endpoints.spawn(server.serve(Arc::clone(&registry)));
         }
 
         let swept = tokio::select! {
@@ -118,7 +118,7 @@ impl OpenDaemon {
         } else {
             notifier.stopping();
         }
-        board.stopping();
+        registry.stopping();
         shut_down(supervisor, signals, settings.shutdown_timeout, writer, ended).await;
         drop(endpoints);
         event::stopped();

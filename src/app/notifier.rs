@@ -1,4 +1,4 @@
-//! The service notifier: reports to the service manager what the board says, whenever the control loop calls it.
+//! The service notifier: reports to the service manager what the registry says, whenever the control loop calls it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::status::{RegistryInner, Snapshot, State, StatusRegistry};
 /// Most names in the line of status.
 const NAMES: usize = 5;
 
-/// Between two looks at the board.
+/// Between two looks at the registry.
 const SPACING: Duration = Duration::from_millis(100);
 
 /// Sends to the manager, if there is one.
 pub(super) struct ServiceNotifier {
     systemd: Option<Systemd>,
-    board: Arc<StatusRegistry>,
+    registry: Arc<StatusRegistry>,
     changes: watch::Receiver<RegistryInner>,
     /// READY was sent. A later failure does not take it back; a reload does while it lasts.
     is_ready: bool,
@@ -28,16 +28,16 @@ pub(super) struct ServiceNotifier {
 }
 
 impl ServiceNotifier {
-    pub(super) fn new(systemd: Option<Systemd>, board: Arc<StatusRegistry>) -> Self {
+    pub(super) fn new(systemd: Option<Systemd>, registry: Arc<StatusRegistry>) -> Self {
         let next_sign = systemd.as_ref().and_then(Systemd::watchdog_interval).map(|_| Instant::now());
-        let changes = board.changes();
-        Self { systemd, board, changes, is_ready: false, status: String::new(), next_sign }
+        let changes = registry.changes();
+        Self { systemd, registry, changes, is_ready: false, status: String::new(), next_sign }
     }
 
     /// Sends what has changed since the last call, and a sign of life when one is due.
     pub(super) fn update(&mut self) {
         let Some(systemd) = &self.systemd else { return };
-        let snapshot = self.board.snapshot();
+        let snapshot = self.registry.snapshot();
         let line = status_line(&snapshot);
         if line != self.status {
             systemd.status(&line);
@@ -63,7 +63,7 @@ impl ServiceNotifier {
         if self.systemd.is_none() {
             return std::future::pending().await;
         }
-        let wake = [self.next_sign, self.board.next_staleness()].into_iter().flatten().min();
+        let wake = [self.next_sign, self.registry.next_staleness()].into_iter().flatten().min();
         let due = async {
             match wake {
                 Some(at) => sleep_until(at).await,
@@ -72,7 +72,7 @@ impl ServiceNotifier {
         };
         tokio::select! {
             () = due => {}
-            () = settled(&mut self.changes, Instant::now() + SPACING) => {}
+            () = debounced(&mut self.changes, Instant::now() + SPACING) => {}
         }
     }
 
@@ -99,9 +99,9 @@ impl ServiceNotifier {
     }
 }
 
-/// Waits for a change, and at least until `at`: secrets that sync together are one message. The board outlives the
+/// Waits for a change, and at least until `at`: secrets that sync together are one message. The registry outlives the
 /// notifier.
-async fn settled(changes: &mut watch::Receiver<RegistryInner>, at: Instant) {
+async fn debounced(changes: &mut watch::Receiver<RegistryInner>, at: Instant) {
     if changes.changed().await.is_ok() {
         sleep_until(at).await;
     }
@@ -137,13 +137,13 @@ mod tests {
     fn the_line_counts_and_names_a_few() {
         let names: Vec<_> = (1..=8).map(|number| SecretName::new(&format!("s{number}"))).collect();
         let entries = names.iter().map(|name| (name.clone(), SecretEntry::new(SecretInfo::of_required("a"))));
-        let board = StatusRegistry::new(entries, Clock::system());
-        assert_eq!(status_line(&board.snapshot()), "0 of 8 secrets synced");
-        board.succeeded(&names[0], Success { version: None, next_try: None });
-        board.failed(&names[1], &Fault::new(Kind::Denied, "", ""), None);
-        assert_eq!(status_line(&board.snapshot()), "1 of 8 secrets synced; 1 failing: s2");
-        names[2..].iter().for_each(|name| board.failed(name, &Fault::new(Kind::Denied, "", ""), None));
-        let line = status_line(&board.snapshot());
+        let registry = StatusRegistry::new(entries, Clock::system());
+        assert_eq!(status_line(&registry.snapshot()), "0 of 8 secrets synced");
+        registry.succeeded(&names[0], Success { version: None, next_try: None });
+        registry.failed(&names[1], &Fault::new(Kind::Denied, "", ""), None);
+        assert_eq!(status_line(&registry.snapshot()), "1 of 8 secrets synced; 1 failing: s2");
+        names[2..].iter().for_each(|name| registry.failed(name, &Fault::new(Kind::Denied, "", ""), None));
+        let line = status_line(&registry.snapshot());
         assert_eq!(line, "1 of 8 secrets synced; 7 failing: s2, s3, s4, s5, s6 and 2 more");
     }
 }

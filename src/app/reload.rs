@@ -291,7 +291,7 @@ mod tests {
         }
 
         fn names(&self) -> Vec<String> {
-            self.context.board.snapshot().secrets.into_iter().map(|secret| secret.name).collect()
+            self.context.registry.snapshot().secrets.into_iter().map(|secret| secret.name).collect()
         }
 
         /// Lets one load go on, and brings the reload to its end.

@@ -22,28 +22,28 @@ const TRIES_SPACING: Duration = Duration::from_secs(2);
 
 /// Writes the status file until it is dropped or asked to end; then the file is gone.
 pub(super) struct StatusWriter {
-    board: Arc<StatusRegistry>,
+    registry: Arc<StatusRegistry>,
     file: Arc<StatusFile>,
     worker: Worker,
     ready: bool,
 }
 
 impl StatusWriter {
-    pub(super) fn new(board: Arc<StatusRegistry>, file: StatusFile) -> Self {
-        Self { board, file: Arc::new(file), worker: Worker::default(), ready: false }
+    pub(super) fn new(registry: Arc<StatusRegistry>, file: StatusFile) -> Self {
+        Self { registry, file: Arc::new(file), worker: Worker::default(), ready: false }
     }
 
     /// Runs until `ended`, which comes after the last task: the status file is kept as long as files may change.
     pub(super) async fn run(mut self, ended: CancellationToken) {
-        let mut changes = self.board.changes();
+        let mut changes = self.registry.changes();
         loop {
-            self.board.beat();
+            self.registry.beat();
             self.write().await;
             tokio::select! {
                 () = ended.cancelled() => break,
                 () = tokio::time::sleep_until(self.next_write()) => {}
-                () = settled(&mut changes) => {}
-                () = after_tries(&self.board) => {}
+                () = debounced(&mut changes) => {}
+                () = after_tries(&self.registry) => {}
             }
         }
         // A write that is late still has the file, which goes with its last owner.
@@ -53,11 +53,11 @@ impl StatusWriter {
     /// The next heartbeat, or earlier the moment a secret becomes too old: that is a change nobody else reports.
     fn next_write(&self) -> Instant {
         let heartbeat = Instant::now() + HEARTBEAT;
-        self.board.next_staleness().map_or(heartbeat, |stale| heartbeat.min(stale))
+        self.registry.next_staleness().map_or(heartbeat, |stale| heartbeat.min(stale))
     }
 
     async fn write(&mut self) {
-        let snapshot = self.board.snapshot();
+        let snapshot = self.registry.snapshot();
         if snapshot.ready != self.ready && !snapshot.stopping {
             self.ready = snapshot.ready;
             event::readiness_changed(snapshot.unready_reason(snapshot.heartbeat).as_deref());
@@ -76,17 +76,17 @@ impl StatusWriter {
     }
 }
 
-/// Waits for a change, and for those that come right behind it. The board outlives the writer, so there is always
+/// Waits for a change, and for those that come right behind it. The registry outlives the writer, so there is always
 /// a change to wait for.
-async fn settled(changes: &mut watch::Receiver<RegistryInner>) {
+async fn debounced(changes: &mut watch::Receiver<RegistryInner>) {
     if changes.changed().await.is_ok() {
         tokio::time::sleep(SPACING).await;
     }
 }
 
 /// Waits for the end of a try and a while longer: many secrets that change nothing cost a write now and then.
-async fn after_tries(board: &StatusRegistry) {
-    board.tried().await;
+async fn after_tries(registry: &StatusRegistry) {
+    registry.tried().await;
     tokio::time::sleep(TRIES_SPACING).await;
 }
 
@@ -101,7 +101,7 @@ mod tests {
 
     struct WriterSetup {
         home: TempDir,
-        board: Arc<StatusRegistry>,
+        registry: Arc<StatusRegistry>,
         ended: CancellationToken,
         writer: tokio::task::JoinHandle<()>,
     }
@@ -111,12 +111,12 @@ mod tests {
         let home = TempDir::new().unwrap();
         let facts =
             SecretInfo { max_staleness: Some(Duration::from_secs(60)), ..SecretInfo::of_required("a") };
-        let board =
+        let registry =
             Arc::new(StatusRegistry::new([(SecretName::new("a"), SecretEntry::new(facts))], Clock::system()));
         let file = StatusFile::claim(home.path().join("status.json")).unwrap();
         let ended = CancellationToken::new();
-        let writer = tokio::spawn(StatusWriter::new(Arc::clone(&board), file).run(ended.clone()));
-        WriterSetup { home, board, ended, writer }
+        let writer = tokio::spawn(StatusWriter::new(Arc::clone(&registry), file).run(ended.clone()));
+        WriterSetup { home, registry, ended, writer }
     }
 
     impl WriterSetup {
@@ -126,7 +126,7 @@ mod tests {
         }
 
         fn sync(&self) {
-            self.board.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
+            self.registry.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
         }
     }
 
@@ -145,7 +145,7 @@ mod tests {
         let setting = start();
         let fail = || {
             let fault = crate::fault::Fault::new(crate::fault::Kind::Denied, "no", "ask");
-            setting.board.failed(&SecretName::new("a"), &fault, None);
+            setting.registry.failed(&SecretName::new("a"), &fault, None);
         };
         fail();
         assert_eq!(setting.after(0.2).await.secrets[0].failures, 1);
@@ -158,7 +158,7 @@ mod tests {
     async fn the_file_stays_and_says_stopping_until_the_last_task_has_ended() {
         let setting = start();
         setting.sync();
-        setting.board.stopping();
+        setting.registry.stopping();
         let snapshot = setting.after(5.0).await;
         assert!(snapshot.stopping && !snapshot.ready);
         setting.ended.cancel();

@@ -33,7 +33,7 @@ pub(super) fn stdout_size() -> Option<(usize, usize)> {
 /// Who reads what is printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Reader {
-    /// As far as can be told.
+    /// Nothing shows that it has gone.
     There,
     /// The pipe is closed.
     Gone,
@@ -74,7 +74,7 @@ pub(super) fn json(document: &Value) -> Result<(), ExitStatus> {
 pub(super) fn note(text: &str) {
     let line = format!("{}\n", text.strip_suffix('\n').unwrap_or(text));
     if !log::print(&line) {
-        // If stderr cannot be written, there is nobody left to tell.
+        // If stderr cannot be written, nobody reads it.
         drop(print(io::stderr().lock(), &line));
     }
 }

@@ -4,7 +4,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::args::{Common, RunArgs};
 use super::output;
-use super::setup::{Obstacle, Setup, log_style};
+use super::setup::{Setup, SetupError, log_style};
 use crate::app::{self, Mode, StartError, Summary};
 use crate::clock::Clock;
 use crate::config::env::Env;
@@ -20,8 +20,8 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitSta
     let env = Env::process();
     let style = log_style(log_format(&common.flags, &env), &env);
     let setup = Setup::try_read(common).map_err(|obstacle| match obstacle {
-        Obstacle::Refused(report) => refuse(&StartError::Configuration(report), style),
-        told @ Obstacle::Told(_) => told.tell(),
+        SetupError::Refused(report) => refuse(&StartError::Configuration(report), style),
+        printed @ SetupError::Printed(_) => printed.print(),
     })?;
     let mode = if args.once { Mode::Once(args.timeout) } else { Mode::Daemon };
     match app::run(setup.launch(common, mode)) {

@@ -24,22 +24,22 @@ pub(super) struct Setup {
 }
 
 /// Why a command cannot begin.
-pub(super) enum Obstacle {
-    /// What is wrong with settings or configuration; nobody has been told.
+pub(super) enum SetupError {
+    /// What is wrong with settings or configuration; it has not been printed.
     Refused(Report),
     /// Anything else; it has been printed.
-    Told(ExitStatus),
+    Printed(ExitStatus),
 }
 
-impl Obstacle {
+impl SetupError {
     /// Prints what has not been.
-    pub(super) fn tell(self) -> ExitStatus {
+    pub(super) fn print(self) -> ExitStatus {
         match self {
             Self::Refused(report) => {
                 output::note(&report.to_string());
                 ExitStatus::Configuration
             }
-            Self::Told(status) => status,
+            Self::Printed(status) => status,
         }
     }
 }
@@ -47,19 +47,19 @@ impl Obstacle {
 impl Setup {
     /// Reads the process settings; what is wrong with them is printed.
     pub(super) fn read(common: &Common) -> Result<Self, ExitStatus> {
-        Self::try_read(common).map_err(Obstacle::tell)
+        Self::try_read(common).map_err(SetupError::print)
     }
 
     /// Reads the process settings.
-    pub(super) fn try_read(common: &Common) -> Result<Self, Obstacle> {
+    pub(super) fn try_read(common: &Common) -> Result<Self, SetupError> {
         let env = Env::process();
         let working_directory = env::current_dir().map_err(|error| {
-            let message = format!("cannot tell the working directory: {error}");
+            let message = format!("cannot find out the working directory: {error}");
             output::error(&message, "start it in a directory that exists");
-            Obstacle::Told(ExitStatus::Resource)
+            SetupError::Printed(ExitStatus::Resource)
         })?;
         let settings = Settings::from_env(&common.flags, &env, &working_directory);
-        let settings = settings.map_err(Obstacle::Refused)?;
+        let settings = settings.map_err(SetupError::Refused)?;
         Ok(Self { env, settings, working_directory })
     }
 
@@ -71,14 +71,14 @@ impl Setup {
     }
 
     /// Finds the configuration file: flag, `CONFIG_FILE`, and the two usual places.
-    pub(super) fn loader(&self, common: &Common) -> Result<Loader, Obstacle> {
+    pub(super) fn loader(&self, common: &Common) -> Result<Loader, SetupError> {
         Loader::find(common.config.as_deref(), self.env.clone(), self.working_directory.clone())
-            .map_err(Obstacle::Refused)
+            .map_err(SetupError::Refused)
     }
 
     /// Finds and loads the configuration; errors are printed, warnings are left to the caller.
     pub(super) fn loaded(&self, common: &Common) -> Result<Loaded, ExitStatus> {
-        load(self.loader(common).map_err(Obstacle::tell)?).map_err(Obstacle::tell)
+        load(self.loader(common).map_err(SetupError::print)?).map_err(SetupError::print)
     }
 
     /// Builds what a sync needs; an error is printed.
@@ -118,11 +118,11 @@ fn is_dumb(env: &Env) -> bool {
 }
 
 /// Loads the configuration; a file that hangs is an error after a while.
-pub(super) fn load(loader: Loader) -> Result<Loaded, Obstacle> {
+pub(super) fn load(loader: Loader) -> Result<Loaded, SetupError> {
     let loading = app::runtime().and_then(|runtime| runtime.block_on(app::load(loader)));
     loading.map_err(|error| match error {
-        StartError::Configuration(report) => Obstacle::Refused(report),
-        failure @ StartError::Failure { .. } => Obstacle::Told(output::start_error(&failure)),
+        StartError::Configuration(report) => SetupError::Refused(report),
+        failure @ StartError::Failure { .. } => SetupError::Printed(output::start_error(&failure)),
     })
 }
 

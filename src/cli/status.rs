@@ -1,4 +1,4 @@
-//! `status`: the running daemon's view of each secret, from the status file alone: it works without HTTP too.
+//! `status`: the running daemon's view of each secret, from the status file only: it works without HTTP too.
 
 mod table;
 
@@ -158,8 +158,8 @@ fn width(setup: &Setup) -> Option<usize> {
 /// size leaves it to the environment.
 fn size(setup: &Setup) -> Option<(usize, usize)> {
     let variable = |name| setup.env.value(name)?.parse().ok().filter(|&number: &usize| number > 0);
-    let told = || Some((variable("COLUMNS")?, variable("LINES").unwrap_or(24)));
-    output::stdout_size().or_else(|| told().filter(|_| output::stdout_is_terminal()))
+    let from_environment = || Some((variable("COLUMNS")?, variable("LINES").unwrap_or(24)));
+    output::stdout_size().or_else(|| from_environment().filter(|_| output::stdout_is_terminal()))
 }
 
 /// The text with what lets it take the place of the one before; nothing where there is none.

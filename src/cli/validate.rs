@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::args::{Common, ValidateArgs};
 use super::output::{self, SecretPlaces};
-use super::setup::{Obstacle, Setup, load, runtime};
+use super::setup::{Setup, SetupError, load, runtime};
 use crate::app::{Finding, survey};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::origin::Origins;
@@ -30,8 +30,8 @@ pub(super) fn validate(common: &Common, args: &ValidateArgs) -> Result<ExitStatu
             (path, judge(&setup, loader, args)?)
         }
         // There is no configuration to judge; a reader of JSON gets JSON nevertheless.
-        Err(Obstacle::Refused(report)) => (String::new(), Verdict::invalid(report)),
-        Err(told) => return Err(told.tell()),
+        Err(SetupError::Refused(report)) => (String::new(), Verdict::invalid(report)),
+        Err(error) => return Err(error.print()),
     };
     if args.json {
         output::json(&verdict.json())?;
@@ -41,7 +41,7 @@ pub(super) fn validate(common: &Common, args: &ValidateArgs) -> Result<ExitStatu
     Ok(verdict.exit_status())
 }
 
-fn begin(common: &Common) -> Result<(Setup, Loader), Obstacle> {
+fn begin(common: &Common) -> Result<(Setup, Loader), SetupError> {
     let setup = Setup::try_read(common)?;
     let loader = setup.loader(common)?;
     Ok((setup, loader))
@@ -55,8 +55,8 @@ fn judge(setup: &Setup, file: Loader, args: &ValidateArgs) -> Result<Verdict, Ex
             let findings = if args.online { Some(look(setup, loaded)?) } else { None };
             Ok(Verdict { report, origins, secrets, places, findings })
         }
-        Err(Obstacle::Refused(report)) => Ok(Verdict::invalid(report)),
-        Err(told) => Err(told.tell()),
+        Err(SetupError::Refused(report)) => Ok(Verdict::invalid(report)),
+        Err(error) => Err(error.print()),
     }
 }
 

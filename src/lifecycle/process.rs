@@ -17,7 +17,7 @@ pub(crate) fn keep_private() -> nix::Result<()> {
     prctl::set_dumpable(false)
 }
 
-/// What this process makes is its user's alone until its mode is set: files get theirs through their descriptors, and
+/// Only the user of this process can read what it makes until the mode is set: files get theirs through their descriptors, and
 /// between the two nobody else can open them.
 pub(crate) fn create_privately() {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
@@ -56,7 +56,7 @@ pub(crate) fn lock_memory() -> io::Result<()> {
         setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard)?;
     }
     let all = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE;
-    // Kernels before 4.4 have no ONFAULT: everything is read into memory at once there.
+    // Kernels before 4.4 have no ONFAULT: there everything is read into memory immediately.
     Ok(mlockall(all | MlockAllFlags::ONFAULT).or_else(|_| mlockall(all))?)
 }
 

@@ -9,7 +9,7 @@ use super::endpoint::Endpoint;
 pub enum Redirects {
     /// To another host too: a standby node sends its clients to the active one.
     ToOtherHosts,
-    /// On the same host alone: who answers there has no business with what was meant for this one.
+    /// Only on the same host: another host must not see what was meant for this one.
     OnTheSameHost,
 }
 

@@ -72,7 +72,7 @@ impl Fields {
         self.0.iter()
     }
 
-    /// The names alone: what an error may show of a secret.
+    /// Only the names: what an error may show of a secret.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }

@@ -52,7 +52,7 @@ impl StatusFile {
     /// The file cannot be written; the old one stays.
     pub(crate) fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
         let mut next = match self.temporary() {
-            // Somebody removed the directory; it is as much ours to make as at the start.
+            // The directory was removed; the daemon makes it again, as at the start.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 fs::create_dir_all(directory(&self.path))?;
                 self.temporary()?

@@ -1,4 +1,4 @@
-//! One look at the board: what the status file holds, what `isready` and people read. Stable names, no values.
+//! One look at the registry: what the status file holds, what `isready` and people read. Stable names, no values.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -62,7 +62,7 @@ pub struct Daemon {
     pub sandbox: String,
 }
 
-/// Why the daemon is not ready, as far as one secret is to blame.
+/// Why one secret keeps the daemon from being ready.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Unready<'a> {
     /// `secrets[].name`.
@@ -324,7 +324,7 @@ impl Snapshot {
     }
 }
 
-/// The first reasons, as far as they fit, and at least one.
+/// The first reasons that fit, and at least one.
 fn few(mut reasons: Vec<String>) -> String {
     let mut length = 0;
     let fits = |reason: &&String| {

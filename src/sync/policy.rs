@@ -86,7 +86,7 @@ impl Policy {
     }
 
     /// Begins with short delays again.
-    pub(super) fn forgive(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.delays.reset();
     }
 

@@ -36,7 +36,7 @@ const PUBLISH_SLOTS: usize = 4;
 #[derive(Clone, Debug)]
 pub(crate) struct SyncContext {
     /// Where tasks note how they are.
-    pub board: Arc<StatusRegistry>,
+    pub registry: Arc<StatusRegistry>,
     /// Key of all fingerprints of this process.
     pub key: FingerprintKey,
     /// Wall time.
@@ -151,8 +151,8 @@ impl Supervisor {
         for running in old.into_values() {
             self.remove(running, &outputs);
         }
-        // Only now: the tasks that were stopped note nothing more on the board.
-        self.shared.context.board.exchange(entries);
+        // Only now: the tasks that were stopped note nothing more on the registry.
+        self.shared.context.registry.exchange(entries);
         let writers = Writers::of(&self.stopping);
         let gates: Vec<Vec<CancellationToken>> =
             begin.iter().map(|(job, ..)| writers.in_the_way_of(job).chain(gates(job)).collect()).collect();
@@ -330,7 +330,7 @@ impl TaskContext {
         stop: CancellationToken,
         known: KnownFiles,
     ) -> Task {
-        let SyncContext { board, key, clock, policy, mounts } = &self.context;
+        let SyncContext { registry, key, clock, policy, mounts } = &self.context;
         let policy = Policy::new(job.secret.refresh, *policy, SmallRng::from_rng(&mut rand::rng()));
         let store = Arc::clone(&moves.borrow());
         let evidence = self.ledgers.evidence(&job.secret.store, &job.secret.name);
@@ -345,7 +345,7 @@ impl TaskContext {
             ),
             moves,
             policy,
-            board: Arc::clone(board),
+            registry: Arc::clone(registry),
             clock: clock.clone(),
             stop,
             refresh,
@@ -353,8 +353,8 @@ impl TaskContext {
     }
 }
 
-/// A board with an entry for each job.
-pub(crate) fn board(jobs: &[Job], clock: Clock) -> StatusRegistry {
+/// A registry with an entry for each job.
+pub(crate) fn registry(jobs: &[Job], clock: Clock) -> StatusRegistry {
     StatusRegistry::new(jobs.iter().map(|job| (job.secret.name.clone(), SecretEntry::new(facts(job)))), clock)
 }
 
@@ -435,7 +435,7 @@ mod tests {
         let jobs = jobs(&[("s", &format!("files: [{{ path: {}/a, field: f }}]", home.path().display()))]);
         let clock = Clock::system();
         let context = SyncContext {
-            board: Arc::new(board(&jobs, clock.clone())),
+            registry: Arc::new(registry(&jobs, clock.clone())),
             key: FingerprintKey::random().unwrap(),
             clock,
             policy: PolicySettings { backoff: crate::backoff::BackoffSettings::default(), jitter: 0.0 },

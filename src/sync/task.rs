@@ -34,7 +34,7 @@ pub(super) struct Task {
     /// The store to read from; a reload may put another one here.
     pub(super) moves: watch::Receiver<Arc<dyn Store>>,
     pub(super) policy: Policy,
-    pub(super) board: Arc<StatusRegistry>,
+    pub(super) registry: Arc<StatusRegistry>,
     pub(super) clock: Clock,
     pub(super) stop: CancellationToken,
     /// Bumped when the secret is to be read now. A bump during a pass is seen right after it.
@@ -120,7 +120,7 @@ impl Task {
                 let store = Arc::clone(&self.moves.borrow_and_update());
                 self.pass.read_from(store);
                 // What the old store failed by says nothing of the new one.
-                self.policy.forgive();
+                self.policy.reset();
             }
             tokio::select! {
                 biased;
@@ -152,7 +152,7 @@ impl Task {
             Ok(Outcome { version, written, life: _ }) => {
                 let version = *version;
                 if self.is_current() {
-                    self.board.succeeded(&spec.name, Success { version, next_try });
+                    self.registry.succeeded(&spec.name, Success { version, next_try });
                 }
                 let (changed, repaired, removed) = (written.changed, written.repaired, written.removed);
                 let files = self.pass.files();
@@ -162,10 +162,10 @@ impl Task {
             Err(fault) => {
                 if self.is_current() {
                     if self.pass.has_removed() {
-                        self.board.emptied(&spec.name);
+                        self.registry.emptied(&spec.name);
                     }
-                    self.board.failed(&spec.name, fault, next_try);
-                    self.board.files_lost(&spec.name, self.pass.lost());
+                    self.registry.failed(&spec.name, fault, next_try);
+                    self.registry.files_lost(&spec.name, self.pass.lost());
                 }
                 let (attempt, left) = (self.policy.failures(), self.files_left());
                 Failed { secret, store, fault, duration, attempt, next_try, left }.emit();
@@ -206,12 +206,12 @@ impl Task {
             }
             self.pass.look_at_files(&self.stop).await;
             if self.is_current() {
-                self.board.files_lost(&self.secret().name, self.pass.lost());
+                self.registry.files_lost(&self.secret().name, self.pass.lost());
             }
         }
     }
 
-    /// Whether what the board has under this name is this task's: a reload may have put a successor there.
+    /// Whether what the registry has under this name is this task's: a reload may have put a successor there.
     fn is_current(&self) -> bool {
         !self.stop.is_cancelled()
     }

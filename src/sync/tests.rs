@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{PolicySettings, Supervisor, SyncContext, board, once};
+use super::{PolicySettings, Supervisor, SyncContext, once, registry};
 use crate::backoff::BackoffSettings;
 use crate::clock::Clock;
 use crate::config::provider::SecretRead;
@@ -57,7 +57,7 @@ fn change(job: &Job, change: impl FnOnce(&mut SecretSpec)) -> Job {
 fn context(jobs: &[Job]) -> SyncContext {
     let clock = Clock::system();
     SyncContext {
-        board: Arc::new(board(jobs, clock.clone())),
+        registry: Arc::new(registry(jobs, clock.clone())),
         key: FingerprintKey::random().unwrap(),
         clock,
         policy: PolicySettings { backoff: BackoffSettings::default(), jitter: 0.0 },
@@ -103,13 +103,13 @@ async fn keeps_the_last_file_through_an_outage_and_recovers() {
     store.fail("a", outage());
     sleep(MINUTE * 10).await;
     assert_eq!(content(&home, "a").as_deref(), Some("one"));
-    let snapshot = context.board.snapshot();
+    let snapshot = context.registry.snapshot();
     assert!(snapshot.ready, "a later failure alone does not unready");
     assert_eq!(snapshot.secrets[0].state, State::Degraded);
     store.answer("a", fields("two"));
     sleep(MINUTE).await;
     assert_eq!(content(&home, "a").as_deref(), Some("two"));
-    assert_eq!(context.board.snapshot().secrets[0].state, State::Synced);
+    assert_eq!(context.registry.snapshot().secrets[0].state, State::Synced);
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
@@ -122,7 +122,7 @@ async fn one_bad_secret_never_disturbs_the_others() {
     let (supervisor, context) = start(jobs, &store);
     sleep(MINUTE / 2).await;
     assert_eq!(content(&home, "good").as_deref(), Some("one"));
-    assert_eq!(context.board.snapshot().pending, ["bad"]);
+    assert_eq!(context.registry.snapshot().pending, ["bad"]);
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
@@ -201,7 +201,7 @@ async fn a_source_that_is_gone_takes_its_files_along_only_if_the_policy_says_so(
     sleep(MINUTE).await;
     assert_eq!(content(&home, "kept").as_deref(), Some("one"));
     assert_eq!(content(&home, "deleted"), None);
-    let snapshot = context.board.snapshot();
+    let snapshot = context.registry.snapshot();
     let shown: Vec<_> = snapshot.secrets.into_iter().map(|one| (one.name, one.version, one.state)).collect();
     let expected =
         [("deleted".to_owned(), None, State::Deleted), ("kept".to_owned(), Some(1), State::Degraded)];
@@ -312,7 +312,7 @@ async fn the_payload_of_a_panic_is_in_no_fault() {
     let deadline = Instant::now() + MINUTE;
     let faults = once(jobs, &context, deadline, false, CancellationToken::new()).await;
     assert_eq!(faults[0].1.kind, Kind::Internal);
-    let told = format!("{faults:?} {:?}", context.board.snapshot());
+    let told = format!("{faults:?} {:?}", context.registry.snapshot());
     assert!(!told.contains("hunter2"), "{told}");
 }
 
@@ -363,13 +363,14 @@ async fn once_names_no_next_try_unless_there_is_one() {
     for retry in [false, true] {
         let jobs = ["a", "b", "c"].map(|name| job(&home, name)).to_vec();
         let context = context(&jobs);
-        let board = Arc::clone(&context.board);
+        let registry = Arc::clone(&context.registry);
         let (jobs, end) = (with(jobs, &store), Instant::now() + MINUTE);
         let all =
             tokio::spawn(
                 async move { once(jobs, &context, end, retry, CancellationToken::new()).await.len() },
             );
-        let next = || board.snapshot().secrets.iter().map(|one| one.next_try.is_some()).collect::<Vec<_>>();
+        let next =
+            || registry.snapshot().secrets.iter().map(|one| one.next_try.is_some()).collect::<Vec<_>>();
         sleep(Duration::from_millis(1)).await;
         assert_eq!(next(), [false, retry, false]);
         assert_eq!(all.await.unwrap(), 2);

@@ -165,11 +165,11 @@ mod tests {
         let time = Arc::new(AtomicU64::new(1000));
         let read = Arc::clone(&time);
         let clock = Clock::from_fn(move || at(read.load(Ordering::Relaxed)));
-        let board = StatusRegistry::new([entry("good"), entry("bad")], clock);
-        board.succeeded(&SecretName::new("good"), Success { version: Some(3), next_try: Some(at(1030)) });
-        board.failed(&SecretName::new("bad"), &Fault::new(Kind::Absent, message, "write it"), None);
+        let registry = StatusRegistry::new([entry("good"), entry("bad")], clock);
+        registry.succeeded(&SecretName::new("good"), Success { version: Some(3), next_try: Some(at(1030)) });
+        registry.failed(&SecretName::new("bad"), &Fault::new(Kind::Absent, message, "write it"), None);
         time.store(1012, Ordering::Relaxed);
-        board.snapshot()
+        registry.snapshot()
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) fn unstable(path: &Path) -> Fault {
     Fault::new(
         Kind::Unreachable,
         message,
-        "write it beside its place and rename it, so that it changes at once",
+        "write it beside its place and rename it, so that it changes atomically",
     )
 }
 

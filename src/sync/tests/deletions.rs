@@ -35,10 +35,10 @@ async fn an_absent_secret_is_removed_when_a_second_look_agrees() {
     store.fail("a", absent());
     sleep(MINUTE / 2 + SECOND).await;
     assert!(content(&home, "a").is_some(), "one look is not enough");
-    assert!(context.board.snapshot().ready);
+    assert!(context.registry.snapshot().ready);
     sleep(SECOND * 6).await;
     assert_eq!((content(&home, "a"), files(&home, &["b", "c"])), (None, 2));
-    let snapshot = context.board.snapshot();
+    let snapshot = context.registry.snapshot();
     assert_eq!(
         (snapshot.ready, snapshot.pending),
         (false, vec!["a".to_owned()]),
@@ -46,7 +46,7 @@ async fn an_absent_secret_is_removed_when_a_second_look_agrees() {
     );
     store.answer("a", fields("two"));
     sleep(MINUTE * 2).await;
-    assert!(content(&home, "a").is_some() && context.board.snapshot().ready);
+    assert!(content(&home, "a").is_some() && context.registry.snapshot().ready);
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
@@ -86,7 +86,7 @@ async fn what_this_process_never_read_stays() {
     let (supervisor, context) = start(vec![deleting(&home, "a")], &store);
     sleep(MINUTE * 10).await;
     assert_eq!(content(&home, "a").as_deref(), Some("earlier"));
-    let shown = context.board.snapshot().secrets.remove(0).last_error.unwrap();
+    let shown = context.registry.snapshot().secrets.remove(0).last_error.unwrap();
     assert!(shown.message.contains("its files stay: this process has not read it"), "{}", shown.message);
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }

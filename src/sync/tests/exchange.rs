@@ -43,10 +43,14 @@ async fn only_what_is_new_or_changed_is_synced_and_what_is_gone_stops() {
     let counts =
         supervisor.exchange(with(vec![job(&home, "same"), changed, job(&home, "new")], &store), free);
     assert_eq!((counts.added, counts.removed, counts.changed, counts.unchanged), (1, 1, 1, 1));
-    assert_eq!(context.board.snapshot().pending, ["new"], "what is changed and optional is not waited for");
+    assert_eq!(
+        context.registry.snapshot().pending,
+        ["new"],
+        "what is changed and optional is not waited for"
+    );
     sleep(SECOND).await;
     assert_eq!(keys(&store)[3..], ["changed", "new"]);
-    let snapshot = context.board.snapshot();
+    let snapshot = context.registry.snapshot();
     assert!(snapshot.ready);
     assert_eq!(snapshot.secrets.len(), 3);
 
@@ -64,7 +68,7 @@ async fn a_secret_whose_store_is_another_one_is_read_there_at_once_and_stays_rea
     new.answer("a", fields("two"));
     let counts = supervisor.exchange(with(vec![job(&home, "a")], &new), free);
     assert_eq!((counts.changed, counts.unchanged), (1, 0));
-    assert!(context.board.snapshot().ready);
+    assert!(context.registry.snapshot().ready);
     sleep(SECOND).await;
     assert_eq!(content(&home, "a").as_deref(), Some("two"));
     supervisor.refresh(None);
@@ -106,13 +110,13 @@ async fn a_changed_secret_is_pending_until_it_has_synced_anew() {
     let slower = |secret: &mut SecretSpec| secret.refresh = Refresh::Every(MINUTE * 2);
     supervisor.exchange(with(vec![change(&job(&home, "a"), slower)], &store), free);
     sleep(SECOND).await;
-    assert_eq!(context.board.snapshot().pending, ["a"]);
+    assert_eq!(context.registry.snapshot().pending, ["a"]);
     let larger = Job { max_file_size: 2 << 20, ..change(&job(&home, "a"), slower) };
     store.answer("a", fields("two"));
     sleep(MINUTE * 3).await;
-    assert!(context.board.snapshot().ready);
+    assert!(context.registry.snapshot().ready);
     supervisor.exchange(with(vec![larger], &store), free);
-    assert!(context.board.snapshot().ready, "a limit is not the secret");
+    assert!(context.registry.snapshot().ready, "a limit is not the secret");
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
@@ -144,7 +148,7 @@ async fn a_hundred_reloads_in_a_row_leave_one_task_a_secret() {
     let before = store.calls().len();
     sleep(MINUTE * 100).await;
     assert_eq!(store.calls().len(), before + 1);
-    assert!(context.board.snapshot().ready);
+    assert!(context.registry.snapshot().ready);
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
@@ -183,15 +187,15 @@ async fn a_wall_clock_that_jumps_moves_no_schedule() {
         let hour = |hours: usize| MINUTE * 60 * u32::try_from(hours).unwrap();
         Clock::from_fn(move || SystemTime::UNIX_EPOCH + hour(hours.load(Ordering::Relaxed)))
     };
-    let board = Arc::new(board(&jobs, clock.clone()));
-    let context = SyncContext { board, clock, ..context(&jobs) };
+    let registry = Arc::new(registry(&jobs, clock.clone()));
+    let context = SyncContext { registry, clock, ..context(&jobs) };
     let supervisor = Supervisor::start(with(jobs, &store), &context);
     for (jump, calls) in [(1_001, 2), (1, 3), (100_000, 4)] {
         sleep(MINUTE / 2).await;
         hours.store(jump, Ordering::Relaxed);
         sleep(MINUTE / 2 + SECOND / 10).await;
         assert_eq!(store.calls().len(), calls);
-        assert!(context.board.snapshot().ready);
+        assert!(context.registry.snapshot().ready);
     }
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }

@@ -61,7 +61,7 @@ pub(crate) fn login_failed(store: &str, credentials: &str, fault: &Fault, is_ser
         return;
     }
     match fault.kind {
-        // Whoever opened it has the secret id: serious even while there is a token.
+        // The one who opened it has the secret id: serious even while there is a token.
         Kind::Spent => {
             tracing::error!(store, credentials, kind, error, hint, "wrapped secret id not opened");
         }

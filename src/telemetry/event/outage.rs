@@ -45,7 +45,7 @@ struct Outage {
 pub(super) struct Recovered {
     pub(super) kind: &'static str,
     pub(super) lasted: Duration,
-    /// Whether the whole store was affected, as far as its secrets show.
+    /// Whether the whole store was affected, as its secrets show.
     pub(super) is_of_store: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of spans before they are sent: which of them, how many at once, in whose name.
+//! What becomes of spans before they are sent: which are sent, how many in a batch, for which service.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The board: one entry per secret, written by its task, read by the endpoints and the status file. It holds only names, times and kinds.
+//! The registry: one entry per secret, written by its task, read by the endpoints and the status file. It holds only names, times and kinds.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::name::SecretName;
 
-/// The board of one daemon. Who watches it is woken when a secret changes its state, not at every refresh: ten
+/// The registry of one daemon. Who watches it is woken when a secret changes its state, not at every refresh: ten
 /// thousand unchanged secrets wake nobody.
 #[derive(Debug)]
 pub struct StatusRegistry {
@@ -31,14 +31,14 @@ pub struct StatusRegistry {
     tried: Notify,
 }
 
-/// What is written on the board.
+/// What is written on the registry.
 #[derive(Debug)]
 pub struct RegistryInner {
     stopping: bool,
     entries: BTreeMap<SecretName, SecretEntry>,
 }
 
-/// What the board holds of one secret.
+/// What the registry holds of one secret.
 #[derive(Clone, Debug)]
 pub struct SecretEntry {
     facts: SecretInfo,
@@ -55,7 +55,7 @@ pub struct SecretEntry {
     lost: Option<String>,
 }
 
-/// What the configuration says of a secret, as far as the board shows it.
+/// What the registry shows of a secret's configuration.
 #[derive(Clone, Debug)]
 pub struct SecretInfo {
     /// The store it is read from.
@@ -148,7 +148,7 @@ impl SecretEntry {
 }
 
 impl StatusRegistry {
-    /// A board with the given secrets, none of them synced.
+    /// A registry with the given secrets, none of them synced.
     pub fn new(entries: impl IntoIterator<Item = (SecretName, SecretEntry)>, clock: Clock) -> Self {
         let sheet = RegistryInner { stopping: false, entries: entries.into_iter().collect() };
         let daemon = Mutex::new(Daemon::new(clock.now()));
@@ -182,7 +182,7 @@ impl StatusRegistry {
         self.born.elapsed().saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)))
     }
 
-    /// How long there has been a board.
+    /// How long there has been a registry.
     pub(crate) fn uptime(&self) -> Duration {
         self.born.elapsed()
     }
@@ -230,7 +230,7 @@ impl StatusRegistry {
     }
 
     /// Goes over to the secrets of another configuration. Those marked true keep what they have shown; what is not
-    /// named leaves the board.
+    /// named leaves the registry.
     pub fn exchange(&self, entries: impl IntoIterator<Item = (SecretName, SecretEntry, bool)>) {
         self.sheet.send_modify(|sheet| {
             let mut old = std::mem::take(&mut sheet.entries);
@@ -245,7 +245,7 @@ impl StatusRegistry {
         });
     }
 
-    /// Everything the board knows, at this moment.
+    /// Everything the registry knows, at this moment.
     pub fn snapshot(&self) -> Snapshot {
         let sheet = self.sheet.borrow();
         let secrets = sheet.entries.iter().map(|(name, entry)| entry.status(name)).collect();
@@ -291,7 +291,7 @@ mod tests {
 
     const OK: Success = Success { version: Some(1), next_try: None };
 
-    fn board(entries: &[(&str, bool, Option<u64>)]) -> StatusRegistry {
+    fn registry(entries: &[(&str, bool, Option<u64>)]) -> StatusRegistry {
         let entries = entries.iter().map(|(name, required, staleness)| {
             let max_staleness = staleness.map(Duration::from_secs);
             let (store, path, files) = ("default".to_owned(), format!("secret/{name}"), Vec::new());
@@ -307,24 +307,24 @@ mod tests {
 
     #[test]
     fn is_ready_when_every_required_secret_has_synced() {
-        let board = board(&[("a", true, None), ("b", true, None), ("c", false, None)]);
-        board.succeeded(&SecretName::new("a"), OK);
-        let snapshot = board.snapshot();
+        let registry = registry(&[("a", true, None), ("b", true, None), ("c", false, None)]);
+        registry.succeeded(&SecretName::new("a"), OK);
+        let snapshot = registry.snapshot();
         assert!(!snapshot.ready);
         assert_eq!(snapshot.pending, ["b"]);
-        board.succeeded(&SecretName::new("b"), OK);
-        let snapshot = board.snapshot();
+        registry.succeeded(&SecretName::new("b"), OK);
+        let snapshot = registry.snapshot();
         assert!(snapshot.ready);
         assert_eq!((snapshot.secret_count, snapshot.synced_count), (3, 2));
     }
 
     #[test]
     fn a_later_failure_alone_does_not_unready() {
-        let board = board(&[("a", true, None)]);
+        let registry = registry(&[("a", true, None)]);
         let a = SecretName::new("a");
-        board.succeeded(&a, OK);
-        board.failed(&a, &fault(), None);
-        let snapshot = board.snapshot();
+        registry.succeeded(&a, OK);
+        registry.failed(&a, &fault(), None);
+        let snapshot = registry.snapshot();
         assert!(snapshot.ready);
         assert_eq!(snapshot.secrets[0].state, State::Degraded);
         assert_eq!(snapshot.secrets[0].failures, 1);
@@ -332,76 +332,76 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn removed_files_are_told_as_deleted_until_they_are_back_and_too_old_all_the_same() {
-        let board = board(&[("a", true, Some(60))]);
+        let registry = registry(&[("a", true, Some(60))]);
         let a = SecretName::new("a");
-        let state = || board.snapshot().secrets[0].state;
+        let state = || registry.snapshot().secrets[0].state;
         let fail = || {
-            board.emptied(&a);
-            board.failed(&a, &fault(), None);
+            registry.emptied(&a);
+            registry.failed(&a, &fault(), None);
         };
         fail();
         assert_eq!(state(), State::Failing, "it has not synced since start");
-        board.succeeded(&a, OK);
+        registry.succeeded(&a, OK);
         assert_eq!(state(), State::Synced);
         fail();
-        let snapshot = board.snapshot();
+        let snapshot = registry.snapshot();
         assert_eq!((snapshot.secrets[0].state, snapshot.secrets[0].version), (State::Deleted, None));
         assert!(!snapshot.ready && snapshot.synced_count == 1, "a required secret has no files");
         assert_eq!(snapshot.pending, ["a"]);
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!((state(), board.snapshot().ready), (State::Stale, false));
-        board.succeeded(&a, OK);
-        board.failed(&a, &fault(), None);
+        assert_eq!((state(), registry.snapshot().ready), (State::Stale, false));
+        registry.succeeded(&a, OK);
+        registry.failed(&a, &fault(), None);
         assert_eq!(state(), State::Degraded, "the files are there again");
     }
 
     #[test]
     fn lost_files_unready_until_they_are_back() {
-        let board = board(&[("a", true, None), ("b", false, None)]);
+        let registry = registry(&[("a", true, None), ("b", false, None)]);
         for name in ["a", "b"].map(SecretName::new) {
-            board.succeeded(&name, OK);
-            board.failed(&name, &fault(), None);
-            board.files_lost(&name, Some("/out/a is missing".to_owned()));
+            registry.succeeded(&name, OK);
+            registry.failed(&name, &fault(), None);
+            registry.files_lost(&name, Some("/out/a is missing".to_owned()));
         }
-        let snapshot = board.snapshot();
+        let snapshot = registry.snapshot();
         assert_eq!(snapshot.pending, ["a"], "the other one is optional");
         assert_eq!(snapshot.secrets[0].state, State::Failing);
         let reason = "/out/a is missing, and cannot be repaired: connection refused";
         assert_eq!(snapshot.unready_reason(snapshot.heartbeat), Some(format!("a: {reason}")));
         assert_eq!(snapshot.unready()[0].cause, format!("unreachable: {reason}"));
-        board.files_lost(&SecretName::new("a"), None);
-        let snapshot = board.snapshot();
+        registry.files_lost(&SecretName::new("a"), None);
+        let snapshot = registry.snapshot();
         assert!(snapshot.ready && snapshot.secrets[0].state == State::Degraded);
         assert_eq!(snapshot.secrets[0].last_error.as_ref().unwrap().message, "connection refused");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_secret_older_than_its_maximum_is_stale_and_not_ready() {
-        let board = board(&[("a", true, Some(60))]);
-        board.succeeded(&SecretName::new("a"), OK);
+        let registry = registry(&[("a", true, Some(60))]);
+        registry.succeeded(&SecretName::new("a"), OK);
         tokio::time::advance(Duration::from_secs(59)).await;
-        assert!(board.snapshot().ready);
-        assert_eq!(board.next_staleness(), Some(Instant::now() + Duration::from_secs(1)));
+        assert!(registry.snapshot().ready);
+        assert_eq!(registry.next_staleness(), Some(Instant::now() + Duration::from_secs(1)));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(board.next_staleness(), None);
-        let snapshot = board.snapshot();
+        assert_eq!(registry.next_staleness(), None);
+        let snapshot = registry.snapshot();
         assert!(!snapshot.ready);
         assert_eq!(snapshot.stale, ["a"]);
     }
 
     #[test]
     fn stopping_is_not_ready() {
-        let board = board(&[("a", true, None)]);
-        board.succeeded(&SecretName::new("a"), OK);
-        let changes = board.changes();
-        board.stopping();
+        let registry = registry(&[("a", true, None)]);
+        registry.succeeded(&SecretName::new("a"), OK);
+        let changes = registry.changes();
+        registry.stopping();
         assert!(changes.has_changed().unwrap());
-        assert!(!board.snapshot().ready);
+        assert!(!registry.snapshot().ready);
     }
 
     #[test]
     fn an_exchange_keeps_what_it_is_told_to_and_drops_what_is_not_named() {
-        let before = board(&[("kept", true, None), ("changed", true, None), ("gone", true, None)]);
+        let before = registry(&[("kept", true, None), ("changed", true, None), ("gone", true, None)]);
         for name in ["kept", "changed", "gone"] {
             before.succeeded(&SecretName::new(name), OK);
         }
@@ -421,14 +421,14 @@ mod tests {
 
     #[test]
     fn only_a_change_of_state_wakes_watchers() {
-        let board = board(&[("a", true, None)]);
-        let (a, mut changes) = (SecretName::new("a"), board.changes());
-        board.succeeded(&a, OK);
+        let registry = registry(&[("a", true, None)]);
+        let (a, mut changes) = (SecretName::new("a"), registry.changes());
+        registry.succeeded(&a, OK);
         assert!(changes.has_changed().unwrap());
         changes.mark_unchanged();
-        board.succeeded(&a, OK);
+        registry.succeeded(&a, OK);
         assert!(!changes.has_changed().unwrap());
-        board.failed(&a, &fault(), None);
+        registry.failed(&a, &fault(), None);
         assert!(changes.has_changed().unwrap());
     }
 }
