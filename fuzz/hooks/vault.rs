@@ -36,7 +36,8 @@ impl Raw<'_> {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         let body = SecretBytes::new(self.body.to_vec());
         let response = Response { status, headers, body, redirected_to: None, turn: None };
-        Answered { place: "vault.example: GET /v1/secret/data/app".to_owned(), response }
+        let place = "vault.example: GET /v1/secret/data/app".to_owned();
+        Answered { place, response, at: Clock::system().now() }
     }
 }
 
@@ -44,15 +45,9 @@ impl Raw<'_> {
 ///
 /// # Errors
 /// The fault of the read.
-pub fn read(
-    raw: &Raw<'_>,
-    is_v2: bool,
-    token: &SecretText,
-    clock: &Clock,
-    key: &FingerprintKey,
-) -> Result<Fetched, Fault> {
+pub fn read(raw: &Raw<'_>, is_v2: bool, token: &SecretText, key: &FingerprintKey) -> Result<Fetched, Fault> {
     let kv = if is_v2 { Kv::V2 } else { Kv::V1 };
-    kv::judge(kv, &source(), &raw.answered(), Some(token), clock, None, key)
+    kv::judge(kv, &source(), &raw.answered(), Some(token), None, key)
 }
 
 /// The token of a login, and when it ends as the log shows it.
@@ -62,7 +57,7 @@ pub fn read(
 pub fn login(raw: &Raw<'_>, sent: &SecretText, clock: &Clock) -> Result<(SecretText, Option<String>), Fault> {
     let answered = raw.answered();
     if answered.response.status != StatusCode::OK {
-        return Err(answer::refused(&answered, &[sent], clock));
+        return Err(answer::refused(&answered, &[sent]));
     }
     let token = auth::token_in(&answered).map_err(|error| error.fault)?;
     let left = token.lease.end().map(|end| end.saturating_duration_since(Instant::now()));
@@ -96,7 +91,7 @@ pub struct Tended {
 /// # Errors
 /// The fault of the lookup.
 pub fn lookup(raw: &Raw<'_>, token: &SecretText, clock: &Clock, seed: u64) -> Result<Tended, Fault> {
-    let known = auth::info_in(&raw.answered(), Some(token), clock).map_err(denial)?;
+    let known = auth::info_in(&raw.answered(), Some(token)).map_err(denial)?;
     Ok(Tended { uses: known.uses, ..tended(known.lease, TokenSource::Static, clock, seed) })
 }
 
@@ -111,7 +106,7 @@ pub fn renewal(
     clock: &Clock,
     seed: u64,
 ) -> Result<Tended, Fault> {
-    let lease = auth::lease_in(&raw.answered(), Some(token), granted, clock).map_err(denial)?;
+    let lease = auth::lease_in(&raw.answered(), Some(token), granted).map_err(denial)?;
     Ok(tended(lease, TokenSource::Login, clock, seed))
 }
 

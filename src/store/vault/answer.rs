@@ -8,7 +8,6 @@ use http::header::RETRY_AFTER;
 use serde::Deserialize;
 
 use super::server::Answered;
-use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
 use crate::net::Response;
 use crate::secret::SecretText;
@@ -33,10 +32,10 @@ struct Errors {
 ///
 /// Only an answer in the error form is a verdict: the page of a firewall or a gateway says nothing about credentials,
 /// paths or policies, nor about the server. A wait that it asks for is obeyed.
-pub(super) fn refused(answered: &Answered, sent: &[&SecretText], clock: &Clock) -> Fault {
+pub(super) fn refused(answered: &Answered, sent: &[&SecretText]) -> Fault {
     let response = &answered.response;
     let status = response.status;
-    let (errors, retry_after) = (said(response, sent), retry_after(response, clock));
+    let (errors, retry_after) = (said(response, sent), retry_after(answered));
     let (kind, meaning, remedy) = match &errors {
         None if is_foreign(response) && retry_after.is_none() => foreign(status),
         errors => meaning(status, errors.as_deref().unwrap_or_default()),
@@ -175,16 +174,14 @@ fn is_not_now(errors: &str) -> bool {
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// `Retry-After`: seconds, or an HTTP date (RFC 9110, 10.2.3).
-fn retry_after(response: &Response, clock: &Clock) -> Option<Duration> {
+fn retry_after(Answered { response, at, .. }: &Answered) -> Option<Duration> {
     if !matches!(response.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         return None;
     }
     let value = response.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let asked = match value.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            httpdate::parse_http_date(value).ok()?.duration_since(clock.now()).unwrap_or(Duration::ZERO)
-        }
+        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(*at).unwrap_or(Duration::ZERO),
     };
     Some(asked.min(LONGEST_RETRY_AFTER))
 }
@@ -206,15 +203,12 @@ mod tests {
             redirected_to: None,
             turn: None,
         };
-        Answered { place: "h: GET /p".into(), response }
-    }
-
-    fn clock() -> Clock {
-        Clock::from_fn(|| SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777))
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        Answered { place: "h: GET /p".into(), response, at }
     }
 
     fn fault(status: u16, body: &str) -> Fault {
-        refused(&answered(status, body), &[], &clock())
+        refused(&answered(status, body), &[])
     }
 
     #[test]
@@ -255,7 +249,7 @@ mod tests {
     fn a_page_that_asks_for_a_wait_is_obeyed() {
         let mut page = answered(503, "<html>maintenance</html>");
         page.response.headers.insert(RETRY_AFTER, "7".parse().unwrap());
-        let fault = refused(&page, &[], &clock());
+        let fault = refused(&page, &[]);
         assert_eq!((fault.kind, fault.retry_after), (Kind::ServerError, Some(Duration::from_secs(7))));
     }
 
@@ -313,7 +307,7 @@ mod tests {
     fn shows_the_errors_of_the_server_on_one_line_without_what_was_sent() {
         let text = r#"{"errors":["1 error occurred:\n\t* token s.hunter2 is odd\n\n"]}"#;
         let token = SecretText::new("s.hunter2".into());
-        let fault = refused(&answered(500, text), &[&token], &clock());
+        let fault = refused(&answered(500, text), &[&token]);
         let wanted = "h: GET /p: the server failed (500): token (redacted) is odd";
         assert_eq!(fault.message, wanted);
     }
@@ -369,7 +363,7 @@ mod tests {
         ] {
             let mut answered = answered(429, "");
             answered.response.headers.insert(RETRY_AFTER, value.parse().unwrap());
-            let retry_after = refused(&answered, &[], &clock()).retry_after;
+            let retry_after = refused(&answered, &[]).retry_after;
             assert_eq!(retry_after, seconds.map(Duration::from_secs), "{value}");
         }
     }

@@ -22,7 +22,6 @@ use super::answer;
 use super::cooldown::AuthFailure;
 use super::lease::{Lease, Renewability, TokenSource};
 use super::server::{Answered, Caller, Server};
-use crate::clock::Clock;
 use crate::config::provider::vault::{AuthSpec, VaultRead};
 use crate::fault::{Fault, Kind};
 use crate::secret::{SecretBytes, SecretText};
@@ -62,7 +61,7 @@ pub(super) trait Authenticator: Send + Sync {
         // Without an increment the server grants what the role or the token's making says.
         let body = SecretBytes::new(b"{}".to_vec());
         let answered = at.server.call(&RenewTokenSelfRequest { increment: None }, caller, body).await?;
-        lease_in(&answered, token.text(), granted, &at.server.clock)
+        lease_in(&answered, token.text(), granted)
     }
 
     /// Asks the server what it knows of `token`.
@@ -72,7 +71,7 @@ pub(super) trait Authenticator: Send + Sync {
     async fn look_up(&self, at: LoginPlace<'_>, token: &Token) -> Result<TokenInfo, TokenError> {
         let caller = Caller { token: token.text(), namespace: at.namespace };
         let answered = at.server.call(&LookupTokenSelfRequest {}, caller, SecretBytes::default()).await?;
-        info_in(&answered, token.text(), &at.server.clock)
+        info_in(&answered, token.text())
     }
 }
 
@@ -224,8 +223,8 @@ impl From<Fault> for TokenError {
 }
 
 impl TokenError {
-    fn of(answered: &Answered, token: Option<&SecretText>, clock: &Clock, remedy: &str) -> Self {
-        let fault = answer::refused(answered, token.as_slice(), clock);
+    fn of(answered: &Answered, token: Option<&SecretText>, remedy: &str) -> Self {
+        let fault = answer::refused(answered, token.as_slice());
         match fault.kind {
             Kind::Denied | Kind::BadRequest => Self::Refused(Fault { remedy: remedy.to_owned(), ..fault }),
             _ => Self::Other(fault),
@@ -328,21 +327,17 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 }
 
 /// What the answer to a look-up of `token` says.
-pub(super) fn info_in(
-    answered: &Answered,
-    token: Option<&SecretText>,
-    clock: &Clock,
-) -> Result<TokenInfo, TokenError> {
+pub(super) fn info_in(answered: &Answered, token: Option<&SecretText>) -> Result<TokenInfo, TokenError> {
     if answered.response.status != StatusCode::OK {
         let remedy =
             "allow the token `auth/token/lookup-self` (the `default` policy does), to learn when it ends";
-        return Err(TokenError::of(answered, token, clock, remedy));
+        return Err(TokenError::of(answered, token, remedy));
     }
     // An answer that is not understood still says that the token is good.
     let data = parse::<LookUpAnswer>(answered).ok().and_then(|answer| answer.data).unwrap_or_default();
     let renewability = Renewability::of(data.renewable == Some(true) && !token.is_some_and(is_batch));
     let granted = Duration::from_secs(if data.period > 0 { data.period } else { data.creation_ttl });
-    let lease = match data.left(granted, clock.now()) {
+    let lease = match data.left(granted, answered.at) {
         Some(left) => Lease::lasting(left, renewability).begun_earlier(granted),
         None => Lease::Unknown { since: Instant::now() },
     };
@@ -383,12 +378,11 @@ pub(super) fn lease_in(
     answered: &Answered,
     token: Option<&SecretText>,
     granted: Duration,
-    clock: &Clock,
 ) -> Result<Lease, TokenError> {
     if answered.response.status != StatusCode::OK {
         let remedy =
             "allow the token `auth/token/renew-self` (the `default` policy does), or provide a new one";
-        return Err(TokenError::of(answered, token, clock, remedy));
+        return Err(TokenError::of(answered, token, remedy));
     }
     let RenewalAnswer { auth } = parse(answered)?;
     let left = Duration::from_secs(auth.lease_duration);

@@ -14,7 +14,6 @@ use vaultrs::api::kv2::requests::ReadSecretRequest;
 use super::auth::Token;
 use super::server::{Answered, Caller, Server, check_path};
 use super::{answer, json};
-use crate::clock::Clock;
 use crate::config::provider::vault::VaultRead;
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fields, FingerprintKey, SecretBytes, SecretText};
@@ -94,9 +93,9 @@ pub(super) async fn read(kv: Kv, read: &KvRead<'_>, token: &Token) -> Result<Fet
     };
     let (size, place) = (answered.response.body.len(), answered.place.clone());
     let (source, token) = (source.clone(), token.text().cloned());
-    let (clock, key) = (server.clock.clone(), key.clone());
+    let key = key.clone();
     let judge = move |answered: Answered| {
-        let fetched = judge(kv, &source, &answered, token.as_ref(), &clock, known, &key)?;
+        let fetched = judge(kv, &source, &answered, token.as_ref(), known, &key)?;
         Ok(Fetched { turn: answered.response.turn.map(Arc::new), ..fetched })
     };
     server.parse(size, &place, answered, judge).await?
@@ -108,14 +107,13 @@ pub(super) fn judge(
     source: &VaultRead,
     answered: &Answered,
     token: Option<&SecretText>,
-    clock: &Clock,
     known: Option<Revision>,
     key: &FingerprintKey,
 ) -> Result<Fetched, Fault> {
     match answered.response.status {
-        StatusCode::OK => found(kv, answered, clock, known, key),
-        StatusCode::NOT_FOUND => Err(missing(kv, source, answered, clock)?),
-        _ => Err(answer::refused(answered, token.as_slice(), clock)),
+        StatusCode::OK => found(kv, answered, known, key),
+        StatusCode::NOT_FOUND => Err(missing(kv, source, answered)?),
+        _ => Err(answer::refused(answered, token.as_slice())),
     }
 }
 
@@ -139,7 +137,6 @@ fn pinned_on_v1(source: &VaultRead) -> Fault {
 fn found(
     kv: Kv,
     answered: &Answered,
-    clock: &Clock,
     known: Option<Revision>,
     key: &FingerprintKey,
 ) -> Result<Fetched, Fault> {
@@ -150,12 +147,12 @@ fn found(
         Kv::V2 => {
             let Some(versioned) = versioned(data) else { return Err(not_v2(answered)) };
             if versioned.data.is_none()
-                && let Some(fault) = gone(answered, &versioned.metadata, clock)
+                && let Some(fault) = gone(answered, &versioned.metadata)
             {
                 return Err(fault);
             }
             let Metadata { version, deletion_time, .. } = versioned.metadata;
-            (versioned.data, Some(version), life(&deletion_time, clock))
+            (versioned.data, Some(version), life(&deletion_time, answered.at))
         }
     };
     // Of the text and not of the fields, so that an answer that brings nothing new is not taken apart.
@@ -173,7 +170,7 @@ fn found(
 
 /// What a 404 means. An answer that does not come from a KV mount is not an absent secret: a load balancer's 404 must
 /// not remove files.
-fn missing(kv: Kv, source: &VaultRead, answered: &Answered, clock: &Clock) -> Result<Fault, Fault> {
+fn missing(kv: Kv, source: &VaultRead, answered: &Answered) -> Result<Fault, Fault> {
     let envelope = envelope(answered)?;
     if envelope.warnings.is_some_and(|texts| texts.get().contains("versioned K/V")) {
         let message = format!("{}: the mount {} is KV v2, kvVersion says v1", answered.place, source.mount);
@@ -182,7 +179,7 @@ fn missing(kv: Kv, source: &VaultRead, answered: &Answered, clock: &Clock) -> Re
     let metadata = envelope.data.filter(|_| kv == Kv::V2).and_then(versioned).map(|data| data.metadata);
     if let Some(metadata) = metadata {
         // A 404 does not make a version deleted that its own metadata call alive.
-        return gone(answered, &metadata, clock)
+        return gone(answered, &metadata)
             .ok_or_else(|| answer::bad(answered, "the server calls a version missing that is not deleted"));
     }
     match envelope.errors {
@@ -212,10 +209,10 @@ fn absent(kv: Kv, source: &VaultRead, answered: &Answered) -> Fault {
     Fault::new(Kind::Absent, format!("{}: {what}", answered.place), remedy)
 }
 
-fn deleted(answered: &Answered, metadata: &Metadata, clock: &Clock) -> Fault {
+fn deleted(answered: &Answered, metadata: &Metadata) -> Fault {
     let message = format!("{}: version {} is deleted", answered.place, metadata.version);
     let fault = Fault::new(Kind::Deleted, message, "undelete that version, or write a new one");
-    match wrong_clock(answered, clock) {
+    match wrong_clock(answered) {
         Some(cause) => Fault { message: format!("{}; {cause}", fault.message), ..fault },
         None => fault,
     }
@@ -227,9 +224,8 @@ fn server_time(answered: &Answered) -> Option<SystemTime> {
 }
 
 /// How far this machine's clock is from the server's, where that matters.
-fn wrong_clock(answered: &Answered, clock: &Clock) -> Option<String> {
-    let (here, there) = (clock.now(), server_time(answered)?);
-    let (off, way) = match there.duration_since(here) {
+fn wrong_clock(answered: &Answered) -> Option<String> {
+    let (off, way) = match server_time(answered)?.duration_since(answered.at) {
         Ok(behind) => (behind, "behind"),
         Err(ahead) => (ahead.duration(), "ahead of"),
     };
@@ -249,21 +245,19 @@ fn destroyed(answered: &Answered, metadata: &Metadata) -> Fault {
 }
 
 /// A 200 whose data is null: deleted, unless it was written that way. A deletion in the future has not happened.
-fn gone(answered: &Answered, metadata: &Metadata, clock: &Clock) -> Option<Fault> {
+fn gone(answered: &Answered, metadata: &Metadata) -> Option<Fault> {
     if metadata.destroyed {
         return Some(destroyed(answered, metadata));
     }
     let deletion: Option<SystemTime> = humantime::parse_rfc3339_weak(&metadata.deletion_time).ok();
     // The server has decided by its own clock.
-    let now = server_time(answered).unwrap_or_else(|| clock.now()).max(clock.now());
-    deletion.is_some_and(|time| time <= now).then(|| deleted(answered, metadata, clock))
+    let now = server_time(answered).unwrap_or(answered.at).max(answered.at);
+    deletion.is_some_and(|time| time <= now).then(|| deleted(answered, metadata))
 }
 
 /// How long a version is there: until its planned deletion, if it has one (`delete_version_after`).
-fn life(deletion_time: &str, clock: &Clock) -> Life {
-    let left = humantime::parse_rfc3339_weak(deletion_time)
-        .ok()
-        .and_then(|end| end.duration_since(clock.now()).ok());
+fn life(deletion_time: &str, now: SystemTime) -> Life {
+    let left = humantime::parse_rfc3339_weak(deletion_time).ok().and_then(|end| end.duration_since(now).ok());
     left.and_then(|left| Instant::now().checked_add(left)).map_or(Life::Open, Life::Until)
 }
 
@@ -295,6 +289,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::net::Response;
     use crate::testing::vault_read;
 
@@ -310,9 +305,9 @@ mod tests {
         let body = format!(r#"{{"data":{{"data":null,"metadata":{metadata}}}}}"#);
         let body = SecretBytes::new(body.into_bytes());
         let response = Response { status, headers: HeaderMap::new(), body, redirected_to: None, turn: None };
-        let answered = Answered { place: "h: GET /p".into(), response };
+        let answered = Answered { place: "h: GET /p".into(), response, at: Clock::system().now() };
         let print = FingerprintKey::random().unwrap();
-        let judged = judge(Kv::V2, &source(), &answered, None, &Clock::system(), None, &print);
+        let judged = judge(Kv::V2, &source(), &answered, None, None, &print);
         judged.map(|fetched| fetched.revision.version()).map_err(|fault| fault.kind)
     }
 
@@ -363,10 +358,10 @@ mod tests {
             let body = SecretBytes::new(body.as_bytes().to_vec());
             let response =
                 Response { status: StatusCode::NOT_FOUND, headers, body, redirected_to: None, turn: None };
-            let answered = Answered { place: "h: GET /p".into(), response };
-            let now = humantime::parse_rfc3339_weak(here).unwrap();
+            let at = humantime::parse_rfc3339_weak(here).unwrap();
+            let answered = Answered { place: "h: GET /p".into(), response, at };
             let print = FingerprintKey::random().unwrap();
-            judge(Kv::V2, &source(), &answered, None, &Clock::from_fn(move || now), None, &print).unwrap_err()
+            judge(Kv::V2, &source(), &answered, None, None, &print).unwrap_err()
         };
         let fault = deleted_at("Wed, 01 Jan 2020 13:00:00 GMT", "2020-01-01T11:00:00Z");
         let wanted = "version 3 is deleted; the clock of this machine is 2h behind the server's: correct it";

@@ -136,7 +136,7 @@ async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<KvMou
     if answered.response.status == StatusCode::OK {
         return mount_in(&answered, source);
     }
-    let fault = answer::refused(&answered, token.text().as_slice(), &server.clock);
+    let fault = answer::refused(&answered, token.text().as_slice());
     let remedy = match (answered.response.status, fault.kind) {
         // Also the answer for a mount that does not exist.
         (_, Kind::Denied) => format!(
@@ -228,7 +228,7 @@ pub(super) async fn visible(
     let caller = Caller { token: token.text(), namespace: source.namespace.as_deref() };
     let answered = server.call(&VisibleMounts, caller, SecretBytes::default()).await?;
     if answered.response.status != StatusCode::OK {
-        return Err(answer::refused(&answered, token.text().as_slice(), &server.clock));
+        return Err(answer::refused(&answered, token.text().as_slice()));
     }
     // EXPOSE: descriptions of mounts; they hold no value.
     let AllMounts { data } = serde_json::from_slice(answered.response.body.expose())

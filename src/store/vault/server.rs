@@ -31,7 +31,7 @@ const PARSED_HERE: usize = 256 << 10;
 /// How long parsing one answer may take, the wait for the one before it included.
 const PARSE_LIMIT: Duration = Duration::from_secs(60);
 
-/// The server, and the wall time its dates are compared with.
+/// The server as one credential set sees it.
 pub(super) struct Server {
     /// The store's name.
     pub(super) store: StoreName,
@@ -39,7 +39,7 @@ pub(super) struct Server {
     http: Client,
     breaker: CircuitBreaker,
     answers: Arc<AnswerLog>,
-    pub(super) clock: Clock,
+    clock: Clock,
     /// Parses large answers.
     parser: Worker,
     /// The store's namespace and the variable that gave it, where one did.
@@ -55,10 +55,11 @@ pub(super) struct Caller<'a> {
     pub(super) namespace: Option<&'a str>,
 }
 
-/// An answer, and the words that name the call in messages.
+/// An answer, the words that name the call in messages, and the wall time when it came.
 pub(super) struct Answered {
     pub(super) place: String,
     pub(super) response: Response,
+    pub(super) at: SystemTime,
 }
 
 impl Server {
@@ -115,7 +116,7 @@ impl Server {
         if let Some(host) = &response.redirected_to {
             self.tell_of(host);
         }
-        Ok(Answered { place, response })
+        Ok(Answered { place, response, at: self.clock.now() })
     }
 
     /// `answer`, and its id. A server writes the id first; if it does not stand there, the answer is parsed to find it.

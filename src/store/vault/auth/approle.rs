@@ -109,7 +109,7 @@ impl Authenticator for AppRole {
             return token_in(&answered);
         }
         let sent: Vec<_> = parts.iter().map(|(_, part)| part).collect();
-        let fault = answer::refused(&answered, &sent, &at.server.clock);
+        let fault = answer::refused(&answered, &sent);
         let remedy = "check roleId, secretId (used up, expired?), authMount and namespace";
         Err(LoginError::of(&answered, fault, remedy))
     }
@@ -118,7 +118,7 @@ impl Authenticator for AppRole {
 /// Opens `wrapping`, which must have been made by the `secret-id` endpoint of a role at `mount`.
 async fn unwrap(at: LoginPlace<'_>, mount: &str, wrapping: &SecretText) -> Result<SecretText, LoginError> {
     let failed = |answered: &Answered| {
-        let fault = answer::refused(answered, &[wrapping], &at.server.clock);
+        let fault = answer::refused(answered, &[wrapping]);
         if fault.kind.disposition() == Disposition::Transient {
             return LoginError::of(answered, fault, "");
         }
