@@ -91,7 +91,7 @@ pub struct Tended {
 /// # Errors
 /// The fault of the lookup.
 pub fn lookup(raw: &Raw<'_>, token: &SecretText, clock: &Clock, seed: u64) -> Result<Tended, Fault> {
-    let known = auth::info_in(&raw.answered(), Some(token)).map_err(denial)?;
+    let known = auth::info_in(&raw.answered(), Some(token)).map_err(|error| error.fault)?;
     Ok(Tended { uses: known.uses, ..tended(known.lease, TokenSource::Static, clock, seed) })
 }
 
@@ -106,7 +106,7 @@ pub fn renewal(
     clock: &Clock,
     seed: u64,
 ) -> Result<Tended, Fault> {
-    let lease = auth::lease_in(&raw.answered(), Some(token), granted).map_err(denial)?;
+    let lease = auth::lease_in(&raw.answered(), Some(token), granted).map_err(|error| error.fault)?;
     Ok(tended(lease, TokenSource::Login, clock, seed))
 }
 
@@ -126,11 +126,6 @@ fn tended(lease: Lease, source: TokenSource, clock: &Clock, seed: u64) -> Tended
     }
     let ends = left.and_then(|left| clock.now().checked_add(left)).map(rfc3339);
     Tended { left, ends, uses: 0, steps }
-}
-
-fn denial(error: auth::TokenError) -> Fault {
-    let (auth::TokenError::Refused(fault) | auth::TokenError::Other(fault)) = error;
-    fault
 }
 
 /// The version of a mount: 1 or 2.

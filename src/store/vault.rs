@@ -119,13 +119,10 @@ impl VaultStore {
                 breaker,
                 Arc::clone(&answers),
                 clock.clone(),
-                namespace.clone().zip(namespace_variable.clone()),
+                (namespace.clone(), namespace_variable.clone()),
             );
             let (namespace, key, budget) = (namespace.clone(), key.clone(), SharedBudget::clone(&budget));
-            RenewedSet::new(
-                CredentialSet::new(credentials.clone(), auth.clone(), namespace, key, budget),
-                server,
-            )
+            RenewedSet::new(CredentialSet::new(auth.clone(), namespace, key, budget), server)
         };
         let own = auth.iter().map(|auth| (None, set(&CredentialsName::main(), auth)));
         let named = credentials.iter().map(|(name, auth)| (Some(name.clone()), set(name, auth)));
@@ -254,9 +251,7 @@ impl Store for VaultStore {
         };
         // A bad token and a missing policy both answer 403: only the token itself can tell.
         match set.judge_denied(server, &token, source, begun).await? {
-            DeniedRead::ByPolicy => {
-                Err(self.explainer.explain(&read, &token, set.namespace.as_deref(), denied).await)
-            }
+            DeniedRead::ByPolicy => Err(self.explainer.explain(&read, &token, denied).await),
             DeniedRead::TokenReplaced(token) => self.read_settled(set, &read, &token, may_lag).await.0,
         }
     }

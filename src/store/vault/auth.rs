@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use super::answer;
 use super::cooldown::AuthFailure;
 use super::lease::{Lease, Renewability, TokenSource};
-use super::server::{Answered, Caller, Server};
+use super::server::{Answered, Server};
 use crate::config::provider::vault::{AuthSpec, VaultRead};
 use crate::fault::{Fault, Kind};
 use crate::secret::{SecretBytes, SecretText};
@@ -47,20 +47,20 @@ pub(super) trait Authenticator: Send + Sync {
     /// There is none, and the reason.
     async fn login(
         &self,
-        at: LoginPlace<'_>,
+        server: &Server,
         credentials: Credentials,
         unwrapped: &UnwrappedIds,
-    ) -> Result<Token, LoginError>;
+    ) -> Result<Token, AuthError>;
 
     /// Prolongs `token`. A lease that is shorter than `granted` is the last one.
     ///
     /// # Errors
     /// The token is gone or cannot be renewed, or there was no answer.
-    async fn renew(&self, at: LoginPlace<'_>, token: &Token, granted: Duration) -> Result<Lease, TokenError> {
-        let caller = Caller { token: token.text(), namespace: at.namespace };
+    async fn renew(&self, server: &Server, token: &Token, granted: Duration) -> Result<Lease, AuthError> {
         // Without an increment the server grants what the role or the token's making says.
         let body = SecretBytes::new(b"{}".to_vec());
-        let answered = at.server.call(&RenewTokenSelfRequest { increment: None }, caller, body).await?;
+        let renewal = RenewTokenSelfRequest { increment: None };
+        let answered = server.call(&renewal, server.login_caller(token.text()), body).await?;
         lease_in(&answered, token.text(), granted)
     }
 
@@ -68,9 +68,9 @@ pub(super) trait Authenticator: Send + Sync {
     ///
     /// # Errors
     /// The token is bad, may not look itself up, or there was no answer.
-    async fn look_up(&self, at: LoginPlace<'_>, token: &Token) -> Result<TokenInfo, TokenError> {
-        let caller = Caller { token: token.text(), namespace: at.namespace };
-        let answered = at.server.call(&LookupTokenSelfRequest {}, caller, SecretBytes::default()).await?;
+    async fn look_up(&self, server: &Server, token: &Token) -> Result<TokenInfo, AuthError> {
+        let caller = server.login_caller(token.text());
+        let answered = server.call(&LookupTokenSelfRequest {}, caller, SecretBytes::default()).await?;
         info_in(&answered, token.text())
     }
 }
@@ -79,37 +79,19 @@ pub(super) trait Authenticator: Send + Sync {
 pub(super) fn authenticator(spec: &AuthSpec) -> Box<dyn Authenticator> {
     match spec {
         AuthSpec::None => Box::new(NoToken),
-        AuthSpec::Token { token } => Box::new(StaticToken::new(token.clone())),
-        AuthSpec::AppRole { mount, role_id, secret_id, is_wrapped } => {
-            Box::new(AppRole::new(mount.clone(), role_id.clone(), secret_id.clone(), *is_wrapped))
-        }
+        AuthSpec::Token { token } => Box::new(StaticToken(token.clone())),
+        AuthSpec::AppRole { mount, role_id, secret_id, is_wrapped } => Box::new(AppRole {
+            mount: mount.clone(),
+            role_id: role_id.clone(),
+            secret_id: secret_id.clone(),
+            is_wrapped: *is_wrapped,
+        }),
     }
-}
-
-/// Where a credential set logs in.
-#[derive(Clone, Copy)]
-pub(super) struct LoginPlace<'a> {
-    pub(super) server: &'a Server,
-    pub(super) namespace: Option<&'a str>,
 }
 
 /// What a login sends, read just now: the names are those of its body. The first one is the identity that the server
 /// locks after refused logins.
 pub(super) struct Credentials(pub(super) Vec<(&'static str, SecretText)>);
-
-impl Credentials {
-    /// All of them as one text that no others have, for a fingerprint.
-    pub(super) fn joined(&self) -> Zeroizing<Vec<u8>> {
-        let length = self.0.iter().map(|(_, part)| part.len() + 1).sum();
-        let mut joined = Zeroizing::new(Vec::with_capacity(length));
-        for (_, part) in &self.0 {
-            // EXPOSE: into a buffer that is fingerprinted and wiped. No part holds a NUL.
-            joined.extend_from_slice(part.expose().as_bytes());
-            joined.push(0);
-        }
-        joined
-    }
-}
 
 /// A token, as long as it lives.
 pub(super) struct Token {
@@ -155,25 +137,21 @@ fn hash(read: &VaultRead) -> u64 {
     hasher.finish()
 }
 
-/// Why a login brought no token.
-pub(super) struct LoginError {
+/// Why there is no token, or no word of the server about one.
+pub(super) struct AuthError {
+    /// [`AuthFailure::Refused`] is a verdict of the server's; others may pass.
     pub(super) failure: AuthFailure,
     pub(super) fault: Fault,
 }
 
-impl LoginError {
-    fn refused(cause: String, remedy: &str) -> Self {
-        Self { failure: AuthFailure::Refused, fault: Fault::new(Kind::Login, cause, remedy) }
-    }
-
-    /// Of an answer that is not a login; only the server's own words are a refusal, whose remedy is `remedy`.
-    fn of(answered: &Answered, fault: Fault, remedy: &str) -> Self {
-        let status = answered.response.status;
+impl AuthError {
+    /// Of an answer that is neither a token nor one about it. Only the server's own words are a refusal, whose remedy is
+    /// `remedy`; `sent` are secrets of the request.
+    fn of(answered: &Answered, sent: &[&SecretText], remedy: &str) -> Self {
+        let (status, fault) = (answered.response.status, answer::refused(answered, sent));
         match fault.kind {
             Kind::Denied | Kind::BadRequest => {
-                let absent = "check authMount and namespace: there is no such auth method";
-                let remedy = if status == StatusCode::NOT_FOUND { absent } else { remedy };
-                let fault = Fault { kind: Kind::Login, remedy: remedy.to_owned(), ..fault };
+                let fault = Fault { remedy: remedy.to_owned(), ..fault };
                 Self { failure: AuthFailure::Refused, fault }
             }
             _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
@@ -184,7 +162,7 @@ impl LoginError {
     }
 }
 
-impl From<Fault> for LoginError {
+impl From<Fault> for AuthError {
     fn from(fault: Fault) -> Self {
         let failure = match fault.kind {
             Kind::Unreachable
@@ -208,39 +186,15 @@ pub(super) struct TokenInfo {
     pub(super) uses: u64,
 }
 
-/// Why a token was not renewed or looked up.
-pub(super) enum TokenError {
-    /// The server looked at the token and said no.
-    Refused(Fault),
-    /// Anything else, which may pass.
-    Other(Fault),
-}
-
-impl From<Fault> for TokenError {
-    fn from(fault: Fault) -> Self {
-        Self::Other(fault)
-    }
-}
-
-impl TokenError {
-    fn of(answered: &Answered, token: Option<&SecretText>, remedy: &str) -> Self {
-        let fault = answer::refused(answered, token.as_slice());
-        match fault.kind {
-            Kind::Denied | Kind::BadRequest => Self::Refused(Fault { remedy: remedy.to_owned(), ..fault }),
-            _ => Self::Other(fault),
-        }
-    }
-}
-
-/// Of the answer to a login only what is used; the lists around it may be null.
+/// Of the answer to a login or a renewal only what is used; the lists around it may be null.
 #[derive(Deserialize)]
-struct LoginAnswer<'a> {
+struct AuthAnswer<'a> {
     #[serde(borrow)]
-    auth: Option<LoginAuth<'a>>,
+    auth: Option<AuthData<'a>>,
 }
 
 #[derive(Deserialize)]
-struct LoginAuth<'a> {
+struct AuthData<'a> {
     #[serde(default, deserialize_with = "wiped")]
     client_token: Zeroizing<String>,
     #[serde(default)]
@@ -259,13 +213,12 @@ fn wiped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<String>
 }
 
 /// The token in the answer to a login.
-pub(super) fn token_in(answered: &Answered) -> Result<Token, LoginError> {
-    // The token is moved into its carrier.
-    let LoginAnswer { auth } = parse(answered)?;
+pub(super) fn token_in(answered: &Answered) -> Result<Token, AuthError> {
+    let auth = auth_in(answered)?;
     let place = &answered.place;
-    let refused = |cause: &str, remedy| LoginError::refused(format!("{place}: {cause}"), remedy);
-    let Some(auth) = auth else {
-        return Err(answer::bad(answered, "the answer holds no login").into());
+    let refused = |cause: &str, remedy| {
+        let fault = Fault::new(Kind::Login, format!("{place}: {cause}"), remedy);
+        AuthError { failure: AuthFailure::Refused, fault }
     };
     if auth.mfa_requirement.is_some() {
         let remedy = "exempt this role from multi-factor authentication: a daemon has no second factor";
@@ -278,7 +231,8 @@ pub(super) fn token_in(answered: &Answered) -> Result<Token, LoginError> {
         let cause = format!("the token may be used {} times only", auth.num_uses);
         return Err(refused(&cause, "set token_num_uses=0 on the role: every read is a use"));
     }
-    let LoginAuth { client_token: mut token, lease_duration, renewable, .. } = auth;
+    let AuthData { client_token: mut token, lease_duration, renewable, .. } = auth;
+    // The token is moved into its carrier.
     let text = clean(std::mem::take(&mut *token), &format!("{place}: the token"))?;
     let renewability = Renewability::of(renewable && !is_batch(&text));
     let granted = Duration::from_secs(lease_duration);
@@ -286,62 +240,44 @@ pub(super) fn token_in(answered: &Answered) -> Result<Token, LoginError> {
     Ok(Token { granted, logged_in: Some(Instant::now()), ..Token::new(Some(text), lease) })
 }
 
+fn auth_in(answered: &Answered) -> Result<AuthData<'_>, Fault> {
+    let AuthAnswer { auth } = parse(answered)?;
+    auth.ok_or_else(|| answer::bad(answered, "the answer holds no login"))
+}
+
 #[derive(Deserialize)]
 struct LookUpAnswer {
     data: Option<LookUpData>,
 }
 
-/// `data` of a look-up, of which only what is used.
+/// `data` of a look-up, of which only what is used. Each may be null.
 #[derive(Default, Deserialize)]
 struct LookUpData {
-    #[serde(default, deserialize_with = "number")]
     ttl: Option<f64>,
-    #[serde(default, deserialize_with = "text")]
     expire_time: Option<String>,
-    #[serde(default, deserialize_with = "or_zero")]
-    creation_ttl: u64,
-    #[serde(default, deserialize_with = "or_zero")]
-    period: u64,
-    #[serde(default, deserialize_with = "or_zero")]
-    num_uses: u64,
-    #[serde(default)]
+    creation_ttl: Option<u64>,
+    period: Option<u64>,
+    num_uses: Option<u64>,
     renewable: Option<bool>,
 }
 
-/// A number; zero where it is null, absent or no whole number.
-fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let raw: Option<&RawValue> = Option::deserialize(deserializer)?;
-    Ok(raw.and_then(|raw| raw.get().parse().ok()).unwrap_or(0))
-}
-
-/// A number, whatever its form; `None` where it is null, absent or no number.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    let raw: Option<&RawValue> = Option::deserialize(deserializer)?;
-    Ok(raw.and_then(|raw| raw.get().trim_matches('"').parse().ok()))
-}
-
-/// A text as it stands there; `None` where it is null or absent.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let raw: Option<&RawValue> = Option::deserialize(deserializer)?;
-    Ok(raw.map(|raw| raw.get().trim_matches('"').to_owned()))
-}
-
 /// What the answer to a look-up of `token` says.
-pub(super) fn info_in(answered: &Answered, token: Option<&SecretText>) -> Result<TokenInfo, TokenError> {
+pub(super) fn info_in(answered: &Answered, token: Option<&SecretText>) -> Result<TokenInfo, AuthError> {
     if answered.response.status != StatusCode::OK {
         let remedy =
             "allow the token `auth/token/lookup-self` (the `default` policy does), to learn when it ends";
-        return Err(TokenError::of(answered, token, remedy));
+        return Err(AuthError::of(answered, token.as_slice(), remedy));
     }
     // An answer that is not understood still says that the token is good.
     let data = parse::<LookUpAnswer>(answered).ok().and_then(|answer| answer.data).unwrap_or_default();
     let renewability = Renewability::of(data.renewable == Some(true) && !token.is_some_and(is_batch));
-    let granted = Duration::from_secs(if data.period > 0 { data.period } else { data.creation_ttl });
+    let period = data.period.filter(|period| *period > 0);
+    let granted = Duration::from_secs(period.or(data.creation_ttl).unwrap_or_default());
     let lease = match data.left(granted, answered.at) {
         Some(left) => Lease::lasting(left, renewability).begun_earlier(granted),
         None => Lease::Unknown { since: Instant::now() },
     };
-    Ok(TokenInfo { lease, granted, uses: data.num_uses })
+    Ok(TokenInfo { lease, granted, uses: data.num_uses.unwrap_or_default() })
 }
 
 impl LookUpData {
@@ -360,31 +296,18 @@ impl LookUpData {
     }
 }
 
-#[derive(Deserialize)]
-struct RenewalAnswer {
-    auth: RenewedAuth,
-}
-
-#[derive(Deserialize)]
-struct RenewedAuth {
-    #[serde(default)]
-    lease_duration: u64,
-    #[serde(default)]
-    renewable: bool,
-}
-
 /// The lease in the answer to a renewal of `token`.
 pub(super) fn lease_in(
     answered: &Answered,
     token: Option<&SecretText>,
     granted: Duration,
-) -> Result<Lease, TokenError> {
+) -> Result<Lease, AuthError> {
     if answered.response.status != StatusCode::OK {
         let remedy =
             "allow the token `auth/token/renew-self` (the `default` policy does), or provide a new one";
-        return Err(TokenError::of(answered, token, remedy));
+        return Err(AuthError::of(answered, token.as_slice(), remedy));
     }
-    let RenewalAnswer { auth } = parse(answered)?;
+    let auth = auth_in(answered)?;
     let left = Duration::from_secs(auth.lease_duration);
     let renewability = match auth.renewable {
         true if left < granted => Renewability::Capped,

@@ -4,15 +4,14 @@
 //! `flight` is the single flight: its holder asks the server, the others wait for the outcome. The state has a lock of
 //! its own, so that nobody waits for a login that is made ahead of time while the token is good.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 use super::auth::{
-    Authenticator, CredentialFiles, Credentials, LoginError, LoginPlace, Token, TokenError, TokenInfo,
-    UnwrappedIds, authenticator,
+    AuthError, Authenticator, CredentialFiles, Credentials, Token, TokenInfo, UnwrappedIds, authenticator,
 };
 use super::cooldown::{AuthFailure, Tried};
 use super::lease::{Lease, TokenSource};
@@ -21,21 +20,17 @@ use super::token_state::{CurrentToken, DeniedRead, SetState, SharedBudget, Token
 use crate::config::provider::vault::{AuthSpec, VaultRead};
 use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
-use crate::secret::{FingerprintKey, SecretText};
+use crate::secret::FingerprintKey;
 use crate::telemetry::event;
 
 /// The token of one credential set.
 pub(super) struct CredentialSet {
-    /// What logs and metrics call the set.
-    pub(super) name: CredentialsName,
     spec: AuthSpec,
-    pub(super) namespace: Option<String>,
+    namespace: Option<String>,
     key: FingerprintKey,
     authenticator: Box<dyn Authenticator>,
     files: CredentialFiles,
     unwrapped: UnwrappedIds,
-    /// Counts finished attempts: a task that waited for one can see that there was one.
-    attempts: AtomicU64,
     flight: tokio::sync::Mutex<()>,
     state: Mutex<SetState>,
     /// Sent when there is another token, or none any more.
@@ -44,32 +39,20 @@ pub(super) struct CredentialSet {
     changed: watch::Sender<()>,
 }
 
-/// What became of credential files that look changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum CredentialReload {
-    /// There is nothing more to do until they change again.
-    Done,
-    /// They hold what the server does not know (yet): worth another look.
-    NotYet,
-}
-
 impl CredentialSet {
     pub(super) fn new(
-        name: CredentialsName,
         spec: AuthSpec,
         namespace: Option<String>,
         key: FingerprintKey,
         budget: SharedBudget,
     ) -> Self {
         Self {
-            name,
             namespace,
             key,
             authenticator: authenticator(&spec),
             files: CredentialFiles::new(&spec),
             unwrapped: UnwrappedIds::default(),
             spec,
-            attempts: AtomicU64::new(0),
             flight: tokio::sync::Mutex::default(),
             state: Mutex::new(SetState::new(budget)),
             replaced: watch::Sender::new(()),
@@ -85,14 +68,14 @@ impl CredentialSet {
     /// Takes over what `before` knows of credentials by their fingerprints, if both log in at one place: another file
     /// with the same credentials is no reason to try refused ones again, nor to open a wrapping token twice.
     pub(super) fn inherit(&self, before: &Self) {
-        let cool_down = {
+        let (cool_down, budget) = {
             let before = before.state();
             (before.cool_down.clone(), Arc::clone(&before.budget))
         };
         let mut state = self.state();
-        state.budget = cool_down.1;
+        state.budget = budget;
         if self.namespace == before.namespace && self.spec.mount() == before.spec.mount() {
-            state.cool_down = cool_down.0;
+            state.cool_down = cool_down;
             self.unwrapped.take_over(&before.unwrapped);
         }
     }
@@ -128,7 +111,7 @@ impl CredentialSet {
         if let Some(token) = self.usable() {
             return Ok(token);
         }
-        let seen = self.attempts.load(Ordering::Relaxed);
+        let seen = self.state().attempts;
         let _flight = self.flight.lock().await;
         match self.usable() {
             Some(token) => Ok(token),
@@ -140,10 +123,7 @@ impl CredentialSet {
     pub(super) fn note_read(&self, token: &Arc<Token>, read: &VaultRead) {
         token.note_read(read);
         let mut state = self.state();
-        let Some(current) = state.token.current_mut().filter(|current| Arc::ptr_eq(&current.token, token))
-        else {
-            return;
-        };
+        let Some(current) = state.token.in_use(token) else { return };
         current.served = Some(Instant::now());
         if state.token.is_suspect() {
             state.are_look_ups_denied = true;
@@ -163,22 +143,23 @@ impl CredentialSet {
         read: &VaultRead,
         begun: Instant,
     ) -> Result<DeniedRead, Fault> {
-        let seen = self.attempts.load(Ordering::Relaxed);
+        let seen = self.state().attempts;
         let _flight = self.flight.lock().await;
-        let known = self.state().known_verdict(used, read, begun);
-        if let Some(verdict) = known {
+        if let Some(verdict) = self.state().known_verdict(used, read, begun) {
             return Ok(verdict);
         }
         let in_doubt = self.state().is_in_doubt();
         let blocked = match in_doubt {
             Ok(false) => match self.look_up(server, used).await {
-                Ok(_) => {
-                    self.verified(used);
+                Ok(info) => {
+                    self.prolong(used, &info.lease);
                     self.state().are_look_ups_denied = false;
                     return Ok(DeniedRead::ByPolicy);
                 }
-                Err(TokenError::Refused(fault)) if fault.kind == Kind::Denied => self.suspect(server, used),
-                Err(TokenError::Refused(fault) | TokenError::Other(fault)) => return Err(fault),
+                Err(AuthError { failure: AuthFailure::Refused, fault }) if fault.kind == Kind::Denied => {
+                    self.suspect(server, used)
+                }
+                Err(AuthError { fault, .. }) => return Err(fault),
             },
             Ok(true) => None,
             Err(blocked) => Some(blocked),
@@ -191,8 +172,8 @@ impl CredentialSet {
     }
 
     /// Asks the server about `token`.
-    pub(super) async fn look_up(&self, server: &Server, token: &Token) -> Result<TokenInfo, TokenError> {
-        self.authenticator.look_up(self.place(server), token).await
+    pub(super) async fn look_up(&self, server: &Server, token: &Token) -> Result<TokenInfo, AuthError> {
+        self.authenticator.look_up(server, token).await
     }
 
     /// Renews `token`.
@@ -201,17 +182,20 @@ impl CredentialSet {
         server: &Server,
         token: &Token,
         granted: Duration,
-    ) -> Result<Lease, TokenError> {
-        self.authenticator.renew(self.place(server), token, granted).await
+    ) -> Result<Lease, AuthError> {
+        self.authenticator.renew(server, token, granted).await
     }
 
-    /// The lease of `token`, which is good, is another one now; false when it is not in use any more.
+    /// The server has said that `token` is good, and that its lease is `lease`; false when it is not in use any more.
     pub(super) fn prolong(&self, token: &Arc<Token>, lease: &Lease) -> bool {
-        let is_current = self.verified(token);
-        if let Some(current) = self.state().token.current_mut().filter(|_| is_current) {
+        let mut state = self.state();
+        let Some(current) = state.token.in_use(token) else { return false };
+        current.verified = Some(Instant::now());
+        if !matches!(lease, Lease::Unknown { .. }) {
             current.end = lease.end();
         }
-        is_current
+        state.trust();
+        true
     }
 
     /// A login ahead of time, while `token` is good. Nothing is done if another task has replaced it.
@@ -220,48 +204,43 @@ impl CredentialSet {
     /// As for [`CredentialSet::token`].
     pub(super) async fn log_in_ahead(&self, server: &Server, token: &Arc<Token>) -> Result<(), Fault> {
         let _flight = self.flight.lock().await;
-        let is_current = self.current().is_some_and(|current| Arc::ptr_eq(&current, token));
+        let is_current = self.state().token.in_use(token).is_some();
         if is_current { self.log_in(server).await.map(drop) } else { Ok(()) }
     }
 
     /// Stops using `token`, which is static and must not be used.
-    pub(super) async fn reject(&self, server: &Server, token: &Arc<Token>, fault: Fault) {
-        let _flight = self.flight.lock().await;
+    pub(super) fn reject(&self, server: &Server, token: &Arc<Token>, fault: Fault) {
         let fault = {
             let mut state = self.state();
-            if !state.token.current().is_some_and(|current| Arc::ptr_eq(&current.token, token)) {
+            if state.token.in_use(token).is_none() {
                 return;
             }
             state.token = TokenState::None;
-            let fault = self.named(fault);
-            state.note(AuthFailure::Refused, fault)
+            state.note(AuthFailure::Refused, named(server, fault))
         };
         self.replaced.send_replace(());
         self.report_failure(server, &fault);
     }
 
-    /// Takes up credential files that look changed. What is empty, unreadable or half written changes nothing.
-    pub(super) async fn reload_credentials(&self, server: &Server) -> CredentialReload {
+    /// Takes up credential files that look changed; false where another look is worth it although they stay as they are.
+    /// What is empty, unreadable or half written changes nothing.
+    pub(super) async fn reload_credentials(&self, server: &Server) -> bool {
         let _flight = self.flight.lock().await;
-        if self.attempts.load(Ordering::Relaxed) == 0 {
-            return CredentialReload::NotYet;
+        if self.state().attempts == 0 {
+            return false;
         }
-        let Ok(credentials) = self.authenticator.load(&self.files).await else {
-            return CredentialReload::Done;
-        };
-        let tried = self.tried(&credentials);
-        if self.state().tried == Some(tried) {
-            return CredentialReload::Done;
+        let Ok(credentials) = self.authenticator.load(&self.files).await else { return true };
+        if self.state().tried == Some(self.tried(&credentials)) {
+            return true;
         }
         if self.is_rejected(server, &credentials).await {
-            let (store, credentials) = (server.store.as_str(), self.name.as_str());
+            let (store, credentials) = server.labels();
             event::new_token_rejected(store, credentials);
-            return CredentialReload::NotYet;
+            return false;
         }
         // A failure is reported, and the token that was there stays in use.
-        drop(self.log_in_with(server, credentials, tried).await);
-        self.attempts.fetch_add(1, Ordering::Relaxed);
-        CredentialReload::Done
+        drop(self.attempt(server, Ok(credentials)).await);
+        true
     }
 
     /// Whether a static token that is new is refused by a look-up while the old one is not. Where even the good token
@@ -271,95 +250,82 @@ impl CredentialSet {
             return false;
         };
         let new = Credentials(credentials.0.clone());
-        let Ok(new) = self.authenticator.login(self.place(server), new, &self.unwrapped).await else {
-            return false;
-        };
-        matches!(self.look_up(server, &new).await, Err(TokenError::Refused(_)))
-            && self.look_up(server, &old).await.is_ok()
+        let Ok(new) = self.authenticator.login(server, new, &self.unwrapped).await else { return false };
+        let is_refused = |error: AuthError| error.failure == AuthFailure::Refused;
+        self.look_up(server, &new).await.is_err_and(is_refused) && self.look_up(server, &old).await.is_ok()
     }
 
     fn usable(&self) -> Option<Arc<Token>> {
         self.state().usable()
     }
 
-    /// The server has said that `token` is good; false when it is not in use any more.
-    fn verified(&self, token: &Arc<Token>) -> bool {
-        let mut state = self.state();
-        let Some(current) = state.token.current_mut().filter(|current| Arc::ptr_eq(&current.token, token))
-        else {
-            return false;
-        };
-        current.verified = Some(Instant::now());
-        state.trust();
-        true
-    }
-
     /// Notes that `token` is bad. A login follows, unless its credentials have to cool down, which is given: a login
     /// token that was bad from the start is like a refused login, and one that ends again and again only slows the
     /// logins down.
     fn suspect(&self, server: &Server, token: &Token) -> Option<Fault> {
-        let blocked = {
+        let fault = {
             let mut state = self.state();
             let failure = state.failure_of(token);
-            state.token.make_suspect();
+            state.suspect();
             let (failure, fault) = failure?;
-            let fault = state.note(failure, self.named(fault));
-            state.blocked().map(|_| fault)
+            let fault = state.note(failure, named(server, fault));
+            state.blocked()?;
+            fault
         };
-        if let Some(fault) = blocked.as_ref().filter(|_| token.source() == TokenSource::Login) {
-            let (store, credentials) = (server.store.as_str(), self.name.as_str());
-            event::login_failed(store, credentials, fault, false);
+        if token.source() == TokenSource::Login {
+            let (store, credentials) = server.labels();
+            event::login_failed(store, credentials, &fault, false);
         }
-        blocked
+        Some(fault)
     }
 
     /// Logs in. A task that waited while an attempt failed (`seen` is older than it) gets its fault and makes none of
     /// its own.
     async fn replace(&self, server: &Server, seen: u64) -> Result<Arc<Token>, Fault> {
-        if self.attempts.load(Ordering::Relaxed) != seen
-            && let Some(fault) = &self.state().failure
-        {
-            return Err(fault.clone());
+        let (attempts, failure) = {
+            let state = self.state();
+            (state.attempts, state.failure.clone())
+        };
+        match failure {
+            Some(fault) if attempts != seen => Err(fault),
+            _ => self.log_in(server).await,
         }
-        self.log_in(server).await
     }
 
     async fn log_in(&self, server: &Server) -> Result<Arc<Token>, Fault> {
-        let outcome = match self.authenticator.load(&self.files).await {
-            Ok(credentials) => {
-                let tried = self.tried(&credentials);
-                self.log_in_with(server, credentials, tried).await
-            }
+        let credentials = self.authenticator.load(&self.files).await;
+        self.attempt(server, credentials).await
+    }
+
+    /// Tries the credentials that were read, unless they have to cool down; wakes those who wait for other ones.
+    async fn attempt(
+        &self,
+        server: &Server,
+        credentials: Result<Credentials, Fault>,
+    ) -> Result<Arc<Token>, Fault> {
+        let outcome = match credentials {
+            Ok(credentials) => self.log_in_with(server, credentials).await,
             Err(fault) => {
-                let mut state = self.state();
-                state.tried = None;
-                let fault = self.named(fault);
-                state.failure = Some(fault.clone());
-                Err(fault)
+                self.state().tried = None;
+                Err(named(server, fault))
             }
         };
-        self.attempts.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state();
+        state.attempts += 1;
+        state.failure = outcome.as_ref().err().cloned();
         outcome
     }
 
-    /// Tries `credentials`, unless they have to cool down; wakes those who wait for other ones.
-    async fn log_in_with(
-        &self,
-        server: &Server,
-        credentials: Credentials,
-        tried: Tried,
-    ) -> Result<Arc<Token>, Fault> {
+    async fn log_in_with(&self, server: &Server, credentials: Credentials) -> Result<Arc<Token>, Fault> {
+        let tried = self.tried(&credentials);
         let (blocked, before) = {
             let mut state = self.state();
             let before = state.tried.replace(tried);
             (state.blocked(), before)
         };
         let outcome = match blocked {
-            Some(fault) => {
-                self.state().failure = Some(fault.clone());
-                Err(fault)
-            }
-            None => match self.authenticator.login(self.place(server), credentials, &self.unwrapped).await {
+            Some(fault) => Err(fault),
+            None => match self.authenticator.login(server, credentials, &self.unwrapped).await {
                 Ok(token) => Ok(self.accept(server, token)),
                 Err(error) => Err(self.login_failed(server, error)),
             },
@@ -367,14 +333,16 @@ impl CredentialSet {
         if before != Some(tried) {
             self.changed.send_replace(());
         }
-        outcome.map_err(|fault| self.clear_retry_after(fault))
+        // Nobody need keep away from the server while credentials from a file cool down: each try reads the file, and
+        // only other credentials are sent.
+        let is_final = self.files.is_empty();
+        outcome.map_err(|fault| Fault { retry_after: fault.retry_after.filter(|_| is_final), ..fault })
     }
 
-    fn login_failed(&self, server: &Server, error: LoginError) -> Fault {
-        let fault = self.named(error.fault);
+    fn login_failed(&self, server: &Server, error: AuthError) -> Fault {
+        let fault = named(server, error.fault);
         if fault.kind == Kind::CircuitOpen {
             // Nothing was sent.
-            self.state().failure = Some(fault.clone());
             return fault;
         }
         let fault = self.state().note(error.failure, fault);
@@ -383,20 +351,18 @@ impl CredentialSet {
     }
 
     fn accept(&self, server: &Server, token: Token) -> Arc<Token> {
-        let token = Arc::new(token);
-        let end = token.lease.end();
+        let (end, token) = (token.lease.end(), Arc::new(token));
         {
             let mut state = self.state();
             let current = CurrentToken { token: Arc::clone(&token), end, verified: None, served: None };
             state.token = TokenState::Serving(current);
-            state.failure = None;
             // A static token has proved nothing yet, nor that there is a login.
             if token.source() == TokenSource::Login {
                 state.cool_down.logged_in();
             }
         }
         self.replaced.send_replace(());
-        let (store, credentials) = (server.store.as_str(), self.name.as_str());
+        let (store, credentials) = server.labels();
         match token.source() {
             TokenSource::Login => event::logged_in(store, credentials, server.wall_time(end)),
             TokenSource::Static => event::token_configured(store, credentials),
@@ -405,44 +371,36 @@ impl CredentialSet {
     }
 
     fn report_failure(&self, server: &Server, fault: &Fault) {
-        let (store, credentials) = (server.store.as_str(), self.name.as_str());
+        let (store, credentials) = server.labels();
         event::login_failed(store, credentials, fault, self.usable().is_some());
     }
 
-    fn place<'a>(&'a self, server: &'a Server) -> LoginPlace<'a> {
-        LoginPlace { server, namespace: self.namespace.as_deref() }
-    }
-
     fn tried(&self, credentials: &Credentials) -> Tried {
-        let whole = self.key.of(&credentials.joined());
+        // EXPOSE: into buffers that are fingerprinted and wiped. No part holds a NUL.
+        let parts: Vec<&str> = credentials.0.iter().map(|(_, part)| part.expose()).collect();
+        let fingerprint = |parts: &[&str]| self.key.of(Zeroizing::new(parts.join("\0")).as_bytes());
+        let whole = fingerprint(&parts);
         // A static token is its own identity: the server locks nobody for it.
-        let identity = match (self.spec.mount(), credentials.0.first()) {
-            (Some(mount), Some((_, identity))) => {
-                let namespace = self.namespace.clone().unwrap_or_default();
-                let place = [namespace, mount.to_owned()].map(|part| ("", SecretText::new(part)));
-                let parts = place.into_iter().chain([("", identity.clone())]).collect();
-                self.key.of(&Credentials(parts).joined())
+        let identity = match (self.spec.mount(), parts.first()) {
+            (Some(mount), Some(identity)) => {
+                fingerprint(&[self.namespace.as_deref().unwrap_or_default(), mount, identity])
             }
             _ => whole,
         };
         Tried { credentials: whole, identity }
     }
 
-    /// Nobody need keep away from the server while credentials from a file cool down: each try reads the file, and only
-    /// other credentials are sent.
-    fn clear_retry_after(&self, fault: Fault) -> Fault {
-        Fault { retry_after: fault.retry_after.filter(|_| self.files.is_empty()), ..fault }
-    }
-
-    fn named(&self, fault: Fault) -> Fault {
-        if self.name == CredentialsName::main() {
-            return fault;
-        }
-        Fault { message: format!("credentials {}: {}", self.name, fault.message), ..fault }
-    }
-
     /// No code runs under this lock that could panic or wait.
     fn state(&self) -> MutexGuard<'_, SetState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `fault`, with the name of the credential set where it has one of its own.
+fn named(server: &Server, fault: Fault) -> Fault {
+    let (_, credentials) = server.labels();
+    if credentials == CredentialsName::main().as_str() {
+        return fault;
+    }
+    Fault { message: format!("credentials {credentials}: {}", fault.message), ..fault }
 }

@@ -31,15 +31,8 @@ pub(super) struct Explainer(Mutex<HashMap<Asker, Seen>>);
 
 impl Explainer {
     /// `denied`, the fault of a read with a good token, with the cause and the remedy that the server's mounts suggest.
-    /// `home` is the namespace of the login.
-    pub(super) async fn explain(
-        &self,
-        read: &KvRead<'_>,
-        token: &Token,
-        home: Option<&str>,
-        denied: Fault,
-    ) -> Fault {
-        let source = read.source;
+    pub(super) async fn explain(&self, read: &KvRead<'_>, token: &Token, denied: Fault) -> Fault {
+        let (source, home) = (read.source, read.server.namespace());
         let Some(mounts) = self.visible(read, token).await else {
             let first = "check mountPath, key and kvVersion first";
             return Fault { remedy: format!("{first}; {}", policy(source, kv_of(source), home)), ..denied };

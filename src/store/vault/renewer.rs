@@ -2,22 +2,19 @@
 //! that change. It reads no secrets, and no read waits for it.
 
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::auth::{Token, TokenError};
-use super::credentials::{CredentialReload, CredentialSet};
+use super::auth::{AuthError, Token};
+use super::cooldown::AuthFailure;
+use super::credentials::CredentialSet;
 use super::lease::{FailedSteps, Lease, Renewability, SPACING, Schedule, TokenSource, TokenStep};
 use super::server::Server;
 use crate::fault::{Fault, Kind};
 use crate::telemetry::event;
-
-/// Tokens of logins in a row whose renewal was refused: the role's tokens cannot be renewed. A single one may have been
-/// revoked.
-const REFUSED_TOKENS: u32 = 2;
 
 /// Secrets that wait for other credentials come back within this time and not all together.
 const SPREAD: Duration = Duration::from_millis(250);
@@ -67,12 +64,12 @@ impl RenewedSet {
     /// The set and its server; the token is renewed from now on.
     pub(super) fn start(&self) -> (&CredentialSet, &Server) {
         self.tasks.get_or_init(|| {
-            let (set, server) = (Arc::clone(&self.set), Arc::clone(&self.server));
-            let renewer = TokenRenewer { set, server, rng: SmallRng::from_os_rng(), refused_tokens: 0 };
-            let mut tasks = vec![AbortOnDropHandle::new(tokio::spawn(renewer.run()))];
+            let both = || (Arc::clone(&self.set), Arc::clone(&self.server));
+            let (set, server) = both();
+            let mut tasks = vec![AbortOnDropHandle::new(tokio::spawn(renew_tokens(set, server)))];
             if !self.set.files().is_empty() {
-                let watching = watch_files(Arc::clone(&self.set), Arc::clone(&self.server));
-                tasks.push(AbortOnDropHandle::new(tokio::spawn(watching)));
+                let (set, server) = both();
+                tasks.push(AbortOnDropHandle::new(tokio::spawn(watch_files(set, server))));
             }
             tasks
         });
@@ -90,15 +87,29 @@ impl RenewedSet {
 }
 
 /// Takes care of one token after the other.
-struct TokenRenewer {
-    set: Arc<CredentialSet>,
-    server: Arc<Server>,
-    rng: SmallRng,
-    refused_tokens: u32,
+async fn renew_tokens(set: Arc<CredentialSet>, server: Arc<Server>) {
+    let mut replaced = set.replaced();
+    loop {
+        replaced.mark_unchanged();
+        if let Some(token) = set.current() {
+            let (lease, granted) = (token.lease, token.granted);
+            let (set, server) = (&*set, &*server);
+            let mut renewed =
+                RenewedToken { set, server, token, lease, granted, is_announced: false, is_reported: false };
+            tokio::select! {
+                () = renewed.keep() => {}
+                // There is another token, and the next round is about that one.
+                _ = replaced.changed() => continue,
+            }
+        }
+        drop(replaced.changed().await);
+    }
 }
 
 /// One token and what is known of it.
-struct RenewedToken {
+struct RenewedToken<'a> {
+    set: &'a CredentialSet,
+    server: &'a Server,
     token: Arc<Token>,
     lease: Lease,
     granted: Duration,
@@ -121,45 +132,30 @@ enum StepEnd {
     },
 }
 
-impl TokenRenewer {
-    async fn run(mut self) {
-        let mut replaced = self.set.replaced();
-        loop {
-            replaced.mark_unchanged();
-            if let Some(token) = self.set.current() {
-                let (mut lease, granted) = (token.lease, token.granted);
-                if self.refused_tokens >= REFUSED_TOKENS && token.source() == TokenSource::Login {
-                    lease = never_renewed(lease);
-                }
-                let kept = RenewedToken { token, lease, granted, is_announced: false, is_reported: false };
-                tokio::select! {
-                    () = self.keep(kept) => {}
-                    // There is another token, and the next round is about that one.
-                    _ = replaced.changed() => continue,
-                }
-            }
-            drop(replaced.changed().await);
-        }
-    }
-
-    /// Does for one token what is due until there is nothing left to do. Dropping it in the middle of a request loses
-    /// that request's answer, which is about a token that has been replaced.
-    async fn keep(&mut self, mut kept: RenewedToken) {
+impl RenewedToken<'_> {
+    /// Does what is due until there is nothing left to do. Dropping it in the middle of a request loses that request's
+    /// answer, which is about a token that has been replaced.
+    async fn keep(&mut self) {
         let mut not_before = Instant::now();
         loop {
-            let (now, source) = (Instant::now(), kept.token.source());
-            if let Lease::Until { renewability: Renewability::Capped | Renewability::Never, .. } = kept.lease
+            if let Lease::Until { renewability: Renewability::Capped | Renewability::Never, .. } = self.lease
             {
-                self.announce(&mut kept);
+                self.announce();
             }
-            let Some(schedule) = Schedule::of(&kept.lease, source, now, &mut self.rng) else { return };
+            let (now, source) = (Instant::now(), self.token.source());
+            let Some(schedule) = Schedule::of(&self.lease, source, now, &mut rand::rng()) else { return };
             let mut failed: Option<FailedSteps> = None;
             loop {
-                let Some(plan) = schedule.next(failed, Instant::now(), &mut self.rng) else { return };
+                let Some(plan) = schedule.next(failed, Instant::now(), &mut rand::rng()) else { return };
                 // A login is no request for this token, and may be what its last moment is for.
                 let is_login = plan.step == TokenStep::LogIn && failed.is_none();
                 sleep_until(if is_login { plan.at } else { plan.at.max(not_before) }).await;
-                match self.take(plan.step, &mut kept).await {
+                let end = match plan.step {
+                    TokenStep::Renew => self.renew().await,
+                    TokenStep::LookUp => self.look_up().await,
+                    TokenStep::LogIn => self.log_in().await,
+                };
+                match end {
                     StepEnd::Learnt => {
                         not_before = Instant::now() + SPACING;
                         break;
@@ -175,16 +171,8 @@ impl TokenRenewer {
         }
     }
 
-    async fn take(&mut self, step: TokenStep, kept: &mut RenewedToken) -> StepEnd {
-        match step {
-            TokenStep::Renew => self.renew(kept).await,
-            TokenStep::LookUp => self.look_up(kept).await,
-            TokenStep::LogIn => self.log_in(kept).await,
-        }
-    }
-
-    async fn log_in(&self, kept: &RenewedToken) -> StepEnd {
-        match self.set.log_in_ahead(&self.server, &kept.token).await {
+    async fn log_in(&self) -> StepEnd {
+        match self.set.log_in_ahead(self.server, &self.token).await {
             Ok(()) => StepEnd::Over,
             Err(fault) => {
                 let is_refused = matches!(fault.kind, Kind::Login | Kind::Spent);
@@ -193,42 +181,32 @@ impl TokenRenewer {
         }
     }
 
-    async fn renew(&mut self, kept: &mut RenewedToken) -> StepEnd {
-        match self.set.renew(&self.server, &kept.token, kept.granted).await {
-            Ok(lease) => {
-                self.refused_tokens = 0;
-                if self.learn(kept, lease) {
-                    let (store, credentials) = self.labels();
-                    event::token_renewed(store, credentials, self.server.wall_time(lease.end()));
-                }
-                StepEnd::Learnt
-            }
-            Err(TokenError::Refused(fault)) => {
-                let is_first = !kept.is_reported;
-                self.report(kept, &fault);
-                if kept.lease.end().is_some() {
-                    self.announce(kept);
-                }
-                if kept.token.source() == TokenSource::Login && is_first {
-                    self.refused_tokens = self.refused_tokens.saturating_add(1);
-                    // The token may be gone.
-                    if matches!(self.log_in(kept).await, StepEnd::Over) {
-                        return StepEnd::Over;
-                    }
-                }
-                StepEnd::Failed { is_refused: true, wait: fault.retry_after }
-            }
-            Err(TokenError::Other(fault)) => {
-                self.report(kept, &fault);
-                StepEnd::Failed { is_refused: false, wait: fault.retry_after }
-            }
+    async fn renew(&mut self) -> StepEnd {
+        let AuthError { failure, fault } = match self.set.renew(self.server, &self.token, self.granted).await
+        {
+            Ok(lease) => return self.learn(lease, event::token_renewed),
+            Err(error) => error,
+        };
+        let (is_refused, is_first) = (failure == AuthFailure::Refused, !self.is_reported);
+        self.report(&fault);
+        if is_refused && self.lease.end().is_some() {
+            self.announce();
         }
+        // The token may be gone.
+        if is_refused
+            && is_first
+            && self.token.source() == TokenSource::Login
+            && matches!(self.log_in().await, StepEnd::Over)
+        {
+            return StepEnd::Over;
+        }
+        StepEnd::Failed { is_refused, wait: fault.retry_after }
     }
 
-    async fn look_up(&mut self, kept: &mut RenewedToken) -> StepEnd {
-        match self.set.look_up(&self.server, &kept.token).await {
+    async fn look_up(&mut self) -> StepEnd {
+        match self.set.look_up(self.server, &self.token).await {
             Ok(info) if info.uses > 0 => {
-                self.set.reject(&self.server, &kept.token, few_uses(info.uses)).await;
+                self.set.reject(self.server, &self.token, few_uses(info.uses));
                 StepEnd::Over
             }
             // The answer contradicts itself: another node, or a renewal, knows better.
@@ -236,56 +214,45 @@ impl TokenRenewer {
                 StepEnd::Failed { is_refused: true, wait: None }
             }
             Ok(info) => {
-                kept.granted = info.granted;
-                if self.learn(kept, info.lease) {
-                    let (store, credentials) = self.labels();
-                    event::token_looked_up(store, credentials, self.server.wall_time(info.lease.end()));
-                }
-                StepEnd::Learnt
+                self.granted = info.granted;
+                self.learn(info.lease, event::token_looked_up)
             }
-            // The reads show whether it is good.
-            Err(TokenError::Refused(fault)) => {
-                if !kept.is_reported {
-                    self.report(kept, &fault);
+            Err(AuthError { failure, fault }) => {
+                let is_refused = failure == AuthFailure::Refused;
+                // The reads show whether it is good.
+                if is_refused && !self.is_reported {
+                    self.report(&fault);
                 }
-                StepEnd::Failed { is_refused: true, wait: fault.retry_after }
+                StepEnd::Failed { is_refused, wait: fault.retry_after }
             }
-            Err(TokenError::Other(fault)) => StepEnd::Failed { is_refused: false, wait: fault.retry_after },
         }
     }
 
-    /// The lease is `lease` now; false when the token is not in use any more.
-    fn learn(&self, kept: &mut RenewedToken, lease: Lease) -> bool {
-        kept.lease = lease;
-        kept.is_reported = false;
-        self.set.prolong(&kept.token, &lease)
+    /// The lease is `lease` now, which `event` says while the token is in use.
+    fn learn(&mut self, lease: Lease, event: fn(&str, &str, Option<SystemTime>)) -> StepEnd {
+        self.lease = lease;
+        self.is_reported = false;
+        if self.set.prolong(&self.token, &lease) {
+            let (store, credentials) = self.server.labels();
+            event(store, credentials, self.server.wall_time(lease.end()));
+        }
+        StepEnd::Learnt
     }
 
     /// Says once that a static token will end.
-    fn announce(&self, kept: &mut RenewedToken) {
-        if kept.token.source() == TokenSource::Login || kept.is_announced {
+    fn announce(&mut self) {
+        if self.token.source() == TokenSource::Login || self.is_announced {
             return;
         }
-        kept.is_announced = true;
-        let (store, credentials) = self.labels();
-        event::token_ending(store, credentials, self.server.wall_time(kept.lease.end()));
+        self.is_announced = true;
+        let (store, credentials) = self.server.labels();
+        event::token_ending(store, credentials, self.server.wall_time(self.lease.end()));
     }
 
-    fn report(&self, kept: &mut RenewedToken, fault: &Fault) {
-        let (store, credentials) = self.labels();
-        event::renewal_failed(store, credentials, fault, kept.is_reported);
-        kept.is_reported = true;
-    }
-
-    fn labels(&self) -> (&str, &str) {
-        (self.server.store.as_str(), self.set.name.as_str())
-    }
-}
-
-fn never_renewed(lease: Lease) -> Lease {
-    match lease {
-        Lease::Until { from, end, .. } => Lease::Until { from, end, renewability: Renewability::Never },
-        other => other,
+    fn report(&mut self, fault: &Fault) {
+        let (store, credentials) = self.server.labels();
+        event::renewal_failed(store, credentials, fault, self.is_reported);
+        self.is_reported = true;
     }
 }
 
@@ -317,10 +284,8 @@ async fn watch_files(set: Arc<CredentialSet>, server: Arc<Server>) {
         } else if again.is_none_or(|again| again > Instant::now()) {
             continue;
         }
-        again = match set.reload_credentials(&server).await {
-            CredentialReload::Done => None,
-            CredentialReload::NotYet => Some(Instant::now() + wait),
-        };
+        let is_done = set.reload_credentials(&server).await;
+        again = (!is_done).then(|| Instant::now() + wait);
         wait = (wait * 2).min(LONGEST);
     }
 }

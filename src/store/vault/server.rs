@@ -42,8 +42,9 @@ pub(super) struct Server {
     clock: Clock,
     /// Parses large answers.
     parser: Worker,
-    /// The store's namespace and the variable that gave it, where one did.
-    namespace_from: Option<(String, String)>,
+    /// The namespace of logins, and the variable that gave it where one did.
+    namespace: Option<String>,
+    namespace_variable: Option<String>,
     /// The other host that answered last.
     elsewhere: Mutex<Option<String>>,
 }
@@ -70,10 +71,36 @@ impl Server {
         breaker: CircuitBreaker,
         answers: Arc<AnswerLog>,
         clock: Clock,
-        namespace_from: Option<(String, String)>,
+        (namespace, namespace_variable): (Option<String>, Option<String>),
     ) -> Self {
         let (parser, elsewhere) = (Worker::default(), Mutex::default());
-        Self { store, credentials, http, breaker, answers, clock, parser, namespace_from, elsewhere }
+        Self {
+            store,
+            credentials,
+            http,
+            breaker,
+            answers,
+            clock,
+            parser,
+            namespace,
+            namespace_variable,
+            elsewhere,
+        }
+    }
+
+    /// What logs and metrics call the store and the credential set.
+    pub(super) fn labels(&self) -> (&str, &str) {
+        (self.store.as_str(), self.credentials.as_str())
+    }
+
+    /// The namespace of logins.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// Who logs in, or asks about `token`.
+    pub(super) fn login_caller<'a>(&'a self, token: Option<&'a SecretText>) -> Caller<'a> {
+        Caller { token, namespace: self.namespace() }
     }
 
     /// What the clock will show at `end`, for people.
@@ -168,8 +195,8 @@ impl Server {
     fn place(&self, method: &Method, target: &str, namespace: Option<&str>) -> String {
         let (host, path) = (self.http.host(), self.http.full_path(target));
         let Some(namespace) = namespace else { return format!("{method} {host}{path}") };
-        let from = match &self.namespace_from {
-            Some((given, variable)) if given == namespace => format!(" from {variable}"),
+        let from = match &self.namespace_variable {
+            Some(variable) if self.namespace() == Some(namespace) => format!(" from {variable}"),
             _ => String::new(),
         };
         format!("{method} {host}{path} (namespace {namespace}{from})")
@@ -323,7 +350,8 @@ mod tests {
         });
         let (store, set) = (StoreName::main(), CredentialsName::main());
         let breaker = CircuitBreaker::new(store.clone(), set.clone(), BreakerSettings::default());
-        let server = Server::new(store, set, http.unwrap(), breaker, Arc::default(), Clock::system(), None);
+        let server =
+            Server::new(store, set, http.unwrap(), breaker, Arc::default(), Clock::system(), (None, None));
         let here = std::thread::current().id();
         let thread_of =
             async |size| server.parse(size, "GET /a", (), |()| std::thread::current().id()).await.unwrap();

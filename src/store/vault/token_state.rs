@@ -26,6 +26,8 @@ pub(super) type SharedBudget = Arc<Mutex<LoginBudget>>;
 /// What is known of one credential set.
 pub(super) struct SetState {
     pub(super) token: TokenState,
+    /// Counts finished attempts: a task that waited for one can see that there was one.
+    pub(super) attempts: u64,
     /// Why the last attempt failed, if it did.
     pub(super) failure: Option<Fault>,
     /// The credentials that were tried last; `None` where they could not be read.
@@ -37,8 +39,10 @@ pub(super) struct SetState {
 }
 
 /// The token that reads are sent with.
+#[derive(Default)]
 pub(super) enum TokenState {
     /// No login yet, or the token must not be used.
+    #[default]
     None,
     Serving(CurrentToken),
     /// Refused for a read, and for its look-up. It is used until there is another one: where tokens may not look
@@ -69,6 +73,7 @@ impl SetState {
     pub(super) fn new(budget: SharedBudget) -> Self {
         Self {
             token: TokenState::None,
+            attempts: 0,
             failure: None,
             tried: None,
             cool_down: CoolDown::default(),
@@ -80,12 +85,8 @@ impl SetState {
     /// Notes a failure of the credentials that were tried last; gives `fault` with their cool-down.
     pub(super) fn note(&mut self, failure: AuthFailure, fault: Fault) -> Fault {
         let Some(tried) = self.tried else { return fault };
-        let fault = {
-            let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-            self.cool_down.note(failure, fault, tried, &mut budget)
-        };
-        self.failure = Some(fault.clone());
-        fault
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        self.cool_down.note(failure, fault, tried, &mut budget)
     }
 
     /// The fault of the credentials that were tried last, if they must not be tried now.
@@ -96,11 +97,19 @@ impl SetState {
 
     /// The token has proved good.
     pub(super) fn trust(&mut self) {
-        self.token = match std::mem::replace(&mut self.token, TokenState::None) {
-            TokenState::Serving(current) | TokenState::Suspect(current) => TokenState::Serving(current),
+        self.token = match std::mem::take(&mut self.token) {
             TokenState::None => TokenState::None,
+            TokenState::Serving(current) | TokenState::Suspect(current) => TokenState::Serving(current),
         };
         self.cool_down.reset();
+    }
+
+    /// The token has been refused, and its look-up too.
+    pub(super) fn suspect(&mut self) {
+        self.token = match std::mem::take(&mut self.token) {
+            TokenState::None => TokenState::None,
+            TokenState::Serving(current) | TokenState::Suspect(current) => TokenState::Suspect(current),
+        };
     }
 
     /// The token that reads use. A static one is used beyond the end that is known of it: it may have been renewed
@@ -188,21 +197,17 @@ impl TokenState {
         }
     }
 
-    pub(super) fn current_mut(&mut self) -> Option<&mut CurrentToken> {
+    /// `token`, if it is the one in use.
+    pub(super) fn in_use(&mut self, token: &Arc<Token>) -> Option<&mut CurrentToken> {
         match self {
             Self::None => None,
-            Self::Serving(current) | Self::Suspect(current) => Some(current),
+            Self::Serving(current) | Self::Suspect(current) => {
+                Some(current).filter(|current| Arc::ptr_eq(&current.token, token))
+            }
         }
     }
 
     pub(super) fn is_suspect(&self) -> bool {
         matches!(self, Self::Suspect(_))
-    }
-
-    pub(super) fn make_suspect(&mut self) {
-        *self = match std::mem::replace(self, Self::None) {
-            Self::None => Self::None,
-            Self::Serving(current) | Self::Suspect(current) => Self::Suspect(current),
-        };
     }
 }

@@ -1,6 +1,6 @@
 //! The `AppRole` method. A wrapped secret id is looked at before it is opened, and it is opened once.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use http::StatusCode;
@@ -10,23 +10,22 @@ use vaultrs::api::sys::requests::{UnwrapRequest, WrappingLookupRequest};
 use zeroize::Zeroizing;
 
 use super::{
-    Authenticator, CredentialFiles, Credentials, LoginError, LoginPlace, Token, body, clean, parse, token_in,
-    wiped,
+    AuthError, Authenticator, CredentialFiles, Credentials, Token, body, clean, parse, token_in, wiped,
 };
 use crate::config::provider::vault::Credential;
 use crate::fault::{Disposition, Fault, Kind};
 use crate::secret::{SecretBytes, SecretText};
 use crate::store::vault::answer;
 use crate::store::vault::cooldown::AuthFailure;
-use crate::store::vault::server::{self, Answered, Caller};
+use crate::store::vault::server::{self, Answered, Server};
 
 /// `authMethod: approle`.
 pub(super) struct AppRole {
-    mount: String,
-    role_id: Credential,
-    secret_id: Option<Credential>,
+    pub(super) mount: String,
+    pub(super) role_id: Credential,
+    pub(super) secret_id: Option<Credential>,
     /// Whether the secret id is a wrapping token.
-    is_wrapped: bool,
+    pub(super) is_wrapped: bool,
 }
 
 /// The wrapping token that was opened last, and the secret id that was in it, for later logins.
@@ -34,45 +33,14 @@ pub(super) struct AppRole {
 pub(crate) struct UnwrappedIds(Mutex<Option<(SecretText, SecretText)>>);
 
 impl UnwrappedIds {
-    fn get(&self, wrapping: &SecretText) -> Option<SecretText> {
-        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.as_ref().filter(|(known, _)| known == wrapping).map(|(_, secret_id)| secret_id.clone())
-    }
-
-    fn put(&self, wrapping: SecretText, secret_id: SecretText) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((wrapping, secret_id));
+    fn lock(&self) -> MutexGuard<'_, Option<(SecretText, SecretText)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what another credential set has opened.
     pub(crate) fn take_over(&self, before: &Self) {
-        let opened = before.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = opened;
-    }
-}
-
-impl AppRole {
-    pub(super) fn new(
-        mount: String,
-        role_id: Credential,
-        secret_id: Option<Credential>,
-        is_wrapped: bool,
-    ) -> Self {
-        Self { mount, role_id, secret_id, is_wrapped }
-    }
-
-    /// The secret id in `wrapping`, which is opened unless that has been done.
-    async fn open(
-        &self,
-        at: LoginPlace<'_>,
-        wrapping: &SecretText,
-        unwrapped: &UnwrappedIds,
-    ) -> Result<SecretText, LoginError> {
-        if let Some(secret_id) = unwrapped.get(wrapping) {
-            return Ok(secret_id);
-        }
-        let secret_id = unwrap(at, &self.mount, wrapping).await?;
-        unwrapped.put(wrapping.clone(), secret_id.clone());
-        Ok(secret_id)
+        let opened = before.lock().clone();
+        *self.lock() = opened;
     }
 }
 
@@ -88,73 +56,84 @@ impl Authenticator for AppRole {
 
     async fn login(
         &self,
-        at: LoginPlace<'_>,
+        server: &Server,
         credentials: Credentials,
         unwrapped: &UnwrappedIds,
-    ) -> Result<Token, LoginError> {
+    ) -> Result<Token, AuthError> {
         server::check_path(&self.mount)?;
         let Credentials(mut parts) = credentials;
         if self.is_wrapped {
             for (_, secret) in parts.iter_mut().filter(|(name, _)| *name == "secret_id") {
-                *secret = self.open(at, secret, unwrapped).await?;
+                *secret = open(server, &self.mount, secret, unwrapped).await?;
             }
         }
         // vaultrs gives path and method. Its body cannot leave the secret id out where the role does not bind one.
         let mount = self.mount.clone();
         let endpoint = LoginWithApproleRequest { mount, role_id: String::new(), secret_id: String::new() };
-        let caller = Caller { token: None, namespace: at.namespace };
         let sent: Vec<_> = parts.iter().map(|(name, part)| (*name, part)).collect();
-        let answered = at.server.call(&endpoint, caller, body(&sent)?).await?;
-        if answered.response.status == StatusCode::OK {
-            return token_in(&answered);
-        }
+        let answered = server.call(&endpoint, server.login_caller(None), body(&sent)?).await?;
+        let remedy = match answered.response.status {
+            StatusCode::OK => return token_in(&answered),
+            StatusCode::NOT_FOUND => "check authMount and namespace: there is no such auth method",
+            _ => "check roleId, secretId (used up, expired?), authMount and namespace",
+        };
         let sent: Vec<_> = parts.iter().map(|(_, part)| part).collect();
-        let fault = answer::refused(&answered, &sent);
-        let remedy = "check roleId, secretId (used up, expired?), authMount and namespace";
-        Err(LoginError::of(&answered, fault, remedy))
+        let mut error = AuthError::of(&answered, &sent, remedy);
+        if error.failure == AuthFailure::Refused {
+            error.fault.kind = Kind::Login;
+        }
+        Err(error)
     }
 }
 
-/// Opens `wrapping`, which must have been made by the `secret-id` endpoint of a role at `mount`.
-async fn unwrap(at: LoginPlace<'_>, mount: &str, wrapping: &SecretText) -> Result<SecretText, LoginError> {
+/// The secret id in `wrapping`, which is opened unless that has been done. It must have been made by the `secret-id`
+/// endpoint of a role at `mount`.
+async fn open(
+    server: &Server,
+    mount: &str,
+    wrapping: &SecretText,
+    unwrapped: &UnwrappedIds,
+) -> Result<SecretText, AuthError> {
+    if let Some((known, secret_id)) = &*unwrapped.lock()
+        && known == wrapping
+    {
+        return Ok(secret_id.clone());
+    }
     let failed = |answered: &Answered| {
-        let fault = answer::refused(answered, &[wrapping]);
-        if fault.kind.disposition() == Disposition::Transient {
-            return LoginError::of(answered, fault, "");
+        let error = AuthError::of(answered, &[wrapping], "");
+        if error.fault.kind.disposition() == Disposition::Transient {
+            return error;
         }
-        let message = format!("the wrapped secret id does not open: {}", fault.message);
+        let message = format!("the wrapped secret id does not open: {}", error.fault.message);
         let remedy =
             "find out who opened it: someone else may hold the secret id; then provide a new wrapped one";
         spent(message, remedy)
     };
     // The lookup is anonymous, and has the token in its body.
-    let caller = Caller { token: None, namespace: at.namespace };
     let lookup = WrappingLookupRequest { token: String::new() };
-    let answered = at.server.call(&lookup, caller, body(&[("token", wrapping)])?).await?;
+    let token = body(&[("token", wrapping)])?;
+    let answered = server.call(&lookup, server.login_caller(None), token).await?;
     if answered.response.status != StatusCode::OK {
         return Err(failed(&answered));
     }
-    check_path(&answered, at.namespace, mount)?;
+    check_path(&answered, server.namespace(), mount)?;
     // Opening wants it as the token of the request, and not in the body too.
-    let caller = Caller { token: Some(wrapping), namespace: at.namespace };
-    let nothing = SecretBytes::new(b"{}".to_vec());
-    let answered = at.server.call(&UnwrapRequest { token: None }, caller, nothing).await?;
+    let (caller, nothing) = (server.login_caller(Some(wrapping)), SecretBytes::new(b"{}".to_vec()));
+    let answered = server.call(&UnwrapRequest { token: None }, caller, nothing).await?;
     if answered.response.status != StatusCode::OK {
         return Err(failed(&answered));
     }
-    secret_id(&answered)
+    let secret_id = secret_id(&answered)?;
+    *unwrapped.lock() = Some((wrapping.clone(), secret_id.clone()));
+    Ok(secret_id)
 }
 
-fn spent(message: String, remedy: &str) -> LoginError {
-    LoginError { failure: AuthFailure::Spent, fault: Fault::new(Kind::Spent, message, remedy) }
+fn spent(message: String, remedy: &str) -> AuthError {
+    AuthError { failure: AuthFailure::Spent, fault: Fault::new(Kind::Spent, message, remedy) }
 }
 
 /// A token that wraps something else is an attack or a mistake: it stays closed.
-pub(crate) fn check_path(
-    answered: &Answered,
-    namespace: Option<&str>,
-    mount: &str,
-) -> Result<(), LoginError> {
+pub(crate) fn check_path(answered: &Answered, namespace: Option<&str>, mount: &str) -> Result<(), AuthError> {
     #[derive(Deserialize)]
     struct WrappingAnswer {
         data: WrappingInfo,
@@ -186,7 +165,7 @@ fn is_of_role(path: &str, namespace: Option<&str>, mount: &str) -> bool {
 }
 
 /// The secret id in the answer to an unwrapping.
-pub(crate) fn secret_id(answered: &Answered) -> Result<SecretText, LoginError> {
+pub(crate) fn secret_id(answered: &Answered) -> Result<SecretText, AuthError> {
     #[derive(Deserialize)]
     struct UnwrappedAnswer {
         data: Option<UnwrappedData>,

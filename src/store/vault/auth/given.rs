@@ -3,22 +3,14 @@
 use async_trait::async_trait;
 use tokio::time::{Duration, Instant};
 
-use super::{
-    Authenticator, CredentialFiles, Credentials, LoginError, LoginPlace, Token, TokenError, TokenInfo,
-    UnwrappedIds,
-};
+use super::{AuthError, Authenticator, CredentialFiles, Credentials, Token, TokenInfo, UnwrappedIds};
 use crate::config::provider::vault::Credential;
 use crate::fault::Fault;
 use crate::store::vault::lease::Lease;
+use crate::store::vault::server::Server;
 
 /// `authMethod: token`.
-pub(super) struct StaticToken(Credential);
-
-impl StaticToken {
-    pub(super) fn new(token: Credential) -> Self {
-        Self(token)
-    }
-}
+pub(super) struct StaticToken(pub(super) Credential);
 
 #[async_trait]
 impl Authenticator for StaticToken {
@@ -28,10 +20,10 @@ impl Authenticator for StaticToken {
 
     async fn login(
         &self,
-        _: LoginPlace<'_>,
+        _: &Server,
         credentials: Credentials,
         _: &UnwrappedIds,
-    ) -> Result<Token, LoginError> {
+    ) -> Result<Token, AuthError> {
         let text = credentials.0.into_iter().map(|(_, text)| text).next();
         Ok(Token::new(text, Lease::Unknown { since: Instant::now() }))
     }
@@ -47,11 +39,11 @@ impl Authenticator for NoToken {
         Ok(Credentials(Vec::new()))
     }
 
-    async fn login(&self, _: LoginPlace<'_>, _: Credentials, _: &UnwrappedIds) -> Result<Token, LoginError> {
+    async fn login(&self, _: &Server, _: Credentials, _: &UnwrappedIds) -> Result<Token, AuthError> {
         Ok(Token::new(None, Lease::Endless))
     }
 
-    async fn look_up(&self, _: LoginPlace<'_>, _: &Token) -> Result<TokenInfo, TokenError> {
+    async fn look_up(&self, _: &Server, _: &Token) -> Result<TokenInfo, AuthError> {
         Ok(TokenInfo { lease: Lease::Endless, granted: Duration::ZERO, uses: 0 })
     }
 }
