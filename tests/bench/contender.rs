@@ -20,6 +20,8 @@ pub(crate) struct Workload<'a> {
     pub(crate) home: &'a Path,
     /// Where the server, or the proxy before it, listens: `host:port`.
     pub(crate) address: &'a str,
+    /// The file with the server's certificate, if `address` takes TLS.
+    pub(crate) ca: Option<&'a Path>,
     pub(crate) secrets: usize,
     /// Between two reads of a secret.
     pub(crate) interval: Duration,
@@ -59,9 +61,13 @@ pub(crate) fn files(work: &Workload, output: &Path) -> Vec<PathBuf> {
 }
 
 fn secrets_sync(work: &Workload, output: &Path) -> Result<Command> {
-    let Workload { binary, home, address, secrets: _, interval } = work;
+    let Workload { binary, home, address, ca, secrets: _, interval } = work;
+    let server = match ca {
+        Some(ca) => format!("'https://{address}', tlsCACert: {}", ca.display()),
+        None => format!("'http://{address}'"),
+    };
     let mut text = format!(
-        "secretStore: {{ address: 'http://{address}', authMethod: token, token: {TOKEN}, mountPath: secret }}\n\
+        "secretStore: {{ address: {server}, authMethod: token, token: {TOKEN}, mountPath: secret }}\n\
          limits: {{ minRefreshInterval: 1s }}\nsecrets:\n"
     );
     for (index, file) in files(work, output).iter().enumerate() {
@@ -82,7 +88,7 @@ fn secrets_sync(work: &Workload, output: &Path) -> Result<Command> {
 }
 
 fn bao_agent(work: &Workload, output: &Path) -> Result<Command> {
-    let Workload { binary: _, home, address, secrets: _, interval } = work;
+    let Workload { binary: _, home, address, ca: _, secrets: _, interval } = work;
     let token_file = home.join("token");
     fs::write(&token_file, TOKEN)?;
     let mut text = format!(

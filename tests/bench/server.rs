@@ -1,5 +1,6 @@
 //! A real `OpenBao` dev server with secrets in it.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ pub(crate) const TOKEN: &str = "root";
 pub(crate) struct Server {
     child: Child,
     address: String,
+    /// Where the same server listens with TLS, and its certificate.
+    tls: (String, PathBuf),
 }
 
 /// The program, as `make tools` installs it.
@@ -29,24 +32,41 @@ pub(crate) fn bao() -> Result<PathBuf> {
 
 impl Server {
     pub(crate) fn start(home: &Path) -> Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let port = || Result::Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string());
+        let (address, tls_address) = (port()?, port()?);
+        let (certificate, key, config) = (home.join("tls.pem"), home.join("tls.key"), home.join("tls.hcl"));
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        fs::write(&certificate, made.cert.pem())?;
+        fs::write(&key, made.signing_key.serialize_pem())?;
+        let (pem, key) = (certificate.display(), key.display());
+        let listener = format!(
+            "listener \"tcp\" {{ address = \"{tls_address}\"\n tls_cert_file = \"{pem}\"\n tls_key_file = \"{key}\" }}"
+        );
+        fs::write(&config, listener)?;
         let child = Command::new(bao()?)
             .args(["server", "-dev", "-dev-no-store-token", "-log-level=error"])
             .arg(format!("-dev-root-token-id={TOKEN}"))
             .arg(format!("-dev-listen-address={address}"))
+            .arg("-config")
+            .arg(config)
             .env_clear()
             .env("HOME", home)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let mut server = Self { child, address };
+        let mut server = Self { child, address, tls: (tls_address, certificate) };
         server.wait_until_up()?;
         Ok(server)
     }
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Address and CA file of the listener with TLS.
+    pub(crate) fn tls(&self) -> (&str, &Path) {
+        (&self.tls.0, &self.tls.1)
     }
 
     /// Writes `secrets` secrets to `secret/bench/0` and so on.

@@ -32,6 +32,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const SPEED: [(usize, usize, f64); 3] = [(1, 7, 15.0), (100, 5, 40.0), (1000, 3, 350.0)];
 /// Secrets of `run --once`, timed runs, and what may be added to the floor: a factor of it, and milliseconds.
 const ONCE: [(usize, usize, f64, f64); 3] = [(1, 11, 1.0, 5.0), (100, 11, 1.5, 5.0), (1000, 5, 1.3, 10.0)];
+/// Secrets of `run --once` over TLS, timed runs, and the targets in milliseconds.
+const ONCE_TLS: [(usize, usize, f64); 3] = [(1, 11, 10.0), (100, 11, 50.0), (1000, 5, 320.0)];
 /// For these many the time per secret is compared with that for a thousand.
 const MANY: usize = 10_000;
 /// Secrets, and the targets for resident memory in MB.
@@ -59,6 +61,9 @@ fn main() -> Result<()> {
     for (files, runs, factor, added) in ONCE {
         bench.once(files, runs, factor, added)?.into_iter().for_each(|row| table.add(row));
     }
+    for (files, runs, target) in ONCE_TLS {
+        table.add(bench.once_over_tls(files, runs, target)?);
+    }
     server.fill_from(1000, MANY)?;
     table.add(bench.many()?);
     for (secrets, target) in WEIGHT {
@@ -83,6 +88,7 @@ impl Bench<'_> {
             binary: self.binary,
             home: self.home,
             address: self.server.address(),
+            ca: None,
             secrets,
             interval: Duration::from_secs(300),
         }
@@ -120,6 +126,15 @@ impl Bench<'_> {
                 .target(factor * floor + added),
             Row::alone("… processor time, ms", median(cores)).target(most),
         ])
+    }
+
+    /// `run --once` over TLS: the median of the wall time.
+    fn once_over_tls(&self, secrets: usize, runs: usize, target: f64) -> Result<Row> {
+        let (address, ca) = self.server.tls();
+        let workload = Workload { address, ca: Some(ca), ..self.workload(secrets) };
+        let walls = (0..runs).map(|_| Ok(once(&workload)?.0.as_secs_f64() * 1e3));
+        let wall = median(walls.collect::<Result<Vec<_>>>()?);
+        Ok(Row::alone(format!("run --once over TLS, {secrets} secret(s), ms"), wall).target(target))
     }
 
     /// Microseconds for each of many secrets, with a tenth more than each of a thousand takes as the target.
