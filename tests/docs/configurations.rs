@@ -23,6 +23,9 @@ const SECRETS: &str =
 fn configuration(document: &str) -> Option<String> {
     let value: Value = serde_yaml::from_str(document).unwrap();
     let has = |key| value.get(key).is_some();
+    if value.get("kind").is_some_and(|kind| kind == "ConfigMap") {
+        return value.pointer("/data/config.yaml").map(|text| text.as_str().unwrap().to_owned());
+    }
     // Compose, Kubernetes, Prometheus and its rules.
     if ["services", "apiVersion", "scrape_configs", "groups", "rule_files"].into_iter().any(has) {
         return None;
@@ -42,7 +45,7 @@ fn variables(text: &str) -> Vec<&str> {
     names.filter(|name| !name.contains(":-")).collect()
 }
 
-pub(crate) fn validated(configuration: &str) -> Finished {
+fn validated(configuration: &str) -> Finished {
     let sandbox = Sandbox::new("");
     Authority::new(&sandbox.path(""), "ca");
     let certificate = sandbox.path("ca.pem");
@@ -91,18 +94,27 @@ fn every_configuration_of_a_page_is_accepted() {
 fn every_configuration_of_an_example_is_accepted() {
     let examples = root().join("examples");
     let (mut count, mut found) = (0, Vec::new());
+    let mut check = |place: String, configurations: Vec<String>| {
+        count += configurations.len();
+        let complaints = configurations.iter().filter_map(|configuration| complaint(configuration));
+        found.extend(complaints.map(|complaint| format!("{place}\n{complaint}")));
+    };
     for path in [files(&examples, "yaml"), files(&examples, "yml")].concat() {
         let text = fs::read_to_string(&path).unwrap();
         // The values that quickstart reads, which is no configuration.
         if path.ends_with("quickstart/secrets.yaml") {
             continue;
         }
-        let Some(configuration) = configuration(&text) else { continue };
-        count += 1;
-        found.extend(complaint(&configuration).map(|complaint| format!("{}\n{complaint}", short(&path))));
+        let documents = text.split("\n---\n").filter_map(configuration);
+        check(short(&path), documents.collect());
+    }
+    for path in files(&examples, "hcl") {
+        let text = fs::read_to_string(&path).unwrap();
+        let templates = text.split("<<EOF\n").skip(1).filter_map(|rest| rest.split("EOF\n").next());
+        check(short(&path), templates.map(str::to_owned).collect());
     }
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
-    assert!(count >= 4, "{count} configurations found");
+    assert!(count >= 8, "{count} configurations found");
 }
 
 #[test]
@@ -115,4 +127,5 @@ fn parts_are_completed_and_mistakes_are_found() {
     assert!(!accepted("secretStore: { tlsSkipVerify: true, token: made-up }"), "an unexpected warning");
     assert!(!accepted("anything: 1"));
     assert_eq!(configuration("services: {}"), None);
+    assert_eq!(configuration("{ kind: ConfigMap, data: { config.yaml: text } }"), Some("text".to_owned()));
 }

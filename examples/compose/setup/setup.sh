@@ -3,6 +3,9 @@
 set -eu
 umask 077
 
+# Compose waits for the server; older versions of Podman do not.
+until bao status >/dev/null 2>&1; do sleep 1; done
+
 bao kv put -mount=secret app/database username=shop password=first-made-up-password
 bao kv put -mount=secret app/api token=a-made-up-token
 
