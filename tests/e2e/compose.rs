@@ -22,14 +22,14 @@ COPY busybox /bin/busybox
 RUN ["/bin/busybox", "--install", "-s", "/bin"]
 "#;
 
-fn images(engines: &Engines) {
+pub(crate) fn images(engines: &Engines, engine: &str) {
     let context = tempfile::tempdir().unwrap();
     let copy = "cp \"$(readlink -f \"$(command -v busybox)\")\" busybox; cp \"$0\" bao";
     let bao = repository().join(".tools/bin/bao");
     engines.run(context.path(), &["bash", "-euc", copy, bao.to_str().unwrap()]);
     for (name, dockerfile) in [("openbao/openbao:2.7.2", SERVER), ("busybox", APP)] {
         fs::write(context.path().join("Dockerfile"), dockerfile).unwrap();
-        engines.run(context.path(), &["docker", "build", "--tag", name, "."]);
+        engines.run(context.path(), &[engine, "build", "--tag", name, "."]);
     }
 }
 
@@ -42,7 +42,7 @@ struct Example {
 impl Example {
     fn new(files: &'static [&'static str]) -> Self {
         let guide = Guide::new();
-        images(guide.engines());
+        images(guide.engines(), "docker");
         guide.shell(&format!("cp -r {}/examples/compose/. .", repository().display()));
         Self { guide, files }
     }

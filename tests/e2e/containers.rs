@@ -1,4 +1,4 @@
-//! The guides for containers, word for word: the snippets of docs/security.md and README.md are taken from there and
+//! The guides for containers, word for word: the snippets of docs/deploy and README.md are taken from there and
 //! run with the image that is built FROM scratch, with real engines and a real `OpenBao`. And the unit, under a real systemd.
 
 #![expect(
@@ -154,7 +154,7 @@ fn images(engines: &Engines) {
 }
 
 /// The fenced block of a document that is the `index`th below this heading.
-fn snippet(document: &str, heading: &str, index: usize) -> String {
+pub(crate) fn snippet(document: &str, heading: &str, index: usize) -> String {
     let text = fs::read_to_string(repository().join(document)).unwrap();
     let section = text.split_once(&format!("\n{heading}\n")).expect(heading).1;
     let block = section.split("\n```").nth(2 * index + 1).unwrap();
@@ -257,10 +257,10 @@ pub(crate) fn waited_for_health(sidecar: &Container, app: &Container) {
 #[test]
 fn the_guide_for_compose_makes_a_sidecar_that_is_confined_and_lives_as_promised() {
     let guide = Guide::new();
-    guide.write("secrets-sync/config.yaml", &snippet("docs/security.md", "### Compose", 0));
+    guide.write("secrets-sync/config.yaml", &snippet("docs/deploy/compose.md", "## Your stack", 0));
     guide.trust("secrets-sync/ca.pem");
-    guide.shell(&snippet("docs/security.md", "### Compose", 1));
-    guide.write("compose.yaml", &snippet("docs/security.md", "### Compose", 2));
+    guide.shell(&snippet("docs/deploy/compose.md", "## Your stack", 1));
+    guide.write("compose.yaml", &snippet("docs/deploy/compose.md", "## Your stack", 2));
     guide.write(
         "test.yaml",
         &format!("services: {{ secrets-sync: {{ extra_hosts: ['{}'] }} }}", Engines::host()),
@@ -296,10 +296,10 @@ fn the_sidecar_of_the_readme_gives_files_to_another_user() {
 #[test]
 fn the_guide_for_podman_makes_a_sidecar_that_is_confined_and_lives_as_promised() {
     let guide = Guide::new();
-    guide.write("secrets-sync/config.yaml", &snippet("docs/security.md", "### Compose", 0));
+    guide.write("secrets-sync/config.yaml", &snippet("docs/deploy/compose.md", "## Your stack", 0));
     guide.trust("secrets-sync/ca.pem");
-    guide.shell(&snippet("docs/security.md", "### Compose", 1));
-    guide.shell(&snippet("docs/security.md", "### Podman", 0));
+    guide.shell(&snippet("docs/deploy/compose.md", "## Your stack", 1));
+    guide.shell(&snippet("docs/deploy/podman.md", "## With `podman run`", 0));
     let container = |name: &str| Container { guide: &guide, engine: "podman", id: name.to_owned() };
     let (sidecar, app) = (container("secrets-sync"), container("app"));
     // The health check of the image, which timers of systemd would ask for.

@@ -2,6 +2,7 @@
 
 mod compose;
 mod containers;
+mod deploy;
 mod page;
 mod races;
 #[path = "../support/mod.rs"]
