@@ -1,6 +1,9 @@
 //! Two outputs must not meet: neither on one path, nor one below the other. Nor may an output replace what is read.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::context::CompileContext;
@@ -52,6 +55,34 @@ impl Outputs {
             let above = inner.target.as_path().ancestors().skip(1).find_map(|path| first.get(path));
             context.report.diagnostics.extend(above.and_then(|outer| inner.is_below(outer)));
         }
+        self.warn_of_aliases(context);
+    }
+
+    /// Warns of outputs that meet through a symlink or a bind mount. It is no error: what a path leads to can change, and a
+    /// user who changes it must not be able to have the next reload refused.
+    fn warn_of_aliases(&self, context: &mut CompileContext<'_>) {
+        let mut looked_at = HashMap::<&Path, Option<Identity>>::new();
+        let mut identity = |path| *looked_at.entry(path).or_insert_with(|| identity(path));
+        let mut entries = HashMap::<(Identity, &OsStr), &ConfiguredOutput>::new();
+        let mut directories = HashMap::<Identity, &ConfiguredOutput>::new();
+        for output in &self.outputs {
+            let path = output.target.as_path();
+            let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { continue };
+            let own = identity(path).filter(|_| output.kind == OutputKind::Directory);
+            let Some(parent) = identity(above) else { continue };
+            let around =
+                |outer: &&ConfiguredOutput| outer.secret != output.secret && outer.target.as_path() != above;
+            let meets = [
+                Some(*entries.entry((parent, name)).or_insert(output)),
+                own.map(|own| *directories.entry(own).or_insert(output)),
+                directories.get(&parent).copied().filter(around),
+            ];
+            if let Some(other) = meets.into_iter().flatten().find(|other| other.target != output.target) {
+                let message =
+                    format!("through a symlink or a mount, this path leads to {} too", other.name());
+                context.push(Diagnostic::new(Code::SameFile, output.place.clone(), message));
+            }
+        }
     }
 
     /// Neither an output nor a file in a `directory`, whose names come from the store, may replace what is read, whatever
@@ -76,6 +107,13 @@ impl Outputs {
             }
         }
     }
+}
+
+/// Device and inode.
+type Identity = (u64, u64);
+
+fn identity(path: &Path) -> Option<Identity> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 impl ConfiguredOutput {

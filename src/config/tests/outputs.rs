@@ -276,3 +276,25 @@ fn no_output_replaces_what_the_program_reads_through_a_symlink() {
         assert!(errors(&config(read, &file("real/token-2"))).is_empty(), "{read}");
     }
 }
+
+#[test]
+fn outputs_that_meet_through_a_symlink_are_warned_of() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name).display().to_string();
+    std::fs::create_dir(at("real")).unwrap();
+    std::os::unix::fs::symlink("real", at("link")).unwrap();
+    let file = |path: &str| format!("files: [{{path: '{}', field: f}}]", at(path));
+    let directory = |path: &str| format!("directory: {{path: '{}'}}", at(path));
+    let of_two = |first: &str, second: &str| {
+        let store = "secretStore: {address: 'http://127.0.0.1', token: t}\nsecrets:";
+        let text = format!("{store}\n  - {{name: a, key: a, {first}}}\n  - {{name: b, key: b, {second}}}\n");
+        warnings(&text)
+    };
+    let (of_file, of_directory) =
+        ("same-file secrets[1].files[0].path", "same-file secrets[1].directory.path");
+    assert_eq!(of_two(&file("real/x"), &file("link/x")), [of_file]);
+    assert_eq!(of_two(&directory("real"), &file("link/x")), [of_file]);
+    assert_eq!(of_two(&directory("link"), &directory("real")), [of_directory]);
+    assert!(of_two(&file("real/x"), &file("link/y")).is_empty());
+    assert!(of_two(&file("real/x"), &file("gone/x")).is_empty());
+}
