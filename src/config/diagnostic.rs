@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, and how to correct it: a place, a stable code, a cause, a hint.
 //! No text here holds a value of the environment, a token or a secret id.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::json;
@@ -268,6 +269,15 @@ impl Report {
             })
         };
         self.diagnostics.iter().map(one).collect()
+    }
+
+    /// Drops what only says that a value has no text where its syntax is reported already: `{{ name }}` without quotes
+    /// is a mapping.
+    pub(super) fn drop_consequences(&mut self) {
+        let is_syntax = |one: &&Diagnostic| one.code == Code::YamlSyntax;
+        let broken: BTreeSet<_> =
+            self.diagnostics.iter().filter(is_syntax).map(|one| one.place.path.clone()).collect();
+        self.diagnostics.retain(|one| one.code != Code::WrongType || !broken.contains(&one.place.path));
     }
 
     pub(super) fn sort(&mut self) {

@@ -28,6 +28,9 @@ pub enum DurationError {
     /// A number without a unit.
     #[error("a unit is missing; for seconds write \"{0}s\"")]
     NoUnit(String),
+    /// White space.
+    #[error("it holds a space; write the number and its unit together")]
+    Space,
     /// Not one of the units.
     #[error("the units are ns, us, ms, s, m, h, d and w")]
     UnknownUnit,
@@ -48,6 +51,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
         "" => return Err(DurationError::Empty),
         "0" => return Ok(Duration::ZERO),
         _ if text.starts_with('-') => return Err(DurationError::Negative),
+        _ if text.contains(char::is_whitespace) => return Err(DurationError::Space),
         _ => {}
     }
     let mut rest = text;
@@ -151,7 +155,7 @@ mod tests {
             ("30", DurationError::NoUnit("30".into())),
             ("30.5", DurationError::NoUnit("30.5".into())),
             ("1y", DurationError::UnknownUnit),
-            ("1 h", DurationError::UnknownUnit),
+            ("1 h", DurationError::Space),
             ("1h30", DurationError::Malformed),
             ("soon", DurationError::Malformed),
             ("1.2.3s", DurationError::Malformed),

@@ -91,6 +91,7 @@ impl Config {
         let config = root.and_then(|root| compile::compile(&root, &mut context));
         let CompileContext { mut report, origins, inputs, positions, .. } = context;
         let inputs = inputs.into_iter().map(|(name, path)| (name, path.as_path().to_path_buf())).collect();
+        report.drop_consequences();
         report.sort();
         match config {
             Some(config) if !report.has_errors() => {

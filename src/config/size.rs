@@ -17,6 +17,9 @@ pub enum SizeError {
     /// It does not begin with a whole number.
     #[error("it is not a whole number with a unit")]
     Malformed,
+    /// White space.
+    #[error("it holds a space; write the number and its unit together")]
+    Space,
     /// Not one of the units.
     #[error("the units are B, kB, MB, GB, KiB, MiB and GiB")]
     UnknownUnit,
@@ -30,6 +33,9 @@ pub enum SizeError {
 /// # Errors
 /// A fraction, a negative number, an unknown unit, or more than `usize` holds.
 pub fn parse(text: &str) -> Result<usize, SizeError> {
+    if text.contains(char::is_whitespace) {
+        return Err(SizeError::Space);
+    }
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     if number.is_empty() || unit.starts_with(['.', ',']) {
@@ -71,7 +77,7 @@ mod tests {
             ("-1", SizeError::Malformed),
             ("1.5MiB", SizeError::Malformed),
             ("1Mi", SizeError::UnknownUnit),
-            ("1 MiB", SizeError::UnknownUnit),
+            ("1 MiB", SizeError::Space),
             ("99999999999999999999", SizeError::Overflow),
             ("99999999999GiB", SizeError::Overflow),
         ] {

@@ -237,3 +237,19 @@ fn a_proxy_is_used_for_https_to_other_machines() {
         format!("secretStore: {{address: 'http://127.0.0.1', token: t, proxy: 'http://p:1'}}\n{SECRET}");
     assert_eq!(warnings(&plain), ["ignored-key secretStore.proxy"]);
 }
+
+#[test]
+fn braces_without_quotes_are_one_error() {
+    let refused = |text: &str| errors(&file(&format!("path: /run/a, {text}")));
+    assert_eq!(refused("template: {{ password }}"), ["yaml-syntax secrets[0].files[0].template"]);
+    assert_eq!(refused("template: {password: a}"), ["wrong-type secrets[0].files[0].template"]);
+}
+
+#[test]
+fn a_version_that_is_no_number_says_how_to_ask_for_the_newest() {
+    for (version, expected) in [("latest", "leave it out"), ("99999999999999999999", "too large")] {
+        let text = file("path: /run/a, field: f").replace("key: ", &format!("version: {version}, key: "));
+        let shown = only_message(&text);
+        assert!(shown.contains(expected), "{shown}");
+    }
+}

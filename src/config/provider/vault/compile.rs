@@ -201,7 +201,10 @@ fn version(
     let version = section.parsed(
         "version",
         (Code::BadValue, "a whole number"),
-        |text| text.parse().map_err(|_| ""),
+        |text| match text.parse() {
+            Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => Err("it is too large"),
+            parsed => parsed.map_err(|_| "for the newest version leave it out"),
+        },
         context,
     )?;
     let place = section.place_of("version");
