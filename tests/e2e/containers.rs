@@ -1,5 +1,5 @@
 //! The guides for containers, word for word: the snippets of docs/deploy and README.md are taken from there and
-//! run with the image that is built FROM scratch, with real engines and a real `OpenBao`. And the unit, under a real systemd.
+//! run with the image that is built FROM scratch, with real engines and a real `OpenBao`.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,7 +11,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
@@ -27,15 +26,15 @@ ENTRYPOINT ["/bin/busybox", "sh", "-c"]
 CMD ["for file in /secrets/*; do stat -c 'found %n %u:%g %a' $file; cat $file; done; touch /secrets/of-app && echo wrote; trap 'exit 0' TERM; sleep 1000 & wait"]
 "#;
 
-const BEFORE: &str = "Zq7marker-before";
-const AFTER: &str = "Zq7marker-after";
+pub(crate) const BEFORE: &str = "Zq7marker-before";
+pub(crate) const AFTER: &str = "Zq7marker-after";
 
 /// The engines, for one test at a time, and a directory such as the guides begin with.
 pub(crate) struct Guide {
     engines: &'static Engines,
     directory: TempDir,
-    /// What no log may hold.
-    identity: (String, String),
+    /// What no log may hold: role id and secret id.
+    pub(crate) identity: (String, String),
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -306,93 +305,4 @@ fn the_guide_for_podman_makes_a_sidecar_that_is_confined_and_lives_as_promised()
     sidecar.engine(&["healthcheck", "run"], &[]);
     lives_as_promised(&sidecar, &app, &HARDENED);
     guide.shell("podman rm --force --time 0 app secrets-sync; podman volume rm secrets");
-}
-
-/// Systemd in a container whose root is that of this machine, with a layer above it that takes what is written. Mounts
-/// spread as on a machine, where credentials come to a unit in this way.
-const SYSTEMD: &str = "podman run --detach --name systemd --systemd=always --cap-add SYS_ADMIN \
-    --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt label=disable \
-    --tmpfs /tmp:notmpcopyup --tmpfs /run:notmpcopyup --volume .:/guide:ro \
-    --rootfs /:O bash -c 'mount --make-rshared / && exec /lib/systemd/systemd --unit=basic.target'
-until podman exec systemd systemctl is-active basic.target; do sleep 0.2; done >/dev/null 2>&1";
-
-const UNIT_CONFIG: &str = r#"
-secretStore:
-  address: https://vault.example:8200
-  tlsCACert: /etc/secrets-sync/ca.pem
-  authMethod: approle
-  roleIdFile: ${CREDENTIALS_DIRECTORY}/role-id
-  secretIdFile: ${CREDENTIALS_DIRECTORY}/secret-id
-  mountPath: secret
-  kvVersion: v2
-secrets:
-  - name: database
-    key: app/database
-    files: [{ path: /run/secrets-sync/app.env, mode: "0440", format: dotenv }]
-"#;
-
-#[test]
-fn the_unit_runs_under_systemd_as_its_head_says_with_credentials_audit_and_sandbox() {
-    let guide = Guide::new();
-    let unit = fs::read_to_string(repository().join("examples/systemd/secrets-sync.service")).unwrap();
-    let head = unit.lines().filter_map(|line| line.strip_prefix("#   "));
-    // Systemd waits for the first sync as long as it must; this test does not.
-    let install =
-        head.collect::<Vec<_>>().join("\n").replace("systemctl enable", "timeout 30 systemctl enable");
-    // Everything but locked memory, for which a container has not the limit. The sandbox needs what the filter lets by.
-    let mut unit = unit.replace("Environment=STATUS", "Environment=SANDBOX=require\nEnvironment=STATUS");
-    for option in ["LoadCredential=", "Environment=AUDIT_LOG=", "LogsDirectory"] {
-        assert!(unit.contains(&format!("\n#{option}")), "{option}");
-        unit = unit.replace(&format!("\n#{option}"), &format!("\n{option}"));
-    }
-    guide.write("secrets-sync.service", &unit);
-    guide.write("config.yaml", UNIT_CONFIG);
-    guide.trust("ca.pem");
-    fs::copy(env!("CARGO_BIN_EXE_secrets-sync"), guide.directory.path().join("secrets-sync")).unwrap();
-    guide.shell(SYSTEMD);
-    let inside = |lines: &str| {
-        guide.engines.run(Path::new("/"), &["podman", "exec", "systemd", "bash", "-euc", lines])
-    };
-
-    let credentials = "install -d /etc/secrets-sync; install -m 400 role-id secret-id /etc/secrets-sync/";
-    inside(&format!(
-        "cd /guide; {credentials}; install -m 644 ca.pem /etc/secrets-sync/\n{install} 2>&1 || {{ journalctl --no-pager --unit secrets-sync; false; }}"
-    ));
-    // The start has waited until the files are there.
-    let file = inside("stat -c '%U:%G %a' /run/secrets-sync/app.env; cat /run/secrets-sync/app.env");
-    assert!(file.starts_with("secrets-sync:secrets-sync 440\n") && file.contains(BEFORE), "{file}");
-    assert_eq!(inside("stat -c '%U %a' /var/log/secrets-sync/audit.log"), "secrets-sync 600\n");
-    let status = inside("cat /proc/$(systemctl show --property MainPID --value secrets-sync)/status");
-    for line in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
-        assert!(status.contains(line), "{line} is not in\n{status}");
-    }
-    inside("systemctl reload secrets-sync");
-    inside("systemctl stop secrets-sync");
-    let end = inside("systemctl show --property Result --property ExecMainStatus secrets-sync");
-    assert!(end.contains("Result=success") && end.contains("ExecMainStatus=0"), "{end}");
-
-    let journal = inside("journalctl --no-pager --unit secrets-sync");
-    assert!(journal.contains("sandbox enabled"), "{journal}");
-    stopped_at_once(&journal);
-    for hidden in ["Zq7marker", guide.identity.0.as_str(), guide.identity.1.as_str()] {
-        assert!(!journal.contains(hidden), "{hidden} is in\n{journal}");
-    }
-    guide.shell("podman rm --force --time 0 systemd");
-}
-
-#[test]
-fn the_unit_of_systemd_is_without_mistakes_and_exposes_little() {
-    let folder = tempfile::tempdir().unwrap();
-    let unit = folder.path().join("secrets-sync.service");
-    let text = fs::read_to_string(repository().join("examples/systemd/secrets-sync.service")).unwrap();
-    fs::write(&unit, text.replace("/usr/local/bin/secrets-sync", env!("CARGO_BIN_EXE_secrets-sync")))
-        .unwrap();
-    for arguments in [&["verify"][..], &["security", "--offline=true", "--no-pager", "--threshold=16"]] {
-        let output = Command::new("systemd-analyze").args(arguments).arg(&unit).output().unwrap();
-        let said = [output.stdout.as_slice(), &output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        // What it does not know it only complains about, with the line.
-        assert!(!said.contains("secrets-sync.service:") || arguments != ["verify"], "{said}");
-    }
 }

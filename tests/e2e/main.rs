@@ -7,5 +7,6 @@ mod page;
 mod races;
 #[path = "../support/mod.rs"]
 mod support;
+mod systemd;
 
 use support::{browser, daemon, engines, races as hostile};
