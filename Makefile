@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: run test lint fmt deny sbom hardening repro dist doc bench e2e soak fuzz fuzz-smoke image tools clean help
+.PHONY: run test image deb bench lint fmt e2e soak fuzz fuzz-smoke tools doc clean help hardening sbom dist repro deny
 
 TRIPLE := $(shell sed -n 's/^target = "\(.*\)"$$/\1/p' .cargo/config.toml)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)
@@ -11,9 +11,12 @@ CYCLONEDX_VERSION := 0.5.9
 AUDITABLE_VERSION := 0.7.7
 DENY := .tools/bin/cargo-deny --locked --config .cargo/deny.toml
 DIST := $(or $(CARGO_TARGET_DIR),target)/dist
+DEB_VERSION := 3.8.0
 FUZZ_VERSION := 0.13.2
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+##@ Use it
 
 run: ## Build, keep the quickstart's files in sync in ./run, show them; Ctrl-C stops
 	cargo build --locked
@@ -22,6 +25,22 @@ run: ## Build, keep the quickstart's files in sync in ./run, show them; Ctrl-C s
 test: tools ## All tests, documentation tests included; some talk to a real OpenBao
 	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked --no-fail-fast; else cargo test --locked --all-targets --no-fail-fast; fi
 	cargo test --locked --doc
+
+image: ## The container image, from the static binary, once that is checked
+	@.ci/image --check
+	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
+	binary=$$(.ci/release); .ci/hardening "$$binary"; .ci/image "$$binary"
+
+deb: ## The Debian package with the service, in target/dist, from the checked binary
+	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
+	@.ci/cargo-tool cargo-deb $(DEB_VERSION)
+	binary=$$(.ci/release); .ci/hardening "$$binary"; .ci/deb "$$binary" $(DIST)
+
+bench: tools ## The binary that ships and bao agent in turn: time, requests, memory, idle time, size
+	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
+	binary=$$(.ci/release); cargo bench --locked --profile dev --bench sync -- "$$binary"
+
+##@ Change it
 
 lint: ## Format, clippy and rustdoc, warnings are errors
 	cargo fmt --check
@@ -34,46 +53,10 @@ fmt: ## Format the sources
 	cargo fmt
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
-deny: ## Licences, bans, sources and advisories of every dependency; ADVISORIES=required takes the fetched database alone
-	@.ci/cargo-tool cargo-deny $(DENY_VERSION)
-	$(DENY) check bans licenses sources
-	if timeout 120 $(DENY) fetch db >/dev/null 2>&1; then \
-	  $(DENY) check advisories; echo 'advisories: from the database of RustSec, fetched now'; \
-	elif [ '$(ADVISORIES)' = required ]; then \
-	  echo 'advisories: NOT checked: the database of RustSec cannot be fetched from here, and ADVISORIES=required asks for it' >&2; exit 1; \
-	else .ci/advisories; fi
-
-sbom: ## CycloneDX bill of materials, checked, in target/dist; `make dist` puts the binary's SHA-256 into it
-	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
-	.ci/sbom $(DIST)/secrets-sync.cdx.json
-
-hardening: ## Build what ships and check it: static-pie, RELRO, no executable stack, stripped, no build paths
-	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
-	.ci/hardening "$$(.ci/release)"
-
-repro: ## Build the committed tree twice, in different places: the same bytes or a failure; PROFILE=dev is quicker
-	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
-	.ci/repro
-
-dist: ## What is released, in target/dist: the checked binary, its bill of materials, SHA256SUMS
-	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
-	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
-	binary=$$(.ci/release); .ci/hardening "$$binary"; \
-	install -D -m 0755 "$$binary" $(DIST)/secrets-sync; \
-	.ci/sbom $(DIST)/secrets-sync.cdx.json "$$binary"; \
-	cd $(DIST); sha256sum secrets-sync secrets-sync.cdx.json | tee SHA256SUMS
-
-doc: ## API documentation, private items included
-	cargo doc --locked --no-deps --document-private-items
-	@echo "$(TARGET_DIR)/doc/secrets_sync/index.html"
-
-bench: tools ## The binary that ships and bao agent in turn: time, requests, memory, idle time, size
-	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
-	binary=$$(.ci/release); cargo bench --locked --profile dev --bench sync -- "$$binary"
-
 e2e: tools ## The suite tests/e2e, declared `test = false` so that `make test` leaves it out
 	@.ci/tools chromium
 	@.ci/tools containers
+	@.ci/cargo-tool cargo-deb $(DEB_VERSION)
 	cargo test --locked --test e2e -- --test-threads=1
 
 soak: tools ## A server that fails in every way, 200 secrets, readers that look all the time: make soak MINUTES=5
@@ -87,17 +70,47 @@ fuzz-smoke: ## Each fuzz target for a few seconds, on stable, from the same star
 	@.ci/cargo-tool cargo-fuzz $(FUZZ_VERSION)
 	SEED=1 .ci/fuzz 6
 
-image: ## The container image, from the static binary, once that is checked
-	@.ci/image --check
-	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
-	binary=$$(.ci/release); .ci/hardening "$$binary"; .ci/image "$$binary"
-
 tools: ## OpenBao and promtool for the tests, in .tools (`make e2e` installs a browser and container engines)
 	@.ci/tools
+
+doc: ## API documentation, private items included
+	cargo doc --locked --no-deps --document-private-items
+	@echo "$(TARGET_DIR)/doc/secrets_sync/index.html"
 
 clean: ## Remove what was built and what `make run` wrote
 	cargo clean
 	rm -rf run
 
 help: ## This list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^##@ \(.*\)/\n\1/p; s/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+##@ Release it
+
+hardening: ## Build what ships and check it: static-pie, RELRO, no executable stack, stripped, no build paths
+	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
+	.ci/hardening "$$(.ci/release)"
+
+sbom: ## CycloneDX bill of materials, checked, in target/dist; `make dist` puts the binary's SHA-256 into it
+	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
+	.ci/sbom $(DIST)/secrets-sync.cdx.json
+
+dist: ## What is released, in target/dist: the checked binary, its bill of materials, SHA256SUMS
+	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
+	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
+	binary=$$(.ci/release); .ci/hardening "$$binary"; \
+	install -D -m 0755 "$$binary" $(DIST)/secrets-sync; \
+	.ci/sbom $(DIST)/secrets-sync.cdx.json "$$binary"; \
+	cd $(DIST); sha256sum secrets-sync secrets-sync.cdx.json | tee SHA256SUMS
+
+repro: ## Build the committed tree twice, in different places: the same bytes or a failure; PROFILE=dev is quicker
+	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
+	.ci/repro
+
+deny: ## Licences, bans, sources and advisories of every dependency; ADVISORIES=required takes the fetched database alone
+	@.ci/cargo-tool cargo-deny $(DENY_VERSION)
+	$(DENY) check bans licenses sources
+	if timeout 120 $(DENY) fetch db >/dev/null 2>&1; then \
+	  $(DENY) check advisories; echo 'advisories: from the database of RustSec, fetched now'; \
+	elif [ '$(ADVISORIES)' = required ]; then \
+	  echo 'advisories: NOT checked: the database of RustSec cannot be fetched from here, and ADVISORIES=required asks for it' >&2; exit 1; \
+	else .ci/advisories; fi

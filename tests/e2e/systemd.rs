@@ -1,4 +1,4 @@
-//! The unit, under a real systemd as process 1, with a real `OpenBao`.
+//! The unit and the Debian package, under a real systemd as process 1, with a real `OpenBao`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::disallowed_methods, reason = "tests write their input")]
@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::containers::{BEFORE, Guide, stopped_at_once};
-use crate::engines::repository;
+use crate::containers::{AFTER, BEFORE, Guide, stopped_at_once};
+use crate::engines::{repository, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_secrets-sync");
 
@@ -70,6 +70,12 @@ impl Machine {
         assert!(end.contains("Result=success") && end.contains("ExecMainStatus=0"), "{end}");
     }
 
+    #[track_caller]
+    fn has_no_unit(&self) {
+        let state = "systemctl show --property LoadState,ActiveState --value secrets-sync";
+        assert!(["not-found\ninactive\n", "masked\ninactive\n"].contains(&self.run(state).as_str()));
+    }
+
     /// Without a value or a credential in it.
     fn journal(&self) -> String {
         let journal = self.run("journalctl --no-pager --unit secrets-sync");
@@ -116,6 +122,58 @@ fn the_unit_runs_under_systemd_as_its_head_says_with_credentials_audit_and_sandb
     let journal = machine.journal();
     assert!(journal.contains("sandbox enabled"), "{journal}");
     stopped_at_once(&journal);
+}
+
+/// Two packages that differ in their version alone, as `make deb` makes them, but for the size of the binary.
+fn packages(guide: &Guide) {
+    guide.shell(&format!("strip -o secrets-sync {BINARY}"));
+    for version in ["1.0.0-1", "1.0.1-1"] {
+        let make =
+            format!("{}/.ci/deb secrets-sync . --fast --deb-version {version}", repository().display());
+        let output =
+            Command::new("bash").args(["-euc", &make]).current_dir(guide.directory()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_package_installs_starts_once_configured_upgrades_and_leaves_nothing() {
+    let machine = Machine::start(packages);
+    // Images of distributions forbid packages to start and stop services with this file; machines have none.
+    machine.run("rm --force /usr/sbin/policy-rc.d; dpkg --install /guide/secrets-sync_1.0.0-1_*.deb");
+    // Nothing runs that nobody has configured, and who starts it too early reads what is missing.
+    let state = "systemctl show --property ActiveState,UnitFileState --value secrets-sync";
+    assert_eq!(machine.run(state), "inactive\ndisabled\n");
+    machine.run("secrets-sync validate --config /etc/secrets-sync/config.yaml");
+    assert_eq!(machine.line("stat -c '%U:%G %a' /etc/secrets-sync"), "root:secrets-sync 750");
+    machine.run("! timeout 30 systemctl start secrets-sync");
+    assert_eq!(machine.line("systemctl is-failed secrets-sync"), "failed");
+    assert!(machine.journal().contains("credentials"), "{}", machine.journal());
+
+    machine.run(CONFIGURE);
+    assert!(machine.run("cat /run/secrets-sync/app.env").contains(BEFORE));
+    machine.run("cd /root && secrets-sync validate --online && secrets-sync status");
+
+    // An upgrade keeps the configuration and the files, and starts the new version.
+    let before = machine.main_process();
+    machine.run("dpkg --install /guide/secrets-sync_1.0.1-1_*.deb");
+    assert_ne!(machine.main_process(), before);
+    assert_eq!(machine.run(state), "active\nenabled\n");
+    machine.run("grep '^  tlsCACert' /etc/secrets-sync/config.yaml");
+    machine.guide.engines().secret(AFTER);
+    machine.run("systemctl kill --signal USR1 secrets-sync");
+    until("the new version syncs nothing", || machine.run("cat /run/secrets-sync/app.env").contains(AFTER));
+
+    // Applications go on reading what a service that was stopped has written, or a package that was removed.
+    machine.run("dpkg --remove secrets-sync");
+    machine.has_no_unit();
+    assert!(machine.run("cat /run/secrets-sync/app.env").contains(AFTER));
+    machine.run("dpkg --install /guide/secrets-sync_1.0.1-1_*.deb; timeout 30 systemctl start secrets-sync");
+    machine.run("dpkg --purge secrets-sync");
+    machine.has_no_unit();
+    let left = machine.run("find /etc /run /usr /var/lib /var/log -xdev -name '*secrets-sync*'");
+    assert_eq!(left, "");
+    stopped_at_once(&machine.journal());
 }
 
 #[test]

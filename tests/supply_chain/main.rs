@@ -113,6 +113,7 @@ fn every_vendored_advisory_lies_where_its_crate_and_number_say() {
     }
     // What the page says of itself is what a reader goes by.
     let page = repository(".cargo/advisories/README.md");
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
     let figures = [
         format!("All {} crates", looked_up.len()),
         format!("{} of them have", crates.len()),
@@ -199,6 +200,26 @@ fn both_pipelines_run_targets_that_exist_and_fail_without_the_advisories() {
         }
         assert!(repository(path).contains(".ci/run"), "{path}");
     }
+}
+
+#[test]
+fn help_shows_first_what_most_people_want() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let output =
+        Command::new("make").args(["--no-print-directory", "help"]).current_dir(root).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let groups: Vec<Vec<&str>> = help
+        .split("\n\n")
+        .map(|group| {
+            group.trim().lines().skip(1).map(|line| line.split_whitespace().next().unwrap()).collect()
+        })
+        .collect();
+    assert_eq!(groups.len(), 3, "{help}");
+    assert_eq!(groups[0], ["run", "test", "image", "deb", "bench"]);
+    // Each target has its line, and each line its target.
+    let makefile = repository("Makefile");
+    let phony = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).unwrap();
+    assert_eq!(groups.concat(), phony.split(' ').collect::<Vec<_>>());
 }
 
 /// What `.ci/hardening --debug` says of this binary, and whether it lets it pass.
