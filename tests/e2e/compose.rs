@@ -5,9 +5,13 @@
 #![expect(clippy::disallowed_methods, reason = "tests write their input")]
 
 use std::fs;
+use std::time::{Duration, Instant};
 
-use crate::containers::{Container, Guide, stopped_at_once, waited_for_health};
+use crate::containers::{Container, Guide, snippet, stopped_at_once, waited_for_health};
 use crate::engines::{Engines, repository, until};
+
+/// What docs/getting-started.md may take, without the image.
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
 /// A shell with the usual programs, and the real server.
 const SERVER: &str = r#"FROM scratch
@@ -71,6 +75,15 @@ impl Example {
         until(&format!("the application does not show {words:?}"), || app.log().contains(words));
     }
 
+    /// Runs the commands of docs/getting-started.md below this heading.
+    fn follow(&self, heading: &str) {
+        let lines = snippet("docs/getting-started.md", heading, 0);
+        let compose = format!("{} --project-name example", self.guide.engines().compose().join(" "));
+        // The files are here already, and there is no terminal.
+        let lines = lines.replace("cd examples/compose\n", "").replace("docker compose", &compose);
+        self.guide.shell(&lines.replace(" exec ", " exec -T "));
+    }
+
     /// Writes the secret with the line of the README, and asks for it.
     fn write(&self, password: &str) {
         let password = format!("password={password}");
@@ -83,17 +96,22 @@ impl Example {
 #[test]
 fn the_example_for_compose_lives_through_rotation_crash_outage_and_reboot() {
     let example = Example::new(&["compose.yaml"]);
-    example.compose(&["up", "--detach"]);
+    let begun = Instant::now();
+    example.follow("## 2. Start");
     let (sidecar, app) = (example.service("secrets-sync"), example.service("app"));
-    waited_for_health(&sidecar, &app);
     example.shows("password=first-made-up-password");
+    let took = begun.elapsed();
+    println!("from `up` to the files in the application: {took:.1?}");
+    assert!(took < FIVE_MINUTES, "{took:?}");
+    waited_for_health(&sidecar, &app);
     example.shows("a-made-up-token");
+    example.follow("## 4. Look at it");
     let status = example.compose(&["exec", "-T", "secrets-sync", "secrets-sync", "status"]);
     assert!(status.contains("database") && status.contains("api"), "{status}");
     example.compose(&["kill", "-s", "HUP", "secrets-sync"]);
     until("HUP reloads nothing", || sidecar.log().contains("reloaded the configuration"));
 
-    example.write("second");
+    example.follow("## 3. Change a secret");
     example.shows("password=second");
 
     // A crash, after two signals that came through the engine.
@@ -130,7 +148,7 @@ fn the_example_for_compose_lives_through_rotation_crash_outage_and_reboot() {
 
     example.compose(&["stop", "secrets-sync"]);
     stopped_at_once(&sidecar.log());
-    example.compose(&["down", "--volumes", "--timeout", "0"]);
+    example.follow("## 5. Stop");
 }
 
 #[test]
