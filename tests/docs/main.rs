@@ -6,6 +6,7 @@ mod commands;
 mod configurations;
 mod examples;
 mod links;
+mod names;
 mod pages;
 mod style;
 #[path = "../support/mod.rs"]

@@ -175,3 +175,41 @@ fn the_example_for_an_existing_server_logs_in_with_tls_and_approle() {
     example.shows("a-made-up-token");
     example.compose(&["down", "--volumes", "--timeout", "0"]);
 }
+
+/// The configuration as a single file, and files of the volume for `env_file`.
+const TRAPS: &str = r#"services:
+  secrets-sync:
+    image: secrets-sync
+    volumes: ["./config.yaml:/etc/secrets-sync/config.yaml:ro", "secrets:/secrets"]
+  app: { image: busybox, env_file: /secrets/app.env }
+volumes: { secrets: {} }
+"#;
+
+#[test]
+fn a_configuration_that_is_mounted_as_a_file_is_not_reloaded_and_env_file_is_read_on_the_host() {
+    let example = Example::new(&["traps.yaml"]);
+    let guide = &example.guide;
+    let config = |interval: &str| {
+        format!(
+            "secretStore: {{ provider: file, path: /none.yaml }}\nsecrets: [{{ name: a, key: a, \
+             refreshInterval: {interval}, files: [{{ path: /secrets/a, field: a }}] }}]\n"
+        )
+    };
+    guide.write("config.yaml", &config("1h"));
+    guide.write("traps.yaml", TRAPS);
+    let command = example.command(&["config"]).join(" ");
+    let said = guide.shell(&format!("{command} 2>&1 || true"));
+    assert!(said.contains("Couldn't find env file") || said.contains("env file /secrets"), "{said}");
+
+    guide.write("traps.yaml", &TRAPS.replace("env_file: /secrets/app.env", "command: [\"true\"]"));
+    example.compose(&["up", "--detach", "secrets-sync"]);
+    let sidecar = example.service("secrets-sync");
+    until("it does not start", || sidecar.log().contains("\"msg\":\"started\""));
+    // As an editor does it.
+    guide.write("next.yaml", &config("2h"));
+    guide.shell("mv next.yaml config.yaml");
+    example.compose(&["kill", "-s", "HUP", "secrets-sync"]);
+    until("it does not reload", || sidecar.log().contains("reloaded the configuration"));
+    assert!(sidecar.log().contains("\"changed\":0"), "{}", sidecar.log());
+    example.compose(&["down", "--volumes", "--timeout", "0"]);
+}

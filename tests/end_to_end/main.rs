@@ -40,6 +40,7 @@ mod server;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;
+mod symptoms;
 mod syncing;
 mod systemd;
 mod tls_files;

@@ -47,6 +47,12 @@ impl Server {
         self.bao.token("", &["default"], "1h")
     }
 
+    /// A token that may read what this path of a policy names.
+    pub(crate) fn token_for(&self, name: &str, path: &str) -> String {
+        self.bao.policy("", name, &format!(r#"path "{path}" {{ capabilities = ["read"] }}"#));
+        self.bao.token("", &[name], "1h")
+    }
+
     /// Makes an `AppRole` method at `mount` whose role may read everything; gives its role id and a wrapped secret id.
     pub(crate) fn wrapped_login(&self, mount: &str) -> (String, String) {
         self.bao.policy("", "read-all", r#"path "secret/*" { capabilities = ["read"] }"#);

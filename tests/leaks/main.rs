@@ -11,7 +11,6 @@
 #![expect(clippy::disallowed_methods, reason = "tests write their input and look at the clock")]
 
 mod answers;
-mod documentation;
 mod environment;
 mod marker;
 mod memory;

@@ -14,7 +14,6 @@ use serde_json::json;
 use crate::bao::{Bao, TLS_NAME};
 use crate::collector::Collector;
 use crate::daemon::{Process, Sandbox, wait_until};
-use crate::documentation::sources;
 
 const CONFIG: &str = "
 secretStore: { provider: file, path: secrets.yaml }
@@ -33,6 +32,12 @@ fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new(CONFIG);
     sandbox.write("secrets.yaml", "{ a: { value: 1 } }");
     sandbox
+}
+
+/// Every file below `folder`.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
 }
 
 /// The descriptors of a process that a program it starts would inherit, with what they lead to.
