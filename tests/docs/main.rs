@@ -8,8 +8,9 @@ mod examples;
 mod links;
 mod names;
 mod pages;
+mod shell;
 mod style;
 #[path = "../support/mod.rs"]
 mod support;
 
-use support::{certs, daemon};
+use support::{bao, certs, daemon};
