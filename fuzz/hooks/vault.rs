@@ -133,7 +133,7 @@ fn tended(lease: Lease, source: TokenSource, clock: &Clock, seed: u64) -> Tended
 /// # Errors
 /// The fault of the read that needed it.
 pub fn mount(raw: &Raw<'_>) -> Result<u8, Fault> {
-    let version = mounts::mount_in(&raw.answered(), &source())?.kv;
+    let (version, _) = mounts::mount_in(&raw.answered(), &source())?;
     Ok(if version == Kv::V1 { 1 } else { 2 })
 }
 

@@ -154,29 +154,24 @@ impl VaultStore {
     }
 
     /// Reads, and once more after a moment if the answer may come from a standby node that does not know a token this
-    /// fresh: such nodes answer 403 or 404 until they have caught up. Whether that second read is still possible is
-    /// given back.
+    /// fresh: such nodes answer 403 or 404 until they have caught up.
     async fn read_settled(
         &self,
         set: &CredentialSet,
         read: &KvRead<'_>,
         token: &Arc<Token>,
-        may_lag: bool,
-    ) -> (Result<Fetched, Fault>, bool) {
-        let outcome = self.read(read, token).await;
+    ) -> Result<Fetched, Fault> {
+        let mut outcome = self.read(read, token).await;
         let is_doubtful = matches!(&outcome, Err(fault) if matches!(fault.kind, Kind::Denied | Kind::Absent));
         let wait = Duration::from_millis(rand::rng().random_range(250..500));
-        let is_fresh = token.logged_in.is_some_and(|at| Instant::now() + wait < at + STANDBY_LAG);
-        let (outcome, may_lag) = if may_lag && is_doubtful && is_fresh {
+        if is_doubtful && token.logged_in.is_some_and(|at| Instant::now() + wait < at + STANDBY_LAG) {
             tokio::time::sleep(wait).await;
-            (self.read(read, token).await, false)
-        } else {
-            (outcome, may_lag)
-        };
+            outcome = self.read(read, token).await;
+        }
         if outcome.is_ok() {
             set.note_read(token, read.source);
         }
-        (outcome, may_lag)
+        outcome
     }
 
     async fn read(&self, read: &KvRead<'_>, token: &Token) -> Result<Fetched, Fault> {
@@ -197,19 +192,8 @@ impl VaultStore {
             return outcome;
         }
         // What was known before says nothing of this answer: the mount may have been replaced by one of the other version.
-        let mut mount = self.mounts.version(server, source, token).await;
-        if let Ok(known) = &mount
-            && known.at < begun
-        {
-            self.mounts.forget(source, known);
-            mount = self.mounts.version(server, source, token).await;
-        }
-        match mount {
-            Ok(mount) if mount.kv != kv => {
-                // Asked again the next time, when the mount may have been upgraded.
-                self.mounts.forget(source, &mount);
-                Err(kv::wrong_version(mount.kv, source))
-            }
+        match self.mounts.mount(server, source, token, Some(begun)).await {
+            Ok(mount) if mount.kv != kv => Err(kv::wrong_version(mount.kv, source)),
             _ => outcome,
         }
     }
@@ -217,16 +201,15 @@ impl VaultStore {
     /// Reads as the mount's version says, and asks for that again when the answer contradicts what was remembered: a
     /// mount may have been replaced by one of the other version. A v2 path on a v1 mount looks like an absent secret.
     async fn read_detected(&self, read: &KvRead<'_>, token: &Token) -> Result<Fetched, Fault> {
-        let KvRead { server, source, .. } = *read;
-        let known = self.mounts.version(server, source, token).await?;
+        let (begun, KvRead { server, source, .. }) = (Instant::now(), *read);
+        let known = self.mounts.mount(server, source, token, None).await?;
         let outcome = kv::read(known.kv, read, token).await;
-        let doubtful = matches!(&outcome, Err(fault)
-            if matches!(fault.kind, Kind::WrongForm | Kind::Absent));
-        if !doubtful || known.asked_now {
+        let is_doubtful =
+            matches!(&outcome, Err(fault) if matches!(fault.kind, Kind::WrongForm | Kind::Absent));
+        if !is_doubtful || known.asked >= begun {
             return outcome;
         }
-        self.mounts.forget(source, &known);
-        let now = self.mounts.version(server, source, token).await?;
+        let now = self.mounts.mount(server, source, token, Some(begun)).await?;
         if now.kv == known.kv { outcome } else { kv::read(now.kv, read, token).await }
     }
 }
@@ -244,15 +227,14 @@ impl Store for VaultStore {
         let read = KvRead { server, source, known, key: &self.key };
         let token = set.token(server).await?;
         let begun = Instant::now();
-        let (outcome, may_lag) = self.read_settled(set, &read, &token, true).await;
-        let denied = match outcome {
+        let denied = match self.read_settled(set, &read, &token).await {
             Err(fault) if fault.kind == Kind::Denied => fault,
             outcome => return outcome,
         };
         // A bad token and a missing policy both answer 403: only the token itself can tell.
         match set.judge_denied(server, &token, source, begun).await? {
             DeniedRead::ByPolicy => Err(self.explainer.explain(&read, &token, denied).await),
-            DeniedRead::TokenReplaced(token) => self.read_settled(set, &read, &token, may_lag).await.0,
+            DeniedRead::TokenReplaced(token) => self.read_settled(set, &read, &token).await,
         }
     }
 
@@ -260,7 +242,7 @@ impl Store for VaultStore {
         let source = read.vault()?;
         let (set, server) = self.credentials(source)?.start();
         let token = set.token(server).await?;
-        Ok(self.mounts.version(server, source, &token).await?.id.to_string())
+        Ok(self.mounts.mount(server, source, &token, None).await?.id.to_string())
     }
 
     async fn outdated(&self, read: &SecretRead, read_at: Instant, failure: Option<Kind>) {

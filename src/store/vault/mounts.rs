@@ -27,7 +27,7 @@ pub(super) struct Mounts(Mutex<HashMap<MountPlace, Cell>>);
 type MountPlace = (Option<String>, String);
 
 /// Filled by the first who asks; the others wait for it.
-type Cell = Arc<OnceCell<(KvMount, Instant)>>;
+type Cell = Arc<OnceCell<KvMount>>;
 
 /// What a server says of a mount.
 #[derive(Clone)]
@@ -35,44 +35,31 @@ pub(super) struct KvMount {
     pub(super) kv: Kv,
     /// Another mount at the same path has another one.
     pub(super) id: Arc<str>,
-}
-
-/// A mount, and where it is remembered.
-pub(super) struct Known {
-    pub(super) kv: Kv,
-    pub(super) id: Arc<str>,
-    /// This call asked the server: nothing newer can be known.
-    pub(super) asked_now: bool,
     /// When the server was asked.
-    pub(super) at: Instant,
-    cell: Cell,
+    pub(super) asked: Instant,
 }
 
 impl Mounts {
-    /// The version of the mount of `source`.
-    pub(super) async fn version(
+    /// The mount of `source`, asked for no earlier than `since`.
+    pub(super) async fn mount(
         &self,
         server: &Server,
         source: &VaultRead,
         token: &Token,
-    ) -> Result<Known, Fault> {
-        let cell = Arc::clone(self.known().entry(place(source)).or_default());
-        let mut asked_now = false;
-        let ask = async || {
-            asked_now = true;
-            let at = Instant::now();
-            Ok::<_, Fault>((ask(server, source, token).await?, at))
-        };
-        let (KvMount { kv, id }, at) = cell.get_or_try_init(ask).await?.clone();
-        Ok(Known { kv, id, asked_now, at, cell })
-    }
-
-    /// Forgets what an answer contradicted; what another read has learnt since stays.
-    pub(super) fn forget(&self, source: &VaultRead, wrong: &Known) {
-        let mut known = self.known();
-        let place = place(source);
-        if known.get(&place).is_some_and(|cell| Arc::ptr_eq(cell, &wrong.cell)) {
-            known.remove(&place);
+        since: Option<Instant>,
+    ) -> Result<KvMount, Fault> {
+        let place = (source.namespace.clone(), source.mount.clone());
+        loop {
+            let cell = Arc::clone(self.known().entry(place.clone()).or_default());
+            let mount = cell.get_or_try_init(|| ask(server, source, token)).await?;
+            if since.is_none_or(|since| mount.asked >= since) {
+                return Ok(mount.clone());
+            }
+            // What another read has learnt meanwhile stays.
+            let mut known = self.known();
+            if known.get(&place).is_some_and(|newest| Arc::ptr_eq(newest, &cell)) {
+                known.remove(&place);
+            }
         }
     }
 
@@ -81,23 +68,16 @@ impl Mounts {
     }
 }
 
-fn place(source: &VaultRead) -> MountPlace {
-    (source.namespace.clone(), source.mount.clone())
-}
+/// A `GET` that vaultrs does not have: `sys/internal/ui/mounts`, or with a path below a mount behind it.
+struct MountsRequest(String);
 
-/// `GET sys/internal/ui/mounts/<mount>/<key>`, which vaultrs does not have.
-struct MountOfPath<'a> {
-    mount: &'a str,
-    key: &'a str,
-}
-
-impl Endpoint for MountOfPath<'_> {
+impl Endpoint for MountsRequest {
     type Response = ();
     const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
     const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
 
     fn path(&self) -> String {
-        format!("sys/internal/ui/mounts/{}/{}", self.mount, self.key)
+        format!("sys/internal/ui/mounts{}", self.0)
     }
 
     fn method(&self) -> RequestMethod {
@@ -130,11 +110,13 @@ struct Options {
 async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<KvMount, Fault> {
     check_path(&source.mount)?;
     check_path(&source.key)?;
-    let endpoint = MountOfPath { mount: &source.mount, key: &source.key };
+    let asked = Instant::now();
+    let endpoint = MountsRequest(format!("/{}/{}", source.mount, source.key));
     let caller = Caller { token: token.text(), namespace: source.namespace.as_deref() };
     let answered = server.call(&endpoint, caller, SecretBytes::default()).await?;
     if answered.response.status == StatusCode::OK {
-        return mount_in(&answered, source);
+        let (kv, id) = mount_in(&answered, source)?;
+        return Ok(KvMount { kv, id, asked });
     }
     let fault = answer::refused(&answered, token.text().as_slice());
     let remedy = match (answered.response.status, fault.kind) {
@@ -151,7 +133,8 @@ async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<KvMou
     Err(Fault { remedy, ..fault })
 }
 
-pub(super) fn mount_in(answered: &Answered, source: &VaultRead) -> Result<KvMount, Fault> {
+/// The KV version and the id of the mount of `source`.
+pub(super) fn mount_in(answered: &Answered, source: &VaultRead) -> Result<(Kv, Arc<str>), Fault> {
     // EXPOSE: a mount's description; it holds no value.
     let MountEnvelope { data: mount } = serde_json::from_slice(answered.response.body.expose())
         .map_err(|error| answer::unreadable(answered, &error))?;
@@ -168,7 +151,7 @@ pub(super) fn mount_in(answered: &Answered, source: &VaultRead) -> Result<KvMoun
     let Some(kv) = mount.kv() else {
         return Err(answer::bad(answered, "the mount has a KV version that is neither 1 nor 2"));
     };
-    Ok(KvMount { kv, id: mount.uuid.or(mount.accessor).unwrap_or_default().into() })
+    Ok((kv, mount.uuid.or(mount.accessor).unwrap_or_default().into()))
 }
 
 impl MountFacts {
@@ -192,23 +175,6 @@ pub(super) struct VisibleMount {
     pub(super) kv: Kv,
 }
 
-/// `GET sys/internal/ui/mounts`: the mounts that the token may read something of.
-struct VisibleMounts;
-
-impl Endpoint for VisibleMounts {
-    type Response = ();
-    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
-    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
-
-    fn path(&self) -> String {
-        "sys/internal/ui/mounts".to_owned()
-    }
-
-    fn method(&self) -> RequestMethod {
-        RequestMethod::GET
-    }
-}
-
 #[derive(Deserialize)]
 struct AllMounts {
     data: SecretMounts,
@@ -226,7 +192,7 @@ pub(super) async fn visible(
     token: &Token,
 ) -> Result<Vec<VisibleMount>, Fault> {
     let caller = Caller { token: token.text(), namespace: source.namespace.as_deref() };
-    let answered = server.call(&VisibleMounts, caller, SecretBytes::default()).await?;
+    let answered = server.call(&MountsRequest(String::new()), caller, SecretBytes::default()).await?;
     if answered.response.status != StatusCode::OK {
         return Err(answer::refused(&answered, token.text().as_slice()));
     }
