@@ -77,6 +77,25 @@ async fn a_login_that_is_answered_with_nonsense_is_not_repeated_for_each_secret(
     }
 }
 
+/// Such an answer is parsed on the runtime's thread, which must not take long.
+#[tokio::test]
+async fn an_answer_of_megabytes_about_a_token_or_a_mount_is_refused() {
+    let padded = |size: usize, json: &str| format!("{}{json}", " ".repeat(size - json.len()));
+    let login = r#"{"auth":{"client_token":"s.t","lease_duration":3600}}"#;
+    for (size, is_refused) in [(1 << 20, false), ((1 << 20) + 1, true)] {
+        let answer = padded(size, login);
+        let fake = Fake::start(move |_, seen| match seen.target.as_str() {
+            "/v1/auth/approle/login" => Reply::json(200, &answer),
+            _ => Reply::secret("x", 1),
+        });
+        let refused = with_role(&fake).fetch(&app().into(), None).await.err();
+        assert_eq!(refused.is_some(), is_refused, "{refused:?}");
+        if let Some(fault) = refused {
+            assert!(fault.kind == Kind::BadAnswer && fault.message.contains("1 MiB"), "{fault}");
+        }
+    }
+}
+
 /// What a firewall or a gateway answers in place of the server.
 const PAGES: [&str; 4] = ["", "<html>blocked</html>", "Forbidden", r#"{"message":"Forbidden"}"#];
 

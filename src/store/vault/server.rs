@@ -25,6 +25,9 @@ use crate::telemetry::trace;
 /// that some vaultrs paths have from becoming an empty segment.
 const BASE: &str = "http://vault/";
 
+/// Answers about tokens and mounts are a few kilobytes. They are parsed on the runtime's thread.
+const LARGEST_OTHER: usize = 1 << 20;
+
 /// Larger answers are parsed on a thread of their own: parsing takes long enough to delay other tasks.
 const PARSED_HERE: usize = 256 << 10;
 
@@ -133,7 +136,13 @@ impl Server {
             Err(fault) => fault.kind.as_str(),
         };
         event::requested(self.store.as_str(), &place, code, begun.elapsed());
-        let (response, id) = self.identified(sent?, &place).await?;
+        let sent = sent?;
+        if !is_read && sent.body.len() > LARGEST_OTHER {
+            let message = format!("{place}: the answer is larger than 1 MiB");
+            let remedy = "check that the address is that of the Vault or OpenBao API";
+            return Err(Fault::new(Kind::BadAnswer, message, remedy));
+        }
+        let (response, id) = self.identified(sent, &place).await?;
         match self.answers.note(id, &place, &self.credentials) {
             AnswerOwner::Foreign => return Err(self.mixed_up(&place)),
             // If no cache says that it was one, the next answer of this connection may belong to this request.
