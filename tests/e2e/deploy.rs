@@ -5,7 +5,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
 
 use crate::compose::images;
 use crate::containers::{Guide, snippet};
@@ -99,21 +98,29 @@ fn the_quadlets_make_a_daemon_that_reports_when_its_files_are_written() {
 
     let socket = guide.directory().join("notify");
     let manager = UnixDatagram::bind(&socket).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
+    // Podman reports the start by itself where the daemon does not. So the daemon has to wait first.
+    guide.shell("mv etc/secrets-sync/approle/secret-id later");
     guide.shell(&format!("NOTIFY_SOCKET={} {}", socket.display(), run("secrets-sync")));
-    let mut heard = String::new();
-    while !heard.contains("READY=1") {
+    let sidecar = guide.container("podman", "systemd-secrets-sync".to_owned());
+    until("the daemon does not miss its secret id", || sidecar.log().contains("no_credentials"));
+    let message = || {
         let mut message = [0; 4096];
-        let length = manager.recv(&mut message).unwrap();
-        heard.push_str(std::str::from_utf8(message.get(..length).unwrap()).unwrap());
-    }
+        let length = manager.recv(&mut message).ok()?;
+        Some(std::str::from_utf8(message.get(..length).unwrap()).unwrap().to_owned())
+    };
+    manager.set_nonblocking(true).unwrap();
+    let early: String = std::iter::from_fn(message).collect();
+    assert!(!early.contains("READY=1"), "{early}");
+    guide.shell("mv later etc/secrets-sync/approle/secret-id");
+    until("the daemon does not report that it is ready", || {
+        message().is_some_and(|message| message.contains("READY=1"))
+    });
     // It is ready: the application finds its file at once.
     guide.shell(&run("app"));
     let app = guide.container("podman", "systemd-app".to_owned());
     until("the application does not read its file", || app.log().contains("password="));
 
-    let sidecar = guide.container("podman", "systemd-secrets-sync".to_owned());
     let unit = fs::read_to_string(guide.directory().join("secrets-sync.container")).unwrap();
     guide.shell(unit.lines().find_map(|line| line.strip_prefix("ExecReload=")).unwrap());
     until("the reload is not obeyed", || sidecar.log().contains("reloaded the configuration"));
