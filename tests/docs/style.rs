@@ -46,6 +46,15 @@ fn empty_headings(page: &Page) -> Vec<String> {
         .collect()
 }
 
+/// Code that goes on in the next line: forges join it, people who search for it do not find it.
+fn broken_code(page: &Page) -> Vec<String> {
+    let prose = page.prose().into_iter().filter(|(_, line)| !line.starts_with("    "));
+    prose
+        .filter(|(_, line)| line.matches('`').count() % 2 == 1)
+        .map(|(number, _)| format!("{}:{number}: code that does not end in its line", page.path))
+        .collect()
+}
+
 fn every_page(rule: fn(&Page) -> Vec<String>) {
     let found: Vec<_> = Page::all().iter().flat_map(rule).collect();
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
@@ -62,6 +71,11 @@ fn every_column_of_a_table_has_a_name() {
 }
 
 #[test]
+fn code_ends_in_the_line_where_it_begins() {
+    every_page(broken_code);
+}
+
+#[test]
 fn the_rules_fire_for_what_they_forbid() {
     let fires = |path, text: &str| {
         let page = Page::new(path, text);
@@ -74,5 +88,6 @@ fn the_rules_fire_for_what_they_forbid() {
     assert_eq!(fires("docs/stores.md", &format!("| {long} |")), (0, 0));
     assert_eq!(fires("docs/stores.md", &format!("```\n| {long} |\n```")), (1, 0), "not a table");
     assert_eq!(fires("docs/faq.md", "| a | b |\n|---|---|\n| | 1 |"), (0, 0));
+    assert_eq!(broken_code(&Page::new("docs/faq.md", "`a`\nb `c\nd` `e`\n```\n`\n```")).len(), 2);
     assert_eq!(fires("docs/faq.md", "| a | |\n|---|---|\n| 1 | 2 |"), (0, 1));
 }
