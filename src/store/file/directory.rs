@@ -44,7 +44,7 @@ pub(super) fn read(root: &Path, key: &str, limit: usize) -> Result<Fields, Fault
         let files = files(&root, key)?;
         let fields = match (before.as_slice(), files.as_slice()) {
             ([], []) => return Err(fault::absent(&root, key, &near(&root, key))),
-            ([], [file]) => return document(&root, file, limit),
+            ([], [(path, place)]) => return parse_file(path, read::stable(place, limit)?.1),
             (_, []) => contents(&before, limit),
             _ => return Err(fault::ambiguous(key, &places(key, !before.is_empty(), &files))),
         };
@@ -87,13 +87,13 @@ fn field(root: &Path, path: &Path, name: &OsStr) -> Result<Option<DirectoryEntry
     Ok(Some(DirectoryEntry { field, place, stamp: Stamp::from(&facts) }))
 }
 
-/// The files that could hold all of `key`.
-fn files(root: &Path, key: &str) -> Result<Vec<PathBuf>, Fault> {
-    let candidates = SUFFIXES.map(|suffix| root.join(format!("{key}.{suffix}")));
+/// The files that could hold all of `key`, and where they lead.
+fn files(root: &Path, key: &str) -> Result<Vec<(PathBuf, PathBuf)>, Fault> {
     let mut found = Vec::new();
-    for candidate in candidates {
-        if resolve(root, &candidate)?.is_some() {
-            found.push(candidate);
+    for suffix in SUFFIXES {
+        let path = root.join(format!("{key}.{suffix}"));
+        if let Some(place) = resolve(root, &path)? {
+            found.push((path, place));
         }
     }
     Ok(found)
@@ -108,13 +108,6 @@ fn contents(entries: &[DirectoryEntry], limit: usize) -> Result<Fields, Fault> {
         fields.insert(field.clone(), read::value(content));
     }
     Ok(fields)
-}
-
-fn document(root: &Path, path: &Path, limit: usize) -> Result<Fields, Fault> {
-    let missing = || fault::unreadable(path, &io::Error::from(io::ErrorKind::NotFound));
-    let place = resolve(root, path)?.ok_or_else(missing)?;
-    let (_, content) = read::stable(&place, limit)?;
-    parse_file(path, content)
 }
 
 /// Where `path` leads; nothing where it does not exist.
@@ -132,9 +125,9 @@ fn resolve(root: &Path, path: &Path) -> Result<Option<PathBuf>, Fault> {
     }
 }
 
-fn places(key: &str, directory: bool, files: &[PathBuf]) -> Vec<String> {
+fn places(key: &str, directory: bool, files: &[(PathBuf, PathBuf)]) -> Vec<String> {
     let directory = directory.then(|| format!("{key}/"));
-    let suffixes = files.iter().filter_map(|file| file.extension());
+    let suffixes = files.iter().filter_map(|(path, _)| path.extension());
     directory
         .into_iter()
         .chain(suffixes.map(|suffix| format!("{key}.{}", suffix.to_string_lossy())))
