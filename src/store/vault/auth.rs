@@ -3,7 +3,6 @@
 
 mod approle;
 mod credential;
-mod given;
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,7 +21,7 @@ use super::answer;
 use super::cooldown::AuthFailure;
 use super::lease::{Lease, Renewability, TokenSource};
 use super::server::{Answered, Server};
-use crate::config::provider::vault::{AuthSpec, VaultRead};
+use crate::config::provider::vault::{AuthSpec, Credential, VaultRead};
 use crate::fault::{Fault, Kind};
 use crate::secret::{SecretBytes, SecretText};
 use approle::AppRole;
@@ -30,7 +29,6 @@ pub(super) use approle::UnwrappedIds;
 #[cfg(fuzzing)]
 pub(super) use approle::{check_path, secret_id};
 pub(super) use credential::{CredentialFiles, clean};
-use given::{NoToken, StaticToken};
 
 /// A login method of one credential set.
 #[async_trait]
@@ -86,6 +84,45 @@ pub(super) fn authenticator(spec: &AuthSpec) -> Box<dyn Authenticator> {
             secret_id: secret_id.clone(),
             is_wrapped: *is_wrapped,
         }),
+    }
+}
+
+/// `authMethod: token`.
+struct StaticToken(Credential);
+
+#[async_trait]
+impl Authenticator for StaticToken {
+    async fn load(&self, files: &CredentialFiles) -> Result<Credentials, Fault> {
+        Ok(Credentials(vec![("token", files.load(&self.0, "token").await?)]))
+    }
+
+    async fn login(
+        &self,
+        _: &Server,
+        credentials: Credentials,
+        _: &UnwrappedIds,
+    ) -> Result<Token, AuthError> {
+        let text = credentials.0.into_iter().map(|(_, text)| text).next();
+        Ok(Token::new(text, Lease::Unknown { since: Instant::now() }))
+    }
+}
+
+/// `authMethod: none`: what is at the address, a Vault agent or proxy, adds the token, so there is nothing to look up
+/// or to renew, and a 403 is about the policy of that token.
+struct NoToken;
+
+#[async_trait]
+impl Authenticator for NoToken {
+    async fn load(&self, _: &CredentialFiles) -> Result<Credentials, Fault> {
+        Ok(Credentials(Vec::new()))
+    }
+
+    async fn login(&self, _: &Server, _: Credentials, _: &UnwrappedIds) -> Result<Token, AuthError> {
+        Ok(Token::new(None, Lease::Endless))
+    }
+
+    async fn look_up(&self, _: &Server, _: &Token) -> Result<TokenInfo, AuthError> {
+        Ok(TokenInfo { lease: Lease::Endless, granted: Duration::ZERO, uses: 0 })
     }
 }
 

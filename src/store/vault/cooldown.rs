@@ -46,9 +46,8 @@ struct CoolDownRule {
     start: Duration,
     factor: u32,
     cap: Duration,
-    /// Whether a wait is drawn from its upper half, so that daemons do not come back together.
-    jitter: bool,
-    /// Whether it uses up the budget of refused logins.
+    /// Whether it uses up the budget of refused logins. Other waits are drawn from their upper half, so that daemons do
+    /// not come back together.
     is_refusal: bool,
 }
 
@@ -60,7 +59,6 @@ impl AuthFailure {
             start: Duration::from_secs(10),
             factor: 4,
             cap: Duration::from_secs(400),
-            jitter: false,
             is_refusal: true,
         };
         let fault = |free, factor| CoolDownRule {
@@ -68,7 +66,6 @@ impl AuthFailure {
             start: Duration::from_secs(1),
             factor,
             cap: Duration::from_secs(60),
-            jitter: true,
             is_refusal: false,
         };
         match self {
@@ -82,19 +79,14 @@ impl AuthFailure {
             Self::Spent => None,
         }
     }
-
-    /// Whether a token that proves good says that the cause is over. Revoked tokens were good, too.
-    fn ends_with_a_good_token(self) -> bool {
-        self != Self::Revoked
-    }
 }
 
 impl CoolDownRule {
     /// The wait after failure number `count` in a row.
-    fn wait(&self, count: u32, rng: &mut impl Rng) -> Duration {
+    fn wait(&self, count: u32) -> Duration {
         let Some(growth) = count.checked_sub(self.free + 1) else { return Duration::ZERO };
         let wait = self.start.saturating_mul(self.factor.saturating_pow(growth)).min(self.cap);
-        if self.jitter { wait.mul_f64(rng.random_range(0.5..1.0)).max(self.start) } else { wait }
+        if self.is_refusal { wait } else { wait.mul_f64(rand::rng().random_range(0.5..1.0)).max(self.start) }
     }
 }
 
@@ -167,7 +159,7 @@ impl CoolDown {
         let streak = self.streaks.entry(failure).or_insert(Streak { count: 0, until: now });
         let is_over = failure == AuthFailure::Revoked && streak.until.elapsed() >= QUIET;
         streak.count = if is_over { 1 } else { streak.count.saturating_add(1) };
-        let mut wait = rule.wait(streak.count, &mut rand::rng());
+        let mut wait = rule.wait(streak.count);
         if rule.is_refusal && tried.identity != tried.credentials {
             budget.note(tried);
             wait = wait.max(budget.wait(tried));
@@ -210,7 +202,8 @@ impl CoolDown {
 
     /// The token has proved good. That is no reason to log in with refused credentials any sooner.
     pub(super) fn reset(&mut self) {
-        self.streaks.retain(|failure, _| !failure.ends_with_a_good_token());
+        // Revoked tokens were good, too.
+        self.streaks.retain(|failure, _| *failure == AuthFailure::Revoked);
     }
 }
 

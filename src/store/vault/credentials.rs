@@ -54,7 +54,7 @@ impl CredentialSet {
             unwrapped: UnwrappedIds::default(),
             spec,
             flight: tokio::sync::Mutex::default(),
-            state: Mutex::new(SetState::new(budget)),
+            state: Mutex::new(SetState { budget, ..SetState::default() }),
             replaced: watch::Sender::new(()),
             changed: watch::Sender::new(()),
         }

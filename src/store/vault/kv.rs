@@ -145,7 +145,11 @@ fn found(
     let (data, version, life) = match kv {
         Kv::V1 => (Some(data), None, Life::Open),
         Kv::V2 => {
-            let Some(versioned) = versioned(data) else { return Err(not_v2(answered)) };
+            let Some(versioned) = versioned(data) else {
+                let place = &answered.place;
+                let message = format!("{place}: the answer has no version: the mount seems to be KV v1");
+                return Err(Fault::new(Kind::WrongForm, message, "set kvVersion: v1"));
+            };
             if versioned.data.is_none()
                 && let Some(fault) = gone(answered, &versioned.metadata)
             {
@@ -209,15 +213,6 @@ fn absent(kv: Kv, source: &VaultRead, answered: &Answered) -> Fault {
     Fault::new(Kind::Absent, format!("{}: {what}", answered.place), remedy)
 }
 
-fn deleted(answered: &Answered, metadata: &Metadata) -> Fault {
-    let message = format!("{}: version {} is deleted", answered.place, metadata.version);
-    let fault = Fault::new(Kind::Deleted, message, "undelete that version, or write a new one");
-    match wrong_clock(answered) {
-        Some(cause) => Fault { message: format!("{}; {cause}", fault.message), ..fault },
-        None => fault,
-    }
-}
-
 /// What the server's clock shows.
 fn server_time(answered: &Answered) -> Option<SystemTime> {
     httpdate::parse_http_date(answered.response.headers.get(DATE)?.to_str().ok()?).ok()
@@ -238,21 +233,20 @@ fn wrong_clock(answered: &Answered) -> Option<String> {
     })
 }
 
-fn destroyed(answered: &Answered, metadata: &Metadata) -> Fault {
-    let message =
-        format!("{}: version {} is destroyed and cannot be restored", answered.place, metadata.version);
-    Fault::new(Kind::Destroyed, message, "write a new version, or pin another one")
-}
-
 /// A 200 whose data is null: deleted, unless it was written that way. A deletion in the future has not happened.
 fn gone(answered: &Answered, metadata: &Metadata) -> Option<Fault> {
+    let version = format!("{}: version {}", answered.place, metadata.version);
     if metadata.destroyed {
-        return Some(destroyed(answered, metadata));
+        let message = format!("{version} is destroyed and cannot be restored");
+        return Some(Fault::new(Kind::Destroyed, message, "write a new version, or pin another one"));
     }
     let deletion: Option<SystemTime> = humantime::parse_rfc3339_weak(&metadata.deletion_time).ok();
     // The server has decided by its own clock.
     let now = server_time(answered).unwrap_or(answered.at).max(answered.at);
-    deletion.is_some_and(|time| time <= now).then(|| deleted(answered, metadata))
+    deletion.filter(|time| *time <= now)?;
+    let clock = wrong_clock(answered).map(|cause| format!("; {cause}")).unwrap_or_default();
+    let message = format!("{version} is deleted{clock}");
+    Some(Fault::new(Kind::Deleted, message, "undelete that version, or write a new one"))
 }
 
 /// How long a version is there: until its planned deletion, if it has one (`delete_version_after`).
@@ -263,11 +257,6 @@ fn life(deletion_time: &str, now: SystemTime) -> Life {
 
 fn is_empty_list(raw: &RawValue) -> bool {
     raw.get().chars().filter(|c| !c.is_ascii_whitespace()).eq("[]".chars())
-}
-
-fn not_v2(answered: &Answered) -> Fault {
-    let message = format!("{}: the answer has no version: the mount seems to be KV v1", answered.place);
-    Fault::new(Kind::WrongForm, message, "set kvVersion: v1")
 }
 
 fn request_id(raw: &RawValue) -> Option<RequestId> {

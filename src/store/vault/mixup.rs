@@ -39,6 +39,7 @@ pub(super) enum AnswerOwner {
 }
 
 /// The answers of one server, whichever credentials asked.
+#[derive(Default)]
 pub(super) struct AnswerLog {
     seen: Mutex<SeenAnswers>,
     hasher: RandomState,
@@ -51,12 +52,6 @@ struct SeenAnswers {
     sources: HashMap<RequestId, u64>,
     /// Oldest first.
     order: VecDeque<RequestId>,
-}
-
-impl Default for AnswerLog {
-    fn default() -> Self {
-        Self { seen: Mutex::default(), hasher: RandomState::new(), mixed_up: watch::Sender::new(None) }
-    }
 }
 
 impl AnswerLog {

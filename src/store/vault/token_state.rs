@@ -24,6 +24,7 @@ const FRESH: Duration = Duration::from_secs(30);
 pub(super) type SharedBudget = Arc<Mutex<LoginBudget>>;
 
 /// What is known of one credential set.
+#[derive(Default)]
 pub(super) struct SetState {
     pub(super) token: TokenState,
     /// Counts finished attempts: a task that waited for one can see that there was one.
@@ -69,19 +70,6 @@ pub(super) enum DeniedRead {
 }
 
 impl SetState {
-    /// Without a token yet.
-    pub(super) fn new(budget: SharedBudget) -> Self {
-        Self {
-            token: TokenState::None,
-            attempts: 0,
-            failure: None,
-            tried: None,
-            cool_down: CoolDown::default(),
-            budget,
-            are_look_ups_denied: false,
-        }
-    }
-
     /// Notes a failure of the credentials that were tried last; gives `fault` with their cool-down.
     pub(super) fn note(&mut self, failure: AuthFailure, fault: Fault) -> Fault {
         let Some(tried) = self.tried else { return fault };
