@@ -58,6 +58,17 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
     }
 }
 
+/// Words that people try, and what does what they mean.
+const OTHER_WORDS: [(&str, &str); 7] = [
+    ("reload", "SIGHUP makes the running daemon load its configuration again"),
+    ("refresh", "SIGUSR1 makes the running daemon read every secret now"),
+    ("sync", "\"run --once\" syncs every secret once"),
+    ("once", "\"run --once\" syncs every secret once"),
+    ("--once", "\"run --once\" syncs every secret once"),
+    ("check", "\"validate\" checks a configuration, \"isready\" a running daemon"),
+    ("start", "\"run\" keeps the files in sync"),
+];
+
 /// Most bytes of a mistyped name.
 const NAME: usize = 24;
 
@@ -70,6 +81,10 @@ fn redact(mut error: clap::Error) -> clap::Error {
     // "To pass it as a value, use --": no value of ours begins with a hyphen.
     error.remove(ContextKind::Suggested);
     let is_typed = error.kind() == ErrorKind::UnknownArgument;
+    if meant(&error).is_some() {
+        error.remove(ContextKind::SuggestedSubcommand);
+        return error;
+    }
     let has_suggestion = error.get(ContextKind::SuggestedSubcommand).is_some();
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
         let Some(ContextValue::String(text)) = error.get(kind) else { continue };
@@ -86,6 +101,19 @@ fn redact(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// What does what somebody meant by a word of [`OTHER_WORDS`].
+fn meant(error: &clap::Error) -> Option<&'static str> {
+    // A word of the list can also be the name of an option that has a wrong value.
+    if !matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument) {
+        return None;
+    }
+    let typed = error.get(ContextKind::InvalidSubcommand).or_else(|| error.get(ContextKind::InvalidArg))?;
+    OTHER_WORDS
+        .iter()
+        .find(|(word, _)| *typed == ContextValue::String((*word).to_owned()))
+        .map(|(_, hint)| *hint)
+}
+
 /// Whether `text` is surely the name of a configuration file.
 fn is_configuration(text: &str) -> bool {
     [".yaml", ".yml"].iter().any(|ending| text.ends_with(ending))
@@ -100,6 +128,9 @@ fn usage(error: &clap::Error) -> Result<ExitStatus, ExitStatus> {
         }
         _ => {
             output::note(&error.render().to_string());
+            if let Some(hint) = meant(error) {
+                output::note(&format!("hint: {hint}"));
+            }
             if let Some(ContextValue::String(text)) = error.get(ContextKind::InvalidSubcommand)
                 && is_configuration(text)
             {
@@ -141,10 +172,11 @@ mod tests {
 
     #[test]
     fn names_of_options_are_shown_and_values_are_not() {
-        let message = |line: &[&str]| {
+        let error = |line: &[&str]| {
             let line = std::iter::once("secrets-sync").chain(line.iter().copied()).map(Into::into);
-            redact(args::parse(line).unwrap_err()).render().to_string()
+            redact(args::parse(line).unwrap_err())
         };
+        let message = |line: &[&str]| error(line).render().to_string();
         for (line, shown) in [
             (&["validat"] as &[&str], "'validat'"),
             (&["run", "--once", "--timeout", "hunter2"], "'--timeout <DURATION>'"),
@@ -158,6 +190,10 @@ mod tests {
             assert!(message.contains(shown) && !message.contains("hunter2"), "{message}");
         }
         assert!(!message(&["plan", "--json"]).contains("as a value"));
+        for line in [&["reload"] as &[&str], &["check"], &["--once"]] {
+            let error = error(line);
+            assert!(meant(&error).is_some() && !error.render().to_string().contains("similar"), "{error}");
+        }
         for line in [&["hvs.hunter2hunter2"] as &[&str], &["hunter2"], &["run", "hunter2"], &["--hunter2"]] {
             let message = message(line);
             assert!(message.contains("(not shown)") && !message.contains("hunter2"), "{message}");

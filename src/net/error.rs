@@ -45,6 +45,12 @@ pub enum NetErrorKind {
     Request,
 }
 
+const WRONG_PORT: &str = "write https:// in the store's address if the port speaks TLS; otherwise check that it is the \
+                          port of the Vault or OpenBao API";
+
+const IN_BETWEEN: &str =
+    "it is tried again; if it lasts, look into the logs of the server and of the proxies on the way";
+
 impl NetError {
     /// What happened, without the host.
     pub fn cause(&self) -> &str {
@@ -119,7 +125,9 @@ impl NetError {
     pub(super) fn failed(host: &str, error: &reqwest::Error, ca: Option<&Path>) -> Self {
         match error.source() {
             Some(cause) if error.is_connect() => Self::unconnected(host, cause, ca),
-            Some(cause) if !error.is_builder() => Self::lost(host, cause, ca),
+            Some(cause) if !error.is_builder() => {
+                Self::lost(host, cause, error.is_body() || error.is_decode(), ca)
+            }
             _ => Self::request(host, "it is not valid HTTP"),
         }
     }
@@ -143,23 +151,27 @@ impl NetError {
         }
     }
 
-    /// An error of the connection while a request or its answer was under way.
-    fn lost(host: &str, error: &(dyn Error + 'static), ca: Option<&Path>) -> Self {
+    /// An error of the connection while a request or its answer was under way; `is_in_body`: the head was read.
+    fn lost(host: &str, error: &(dyn Error + 'static), is_in_body: bool, ca: Option<&Path>) -> Self {
         if let Some(error) = find::<rustls::Error>(error) {
             return Self::tls(host, error, ca);
         }
         let http = find::<hyper::Error>(error);
-        let cause = if http.is_some_and(hyper::Error::is_parse) {
-            "the answer is not HTTP: the port may speak TLS, or another protocol".to_owned()
+        // hyper has no other way to ask what it could not read.
+        let is_of_head = |error: &hyper::Error| {
+            error.is_parse_too_large() || error.to_string().starts_with("invalid content-length")
+        };
+        let (cause, remedy) = if let Some(error) = http.filter(|error| is_of_head(error)) {
+            (format!("the head of the answer is not usable: {error}"), IN_BETWEEN)
+        } else if http.is_some_and(hyper::Error::is_parse) {
+            ("the answer is not HTTP: the port may speak TLS, or another protocol".to_owned(), WRONG_PORT)
         } else if http.is_some_and(hyper::Error::is_incomplete_message) {
-            "the server closed the connection without a complete answer".to_owned()
+            ("the server closed the connection without a complete answer".to_owned(), WRONG_PORT)
         } else {
             let cause =
                 find::<io::Error>(error).map_or_else(|| Chain(error).to_string(), ToString::to_string);
-            format!("the connection broke: {cause}")
+            (format!("the connection broke: {cause}"), if is_in_body { IN_BETWEEN } else { WRONG_PORT })
         };
-        let remedy = "write https:// in the store's address if the port speaks TLS; otherwise check that it is the port of the \
-                      Vault or OpenBao API";
         Self::new(NetErrorKind::Broken, host, cause, remedy)
     }
 
@@ -208,7 +220,7 @@ mod tests {
     fn a_tls_error_is_found_below_io_and_other_errors() {
         let tls = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
         let wrapped = io::Error::other(io::Error::other(tls));
-        let error = NetError::lost("vault:8200", &wrapped, None);
+        let error = NetError::lost("vault:8200", &wrapped, false, None);
         assert_eq!(error.kind, NetErrorKind::Tls);
         assert!(Fault::from(error).remedy.contains("tlsClientCert"));
     }

@@ -243,6 +243,35 @@ async fn a_page_of_a_load_balancer_is_no_answer_of_a_store() {
     assert_eq!(json.kind, Kind::BadAnswer, "a file must not be removed for this");
 }
 
+/// The port is right where a head of HTTP has arrived, or most of one.
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_no_reason_to_doubt_the_port() {
+    let large = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-Filler: 0123456789\r\n".repeat(40_000));
+    for bytes in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"data\"",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+        large.as_str(),
+    ] {
+        let bytes = bytes.as_bytes().to_vec();
+        let fault = fault_of(move || Reply::BytesThenClose(bytes.clone())).await;
+        assert_eq!(fault.kind, Kind::Unreachable, "{fault}");
+        assert!(fault.remedy.contains("proxies on the way"), "{fault}: {}", fault.remedy);
+    }
+    let fault = fault_of(|| Reply::BytesThenClose(b"\x15\x03\x01\x00\x02\x02\x16".to_vec())).await;
+    assert!(fault.remedy.contains("https://"), "{fault}: {}", fault.remedy);
+}
+
+#[tokio::test]
+async fn data_that_cannot_be_fields_is_no_reason_to_doubt_the_address() {
+    let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    let fault = fault_of(move || {
+        Reply::json(200, &format!(r#"{{"data":{{"data":{{"a":{deep}}},"metadata":{{"version":1}}}}}}"#))
+    })
+    .await;
+    assert!(fault.message.contains("nested too deep") && fault.remedy.contains("JSON text"), "{fault}");
+}
+
 #[tokio::test]
 async fn a_second_factor_and_an_empty_token_are_login_faults() {
     for auth in [

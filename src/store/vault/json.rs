@@ -35,6 +35,15 @@ impl NotFields {
             Self::TooMany => "the secret's data holds more than 100,000 values",
         }
     }
+
+    /// What to do about data that the server keeps as it is; `None`: the answer may come from something else.
+    pub(super) fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::NoObject | Self::Invalid => None,
+            Self::TooDeep => Some("write the nested value as one JSON text into a field"),
+            Self::TooMany => Some("split the secret"),
+        }
+    }
 }
 
 /// The fields of the object `raw`.

@@ -168,7 +168,10 @@ fn found(
     }
     // A version that was written with null is there, and has no field.
     let fields = data.map_or_else(|| Ok(Fields::default()), json::fields);
-    let fields = fields.map_err(|not| answer::bad(answered, not.cause()))?;
+    let fields = fields.map_err(|not| {
+        let fault = answer::bad(answered, not.cause());
+        Fault { remedy: not.remedy().map_or(fault.remedy, Into::into), ..fault }
+    })?;
     Ok(Fetched { fields: Some(Arc::new(fields)), revision, life, request_id, turn: None })
 }
 
