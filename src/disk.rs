@@ -34,6 +34,7 @@ pub(crate) use access::may_give_to;
 pub use access::{check, check_directory};
 pub use change::{Change, Drift};
 pub(crate) use directory::make_directory;
+pub(crate) use location::identity;
 pub use location::{Location, resolved};
 pub use mode::{FileMode, ModeError};
 pub use mounts::OutputMounts;

@@ -3,6 +3,7 @@
 //! What it keeps of a file are a stamp and a keyed fingerprint, never its content. Everything here blocks.
 
 mod preview;
+mod written_paths;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
@@ -20,6 +21,7 @@ use crate::telemetry::event::FileChange;
 
 pub(crate) use preview::Removal;
 pub use preview::{PlannedAction, Preview};
+pub(crate) use written_paths::WrittenPaths;
 
 /// The files of one secret.
 #[derive(Debug)]
@@ -60,7 +62,14 @@ pub struct StagedFiles {
 pub struct KnownFiles {
     files: Arc<Mutex<HashMap<TargetPath, KnownFile>>>,
     /// Those that a new configuration does not write any more, to be removed when its own are there.
-    abandoned: Arc<Mutex<BTreeMap<TargetPath, Stamp>>>,
+    abandoned: Arc<Mutex<AbandonedFiles>>,
+}
+
+#[derive(Clone, Default, Debug)]
+struct AbandonedFiles {
+    files: BTreeMap<TargetPath, Stamp>,
+    /// What the new configuration writes.
+    written: Option<Arc<WrittenPaths>>,
 }
 
 /// One published file as this process left it.
@@ -197,13 +206,14 @@ impl Sink {
 
     /// Removes what an earlier configuration of this secret wrote elsewhere, unless it has been changed or replaced.
     fn remove_abandoned(&mut self) -> Result<usize, Fault> {
-        let abandoned = locked(&self.known.abandoned).clone();
+        let AbandonedFiles { files, written } = locked(&self.known.abandoned).clone();
         let is_ours = |(target, stamp): &(&TargetPath, &Stamp)| {
             Stamp::at(target.as_path()).is_ok_and(|found| found == **stamp)
+                && !written.as_ref().is_some_and(|written| written.lead_to(target))
         };
-        let ours = abandoned.iter().filter(is_ours).map(|(target, _)| target.clone()).collect();
+        let ours = files.iter().filter(is_ours).map(|(target, _)| target.clone()).collect();
         let removed = self.remove_files(ours)?;
-        locked(&self.known.abandoned).clear();
+        *locked(&self.known.abandoned) = AbandonedFiles::default();
         Ok(removed)
     }
 
@@ -281,7 +291,7 @@ impl Sink {
                 self.changed.push(ChangedFile { path: target, change: FileChange::Removed });
                 continue;
             };
-            if let Some(abandoned) = locked(&self.known.abandoned).get_mut(&target) {
+            if let Some(abandoned) = locked(&self.known.abandoned).files.get_mut(&target) {
                 *abandoned = stamp;
             }
             let before = self.known.lock().insert(target.clone(), KnownFile { fingerprint, stamp });
@@ -309,16 +319,13 @@ impl Sink {
 impl KnownFiles {
     /// Takes out the files that a new configuration does not write, of any secret; with `removes` they go when the new
     /// files are there. Returns what was taken out.
-    pub(crate) fn abandon(
-        &self,
-        removes: bool,
-        is_written: impl Fn(&TargetPath) -> bool,
-    ) -> BTreeSet<TargetPath> {
+    pub(crate) fn abandon(&self, removes: bool, written: &Arc<WrittenPaths>) -> BTreeSet<TargetPath> {
         let mut abandoned = locked(&self.abandoned);
-        abandoned.retain(|target, _| !is_written(target));
-        let left = self.lock().extract_if(|target, _| !is_written(target)).collect::<Vec<_>>();
+        abandoned.files.retain(|target, _| !written.contain(target));
+        let left = self.lock().extract_if(|target, _| !written.contain(target)).collect::<Vec<_>>();
         if removes {
-            abandoned.extend(left.iter().map(|(target, known)| (target.clone(), known.stamp)));
+            abandoned.written = Some(Arc::clone(written));
+            abandoned.files.extend(left.iter().map(|(target, known)| (target.clone(), known.stamp)));
         }
         left.into_iter().map(|(target, _)| target).collect()
     }

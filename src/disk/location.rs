@@ -60,7 +60,7 @@ pub fn resolved(path: &Path) -> PathBuf {
 }
 
 /// Device and inode of the file that `path` leads to.
-fn identity(path: &Path) -> Option<(u64, u64)> {
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 

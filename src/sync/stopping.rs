@@ -1,50 +1,12 @@
 //! Tasks that were stopped and may still be writing: a task that begins waits for those that have its files.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::disk::TargetPath;
 use crate::name::SecretName;
 use crate::render::Job;
-
-/// What the secrets of a configuration write.
-pub(super) struct WrittenPaths {
-    files: HashSet<TargetPath>,
-    directories: HashSet<PathBuf>,
-}
-
-impl WrittenPaths {
-    pub(super) fn of<'j>(jobs: impl IntoIterator<Item = &'j Job>) -> Self {
-        let (mut files, mut directories) = (HashSet::new(), HashSet::new());
-        for Job { secret, .. } in jobs {
-            files.extend(secret.files.iter().map(|file| file.placement.target.clone()));
-            directories.extend(secret.directory.iter().map(|output| output.path.as_path().to_owned()));
-        }
-        Self { files, directories }
-    }
-
-    /// Whether one of them writes a file there.
-    pub(super) fn contain(&self, target: &TargetPath) -> bool {
-        self.files.contains(target) || self.directories.contains(target.directory())
-    }
-
-    /// The paths of `job` that none of them writes: its files, those it has `published` into a directory, and a
-    /// directory of which nothing is known.
-    pub(super) fn left_by(&self, job: &Job, published: BTreeSet<TargetPath>) -> Vec<String> {
-        let files = job.secret.files.iter().map(|file| file.placement.target.clone());
-        let mut left: BTreeSet<TargetPath> = files.filter(|target| !self.contain(target)).collect();
-        left.extend(published);
-        let directory = job.secret.directory.as_ref().map(|output| &output.path);
-        let unknown = directory.filter(|directory| {
-            !self.directories.contains(directory.as_path())
-                && !left.iter().any(|target| directory.contains(target))
-        });
-        let left = unknown.cloned().into_iter().chain(left);
-        left.map(|path| path.as_path().display().to_string()).collect()
-    }
-}
 
 /// A task that was stopped and may still be writing.
 pub(super) struct StoppingTask {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::deletion::Ledgers;
 use super::pass::Pass;
 use super::policy::{Policy, PolicySettings};
-use super::stopping::{StoppingTask, Writers, WrittenPaths};
+use super::stopping::{StoppingTask, Writers};
 use super::task::Task;
 use crate::clock::Clock;
 use crate::config::secret::DeletionPolicy;
@@ -24,7 +24,7 @@ use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
 use crate::render::Job;
 use crate::secret::FingerprintKey;
-use crate::sink::{KnownFiles, Sink};
+use crate::sink::{KnownFiles, Sink, WrittenPaths};
 use crate::status::{SecretEntry, SecretInfo, StatusRegistry};
 use crate::store::Store;
 use crate::telemetry::event::{self, Reloaded, secret_forgotten};
@@ -116,7 +116,7 @@ impl Supervisor {
         let mut old = std::mem::take(&mut self.running);
         let mut entries = Vec::with_capacity(jobs.len());
         let mut begin = Vec::new();
-        let outputs = WrittenPaths::of(jobs.iter().map(|(job, _)| job));
+        let outputs = Arc::new(WrittenPaths::of(jobs.iter().map(|(job, _)| job)));
         for (job, store) in jobs {
             let name = job.secret.name.clone();
             let before = old.remove(&name);
@@ -135,7 +135,7 @@ impl Supervisor {
                 Some(running) => {
                     let known = running.known.clone();
                     let removes = job.secret.deletion_policy == DeletionPolicy::Delete;
-                    let left = known.abandon(removes, |target| outputs.contain(target));
+                    let left = known.abandon(removes, &outputs);
                     event::outputs_moved(name.as_str(), removes, &outputs.left_by(&running.job, left));
                     self.stopping.push(running.retire());
                     counts.changed += 1;
@@ -206,8 +206,8 @@ impl Supervisor {
     }
 
     /// Stops the task of a secret that is gone. Its metrics go after its last pass, which would bring them back.
-    fn remove(&mut self, running: Running, outputs: &WrittenPaths) {
-        let published = running.known.abandon(false, |target| outputs.contain(target));
+    fn remove(&mut self, running: Running, outputs: &Arc<WrittenPaths>) {
+        let published = running.known.abandon(false, outputs);
         let left = outputs.left_by(&running.job, published);
         let StoppingTask { job, ended } = running.retire();
         let (name, forgotten) = (job.secret.name.clone(), CancellationToken::new());

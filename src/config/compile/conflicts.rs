@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::context::CompileContext;
 use crate::config::diagnostic::{Code, Diagnostic, Place};
-use crate::disk::{Location, TargetPath};
+use crate::disk::{self, Location, TargetPath};
 
 /// Every path that any secret writes, in the order of the file.
 #[derive(Default)]
@@ -61,10 +59,10 @@ impl Outputs {
     /// Warns of outputs that meet through a symlink or a bind mount. It is no error: what a path leads to can change, and a
     /// user who changes it must not be able to have the next reload refused.
     fn warn_of_aliases(&self, context: &mut CompileContext<'_>) {
-        let mut looked_at = HashMap::<&Path, Option<Identity>>::new();
-        let mut identity = |path| *looked_at.entry(path).or_insert_with(|| identity(path));
-        let mut entries = HashMap::<(Identity, &OsStr), &ConfiguredOutput>::new();
-        let mut directories = HashMap::<Identity, &ConfiguredOutput>::new();
+        let mut looked_at = HashMap::<&Path, Option<(u64, u64)>>::new();
+        let mut identity = |path| *looked_at.entry(path).or_insert_with(|| disk::identity(path));
+        let mut entries = HashMap::<((u64, u64), &OsStr), &ConfiguredOutput>::new();
+        let mut directories = HashMap::<(u64, u64), &ConfiguredOutput>::new();
         for output in &self.outputs {
             let path = output.target.as_path();
             let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { continue };
@@ -107,13 +105,6 @@ impl Outputs {
             }
         }
     }
-}
-
-/// Device and inode.
-type Identity = (u64, u64);
-
-fn identity(path: &Path) -> Option<Identity> {
-    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 impl ConfiguredOutput {

@@ -315,6 +315,33 @@ async fn an_abandoned_file_that_another_program_has_changed_stays() {
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
+/// `var/run` is `run` on most machines.
+#[tokio::test(start_paused = true)]
+async fn an_output_that_moves_to_another_name_of_its_file_keeps_it() {
+    let (home, store) = (TempDir::new().unwrap(), store_of(&["a"]));
+    fs::create_dir(home.path().join("run")).unwrap();
+    std::os::unix::fs::symlink("run", home.path().join("link")).unwrap();
+    let at = |name: &str, path: &str| {
+        let target = TargetPath::parse(path, home.path()).unwrap();
+        change(&job(&home, name), |secret| {
+            secret.deletion_policy = DeletionPolicy::Delete;
+            secret.read = file_read("a");
+            secret.files[0].placement.target = target;
+        })
+    };
+    let (mut supervisor, _) = start(vec![at("a", "link/file")], &store);
+    sleep(SECOND).await;
+    supervisor.exchange(with(vec![at("a", "run/file")], &store), free);
+    sleep(SECOND).await;
+    assert_eq!(content(&home, "run/file").as_deref(), Some("one"));
+    // Another secret writes it now, by the other name.
+    supervisor.exchange(with(vec![at("a", "elsewhere"), at("b", "link/file")], &store), free);
+    sleep(SECOND).await;
+    assert_eq!(content(&home, "elsewhere").as_deref(), Some("one"));
+    assert_eq!(content(&home, "run/file").as_deref(), Some("one"));
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_block_needs_neither_slot_nor_thread() {
     let memory = TempDir::new_in("/dev/shm").unwrap();
