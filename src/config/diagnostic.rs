@@ -156,7 +156,7 @@ codes! {
         "write four octal digits in quotes, such as \"0640\"";
     NotAFile, Warning, "not-a-file", "There is something else where a file is read, or where a file or directory is to be written.",
         "remove what is there, or choose another path";
-    SameFile, Warning, "same-file", "Two outputs have different paths and lead to one file or directory.",
+    SameFile, Warning, "same-file", "Two outputs lead to one file or directory, through a symlink of another user.",
         "give each output its own path";
     LiteralVariable, Warning, "literal-variable", "`${NAME}` or `env.NAME` in a template, which is not the environment's variable there.",
         "write {{ NAME }} for a field; templates have no access to the environment";

@@ -8,6 +8,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::trust::is_trusted;
+
 /// Where a file is that must not be written over. It may be absent.
 #[derive(Clone, Debug)]
 pub struct Location {
@@ -57,6 +59,12 @@ pub fn resolved(path: &Path) -> PathBuf {
         Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
         _ => real,
     }
+}
+
+/// Whether every symlink in `path` is one of root or of this process's user. What it leads to is not looked at.
+pub(crate) fn has_own_symlinks(path: &Path) -> bool {
+    let is_foreign = |facts: &fs::Metadata| facts.is_symlink() && !is_trusted(facts.uid());
+    !path.ancestors().filter_map(|part| part.symlink_metadata().ok()).any(|facts| is_foreign(&facts))
 }
 
 /// Device and inode of the file that `path` leads to.

@@ -100,7 +100,7 @@ fn redirect_to(location: &str) -> Reply {
 
 #[tokio::test]
 async fn one_redirect_to_another_host_is_followed_with_token_and_namespace() {
-    let active = Fake::start(|_, _| Reply::secret("x", 1));
+    let active = Fake::start(|_, _| Reply::secret("x", 3));
     let there = active.address();
     let standby = Fake::start(move |_, seen| redirect_to(&format!("{there}{}", seen.target)));
     let source = VaultRead { namespace: Some("team".into()), version: Some(3), ..app() };
@@ -260,6 +260,29 @@ async fn an_answer_that_breaks_off_is_no_reason_to_doubt_the_port() {
     }
     let fault = fault_of(|| Reply::BytesThenClose(b"\x15\x03\x01\x00\x02\x02\x16".to_vec())).await;
     assert!(fault.remedy.contains("https://"), "{fault}: {}", fault.remedy);
+}
+
+/// A cache that drops the query, a server that contradicts itself.
+#[tokio::test]
+async fn an_answer_that_contradicts_the_request_or_itself_is_refused() {
+    let answer = |status: u16, metadata: &str| {
+        let body = format!(r#"{{"data":{{"data":{{"a":"b"}},"metadata":{{{metadata}}}}}}}"#);
+        Fake::start(move |_, _| Reply::json(status, &body))
+    };
+    let pinned = VaultRead { version: Some(3), ..app() };
+    let past = r#""version":3,"deletion_time":"2020-01-01T00:00:00Z""#;
+    for (status, metadata, source, cause) in [
+        (200, r#""version":5"#, &pinned, "another one is pinned"),
+        (200, r#""version":3,"destroyed":true"#, &pinned, "destroyed"),
+        (404, past, &app(), "not deleted"),
+    ] {
+        let fake = answer(status, metadata);
+        let fault = fault(&store(&fake.address(), "t"), source).await;
+        assert_eq!(fault.kind, Kind::BadAnswer, "{fault}");
+        assert!(fault.message.contains(cause), "{fault}");
+    }
+    let fake = answer(200, r#""version":3"#);
+    assert_eq!(read(&store(&fake.address(), "t"), &pinned, "a").await, "b");
 }
 
 #[tokio::test]

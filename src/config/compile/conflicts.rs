@@ -53,12 +53,12 @@ impl Outputs {
             let above = inner.target.as_path().ancestors().skip(1).find_map(|path| first.get(path));
             context.report.diagnostics.extend(above.and_then(|outer| inner.is_below(outer)));
         }
-        self.warn_of_aliases(context);
+        self.check_aliases(context);
     }
 
-    /// Warns of outputs that meet through a symlink or a bind mount. It is no error: what a path leads to can change, and a
-    /// user who changes it must not be able to have the next reload refused.
-    fn warn_of_aliases(&self, context: &mut CompileContext<'_>) {
+    /// Reports outputs that meet through a symlink or a bind mount. Where a symlink of another user is on the way it is a
+    /// warning: that user must not be able to have the next reload refused.
+    fn check_aliases(&self, context: &mut CompileContext<'_>) {
         let mut looked_at = HashMap::<&Path, Option<(u64, u64)>>::new();
         let mut identity = |path| *looked_at.entry(path).or_insert_with(|| disk::identity(path));
         let mut entries = HashMap::<((u64, u64), &OsStr), &ConfiguredOutput>::new();
@@ -78,7 +78,11 @@ impl Outputs {
             if let Some(other) = meets.into_iter().flatten().find(|other| other.target != output.target) {
                 let message =
                     format!("through a symlink or a mount, this path leads to {} too", other.name());
-                context.push(Diagnostic::new(Code::SameFile, output.place.clone(), message));
+                let is_ours = |output: &ConfiguredOutput| disk::has_own_symlinks(output.target.directory());
+                let code =
+                    if is_ours(output) && is_ours(other) { Code::DuplicatePath } else { Code::SameFile };
+                let conflict = Diagnostic::new(code, output.place.clone(), message);
+                context.push(conflict.hint("give each output its own path"));
             }
         }
     }

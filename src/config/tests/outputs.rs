@@ -278,7 +278,7 @@ fn no_output_replaces_what_the_program_reads_through_a_symlink() {
 }
 
 #[test]
-fn outputs_that_meet_through_a_symlink_are_warned_of() {
+fn outputs_that_meet_through_a_symlink_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let at = |name: &str| home.path().join(name).display().to_string();
     std::fs::create_dir(at("real")).unwrap();
@@ -288,13 +288,17 @@ fn outputs_that_meet_through_a_symlink_are_warned_of() {
     let of_two = |first: &str, second: &str| {
         let store = "secretStore: {address: 'http://127.0.0.1', token: t}\nsecrets:";
         let text = format!("{store}\n  - {{name: a, key: a, {first}}}\n  - {{name: b, key: b, {second}}}\n");
-        warnings(&text)
+        let result = parse(&text);
+        [found(&result, Severity::Error), found(&result, Severity::Warning)].concat()
     };
     let (of_file, of_directory) =
-        ("same-file secrets[1].files[0].path", "same-file secrets[1].directory.path");
+        ("duplicate-path secrets[1].files[0].path", "duplicate-path secrets[1].directory.path");
     assert_eq!(of_two(&file("real/x"), &file("link/x")), [of_file]);
     assert_eq!(of_two(&directory("real"), &file("link/x")), [of_file]);
     assert_eq!(of_two(&directory("link"), &directory("real")), [of_directory]);
     assert!(of_two(&file("real/x"), &file("link/y")).is_empty());
     assert!(of_two(&file("real/x"), &file("gone/x")).is_empty());
+    // A symlink that another user planted must not have the next reload refused.
+    std::os::unix::fs::lchown(at("link"), Some(54_321), None).unwrap();
+    assert_eq!(of_two(&file("real/x"), &file("link/x")), ["same-file secrets[1].files[0].path"]);
 }

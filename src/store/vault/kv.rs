@@ -111,7 +111,7 @@ pub(super) fn judge(
     key: &FingerprintKey,
 ) -> Result<Fetched, Fault> {
     match answered.response.status {
-        StatusCode::OK => found(kv, answered, known, key),
+        StatusCode::OK => found(kv, source, answered, known, key),
         StatusCode::NOT_FOUND => Err(missing(kv, source, answered)?),
         _ => Err(answer::refused(answered, token.as_slice())),
     }
@@ -136,6 +136,7 @@ fn pinned_on_v1(source: &VaultRead) -> Fault {
 /// be removed.
 fn found(
     kv: Kv,
+    source: &VaultRead,
     answered: &Answered,
     known: Option<Revision>,
     key: &FingerprintKey,
@@ -155,7 +156,20 @@ fn found(
             {
                 return Err(fault);
             }
-            let Metadata { version, deletion_time, .. } = versioned.metadata;
+            let Metadata { version, deletion_time, destroyed } = versioned.metadata;
+            // A cache that drops the query answers with the newest version.
+            if source.version.is_some_and(|pinned| pinned != version) {
+                return Err(answer::bad(
+                    answered,
+                    &format!("the answer is version {version}, another one is pinned"),
+                ));
+            }
+            if destroyed {
+                return Err(answer::bad(
+                    answered,
+                    "the answer holds data of a version that it calls destroyed",
+                ));
+            }
             (versioned.data, Some(version), life(&deletion_time, answered.at))
         }
     };
@@ -183,10 +197,10 @@ fn missing(kv: Kv, source: &VaultRead, answered: &Answered) -> Result<Fault, Fau
         let message = format!("{}: the mount {} is KV v2, kvVersion says v1", answered.place, source.mount);
         return Ok(Fault::new(Kind::WrongForm, message, "set kvVersion: v2"));
     }
-    let metadata = envelope.data.filter(|_| kv == Kv::V2).and_then(versioned).map(|data| data.metadata);
-    if let Some(metadata) = metadata {
-        // A 404 does not make a version deleted that its own metadata call alive.
-        return gone(answered, &metadata)
+    if let Some(versioned) = envelope.data.filter(|_| kv == Kv::V2).and_then(versioned) {
+        // A 404 does not make a version deleted that it holds, or that its own metadata call alive.
+        return gone(answered, &versioned.metadata)
+            .filter(|_| versioned.data.is_none())
             .ok_or_else(|| answer::bad(answered, "the server calls a version missing that is not deleted"));
     }
     match envelope.errors {

@@ -246,7 +246,9 @@ fn judged(sent: &Result<Response, NetError>) -> RequestOutcome {
         Ok(Response { status, .. })
             if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
         {
-            RequestOutcome::Failed(format!("the server answered {}", status.as_u16()))
+            let meaning =
+                if *status == StatusCode::SERVICE_UNAVAILABLE { ", as a sealed one does" } else { "" };
+            RequestOutcome::Failed(format!("the server answered {}{meaning}", status.as_u16()))
         }
         Err(error) if matches!(error.kind, Broken | Connect | Timeout | Tls) => {
             RequestOutcome::Unanswered(error.cause().to_owned())

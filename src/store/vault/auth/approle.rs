@@ -75,7 +75,9 @@ impl Authenticator for AppRole {
         let remedy = match answered.response.status {
             StatusCode::OK => return token_in(&answered),
             StatusCode::NOT_FOUND => "check authMount and namespace: there is no such auth method",
-            _ => "check roleId, secretId (used up, expired?), authMount and namespace",
+            _ => {
+                "check roleId, secretId (used up, expired?), authMount and namespace; a wrapping token needs secretIdWrapped: true"
+            }
         };
         let sent: Vec<_> = parts.iter().map(|(_, part)| part).collect();
         let mut error = AuthError::of(&answered, &sent, remedy);
@@ -105,8 +107,8 @@ async fn open(
             return error;
         }
         let message = format!("the wrapped secret id does not open: {}", error.fault.message);
-        let remedy =
-            "find out who opened it: someone else may hold the secret id; then provide a new wrapped one";
+        let remedy = "provide a new wrapped one. If this one had not expired and was one, find out who opened it: someone else may hold \
+             the secret id";
         spent(message, remedy)
     };
     // The lookup is anonymous, and has the token in its body.

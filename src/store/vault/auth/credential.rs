@@ -132,7 +132,9 @@ pub(crate) fn clean(text: String, name: &str) -> Result<SecretText, Fault> {
 /// What a credential has around it, and what to do about it.
 fn decoration(text: &str) -> Option<(&'static str, &'static str)> {
     const ALONE: &str = "put only the credential there, on one line";
-    let is_quoted = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    const INVISIBLE: [char; 6] = ['\u{a0}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}'];
+    let uncut = text.strip_suffix(',').unwrap_or(text);
+    let is_quoted = |quote| uncut.len() > 1 && uncut.starts_with(quote) && uncut.ends_with(quote);
     let lower = text.trim_start().to_ascii_lowercase();
     if text.starts_with('\u{feff}') {
         Some(("begins with a byte order mark", "save it as UTF-8 without a byte order mark"))
@@ -144,7 +146,13 @@ fn decoration(text: &str) -> Option<(&'static str, &'static str)> {
         Some(("holds a control character", ALONE))
     } else if ['"', '\'', '`'].into_iter().any(is_quoted) {
         Some(("is in quotes", "remove the quotes"))
-    } else if ["export ", "vault_token=", "bao_token=", "token:", "token=", "bearer "]
+    } else if text.contains(INVISIBLE) {
+        Some(("holds an invisible character", "copy it as plain text, or type it"))
+    } else if text.starts_with("${") && text.ends_with('}') {
+        Some(("holds the name of a variable, which is not replaced in a file", ALONE))
+    } else if text.starts_with('<') && text.ends_with('>') {
+        Some(("holds a placeholder", ALONE))
+    } else if ["export ", "vault_token=", "bao_token=", "token:", "token=", "bearer ", "x-vault-token:"]
         .iter()
         .any(|prefix| lower.starts_with(prefix))
     {
@@ -190,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_is_around_a_credential_is_named_and_not_shown() {
-        let table: [(&[u8], &str); 14] = [
+        let table: [(&[u8], &str); 19] = [
             (b"\xEF\xBB\xBFhvs.hunter2\n", "byte order mark"),
             (b"\"hvs.hunter2\"\n", "quotes"),
             (b"'hvs.hunter2'", "quotes"),
@@ -205,6 +213,11 @@ mod tests {
             (b"VAULT_TOKEN=hvs.hunter2", "more than"),
             (b"Bearer hvs.hunter2", "more than"),
             (b"token: hvs.hunter2", "more than"),
+            (b"X-Vault-Token: hvs.hunter2", "more than"),
+            (b"\"hvs.hunter2\",", "quotes"),
+            (b"${HUNTER2}", "variable"),
+            (b"<hvs.hunter2>", "placeholder"),
+            ("\u{200b}hvs.hunter2".as_bytes(), "invisible"),
         ];
         for (content, cause) in table {
             let read = text_of(Zeroizing::new(content.to_vec()), "tokenFile /run/t");
