@@ -49,28 +49,26 @@ impl StoreBuilder {
         before: Option<&BuiltStore>,
     ) -> Result<BuiltStore, Fault> {
         let Self { breaker, key, clock } = self;
-        match spec {
+        let (store, logins) = match spec {
             StoreSpec::Vault(vault) => {
                 let mut store = VaultStore::build(name, vault, limits, *breaker, key.clone(), clock)?;
                 if let Some(before) = before.and_then(|before| before.logins.as_ref()) {
                     store.take_over(before);
                 }
-                let logins = Some(store.logins());
-                Ok(BuiltStore { store: self.layered(store, vault.address.to_string(), limits), logins })
+                let logins = store.logins();
+                (self.layered(store, vault.address.to_string(), limits), Some(logins))
             }
             StoreSpec::File(file) => {
                 let store = FileStore::build(file, limits, key.clone())?;
-                Ok(BuiltStore {
-                    store: self.layered(store, file.path.display().to_string(), limits),
-                    logins: None,
-                })
+                (self.layered(store, file.path.display().to_string(), limits), None)
             }
             #[cfg(test)]
             StoreSpec::Memory(memory) => {
                 let store = super::memory::MemoryStore::new(memory, key.clone());
-                Ok(BuiltStore { store: self.layered(store, "memory".to_owned(), limits), logins: None })
+                (self.layered(store, "memory".to_owned(), limits), None)
             }
-        }
+        };
+        Ok(BuiltStore { store, logins })
     }
 
     fn layered(&self, store: impl Store + 'static, server: String, limits: &Limits) -> Arc<dyn Store> {
