@@ -9,9 +9,9 @@ WORKDIR /source
 COPY . .
 ARG REVISION=""
 ARG DATE=""
-RUN export SECRETS_SYNC_COMMIT=$(printf %.12s "$REVISION") SECRETS_SYNC_DATE="$DATE" \
- && cargo build --locked --release \
- && triple=$(sed -n 's/^target = "\(.*\)"$/\1/p' .cargo/config.toml) \
+RUN triple=$(uname -m)-unknown-linux-gnu \
+ && export SECRETS_SYNC_COMMIT=$(printf %.12s "$REVISION") SECRETS_SYNC_DATE="$DATE" \
+ && cargo build --locked --release --target "$triple" \
  && install -D -m 0755 "target/$triple/release/secrets-sync" /image/usr/bin/secrets-sync \
  && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
  && install -d -m 1777 /image/run/secrets-sync

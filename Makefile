@@ -10,7 +10,9 @@ DENY_VERSION := 0.20.2
 CYCLONEDX_VERSION := 0.5.9
 AUDITABLE_VERSION := 0.7.7
 DENY := .tools/bin/cargo-deny --locked --config .cargo/deny.toml
-DIST := $(or $(CARGO_TARGET_DIR),target)/dist
+# ARCH=amd64 or ARCH=arm64 builds for that architecture, into a directory of its own.
+DIST := $(or $(CARGO_TARGET_DIR),target)/dist$(addprefix /,$(ARCH))
+export ARCH
 DEB_VERSION := 3.8.0
 FUZZ_VERSION := 0.13.2
 
@@ -27,11 +29,13 @@ test: tools ## All tests, documentation tests included; some talk to a real Open
 	cargo test --locked --doc
 
 image: ## The container image, from the static binary, once that is checked
+	@.ci/target >/dev/null
 	@.ci/image --check
 	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	binary=$$(.ci/release); .ci/hardening "$$binary"; .ci/image "$$binary"
 
 deb: ## The Debian package with the service, in target/dist, from the checked binary
+	@.ci/target >/dev/null
 	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	@.ci/cargo-tool cargo-deb $(DEB_VERSION)
 	binary=$$(.ci/release); .ci/hardening "$$binary"; .ci/deb "$$binary" $(DIST)
@@ -94,7 +98,8 @@ sbom: ## CycloneDX bill of materials, checked, in target/dist; `make dist` puts 
 	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
 	.ci/sbom $(DIST)/secrets-sync.cdx.json
 
-dist: ## What is released, in target/dist: the checked binary, its bill of materials, SHA256SUMS
+dist: ## What is released, in target/dist: the checked binary, its bill of materials, SHA256SUMS; ARCH=arm64 builds for arm64
+	@.ci/target >/dev/null
 	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
 	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	binary=$$(.ci/release); .ci/hardening "$$binary"; \

@@ -8,6 +8,7 @@ list of crates, which cargo-auditable puts inside, lacks one.
 
 import hashlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def findings(bill, lock, built):
 def listed(binary):
     """Name and version of the crates that the binary itself names."""
     with tempfile.NamedTemporaryFile() as section:
-        command = ["objcopy", "--dump-section", f".dep-v0={section.name}", binary, "/dev/null"]
+        command = [os.environ.get("OBJCOPY", "objcopy"), "--dump-section", f".dep-v0={section.name}", binary, "/dev/null"]
         subprocess.run(command, check=True)
         packages = json.loads(zlib.decompress(section.read()))["packages"]
     return {(one["name"], one["version"]) for one in packages}

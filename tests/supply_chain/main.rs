@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test fail the test")]
 
+mod pipelines;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
@@ -164,42 +166,6 @@ fn nothing_resolves_past_the_lock_file() {
         }
     }
     assert!(checked > 8, "{checked} calls found");
-}
-
-#[test]
-fn actions_are_pinned_by_commit_and_may_read_alone() {
-    let workflow = repository(".github/workflows/ci.yml");
-    assert!(workflow.contains("permissions:\n  contents: read\n"));
-    let uses: Vec<&str> = workflow.lines().filter(|line| line.contains("uses: ")).collect();
-    assert!(!uses.is_empty());
-    for line in uses {
-        let reference = line.split_once('@').unwrap().1;
-        let commit = reference.split(' ').next().unwrap();
-        assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
-    }
-}
-
-/// Every call of make that the jobs of a CI make, without `make`.
-fn calls_of_make(path: &str) -> Vec<String> {
-    let text = repository(path);
-    let calls = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    calls.filter_map(|line| Some(line.split_once("make ")?.1.to_owned())).collect()
-}
-
-#[test]
-fn both_pipelines_run_targets_that_exist_and_fail_without_the_advisories() {
-    let makefile = repository("Makefile");
-    for path in [".github/workflows/ci.yml", ".gitlab/ci.yml"] {
-        let calls = calls_of_make(path);
-        for call in &calls {
-            let target = call.split(' ').next().unwrap();
-            assert!(makefile.contains(&format!("\n{target}: ")), "{path}: no target {target}");
-        }
-        for needed in ["deny ADVISORIES=required", "dist", "repro"] {
-            assert!(calls.iter().any(|call| call == needed), "{path} lacks `make {needed}`: {calls:?}");
-        }
-        assert!(repository(path).contains(".ci/run"), "{path}");
-    }
 }
 
 #[test]
