@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 
-use secrets_sync::clock::Clock;
 use secrets_sync::config::env::Env;
 use secrets_sync::secret::{FieldValue, Fields, FingerprintKey, SecretText};
 use secrets_sync::store::vault::fuzzing::{Raw, read};
@@ -33,7 +32,7 @@ pub fn pairs(lines: &str) -> impl Iterator<Item = (&str, &str)> {
 pub fn fields(json: &str) -> Option<Fields> {
     let body = format!("{{\"data\":{json}}}");
     let raw = Raw { status: 200, retry_after: None, body: body.as_bytes() };
-    let fetched = read(&raw, false, &SecretText::default(), &Clock::system(), &key()).ok()?;
+    let fetched = read(&raw, false, &SecretText::default(), &key()).ok()?;
     fetched.fields.as_deref().cloned()
 }
 
