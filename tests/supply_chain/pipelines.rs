@@ -64,6 +64,22 @@ fn pipelines_run_targets_and_scripts_that_exist() {
 }
 
 #[test]
+fn hooks_are_targets_and_updates_cover_what_is_pinned() {
+    let makefile = repository("Makefile");
+    let hooks = parsed(".pre-commit-config.yaml");
+    let hooks = hooks["repos"][0]["hooks"].as_array().unwrap();
+    assert_eq!(hooks.len(), 2);
+    for hook in hooks {
+        let target = hook["entry"].as_str().unwrap().strip_prefix("make ").unwrap();
+        assert!(makefile.contains(&format!("\n{target}: ")), "no target {target}");
+    }
+    let renovate: Value = serde_json::from_str(&repository(".gitlab/renovate.json")).unwrap();
+    for manager in ["cargo", "dockerfile", "gitlabci"] {
+        assert!(renovate["enabledManagers"].as_array().unwrap().contains(&manager.into()), "{manager}");
+    }
+}
+
+#[test]
 fn both_pipelines_test_everything_and_fail_without_the_advisories() {
     for path in [GITHUB[0], GITLAB] {
         let calls = calls_of_make(path);
