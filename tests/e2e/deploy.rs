@@ -82,7 +82,6 @@ fn command(quadlet: &str, name: &str) -> String {
 fn the_quadlets_make_a_daemon_that_reports_when_its_files_are_written() {
     let guide = example("podman");
     images(guide.engines(), "podman");
-    guide.shell("podman tag busybox docker.io/library/busybox");
     guide.trust("config/ca.pem");
     edit(&guide, "config/config.yaml", ADDRESS, WITH_AUTHORITY);
     // /etc is that of this machine.
