@@ -1,6 +1,7 @@
 //! The client: one request, its one redirect, its one time limit.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ use crate::secret::SecretBytes;
 
 /// Servers to which connections are kept: the client's own, and the one it was redirected to.
 const MAX_ORIGINS: usize = 2;
+
+/// How often a request is sent while others find their answers mixed up.
+const MOST_DOUBTS: usize = 3;
 
 /// Redirects that are not followed: they say that the address is another one.
 const MOVED: [StatusCode; 4] =
@@ -46,6 +50,8 @@ struct Shared {
     tls: ReloadingTls,
     /// Oldest first.
     connections: Mutex<Vec<KeptConnections>>,
+    /// How often all of them were dropped.
+    drops: AtomicUsize,
 }
 
 /// What a client is built from.
@@ -126,6 +132,7 @@ impl Client {
             turns: Arc::new(Semaphore::new(1)),
             tls,
             connections: Mutex::default(),
+            drops: AtomicUsize::new(0),
         });
         let limits = ConnectionLimits { timeout, max_connections, proxy };
         Ok(Self { origin, prefix, max_body, redirects, limits, shared })
@@ -141,8 +148,10 @@ impl Client {
         format!("{}{target}", self.prefix)
     }
 
-    /// Closes every kept connection; those of requests under way close with their answers.
+    /// Closes every kept connection: what they bring may belong to another request. Those of requests under way close
+    /// with their answers, which are not used.
     pub(crate) fn drop_connections(&self) {
+        self.shared.drops.fetch_add(1, Ordering::Relaxed);
         self.connections().clear();
     }
 
@@ -185,7 +194,28 @@ impl Client {
         Ok(Response { redirected_to, ..answer })
     }
 
+    /// A connection is free for the next request as soon as its answer has been read, before anybody has looked at it.
+    /// So when connections are dropped, the answers that were under way are as doubtful: a `GET` is repeated.
     async fn exchange(
+        &self,
+        origin: &Endpoint,
+        target: &str,
+        request: &HttpRequest,
+    ) -> Result<Response, NetError> {
+        for _ in 0..MOST_DOUBTS {
+            let drops = self.shared.drops.load(Ordering::Relaxed);
+            let answer = self.exchange_once(origin, target, request).await?;
+            if drops == self.shared.drops.load(Ordering::Relaxed) {
+                return Ok(answer);
+            }
+            if request.method != Method::GET {
+                break;
+            }
+        }
+        Err(NetError::doubtful(&origin.to_string()))
+    }
+
+    async fn exchange_once(
         &self,
         origin: &Endpoint,
         target: &str,

@@ -98,6 +98,12 @@ impl NetError {
         Self::new(NetErrorKind::Tls, host, cause.into(), remedy)
     }
 
+    /// An answer came while others were found to be mixed up.
+    pub(super) fn doubtful(host: &str) -> Self {
+        let cause = "the answer is not used, because others on these connections were mixed up";
+        Self::new(NetErrorKind::Broken, host, cause.to_owned(), IN_BETWEEN)
+    }
+
     pub(super) fn too_large(host: &str, limit: usize) -> Self {
         let cause = format!("the answer is larger than {limit} bytes");
         let remedy = "raise limits.maxResponseSize, or split the secret";

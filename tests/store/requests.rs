@@ -22,6 +22,7 @@ use secrets_sync::secret::FingerprintKey;
 use secrets_sync::store::Store;
 use secrets_sync::store::limit::Limit;
 use secrets_sync::store::vault::VaultStore;
+use tokio_util::sync::CancellationToken;
 
 fn app() -> VaultRead {
     source("secret", "app")
@@ -279,6 +280,39 @@ async fn connections_with_pauses(pause: Duration, times: u32) -> usize {
         read(&store, &app(), "password").await;
     }
     fake.accepted()
+}
+
+/// The next request can be on its way on a connection before its last answer turns out to be another one's.
+#[tokio::test]
+async fn what_was_under_way_during_a_mix_up_is_asked_for_again() {
+    let released = CancellationToken::new();
+    let script = released.clone();
+    let fake = Fake::start(move |number, seen| {
+        let is_slow = seen.target.ends_with("/slow");
+        // "first" and "mixed" get one answer, as a broken proxy sends it.
+        let id = if is_slow { number } else { 0 };
+        let data = format!(r#"{{"data":{{"a":"{number}"}},"metadata":{{"version":1}}}}"#);
+        let body = format!(r#"{{"request_id":"00000000-0000-0000-0000-{id:012}","data":{data}}}"#);
+        match Reply::json(200, &body) {
+            Reply::Bytes(bytes) if is_slow => Reply::BytesAfter(script.clone(), bytes),
+            reply => reply,
+        }
+    });
+    let store = Arc::new(store(&fake.address(), "t"));
+    let [first, slow, mixed] = ["first", "slow", "mixed"].map(|key| source("secret", key));
+    read(&store, &first, "a").await;
+    let under_way = tokio::spawn({
+        let (store, slow) = (Arc::clone(&store), slow.clone());
+        async move { read(&store, &slow, "a").await }
+    });
+    let is_slow = |target: &String| target.ends_with("/slow");
+    while !fake.targets().iter().any(is_slow) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(fault(&store, &mixed).await.kind, Kind::BadAnswer);
+    released.cancel();
+    under_way.await.unwrap();
+    assert_eq!(fake.targets().iter().filter(|target| is_slow(target)).count(), 2);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 /// One request as it came.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub enum Reply {
     BytesThenClose(Vec<u8>),
     /// These bytes, and then nothing more for ever.
     BytesThenSilence(Vec<u8>),
+    /// These bytes, once the token is cancelled; the connection stays open.
+    BytesAfter(CancellationToken, Vec<u8>),
     /// A chunked body without an end.
     Endless,
 }
@@ -171,6 +174,10 @@ async fn converse(stream: TcpStream, connection: usize, state: Arc<State>, scrip
 async fn answer(stream: &mut BufReader<TcpStream>, reply: Reply, state: &State) -> bool {
     match reply {
         Reply::Bytes(bytes) => stream.write_all(&bytes).await.is_ok(),
+        Reply::BytesAfter(token, bytes) => {
+            token.cancelled().await;
+            stream.write_all(&bytes).await.is_ok()
+        }
         Reply::BytesThenClose(bytes) => {
             drop(stream.write_all(&bytes).await);
             false
