@@ -144,7 +144,7 @@ codes! {
         "say in each file which entry it holds: \"key: …\"";
     UnusedTemplate, Warning, "unused-template", "An entry of `template.data` that no file names.",
         "give a file this \"key\", or remove the entry";
-    DataPrefix, Warning, "data-prefix", "A KV v2 key that begins with `data/`.",
+    DataPrefix, Warning, "data-prefix", "A key that begins as the path of a URL does: with `data/` or `metadata/` on KV v2, with `v1/` or `ui/`.",
         "leave \"data/\" out, unless the secret really lies in a folder of that name";
     MountPrefix, Warning, "mount-prefix", "A key that begins with its own `mountPath`.",
         "leave the mount out of the key: it is put in front of it";

@@ -179,7 +179,9 @@ fn others(name: &str) -> impl Iterator<Item = (&'static str, Provider)> {
 
 /// Compiles one store: `secretStore` or an entry of `secretStores`.
 pub(super) fn compile_store(mut section: Section<'_>, context: &mut CompileContext<'_>) -> Option<StoreSpec> {
-    let stated = section.choice("provider", PROVIDERS, context);
+    let names: Vec<_> = PROVIDERS.iter().map(|(name, _)| *name).collect();
+    let otherwise = format!("write {}; vault stands for OpenBao, too", names.join(" or "));
+    let stated = section.choice_or("provider", PROVIDERS, &otherwise, context);
     if stated.is_none() && section.has("provider") {
         // Which keys are right depends on the provider.
         return None;

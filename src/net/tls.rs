@@ -205,7 +205,13 @@ fn identity(
     let pem = read(&client.key).map_err(|error| unreadable(host, &client.key, &error, remedy))?;
     // The parser's error is left out: it could quote a line of the key.
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-        NetError::tls_setup(host, format!("{}: no private key in it", client.key.display()), remedy)
+        let is_encrypted = pem.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED);
+        let (cause, remedy) = if is_encrypted {
+            ("its private key is encrypted", "decrypt it: openssl pkey -in KEY -out PLAIN-KEY")
+        } else {
+            ("no private key in it", remedy)
+        };
+        NetError::tls_setup(host, format!("{}: {cause}", client.key.display()), remedy)
     })?;
     let key = provider.key_provider.load_private_key(key).map_err(|error| {
         NetError::tls_setup(host, format!("{}: {error}", client.key.display()), "use a key of another kind")
@@ -227,8 +233,16 @@ fn belong_together(identity: &CertifiedKey) -> bool {
     certificate.windows(public.len()).any(|part| part == public.as_ref())
 }
 
+/// What both kinds of encrypted private keys hold: `BEGIN ENCRYPTED PRIVATE KEY` and `Proc-Type: 4,ENCRYPTED`.
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
+
+/// The content of a PEM file, without a byte order mark.
 fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, ReadError> {
-    regular_file::read(path, MAX_FILE)
+    let mut pem = regular_file::read(path, MAX_FILE)?;
+    if pem.starts_with("\u{feff}".as_bytes()) {
+        pem.drain(..3);
+    }
+    Ok(pem)
 }
 
 fn unreadable(host: &str, path: &Path, error: &dyn Display, remedy: &'static str) -> NetError {
@@ -238,6 +252,22 @@ fn unreadable(host: &str, path: &Path, error: &dyn Display, remedy: &'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "tests write their input")]
+    fn a_byte_order_mark_is_skipped_and_an_encrypted_key_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let (certificate, key) = (home.path().join("pem"), home.path().join("key"));
+        let own = rcgen::generate_simple_self_signed(["v".to_owned()]).unwrap();
+        std::fs::write(&certificate, format!("\u{feff}{}", own.cert.pem())).unwrap();
+        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\naGk=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        std::fs::write(&key, encrypted).unwrap();
+        assert!(add_pem(&mut TrustedRoots::empty(), &read(&certificate).unwrap()).is_ok());
+        let client = ClientCertificate { certificate: certificate.clone(), key: key.clone() };
+        let settings = TlsSettings { client: Some(client), skip_verify: true, ..TlsSettings::default() };
+        let error = check(&settings).unwrap_err();
+        assert!(error.cause().contains("is encrypted") && error.remedy().contains("openssl"), "{error}");
+    }
 
     #[test]
     fn a_damaged_pem_file_is_not_quoted() {

@@ -180,6 +180,11 @@ fn text_of(value: &Value) -> TeraResult<Cow<'_, str>> {
         ValueKind::None => return Err(refuse(RenderRefusal::Null)),
         ValueKind::String => Cow::Borrowed(value.as_str().unwrap_or_default()),
         ValueKind::Array | ValueKind::Map => Cow::Owned(json_text(value, false)?),
+        // `round(precision=400)`, for example.
+        _ if value.as_f64().is_some_and(|number| !number.is_finite()) => {
+            let cause = "a number that is infinite or none has no text".to_owned();
+            return Err(refuse(RenderRefusal::Cause(cause)));
+        }
         _ => Cow::Owned(value.to_string()),
     };
     limits::text(text.len()).map_err(refuse)?;

@@ -418,6 +418,12 @@ pub(in crate::config) fn unexpanded(text: &Text<'_>) -> Option<&'static str> {
         Some("\"~\" is a directory of that name here; write ${HOME} for the home directory")
     } else if unescaped.split('/').any(|part| part.strip_prefix('$').is_some_and(is_variable)) {
         Some("\"$NAME\" is not a variable here; write ${NAME}")
+    } else if text.value.contains("{{") {
+        Some("a path is not a template; write it out, or use ${NAME}")
+    } else if text.value.starts_with('%') {
+        Some("\"%\" is replaced in systemd's units only; write it out, or use ${NAME}")
+    } else if text.value.get(1..3) == Some(":\\") {
+        Some("it is a path of Windows")
     } else {
         None
     }

@@ -82,6 +82,8 @@ fn parts_of_a_url_in_a_key_are_warned_of() {
         ("key: kv/team/app, mountPath: kv/team", "mount-prefix", "write \"key: app\""),
         ("key: secret/data/app, kvVersion: v1", "mount-prefix", "write \"key: data/app\""),
         ("key: data/app", "data-prefix", "leave \"data/\" out"),
+        ("key: metadata/app", "data-prefix", "leave \"metadata/\" out"),
+        ("key: v1/secret/data/app", "data-prefix", "below the mount"),
         ("key: 'app#password'", "field-in-key", "field"),
         ("key: 'app?version=2'", "field-in-key", "version"),
     ] {
@@ -107,7 +109,8 @@ fn an_address_that_goes_on_into_the_api_is_warned_of() {
 
 #[test]
 fn paths_that_only_a_shell_understands_are_errors() {
-    for path in ["~/x", "~", "$HOME/y", "/run/$USER/y", "${NONE:-$HOME/y}"] {
+    for path in ["~/x", "~", "$HOME/y", "/run/$USER/y", "${NONE:-$HOME/y}", "/x/{{ name }}", "%h/x", "C:\\x"]
+    {
         assert_eq!(
             errors(&file(&format!("path: '{path}', field: f"))),
             ["bad-path secrets[0].files[0].path"]

@@ -217,6 +217,13 @@ fn deep_sources_are_refused_and_do_not_overflow_the_stack() {
 }
 
 #[test]
+fn a_number_that_is_none_is_not_printed() {
+    let template = Template::compile("{{ 1.5 | round(precision=400) }}").unwrap();
+    let error = template.render(&Context::new(&secret()), 1000).unwrap_err().to_string();
+    assert!(error.contains("infinite or none"), "{error}");
+}
+
+#[test]
 fn the_code_of_a_template_is_bounded_and_its_text_is_not() {
     let error = Template::compile(&"{{ a }}".repeat(40_000)).unwrap_err().to_string();
     assert!(error.contains("128 KiB"), "{error}");

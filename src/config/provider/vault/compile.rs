@@ -187,9 +187,18 @@ fn warn_of_prefix(
         let warning = Diagnostic::new(Code::MountPrefix, place, message);
         context
             .push(warning.hint(format!("{right}, unless the secret really lies in a folder of that name")));
-    } else if kv_version != KvVersion::V1 && below(key, "data").is_some() {
-        let message = "the key begins with \"data/\", which KV v2 has in its URLs and not in its keys";
-        context.push(Diagnostic::new(Code::DataPrefix, place, message));
+    } else if let Some(part) = ["v1", "ui"].into_iter().find(|part| below(key, part).is_some()) {
+        let message = format!("the key begins with \"{part}/\", as the path of a URL does");
+        let hint =
+            "give the path below the mount only, unless the secret really lies in a folder of that name";
+        context.push(Diagnostic::new(Code::DataPrefix, place, message).hint(hint));
+    } else if kv_version != KvVersion::V1
+        && let Some(part) = ["data", "metadata"].into_iter().find(|part| below(key, part).is_some())
+    {
+        let message =
+            format!("the key begins with \"{part}/\", which KV v2 has in its URLs and not in its keys");
+        let hint = format!("leave \"{part}/\" out, unless the secret really lies in a folder of that name");
+        context.push(Diagnostic::new(Code::DataPrefix, place, message).hint(hint));
     }
 }
 

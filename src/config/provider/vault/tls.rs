@@ -114,6 +114,9 @@ fn existing(
         let message = format!("{} cannot be read: {error}", section.shown_path(key, &path, context));
         let problem = Diagnostic::new(Code::UnreadableFile, section.place_of(key), message);
         context.push(match error {
+            ReadError::Io(_) if key == "tlsCAPath" && path.is_file() => {
+                problem.hint("tlsCAPath takes a directory, tlsCACert a file")
+            }
             // The hint of the code says what to do about these.
             ReadError::Io(_) => problem,
             other => problem.hint(other.remedy(key)),
