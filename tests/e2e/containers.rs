@@ -213,7 +213,7 @@ pub(crate) fn stopped_at_once(log: &str) {
         humantime::parse_rfc3339(line["ts"].as_str().unwrap()).unwrap()
     };
     let took = time("stopped").duration_since(time("stopping")).unwrap();
-    assert!(took < Duration::from_secs(2), "stop took {took:?}");
+    assert!(took < Duration::from_secs(1), "stop took {took:?}");
 }
 
 fn is_confined(sidecar: &Container, expected: &Expected) {
