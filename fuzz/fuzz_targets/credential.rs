@@ -18,8 +18,9 @@ fuzz_target!(|text: &str| {
         Err(fault) => {
             assert_hides(&fault, "");
             assert_hides(&fault.remedy, "");
-            // What a person or a tool adds: quotes, JSON, `NAME=`, `Bearer `, a byte order mark.
-            let is_added = |c: char| c.is_control() || c.is_whitespace() || "{[\"'`=:\u{feff}".contains(c);
+            // What a person or a tool adds: quotes, JSON, `NAME=`, `Bearer `, `${NAME}`, `<placeholder>`, what is invisible.
+            let added = "{[\"'`=:<\u{feff}\u{200b}\u{200c}\u{200d}\u{2060}";
+            let is_added = |c: char| c.is_control() || c.is_whitespace() || added.contains(c);
             assert!(text.is_empty() || text.contains(is_added), "a plain credential is refused");
         }
     }
