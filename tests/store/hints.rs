@@ -136,6 +136,7 @@ async fn a_namespace_of_the_environment_is_said_to_be_one() {
     let inherited = VaultRead { namespace: Some("nowhere".into()), ..source("secret", "app") };
     let wrong = fault(&store, &inherited).await;
     assert!(wrong.message.contains("(namespace nowhere from VAULT_NAMESPACE)"), "{wrong}");
+    assert!(wrong.remedy.contains("namespace"), "{}", wrong.remedy);
     let own = VaultRead { namespace: Some("other".into()), ..source("secret", "app") };
     assert!(fault(&store, &own).await.message.contains("(namespace other)"));
 }
