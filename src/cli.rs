@@ -101,7 +101,7 @@ fn redact(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// What does what somebody meant by a word of [`OTHER_WORDS`].
+/// The hint for a typed word of [`OTHER_WORDS`].
 fn meant(error: &clap::Error) -> Option<&'static str> {
     // A word of the list can also be the name of an option that has a wrong value.
     if !matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument) {

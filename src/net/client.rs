@@ -194,7 +194,7 @@ impl Client {
         Ok(Response { redirected_to, ..answer })
     }
 
-    /// A connection is free for the next request as soon as its answer has been read, before anybody has looked at it.
+    /// A connection is free for the next request as soon as its answer has been read, before the answer has been checked.
     /// So when connections are dropped, the answers that were under way are as doubtful: a `GET` is repeated.
     async fn exchange(
         &self,

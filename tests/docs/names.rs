@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::pages::{Page, files, root};
 
-/// Names of tests are sentences: they have so many underscores.
+/// Names of tests are sentences: they have at least this number of underscores.
 const SENTENCE: usize = 4;
 
 /// What looks like the name of a test and is none in `code`.

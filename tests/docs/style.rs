@@ -46,7 +46,7 @@ fn empty_headings(page: &Page) -> Vec<String> {
         .collect()
 }
 
-/// Code that goes on in the next line: forges join it, people who search for it do not find it.
+/// Code that continues in the next line: forges join it, people who search for it do not find it.
 fn broken_code(page: &Page) -> Vec<String> {
     let prose = page.prose().into_iter().filter(|(_, line)| !line.starts_with("    "));
     prose

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::daemon::{Process, Sandbox};
 use crate::server::{server, store, store_at, store_with};
 
-/// The first column of the tables above the one about containers, as far as it stands between backticks.
+/// The first column of the tables above the one about containers, where it stands between backticks.
 fn symptoms() -> BTreeSet<String> {
     let page = fs::read_to_string("docs/troubleshooting.md").unwrap();
     let rows = page.split("\n## Containers\n").next().unwrap().lines();

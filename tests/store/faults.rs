@@ -270,11 +270,13 @@ async fn an_answer_that_contradicts_the_request_or_itself_is_refused() {
         Fake::start(move |_, _| Reply::json(status, &body))
     };
     let pinned = VaultRead { version: Some(3), ..app() };
+    let other = VaultRead { version: Some(2), ..app() };
     let past = r#""version":3,"deletion_time":"2020-01-01T00:00:00Z""#;
     for (status, metadata, source, cause) in [
         (200, r#""version":5"#, &pinned, "another one is pinned"),
         (200, r#""version":3,"destroyed":true"#, &pinned, "destroyed"),
         (404, past, &app(), "not deleted"),
+        (404, past, &other, "another one is pinned"),
     ] {
         let fake = answer(status, metadata);
         let fault = fault(&store(&fake.address(), "t"), source).await;

@@ -151,19 +151,13 @@ fn found(
                 let message = format!("{place}: the answer has no version: the mount seems to be KV v1");
                 return Err(Fault::new(Kind::WrongForm, message, "set kvVersion: v1"));
             };
+            check_version(source, &versioned.metadata, answered)?;
             if versioned.data.is_none()
                 && let Some(fault) = gone(answered, &versioned.metadata)
             {
                 return Err(fault);
             }
             let Metadata { version, deletion_time, destroyed } = versioned.metadata;
-            // A cache that drops the query answers with the newest version.
-            if source.version.is_some_and(|pinned| pinned != version) {
-                return Err(answer::bad(
-                    answered,
-                    &format!("the answer is version {version}, another one is pinned"),
-                ));
-            }
             if destroyed {
                 return Err(answer::bad(
                     answered,
@@ -189,6 +183,17 @@ fn found(
     Ok(Fetched { fields: Some(Arc::new(fields)), revision, life, request_id, turn: None })
 }
 
+/// Refuses an answer of another version than the pinned one: a cache that drops the query answers with the newest.
+fn check_version(source: &VaultRead, metadata: &Metadata, answered: &Answered) -> Result<(), Fault> {
+    match source.version {
+        Some(pinned) if pinned != metadata.version => {
+            let version = metadata.version;
+            Err(answer::bad(answered, &format!("the answer is version {version}, another one is pinned")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What a 404 means. An answer that does not come from a KV mount is not an absent secret: a load balancer's 404 must
 /// not remove files.
 fn missing(kv: Kv, source: &VaultRead, answered: &Answered) -> Result<Fault, Fault> {
@@ -198,6 +203,7 @@ fn missing(kv: Kv, source: &VaultRead, answered: &Answered) -> Result<Fault, Fau
         return Ok(Fault::new(Kind::WrongForm, message, "set kvVersion: v2"));
     }
     if let Some(versioned) = envelope.data.filter(|_| kv == Kv::V2).and_then(versioned) {
+        check_version(source, &versioned.metadata, answered)?;
         // A 404 does not make a version deleted that it holds, or that its own metadata call alive.
         return gone(answered, &versioned.metadata)
             .filter(|_| versioned.data.is_none())
