@@ -37,6 +37,8 @@ struct TreeReader {
     problems: Vec<Diagnostic>,
     budget: usize,
     documents: usize,
+    /// Whether several documents may follow each other; the roots of those before the last one.
+    stream: Option<Vec<Node>>,
 }
 
 /// A collection that is still open.
@@ -75,26 +77,32 @@ pub fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
 /// Reads one document, going on after a mistake that leaves the tree usable: of two equal keys the first counts.
 /// Without a root there is at least one problem.
 pub(super) fn read(text: &str) -> (Option<Node>, Vec<Diagnostic>) {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = TreeReader { budget: BUDGET, ..TreeReader::default() };
-    let options = granit_parser::options! {
-        emit_comments: false,
-        flow_nesting_limit: MAX_DEPTH,
-        block_nesting_limit: MAX_DEPTH,
-    };
-    for next in Parser::new_from_str_with_options(text, options) {
-        let done =
-            next.map_err(|error| reader.syntax_error(&error, text)).and_then(|event| reader.event(event));
-        if let Err(Stop(diagnostic)) = done {
-            reader.problems.push(*diagnostic);
-            return (None, reader.problems);
-        }
+    if let Err(Stop(diagnostic)) = reader.read(text) {
+        reader.problems.push(*diagnostic);
+        return (None, reader.problems);
     }
     let nothing = Node {
         position: Position { line: 1, column: 1 },
         value: Value::Scalar(Scalar::new(String::new(), NodeStyle::Plain)),
     };
     (Some(reader.root.unwrap_or(nothing)), reader.problems)
+}
+
+/// Reads all documents of a stream, without those that hold nothing.
+///
+/// # Errors
+/// Everything that is wrong up to the first syntax error, or all duplicate keys.
+pub fn documents(text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
+    let mut reader = TreeReader { budget: BUDGET, stream: Some(Vec::new()), ..TreeReader::default() };
+    if let Err(Stop(diagnostic)) = reader.read(text) {
+        reader.problems.push(*diagnostic);
+    }
+    if !reader.problems.is_empty() {
+        return Err(reader.problems);
+    }
+    let roots = reader.stream.into_iter().flatten().chain(reader.root);
+    Ok(roots.filter(|root| !root.is_null()).collect())
 }
 
 /// The columns where the key of this line begins and that of the line above it, if the first is further to the right
@@ -118,6 +126,20 @@ fn key_column_in(line: &str) -> Option<u32> {
 }
 
 impl TreeReader {
+    fn read(&mut self, text: &str) -> Result<(), Stop> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let options = granit_parser::options! {
+            emit_comments: false,
+            flow_nesting_limit: MAX_DEPTH,
+            block_nesting_limit: MAX_DEPTH,
+        };
+        for next in Parser::new_from_str_with_options(text, options) {
+            let event = next.map_err(|error| self.syntax_error(&error, text))?;
+            self.event(event)?;
+        }
+        Ok(())
+    }
+
     fn event(&mut self, (event, span): (Event<'_>, Span)) -> Result<(), Stop> {
         let position = position_of(&span.start);
         match event {
@@ -144,7 +166,11 @@ impl TreeReader {
 
     fn document(&mut self, position: Position) -> Result<(), Stop> {
         self.documents += 1;
-        if self.documents > 1 {
+        if let Some(roots) = &mut self.stream {
+            roots.extend(self.root.take());
+            self.budget = BUDGET;
+            self.anchors.clear();
+        } else if self.documents > 1 {
             let diagnostic = self.problem(Code::YamlSyntax, position, "a second document starts here");
             return Err(Stop(Box::new(diagnostic.hint("one file holds one document: remove the \"---\""))));
         }

@@ -57,6 +57,21 @@ fn a_literal_block_knows_where_its_content_starts() {
 }
 
 #[test]
+fn a_stream_has_documents_with_their_own_budgets_and_anchors() {
+    let stream = "---\na: &x 1\n---\n# nothing\n---\nb: 2\n...\n---\nc: 3\n";
+    let roots = documents(stream).unwrap();
+    let keys: Vec<_> = roots.iter().map(|root| root.entries().unwrap()[0].key.as_str()).collect();
+    assert_eq!(keys, ["a", "b", "c"]);
+    assert_eq!(roots[1].position, Position { line: 6, column: 1 });
+    let heavy = format!("a: [{}]\n", "x, ".repeat(BUDGET / 2 + 1));
+    assert!(documents(&format!("{heavy}---\n{heavy}")).is_ok());
+    let problems = documents("a: &x 1\n---\nb: *x\n").unwrap_err();
+    assert_eq!(problems[0].place.position, Some(Position { line: 3, column: 4 }));
+    assert_eq!(documents("kind: [\n---\na: 1\n").unwrap_err()[0].code, Code::YamlSyntax);
+    assert!(documents("").unwrap().is_empty());
+}
+
+#[test]
 fn aliases_and_merge_keys_are_resolved_and_explicit_keys_win() {
     let root = parse("base: &b {x: 1, y: 2}\none: {<<: *b, x: 3}\ntwo:\n  <<: [{x: 7}, *b]\n").unwrap();
     assert_eq!(text(child(child(&root, "one"), "x")), "3");
