@@ -12,6 +12,7 @@ pub mod env;
 #[doc(hidden)]
 pub mod fuzzing;
 mod interpolate;
+mod keys;
 mod limits;
 mod loader;
 pub mod origin;

@@ -18,6 +18,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::{Code, Diagnostic, Place, Position};
+use super::keys::{KeySet, KeySpec, KeyType};
 use super::limits::{self, Limits};
 use super::provider::{self, StoreSpec};
 use super::secret::SecretSpec;
@@ -48,6 +49,28 @@ impl Config {
     }
 }
 
+/// The whole file.
+static KEYS: KeySet = KeySet::new(
+    "",
+    &[&[
+        KeySpec::new("secretStore", KeyType::Section(&provider::STORE_KEYS), "", "the default store"),
+        KeySpec::new(
+            "secretStores",
+            KeyType::Named(&provider::STORE_KEYS),
+            "",
+            "further stores by name; `default` is reserved",
+        ),
+        KeySpec::new("limits", KeyType::Section(&limits::KEYS), "", "what the configuration may cost"),
+        KeySpec::new(
+            "logLevel",
+            KeyType::Choice(&["error", "warn", "info", "debug", "trace"]),
+            "`LOG_LEVEL`",
+            "how much is logged; comes before `LOG_LEVEL`, and a reload changes it",
+        ),
+        KeySpec::needed("secrets", KeyType::List(&secret::KEYS), "what is kept in sync; at least one"),
+    ]],
+);
+
 const LOG_LEVELS: [(&str, LogLevel); 5] = [
     ("error", LogLevel::Error),
     ("warn", LogLevel::Warn),
@@ -64,7 +87,7 @@ pub(super) fn compile(root: &Node, context: &mut CompileContext<'_>) -> Option<C
         context.push(empty.hint("\"secrets-sync init\" prints a first one"));
         return None;
     }
-    let mut top = Section::open(root, String::new(), context)?;
+    let mut top = Section::open(root, String::new(), &KEYS, context)?;
     let log_level = top.choice("logLevel", &LOG_LEVELS, context);
     let limits = limits::compile(&mut top, context);
     let items = top.list("secrets", context);
@@ -128,8 +151,7 @@ fn secrets(
     }
     let mut outputs = conflicts::Outputs::default();
     let mut compiled = Vec::with_capacity(items.len());
-    for Item { node, path } in items {
-        let Some(section) = Section::open(node, path, context) else { continue };
+    for section in items.into_iter().filter_map(|item| item.open(context)).collect::<Vec<_>>() {
         check_name(&section, context);
         outputs.begin_secret();
         compiled.extend(secret::compile(section, scope, &mut outputs, context));

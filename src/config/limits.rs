@@ -5,7 +5,34 @@ use std::time::Duration;
 use super::compile::context::CompileContext;
 use super::compile::section::Section;
 use super::diagnostic::{Code, Diagnostic};
+use super::keys::{KeySet, KeySpec, KeyType};
 use super::{duration, size};
+
+pub(super) static KEYS: KeySet = KeySet::new(
+    "limits",
+    &[&[
+        KeySpec::new("maxSecrets", KeyType::Integer, "`10000`", "most secrets in the file"),
+        KeySpec::new("maxFileSize", KeyType::Size, "`1MiB`", "most bytes of one rendered file"),
+        KeySpec::new(
+            "maxResponseSize",
+            KeyType::Size,
+            "`10MiB`",
+            "most bytes of one answer of a store; a larger one is an error. Answers about tokens and mounts may have 1 MiB",
+        ),
+        KeySpec::new(
+            "minRefreshInterval",
+            KeyType::Duration,
+            "`30s`",
+            "shortest `refreshInterval`; not below `100ms`",
+        ),
+        KeySpec::new(
+            "maxConcurrentRequests",
+            KeyType::Integer,
+            "`8`",
+            "most requests under way at one store, 1 to 1024",
+        ),
+    ]],
+);
 
 /// `limits`: what one configuration may cost.
 #[derive(Clone, PartialEq, Eq, Debug)]

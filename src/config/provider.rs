@@ -11,6 +11,7 @@ use super::compile::context::CompileContext;
 use super::compile::section::Section;
 use super::diagnostic::{Code, Diagnostic, Place};
 use super::env::Env;
+use super::keys::{Groups, KeySet, KeySpec, KeyType, ProviderKeys};
 use super::value::Node;
 use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
@@ -40,6 +41,25 @@ pub enum SecretRead {
     Memory(memory::MemoryRead),
 }
 
+/// `secretStore` and the entries of `secretStores`. Its provider decides what else there is.
+pub(super) static STORE_KEYS: KeySet = KeySet {
+    of_providers: Some(|| PROVIDERS.iter().map(|(name, provider)| (*name, provider.store_keys)).collect()),
+    ..KeySet::new(
+        "secretStore",
+        &[&[KeySpec::new(
+            "provider",
+            KeyType::Choice(&[
+                "vault",
+                "file",
+                #[cfg(test)]
+                "memory",
+            ]),
+            "`vault`",
+            "the kind of store; `vault` is Vault and OpenBao",
+        )]],
+    )
+};
+
 /// The providers by name; each is known to the hints of the others.
 const PROVIDERS: &[(&str, Provider)] = &[
     ("vault", vault::PROVIDER),
@@ -51,9 +71,10 @@ const PROVIDERS: &[(&str, Provider)] = &[
 /// How the section of a store is compiled.
 #[derive(Clone, Copy)]
 struct Provider {
-    store_keys: &'static [&'static str],
+    /// The keys of a store.
+    store_keys: Groups,
     /// The keys of a secret that not every provider has.
-    read_keys: &'static [&'static str],
+    read_keys: Groups,
     compile: fn(&mut Section<'_>, &mut CompileContext<'_>) -> Option<StoreSpec>,
 }
 
@@ -101,11 +122,6 @@ impl StoreSpec {
             #[cfg(test)]
             Self::Memory(spec) => spec,
         }
-    }
-
-    /// The keys of a secret that only stores of other providers have, by provider.
-    pub(super) fn foreign_read_keys(&self) -> Vec<(&'static str, &'static [&'static str])> {
-        others(self.spec().name()).map(|(name, provider)| (name, provider.read_keys)).collect()
     }
 
     /// The credential sets that log in.
@@ -173,8 +189,9 @@ impl SecretRead {
     }
 }
 
-fn others(name: &str) -> impl Iterator<Item = (&'static str, Provider)> {
-    PROVIDERS.iter().filter(move |(other, _)| *other != name).copied()
+/// The keys of a secret by the provider of its store.
+pub(super) fn read_keys() -> ProviderKeys {
+    PROVIDERS.iter().map(|(name, provider)| (*name, provider.read_keys)).collect()
 }
 
 /// Compiles one store: `secretStore` or an entry of `secretStores`.
@@ -187,10 +204,9 @@ pub(super) fn compile_store(mut section: Section<'_>, context: &mut CompileConte
         return None;
     }
     let provider = stated.unwrap_or(vault::PROVIDER);
+    section.add_keys(provider.store_keys);
     let spec = (provider.compile)(&mut section, context);
-    let foreign = PROVIDERS.iter().filter(|(_, other)| other.store_keys != provider.store_keys);
-    let foreign: Vec<_> = foreign.map(|(name, provider)| (*name, provider.store_keys)).collect();
-    section.finish_among(&foreign, context);
+    section.finish(context);
     spec
 }
 
@@ -208,7 +224,7 @@ pub(super) fn compile_absent(top: &Section<'_>, context: &mut CompileContext<'_>
         context.push(VARIABLES.blame_empty(missing, "address", context.env));
         return None;
     }
-    compile_main(Section::absent("secretStore", top.position()), context)
+    compile_main(Section::absent("secretStore", top.position(), &STORE_KEYS), context)
 }
 
 /// Compiles what a secret reads from `store`. Where the store is wrong, the keys are looked at nevertheless.
@@ -217,6 +233,9 @@ pub(super) fn compile_read(
     store: Option<&StoreSpec>,
     context: &mut CompileContext<'_>,
 ) -> Option<SecretRead> {
+    let name = store.map_or("vault", |store| store.spec().name());
+    let provider = PROVIDERS.iter().find(|(known, _)| *known == name);
+    section.add_keys(provider.map_or(&[], |(_, provider)| provider.read_keys));
     match store {
         Some(store) => store.spec().read(section, context),
         None => vault::compile::read(section, None, context).map(SecretRead::Vault),

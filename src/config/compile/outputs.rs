@@ -7,9 +7,92 @@ use super::suggest;
 use super::template::Templates;
 use super::text::Text;
 use crate::config::diagnostic::{Code, Diagnostic};
+use crate::config::keys::{KeySet, KeySpec, KeyType};
 use crate::config::secret::{Content, Decoding, DirectorySpec, FileSpec};
 use crate::disk::{self, FileMode, Owner, Placement, TargetPath};
 use crate::template::Format;
+
+/// One entry of `files`.
+pub(super) static FILE_KEYS: KeySet = KeySet::new(
+    "secrets[].files[]",
+    &[
+        &[
+            KeySpec::needed(
+                "path",
+                KeyType::LocalPath,
+                "where it is written; a relative path starts at the working directory",
+            ),
+            KeySpec::new("key", KeyType::Text, "", "an entry of `template.data`"),
+            KeySpec::new("field", KeyType::Text, "", "the raw value of one field"),
+            KeySpec::new("template", KeyType::Template, "", "a template, for this file only"),
+            KeySpec::new(
+                "format",
+                KeyType::Choice(&["dotenv", "dotenv-raw", "dotenv-systemd", "json", "yaml", "properties"]),
+                "",
+                "all fields in one document",
+            ),
+            KeySpec::new(
+                "decoding",
+                KeyType::Choice(&["none", "base64"]),
+                "`none`",
+                "`base64`: the text is base64 and the file gets the bytes; not with `format`",
+            ),
+            KeySpec::new(
+                "inPlace",
+                KeyType::Boolean,
+                "`false`",
+                "rewrite the file instead of replacing it: for bind-mounted single files",
+            ),
+        ],
+        ACCESS_KEYS,
+    ],
+);
+
+/// `directory`.
+pub(super) static DIRECTORY_KEYS: KeySet = KeySet::new(
+    "secrets[].directory",
+    &[
+        &[
+            KeySpec::needed(
+                "path",
+                KeyType::LocalPath,
+                "the directory; each field becomes the file of its name",
+            ),
+            KeySpec::new("directoryMode", KeyType::Mode, "`0750`", "of the directory when it is made"),
+        ],
+        ACCESS_KEYS,
+    ],
+);
+
+/// Who may read what is written.
+const ACCESS_KEYS: &[KeySpec] = &[
+    KeySpec::new(
+        "mode",
+        KeyType::Mode,
+        "`0600`",
+        "of each file, octal; other-writable, setuid, setgid, sticky and modes that let nobody read are refused. `420` is \
+         octal, too: Kubernetes writes decimal numbers, and a warning shows both readings",
+    ),
+    KeySpec::new(
+        "owner",
+        KeyType::Text,
+        "the daemon's, see [files.md](files.md#owners)",
+        "a number, or a name of `/etc/passwd`",
+    ),
+    KeySpec::new(
+        "group",
+        KeyType::Text,
+        "the daemon's, see [files.md](files.md#owners)",
+        "a number, or a name of `/etc/group`",
+    ),
+    KeySpec::new(
+        "acceptMode",
+        KeyType::Boolean,
+        "`false`",
+        "accept a file system that does not keep modes and owners (NTFS, FAT, SMB): everybody whom it lets in can read the \
+         value",
+    ),
+];
 
 /// The keys one of which says what a file holds.
 const CONTENT_KEYS: [&str; 4] = ["key", "field", "template", "format"];
@@ -52,8 +135,7 @@ fn files(
     written: &mut Outputs,
     context: &mut CompileContext<'_>,
 ) -> Vec<FileSpec> {
-    let mut sections: Vec<_> =
-        items.into_iter().filter_map(|Item { node, path }| Section::open(node, path, context)).collect();
+    let mut sections: Vec<_> = items.into_iter().filter_map(|item| item.open(context)).collect();
     let pairing = pairing(secret, &sections, templates, context);
     let mut files = Vec::with_capacity(sections.len());
     for (index, section) in sections.iter_mut().enumerate() {

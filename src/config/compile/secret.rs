@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::conflicts::Outputs;
 use super::context::CompileContext;
 use super::section::Section;
-use super::{outputs, suggest};
+use super::{outputs, suggest, template};
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::duration;
+use crate::config::keys::{KeySet, KeySpec, KeyType};
 use crate::config::limits::Limits;
-use crate::config::provider::{StoreSpec, compile_read};
+use crate::config::provider::{self, StoreSpec, compile_read};
 use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
 use crate::name::{SecretName, StoreName};
 
@@ -22,6 +23,62 @@ pub(super) struct Scope<'s> {
     pub(super) stores: &'s CompiledStores,
     pub(super) limits: &'s Limits,
 }
+
+/// One entry of `secrets`. What the provider adds is in its own module.
+pub(super) static KEYS: KeySet = KeySet {
+    of_providers: Some(provider::read_keys),
+    ..KeySet::new(
+        "secrets[]",
+        &[&[
+            KeySpec::needed("name", KeyType::Text, "unique; logs, metrics and status use it"),
+            KeySpec::new("store", KeyType::Text, "`secretStore`", "a name of `secretStores`"),
+            KeySpec::needed(
+                "key",
+                KeyType::Text,
+                "path below the mount, without `data/`; no slash at its ends, no empty part, no `.` or `..`",
+            ),
+            KeySpec::new(
+                "refreshInterval",
+                KeyType::Duration,
+                "`1h`",
+                "how long after a success it is read again; `\"0\"` reads it once. If `limits.minRefreshInterval` is longer \
+                 than 1h, that is the default",
+            ),
+            KeySpec::new("required", KeyType::Boolean, "`true`", "`false`: readiness does not wait for it"),
+            KeySpec::new(
+                "deletionPolicy",
+                KeyType::Choice(&["retain", "delete"]),
+                "`retain`",
+                "`retain` keeps the files when the secret is gone, `delete` removes them: the secret's state is then \
+                 [`deleted`](observability.md#status), and the daemon is not ready if the secret is required",
+            ),
+            KeySpec::new(
+                "maxStaleness",
+                KeyType::Duration,
+                "never",
+                "older than this is not ready; should be longer than `refreshInterval`",
+            ),
+            KeySpec::new(
+                "template",
+                KeyType::Section(&template::KEYS),
+                "",
+                "templates that files take by name, and how they are read",
+            ),
+            KeySpec::new(
+                "files",
+                KeyType::List(&outputs::FILE_KEYS),
+                "",
+                "the files it becomes; these or a `directory`",
+            ),
+            KeySpec::new(
+                "directory",
+                KeyType::Section(&outputs::DIRECTORY_KEYS),
+                "",
+                "a directory with one file per field",
+            ),
+        ]],
+    )
+};
 
 const REFRESH: Duration = Duration::from_secs(3600);
 
@@ -42,7 +99,7 @@ pub(super) fn compile(
         section.choice("deletionPolicy", &policies, context).unwrap_or(DeletionPolicy::Retain);
     let max_staleness = max_staleness(&mut section, refresh, context);
     let (files, directory) = outputs::compile(&mut section, written, context);
-    section.finish_among(&spec.map(StoreSpec::foreign_read_keys).unwrap_or_default(), context);
+    section.finish(context);
     Some(SecretSpec {
         name: name?,
         store: store?.0,
@@ -75,7 +132,6 @@ fn store<'s>(
     context: &mut CompileContext<'_>,
 ) -> Option<(StoreName, Option<&'s StoreSpec>)> {
     if !section.has("store") {
-        section.mark_known("store");
         let spec = scope.stores.get(&StoreName::main())?;
         return Some((StoreName::main(), spec.as_ref()));
     }

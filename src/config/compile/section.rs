@@ -1,4 +1,4 @@
-//! A walk over the tree that remembers which keys were asked for, so that the rest can be named as unknown.
+//! A walk over the tree along the tables of keys: what a table does not have is an unknown key.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,24 @@ use super::text::Text;
 use crate::config::diagnostic::{Code, Diagnostic, Place, Position};
 use crate::config::duration;
 use crate::config::interpolate::{InterpolateError, interpolate};
+use crate::config::keys::{Groups, KeySet, KeySpec, KeyType};
 use crate::config::value::{MappingEntry, Node};
+
+/// Of a mapping whose keys are the operator's own, each with a text.
+static NO_KEYS: KeySet = KeySet::new("", &[]);
 
 /// One item of a list with its YAML path.
 pub(in crate::config) struct Item<'a> {
     pub(in crate::config) node: &'a Node,
-    pub(in crate::config) path: String,
+    path: String,
+    keys: &'static KeySet,
+}
+
+impl<'a> Item<'a> {
+    /// The mapping the item is; anything else is reported.
+    pub(in crate::config) fn open(self, context: &mut CompileContext<'_>) -> Option<Section<'a>> {
+        Section::open(self.node, self.path, self.keys, context)
+    }
 }
 
 /// One mapping.
@@ -24,8 +36,9 @@ pub(in crate::config) struct Section<'a> {
     position: Position,
     entries: &'a [MappingEntry],
     path: String,
-    /// Keys that were asked for: those there are.
-    asked: Vec<&'static str>,
+    keys: &'static KeySet,
+    /// The keys that the provider adds.
+    of_provider: Groups,
     /// The variables that give what is absent.
     fallback: Option<&'static EnvFallback>,
 }
@@ -35,6 +48,7 @@ impl<'a> Section<'a> {
     pub(in crate::config) fn open(
         node: &'a Node,
         path: String,
+        keys: &'static KeySet,
         context: &mut CompileContext<'_>,
     ) -> Option<Self> {
         let Some(entries) = node.entries() else {
@@ -42,16 +56,33 @@ impl<'a> Section<'a> {
             context.push(wrong_type(place, "a mapping", node));
             return None;
         };
-        Some(Self::new(node.position, entries, path))
+        Some(Self::new(node.position, entries, path, keys))
     }
 
     /// A section without a key, for what only the environment describes.
-    pub(in crate::config) fn absent(path: &str, position: Position) -> Self {
-        Self::new(position, &[], path.to_owned())
+    pub(in crate::config) fn absent(path: &str, position: Position, keys: &'static KeySet) -> Self {
+        Self::new(position, &[], path.to_owned(), keys)
     }
 
-    fn new(position: Position, entries: &'a [MappingEntry], path: String) -> Self {
-        Self { position, entries, path, asked: Vec::new(), fallback: None }
+    fn new(position: Position, entries: &'a [MappingEntry], path: String, keys: &'static KeySet) -> Self {
+        Self { position, entries, path, keys, of_provider: &[], fallback: None }
+    }
+
+    /// Adds the keys that the provider of the store has here.
+    pub(in crate::config) fn add_keys(&mut self, of_provider: Groups) {
+        self.of_provider = of_provider;
+    }
+
+    /// Every key that there is here.
+    fn keys(&self) -> impl Iterator<Item = &'static KeySpec> {
+        self.keys.groups.iter().chain(self.of_provider).copied().flatten()
+    }
+
+    /// The table's row of `key`.
+    fn row(&self, key: &str) -> Option<&'static KeySpec> {
+        let row = self.keys().find(|row| row.name == key);
+        debug_assert!(row.is_some(), "the table of {} has no key {key:?}", self.keys.name);
+        row
     }
 
     /// The same, with what is absent taken from the variables of `fallback`.
@@ -99,34 +130,38 @@ impl<'a> Section<'a> {
     }
 
     /// The value of `key`, unless it is absent or null.
-    pub(in crate::config) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
-        self.asked.push(key);
+    pub(in crate::config) fn node(&self, key: &'static str) -> Option<&'a Node> {
+        self.row(key)?;
         self.entry(key).map(|entry| &entry.node).filter(|node| !node.is_null())
     }
 
     /// The mapping under `key`.
     pub(in crate::config) fn child(
-        &mut self,
+        &self,
         key: &'static str,
         context: &mut CompileContext<'_>,
     ) -> Option<Section<'a>> {
-        let path = self.path_of(key);
-        Section::open(self.node(key)?, path, context)
+        let keys = match self.row(key)?.takes {
+            KeyType::Section(keys) | KeyType::Named(keys) => keys,
+            _ => &NO_KEYS,
+        };
+        Section::open(self.node(key)?, self.path_of(key), keys, context)
     }
 
     /// The items under `key`; none when it is absent or no list.
     pub(in crate::config) fn list(
-        &mut self,
+        &self,
         key: &'static str,
         context: &mut CompileContext<'_>,
     ) -> Vec<Item<'a>> {
+        let Some(KeySpec { takes: KeyType::List(keys), .. }) = self.row(key) else { return Vec::new() };
         let path = self.path_of(key);
         let Some(node) = self.node(key) else { return Vec::new() };
         let Some(items) = node.items() else {
             context.push(wrong_type(self.place_of(key), "a list", node));
             return Vec::new();
         };
-        items.iter().enumerate().map(|(n, node)| Item { node, path: format!("{path}[{n}]") }).collect()
+        items.iter().enumerate().map(|(n, node)| Item { node, path: format!("{path}[{n}]"), keys }).collect()
     }
 
     /// All entries as mappings with their names, for a mapping whose keys are the operator's own.
@@ -137,7 +172,9 @@ impl<'a> Section<'a> {
                 let place = Place { path: self.path.clone(), position: Some(entry.position) };
                 let nameless = Diagnostic::new(Code::BadValue, place, "a name must not be empty");
                 context.push(nameless.hint("write a name in front of the colon"));
-            } else if let Some(section) = Section::open(&entry.node, self.path_of(&entry.key), context) {
+            } else if let Some(section) =
+                Section::open(&entry.node, self.path_of(&entry.key), self.keys, context)
+            {
                 children.push((entry.key.as_str(), section));
             }
         }
@@ -161,7 +198,7 @@ impl<'a> Section<'a> {
 
     /// The scalar under `key` as it is written, for a template.
     pub(in crate::config) fn template(
-        &mut self,
+        &self,
         key: &'static str,
         context: &mut CompileContext<'_>,
     ) -> Option<&'a Node> {
@@ -175,7 +212,7 @@ impl<'a> Section<'a> {
 
     /// The string under `key`, with what the environment puts into it; what the environment gives for a filled section.
     pub(in crate::config) fn text(
-        &mut self,
+        &self,
         key: &'static str,
         context: &mut CompileContext<'_>,
     ) -> Option<Text<'a>> {
@@ -217,7 +254,7 @@ impl<'a> Section<'a> {
 
     /// The value of `key`, read by `parse`; `expected` says what it takes ("a duration such as 30s").
     pub(in crate::config) fn parsed<T, E: Display>(
-        &mut self,
+        &self,
         key: &'static str,
         (code, expected): (Code, &str),
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -228,7 +265,7 @@ impl<'a> Section<'a> {
 
     /// The same for a `parse` that looks at the text as it is written, too.
     pub(in crate::config) fn parsed_text<T, E: Display>(
-        &mut self,
+        &self,
         key: &'static str,
         (code, expected): (Code, &str),
         parse: impl FnOnce(&Text<'_>) -> Result<T, E>,
@@ -247,7 +284,7 @@ impl<'a> Section<'a> {
 
     /// One of a few words.
     pub(in crate::config) fn choice<T: Copy>(
-        &mut self,
+        &self,
         key: &'static str,
         words: &[(&'static str, T)],
         context: &mut CompileContext<'_>,
@@ -258,12 +295,13 @@ impl<'a> Section<'a> {
 
     /// The same with a hint for a word that is none of them.
     pub(in crate::config) fn choice_or<T: Copy>(
-        &mut self,
+        &self,
         key: &'static str,
         words: &[(&'static str, T)],
         otherwise: &str,
         context: &mut CompileContext<'_>,
     ) -> Option<T> {
+        debug_assert!(self.takes(key, words), "the words of {key:?} are not those of its table");
         let text = self.text(key, context)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
             return Some(*value);
@@ -280,7 +318,7 @@ impl<'a> Section<'a> {
 
     /// A duration.
     pub(in crate::config) fn duration(
-        &mut self,
+        &self,
         key: &'static str,
         context: &mut CompileContext<'_>,
     ) -> Option<Duration> {
@@ -289,7 +327,7 @@ impl<'a> Section<'a> {
 
     /// A boolean in the words of YAML 1.1.
     pub(in crate::config) fn boolean(
-        &mut self,
+        &self,
         key: &'static str,
         context: &mut CompileContext<'_>,
     ) -> Option<bool> {
@@ -303,7 +341,7 @@ impl<'a> Section<'a> {
 
     /// A path in the local file system, relative to the working directory.
     pub(in crate::config) fn local_path(
-        &mut self,
+        &self,
         key: &'static str,
         context: &mut CompileContext<'_>,
     ) -> Option<PathBuf> {
@@ -337,56 +375,48 @@ impl<'a> Section<'a> {
         });
     }
 
-    /// Makes `key` a known one, whatever is under it.
-    pub(in crate::config) fn mark_known(&mut self, key: &'static str) {
-        self.asked.push(key);
-    }
-
     /// Warns that `key` has no effect, if it is there.
     pub(in crate::config) fn ignore(
-        &mut self,
+        &self,
         key: &'static str,
         reason: &str,
         context: &mut CompileContext<'_>,
     ) {
-        self.mark_known(key);
-        if self.has(key) {
+        if self.row(key).is_some() && self.has(key) {
             let message = format!("{key:?} has no effect: {reason}");
             context.push(Diagnostic::new(Code::IgnoredKey, self.place_of(key), message));
         }
     }
 
-    /// Reports the keys that nothing asked for.
+    /// Reports the keys that there are not.
     pub(in crate::config) fn finish(self, context: &mut CompileContext<'_>) {
-        self.finish_among(&[], context);
-    }
-
-    /// The same for a section of one kind among several: `others` are the keys of the other kinds, each with the name of its provider.
-    pub(in crate::config) fn finish_among(
-        mut self,
-        others: &[(&str, &[&str])],
-        context: &mut CompileContext<'_>,
-    ) {
-        self.asked.sort_unstable();
-        self.asked.dedup();
-        for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str())) {
+        let others = self.keys.of_providers.map(|all| all()).unwrap_or_default();
+        for entry in self.entries.iter().filter(|entry| self.keys().all(|row| row.name != entry.key)) {
             let place = Place { path: self.path_of(&entry.key), position: Some(entry.position) };
             let key = entry.key.as_str();
-            if let Some((other, _)) = others.iter().find(|(_, keys)| keys.contains(&key)) {
+            let has_it =
+                |(_, groups): &&(&str, Groups)| groups.iter().copied().flatten().any(|row| row.name == key);
+            if let Some((other, _)) = others.iter().find(has_it) {
                 let message = format!("{key:?} is a key of \"provider: {other}\"");
                 context.push(Diagnostic::new(Code::ForeignKey, place, message));
                 continue;
             }
+            let known: Vec<_> = self.keys().map(|row| row.name).collect();
             let unknown = format!("unknown key {key:?}");
-            context.push(match suggest::key(key, &self.asked) {
+            context.push(match suggest::key(key, &known) {
                 Some(meant) => {
                     Diagnostic::new(Code::UnknownKey, place, format!("{unknown}; did you mean {meant:?}?"))
                         .hint(format!("write {meant:?}"))
                 }
                 None => Diagnostic::new(Code::UnknownKey, place, unknown)
-                    .hint(format!("keys here: {}", self.asked.join(", "))),
+                    .hint(format!("keys here: {}", known.join(", "))),
             });
         }
+    }
+
+    fn takes<T>(&self, key: &str, words: &[(&str, T)]) -> bool {
+        let Some(KeySpec { takes: KeyType::Choice(known), .. }) = self.row(key) else { return false };
+        known.iter().eq(words.iter().map(|(word, _)| word))
     }
 
     fn entry(&self, key: &str) -> Option<&'a MappingEntry> {

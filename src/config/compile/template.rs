@@ -4,8 +4,22 @@ use super::context::CompileContext;
 use super::go;
 use super::section::Section;
 use crate::config::diagnostic::{Code, Diagnostic, Place, Position};
+use crate::config::keys::{KeySet, KeySpec, KeyType};
 use crate::config::value::{Node, NodeStyle};
 use crate::template::{CompileError, Template};
+
+pub(super) static KEYS: KeySet = KeySet::new(
+    "secrets[].template",
+    &[&[
+        KeySpec::new(
+            "engine",
+            KeyType::Choice(&["tera", "go"]),
+            "detected from the text",
+            "`go` is an error: only Tera templates are supported",
+        ),
+        KeySpec::new("data", KeyType::NamedTemplates, "", "templates by name, for `files[].key`"),
+    ]],
+);
 
 /// `template.engine`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,7 +48,7 @@ struct Named {
 
 impl Templates {
     pub(super) fn compile(secret: &mut Section<'_>, context: &mut CompileContext<'_>) -> Self {
-        let Some(mut section) = secret.child("template", context) else { return Self::default() };
+        let Some(section) = secret.child("template", context) else { return Self::default() };
         let engine = section.choice("engine", &[("tera", Engine::Tera), ("go", Engine::Go)], context);
         if engine == Some(Engine::Go) {
             let refused =

@@ -6,6 +6,7 @@ use super::{Provider, ProviderRead, ProviderSpec, SecretRead, StoreSpec};
 use crate::config::compile::context::CompileContext;
 use crate::config::compile::path;
 use crate::config::compile::section::Section;
+use crate::config::keys::{KeySpec, KeyType};
 
 /// `provider: file`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,9 +22,20 @@ pub struct FileRead {
     pub key: String,
 }
 
+/// Of the keys that a secret may have kept from another store.
+const WITHOUT_EFFECT: &str = "without effect: files have no mounts, versions and namespaces";
+
 pub(super) const PROVIDER: Provider = Provider {
-    store_keys: &["path"],
-    read_keys: &[],
+    store_keys: &[&[KeySpec::needed(
+        "path",
+        KeyType::LocalPath,
+        "a YAML or JSON document, a directory, or a dotenv file",
+    )]],
+    read_keys: &[&[
+        KeySpec::new("mountPath", KeyType::Text, "", WITHOUT_EFFECT),
+        KeySpec::new("kvVersion", KeyType::Text, "", WITHOUT_EFFECT),
+        KeySpec::new("namespace", KeyType::Text, "", WITHOUT_EFFECT),
+    ]],
     compile: |section, context| {
         if !section.has("path") {
             let hint = "name a YAML or JSON document, a directory, or a dotenv file";
@@ -42,7 +54,6 @@ impl ProviderSpec for FileStoreSpec {
         vec![&self.path]
     }
 
-    /// Keys that a secret may have kept from another store have no effect.
     fn read(&self, section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<SecretRead> {
         for key in ["mountPath", "kvVersion", "namespace"] {
             section.ignore(key, "the store is \"provider: file\"", context);

@@ -7,6 +7,7 @@ use super::{Provider, ProviderRead, ProviderSpec, SecretRead, StoreSpec};
 use crate::config::compile::context::CompileContext;
 use crate::config::compile::path;
 use crate::config::compile::section::Section;
+use crate::config::keys::{KeySet, KeySpec, KeyType};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MemorySpec {
@@ -18,11 +19,13 @@ pub struct MemoryRead {
     pub key: String,
 }
 
+static VALUES: KeySet = KeySet::new("values", &[&[KeySpec::new("user", KeyType::Text, "", "the one field")]]);
+
 pub(super) const PROVIDER: Provider = Provider {
-    store_keys: &["values"],
+    store_keys: &[&[KeySpec::new("values", KeyType::Section(&VALUES), "", "what the store holds")]],
     read_keys: &[],
     compile: |section, context| {
-        let mut values = section.child("values", context)?;
+        let values = section.child("values", context)?;
         let text = values.text("user", context)?.value.into_owned();
         values.finish(context);
         Some(StoreSpec::Memory(MemorySpec { values: BTreeMap::from([("user".to_owned(), text)]) }))

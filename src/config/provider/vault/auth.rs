@@ -8,6 +8,7 @@ use crate::config::compile::env_fallback::{self, EnvFallback, not_text};
 use crate::config::compile::path;
 use crate::config::compile::section::Section;
 use crate::config::diagnostic::{Code, Diagnostic, Place};
+use crate::config::keys::{KeySet, KeySpec, KeyType};
 use crate::regular_file;
 use crate::secret::SecretText;
 
@@ -33,17 +34,31 @@ struct Given {
     is_there: bool,
 }
 
+/// A set of `credentials`.
+pub(super) static CREDENTIALS: KeySet = KeySet::new("credentials", &[KEYS]);
+
 /// The keys of logging in.
-const KEYS: [&str; 9] = [
-    "authMethod",
-    "token",
-    "tokenFile",
-    "roleId",
-    "roleIdFile",
-    "secretId",
-    "secretIdFile",
-    "secretIdWrapped",
-    "authMount",
+pub(super) const KEYS: &[KeySpec] = &[
+    KeySpec::new(
+        "authMethod",
+        KeyType::Choice(&["token", "approle", "none"]),
+        "what the credentials are for",
+        "how it logs in; `none` where an agent or proxy in between adds the token",
+    ),
+    KeySpec::new("token", KeyType::Credential, "", "the token"),
+    KeySpec::new("tokenFile", KeyType::LocalPath, "", "a file that holds the token"),
+    KeySpec::new("roleId", KeyType::Credential, "", "the role id of an AppRole"),
+    KeySpec::new("roleIdFile", KeyType::LocalPath, "", "a file that holds the role id"),
+    KeySpec::new("secretId", KeyType::Credential, "", "the secret id; not needed where the role binds none"),
+    KeySpec::new("secretIdFile", KeyType::LocalPath, "", "a file that holds the secret id"),
+    KeySpec::new(
+        WRAPPED,
+        KeyType::Boolean,
+        "`false`",
+        "the secret id is a wrapping token, which is checked and opened once: see \
+         [stores.md](stores.md#wrapped-secret-ids)",
+    ),
+    KeySpec::new("authMount", KeyType::Text, "`approle`", "where the auth method is mounted"),
 ];
 
 /// Says that the secret id is a wrapping token.
@@ -51,11 +66,8 @@ const WRAPPED: &str = "secretIdWrapped";
 
 /// Whether `section` leaves logging in to its named credential sets: it says nothing of its own, nor does the
 /// environment. Then each secret of the store has to name one.
-pub(super) fn is_left_to_sets(section: &mut Section<'_>, context: &CompileContext<'_>) -> bool {
-    for key in KEYS {
-        section.mark_known(key);
-    }
-    let is_given = KEYS.iter().any(|key| section.has(key))
+pub(super) fn is_left_to_sets(section: &Section<'_>, context: &CompileContext<'_>) -> bool {
+    let is_given = KEYS.iter().any(|key| section.has(key.name))
         || ["token", "roleId"].iter().any(|key| section.gives(key, context));
     !is_given && section.has("credentials")
 }
@@ -82,8 +94,8 @@ pub(super) fn compile(section: &mut Section<'_>, context: &mut CompileContext<'_
     };
     match method {
         Method::None => {
-            for key in KEYS.iter().filter(|key| **key != "authMethod") {
-                section.ignore(key, "authMethod is none", context);
+            for key in KEYS.iter().filter(|key| key.name != "authMethod") {
+                section.ignore(key.name, "authMethod is none", context);
             }
             Some(AuthSpec::None)
         }
@@ -153,8 +165,7 @@ fn given(
     let value = if section.has(key) {
         value(section, key, context)
     } else {
-        // Known, and the environment is asked later, when it is clear that this credential is needed.
-        section.mark_known(key);
+        // The environment is asked later, when it is clear that this credential is needed.
         None
     };
     Given { key, credential: value.or(file), is_there }

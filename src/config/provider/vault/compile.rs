@@ -8,6 +8,7 @@ use crate::config::compile::context::CompileContext;
 use crate::config::compile::section::Section;
 use crate::config::compile::{path, suggest};
 use crate::config::diagnostic::{Code, Diagnostic};
+use crate::config::keys::{Groups, KeySpec, KeyType};
 use crate::name::CredentialsName;
 use crate::net::Address;
 
@@ -22,33 +23,53 @@ const KV_VERSIONS: [(&str, KvVersion); 5] = [
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The keys of a store.
-pub(super) const STORE_KEYS: &[&str] = &[
-    "address",
-    "namespace",
-    "mountPath",
-    "kvVersion",
-    "timeout",
-    "proxy",
-    "tlsCACert",
-    "tlsCAPath",
-    "tlsClientCert",
-    "tlsClientKey",
-    "tlsServerName",
-    "tlsSkipVerify",
-    "credentials",
-    "authMethod",
-    "token",
-    "tokenFile",
-    "roleId",
-    "roleIdFile",
-    "secretId",
-    "secretIdFile",
-    "secretIdWrapped",
-    "authMount",
+pub(super) const STORE_KEYS: Groups = &[
+    &[
+        KeySpec::new(
+            "address",
+            KeyType::Text,
+            "`BAO_ADDR`, `VAULT_ADDR`",
+            "needed: `https://…`, `http://…` or `unix:///path/of/socket`; a path prefix is kept; user name, password, query and \
+             fragment are refused",
+        ),
+        KeySpec::new(
+            "namespace",
+            KeyType::Text,
+            "root",
+            "namespace of logins, and of secrets that name none; slashes at its ends do not matter",
+        ),
+    ],
+    auth::KEYS,
+    &[
+        KeySpec::new("mountPath", KeyType::Text, "`secret`", "KV mount of secrets that name none"),
+        KeySpec::new(
+            "kvVersion",
+            KeyType::Choice(KV_WORDS),
+            "`v2`",
+            "of secrets that name none; `auto` asks the server once per mount",
+        ),
+        KeySpec::new("timeout", KeyType::Duration, "`10s`", "one request, connect included"),
+        KeySpec::new(
+            "proxy",
+            KeyType::Text,
+            "`HTTPS_PROXY`, `ALL_PROXY`",
+            "URL of an HTTP proxy; `none` for no proxy. Only `https` to another machine goes through it",
+        ),
+    ],
+    tls::KEYS,
+    &[KeySpec::new("credentials", KeyType::Named(&auth::CREDENTIALS), "", "further credential sets by name")],
 ];
 
 /// The keys of a secret that only this provider has.
-pub(super) const READ_KEYS: &[&str] = &["mountPath", "kvVersion", "version", "namespace", "credentials"];
+pub(super) const READ_KEYS: Groups = &[&[
+    KeySpec::new("mountPath", KeyType::Text, "the store's", "KV mount"),
+    KeySpec::new("kvVersion", KeyType::Choice(KV_WORDS), "the store's", "version of the KV mount"),
+    KeySpec::new("version", KeyType::Integer, "the newest", "pin one KV v2 version, from 1"),
+    KeySpec::new("namespace", KeyType::Text, "the store's", "`\"\"` is the root namespace"),
+    KeySpec::new("credentials", KeyType::Text, "the store's own", "a name of the store's `credentials`"),
+]];
+
+const KV_WORDS: &[&str] = &["v1", "v2", "auto", "1", "2"];
 
 /// Where KV secrets are unless something says otherwise, as in a development server.
 const MOUNT: &str = "secret";

@@ -18,7 +18,6 @@ pub(super) fn compile(
 ) -> Option<Proxy> {
     let key = "proxy";
     if !section.has(key) {
-        section.mark_known(key);
         return from_environment(section, address?, context);
     }
     let parse = |text: &str| match text {

@@ -8,8 +8,33 @@ use crate::config::compile::context::CompileContext;
 use crate::config::compile::section::Section;
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::env::parse_bool;
+use crate::config::keys::{KeySpec, KeyType};
 use crate::net::{Address, ClientCertificate, TlsSettings, check_tls};
 use crate::regular_file::{ReadError, RegularFile};
+
+pub(super) const KEYS: &[KeySpec] = &[
+    KeySpec::new(
+        "tlsCACert",
+        KeyType::LocalPath,
+        "the system's roots",
+        "PEM file of trusted roots, in place of the system's",
+    ),
+    KeySpec::new("tlsCAPath", KeyType::LocalPath, "the system's roots", "directory of PEM files, likewise"),
+    KeySpec::new(
+        "tlsClientCert",
+        KeyType::LocalPath,
+        "",
+        "PEM file for mutual TLS; goes together with `tlsClientKey`",
+    ),
+    KeySpec::new("tlsClientKey", KeyType::LocalPath, "", "PEM file of its key"),
+    KeySpec::new(
+        "tlsServerName",
+        KeyType::Text,
+        "host of the address",
+        "the name in the server's certificate",
+    ),
+    KeySpec::new("tlsSkipVerify", KeyType::Boolean, "`false`", "accept any certificate; a warning"),
+];
 
 /// Reads the `tls…` keys; their files are tried out unless `address` makes no use of them.
 pub(super) fn compile(

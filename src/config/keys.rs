@@ -1,0 +1,90 @@
+//! The keys of the configuration file, a table for each section. A section asks for keys of its table and for no others,
+//! and what the tables do not have is an unknown key; the schema and the documentation are made of the same rows.
+
+use std::fmt;
+
+/// The default of a key that has to be there.
+const NEEDED: &str = "needed";
+
+/// One key.
+#[derive(Debug)]
+#[expect(dead_code, reason = "the schema and the documentation, which come next, read the other fields")]
+pub(in crate::config) struct KeySpec {
+    pub(in crate::config) name: &'static str,
+    pub(in crate::config) takes: KeyType,
+    /// In Markdown: a literal one in backticks, any other in words; empty where there is none.
+    pub(in crate::config) default: &'static str,
+    /// What it is for, in Markdown, on one line.
+    pub(in crate::config) text: &'static str,
+}
+
+impl KeySpec {
+    pub(in crate::config) const fn new(
+        name: &'static str,
+        takes: KeyType,
+        default: &'static str,
+        text: &'static str,
+    ) -> Self {
+        Self { name, takes, default, text }
+    }
+
+    /// A key that has to be there, whatever else is.
+    pub(in crate::config) const fn needed(name: &'static str, takes: KeyType, text: &'static str) -> Self {
+        Self::new(name, takes, NEEDED, text)
+    }
+}
+
+/// What a key takes.
+#[derive(Debug)]
+pub(in crate::config) enum KeyType {
+    Text,
+    /// A text that no message shows.
+    Credential,
+    /// A path in the local file system.
+    LocalPath,
+    /// A text that is not interpolated.
+    Template,
+    Integer,
+    Boolean,
+    Duration,
+    Size,
+    /// Octal digits.
+    Mode,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    Section(&'static KeySet),
+    /// A list of sections.
+    List(&'static KeySet),
+    /// Sections by names of the operator's own.
+    Named(&'static KeySet),
+    /// Templates by names of the operator's own.
+    NamedTemplates,
+}
+
+/// Groups of keys, each of which several sections may share.
+pub(in crate::config) type Groups = &'static [&'static [KeySpec]];
+
+/// Keys by the name of the provider that has them.
+pub(in crate::config) type ProviderKeys = Vec<(&'static str, Groups)>;
+
+/// The keys of one kind of section.
+pub(in crate::config) struct KeySet {
+    /// As the documentation calls it: the YAML path with `[]` for the items of a list.
+    pub(in crate::config) name: &'static str,
+    pub(in crate::config) groups: Groups,
+    /// Further keys, which depend on the provider of the store.
+    pub(in crate::config) of_providers: Option<fn() -> ProviderKeys>,
+}
+
+impl KeySet {
+    pub(in crate::config) const fn new(name: &'static str, groups: Groups) -> Self {
+        Self { name, groups, of_providers: None }
+    }
+}
+
+/// Without the sets below it, which may contain each other.
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeySet({})", self.name)
+    }
+}
