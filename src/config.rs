@@ -8,6 +8,7 @@ mod compile;
 pub mod diagnostic;
 pub mod duration;
 pub mod env;
+mod excerpt;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -25,7 +25,7 @@ fn log(report: &Report, severity: Severity) {
     }
 }
 
-fn log_problem(file: &str, Diagnostic { code, place, message, hint }: &Diagnostic) {
+fn log_problem(file: &str, Diagnostic { code, place, message, hint, excerpt: _ }: &Diagnostic) {
     let line = place.position.map(|position| u64::from(position.line));
     let column = place.position.map(|position| u64::from(position.column));
     let problem =

@@ -50,7 +50,7 @@ impl Config {
 }
 
 /// The whole file.
-static KEYS: KeySet = KeySet::new(
+pub(super) static KEYS: KeySet = KeySet::new(
     "",
     &[&[
         KeySpec::new("secretStore", KeyType::Section(&provider::STORE_KEYS), "", "the default store"),

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, and how to correct it: a place, a stable code, a cause, a hint.
 //! No text here holds a value of the environment, a token or a secret id.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -202,12 +203,25 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub hint: String,
+    /// The line of the file, where the place is in one.
+    pub excerpt: Option<Box<Excerpt>>,
+}
+
+/// A line of the file, without what may be a secret, and the place in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Excerpt {
+    /// As it is shown.
+    pub line: String,
+    /// Columns before the place.
+    pub before: usize,
+    /// Columns of the place.
+    pub width: usize,
 }
 
 impl Diagnostic {
     /// A diagnostic with the hint of its code.
     pub fn new(code: Code, place: Place, message: impl Into<String>) -> Self {
-        Self { code, place, message: message.into(), hint: code.hint().to_owned() }
+        Self { code, place, message: message.into(), hint: code.hint().to_owned(), excerpt: None }
     }
 
     /// The same with a hint that knows more than the code.
@@ -218,7 +232,17 @@ impl Diagnostic {
     }
 }
 
-/// Every diagnostic of one file. `Display` is a line for each, and a line for its hint.
+/// What a message shows of a key that may be none: in `token:x`, where a blank is missing, the value is part of the key.
+pub(super) fn shown_key(key: &str) -> Cow<'_, str> {
+    const MOST: usize = 40;
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./".contains(letter);
+    match key.char_indices().enumerate().find(|(n, (_, letter))| *n == MOST || !is_plain(*letter)) {
+        None => Cow::Borrowed(key),
+        Some((_, (at, _))) => Cow::Owned(format!("{}…", key.get(..at).unwrap_or_default())),
+    }
+}
+
+/// Every diagnostic of one file. `Display` shows each as a compiler does, its hint last.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Report {
     /// The file's name as the operator wrote it.
@@ -256,7 +280,7 @@ impl Report {
     /// The diagnostics as `validate --json` shows them.
     pub(crate) fn to_json(&self) -> Vec<serde_json::Value> {
         let one = |diagnostic: &Diagnostic| {
-            let Diagnostic { code, place, message, hint } = diagnostic;
+            let Diagnostic { code, place, message, hint, excerpt: _ } = diagnostic;
             json!({
                 "severity": code.severity().to_string(),
                 "code": code.as_str(),
@@ -287,23 +311,36 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.diagnostics.iter().try_for_each(|one| write_one(&self.file, one, f))
+        for (n, one) in self.diagnostics.iter().enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            write_one(&self.file, one, f)?;
+        }
+        Ok(())
     }
 }
 
 impl std::error::Error for Report {}
 
+/// As compilers do it: what, where, the line, and what to do about it.
 fn write_one(file: &str, diagnostic: &Diagnostic, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Diagnostic { code, place, message, hint } = diagnostic;
-    write!(f, "{}", Printable(file))?;
+    let Diagnostic { code, place, message, hint, excerpt } = diagnostic;
+    writeln!(f, "{}[{code}]: {}", code.severity(), Printable(message))?;
+    write!(f, "  --> {}", Printable(file))?;
     if let Some(Position { line, column }) = place.position {
         write!(f, ":{line}:{column}")?;
     }
-    write!(f, ": {}[{code}] ", code.severity())?;
     if !place.path.is_empty() {
-        write!(f, "{}: ", Printable(&place.path))?;
+        write!(f, " ({})", Printable(&place.path))?;
     }
-    writeln!(f, "{}", Printable(message))?;
+    writeln!(f)?;
+    if let (Some(position), Some(Excerpt { line, before, width })) = (place.position, excerpt.as_deref()) {
+        let number = position.line.to_string();
+        let margin = number.len();
+        let (blank, mark) = (" ".repeat(*before), "^".repeat(*width));
+        writeln!(f, "{:margin$} |\n{number} | {line}\n{:margin$} | {blank}{mark}", "", "")?;
+    }
     writeln!(f, "  hint: {}", Printable(hint))
 }
 
@@ -314,7 +351,9 @@ mod tests {
     fn report() -> Report {
         let place = Place { path: "secrets[2].mod".into(), position: Some(Position { line: 12, column: 9 }) };
         let mut report = Report::new("config.yaml");
-        report.push(Diagnostic::new(Code::UnknownKey, place, "unknown key \"mod\"").hint("write \"mode\""));
+        let unknown = Diagnostic::new(Code::UnknownKey, place, "unknown key \"mod\"").hint("write \"mode\"");
+        let excerpt = Some(Box::new(Excerpt { line: "    mod: x".into(), before: 4, width: 3 }));
+        report.push(Diagnostic { excerpt, ..unknown });
         report
     }
 
@@ -322,7 +361,8 @@ mod tests {
     fn shows_place_code_message_and_hint() {
         assert_eq!(
             report().to_string(),
-            "config.yaml:12:9: error[unknown-key] secrets[2].mod: unknown key \"mod\"\n  hint: write \"mode\"\n"
+            "error[unknown-key]: unknown key \"mod\"\n  --> config.yaml:12:9 (secrets[2].mod)\n   |\n12 |     mod: x\n   |     ^^^\n  \
+             hint: write \"mode\"\n"
         );
     }
 

@@ -61,6 +61,16 @@ pub(in crate::config) enum KeyType {
     NamedTemplates,
 }
 
+impl KeyType {
+    /// The keys of the sections that it takes.
+    pub(in crate::config) fn keys(&self) -> Option<&'static KeySet> {
+        match self {
+            Self::Section(keys) | Self::List(keys) | Self::Named(keys) => Some(keys),
+            _ => None,
+        }
+    }
+}
+
 /// Groups of keys, each of which several sections may share.
 pub(in crate::config) type Groups = &'static [&'static [KeySpec]];
 
@@ -80,9 +90,38 @@ impl KeySet {
     pub(in crate::config) const fn new(name: &'static str, groups: Groups) -> Self {
         Self { name, groups, of_providers: None }
     }
+
+    /// Every key, whichever provider has it.
+    pub(in crate::config) fn all(&self) -> impl Iterator<Item = &'static KeySpec> {
+        let of_providers = self.of_providers.map(|all| all()).unwrap_or_default();
+        let of_providers = of_providers.into_iter().flat_map(|(_, groups)| groups);
+        self.groups.iter().chain(of_providers).copied().flatten()
+    }
+
+    /// This set and those below it, each once.
+    pub(in crate::config) fn with_below(&'static self) -> Vec<&'static Self> {
+        let mut found = vec![self];
+        let mut next = 0;
+        while let Some(set) = found.get(next).copied() {
+            for keys in set.all().filter_map(|row| row.takes.keys()) {
+                if !found.iter().any(|known| std::ptr::eq(*known, keys)) {
+                    found.push(keys);
+                }
+            }
+            next += 1;
+        }
+        found
+    }
+
+    /// The names of the sections that have a key of this name.
+    pub(in crate::config) fn sections_with(&'static self, name: &str) -> Vec<&'static str> {
+        let mut sets = self.with_below();
+        sets.retain(|set| set.all().any(|row| row.name == name));
+        sets.into_iter().map(|set| if set.name.is_empty() { "the top level" } else { set.name }).collect()
+    }
 }
 
-/// Without the sets below it, which may contain each other.
+/// Without the sets below it.
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeySet({})", self.name)

@@ -1,12 +1,13 @@
 //! Where the configuration comes from, and how it is read: at the start, and again at each reload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::compile::context::CompileContext;
 use super::compile::{self, Config};
 use super::diagnostic::{Code, Diagnostic, Place, Position, Report};
 use super::env::Env;
+use super::excerpt::add_excerpts;
 use super::origin::Origins;
 use super::{settings, source, yaml};
 use crate::disk;
@@ -86,6 +87,8 @@ impl Config {
             origins: Origins::default(),
             inputs: Vec::new(),
             positions: BTreeMap::new(),
+            tables: &compile::KEYS,
+            listed: BTreeSet::new(),
         };
         context.reads("the configuration itself", Path::new(file_name));
         let config = root.and_then(|root| compile::compile(&root, &mut context));
@@ -93,6 +96,7 @@ impl Config {
         let inputs = inputs.into_iter().map(|(name, path)| (name, path.as_path().to_path_buf())).collect();
         report.drop_consequences();
         report.sort();
+        add_excerpts(&mut report, text);
         match config {
             Some(config) if !report.has_errors() => {
                 Ok(Loaded { config, warnings: report, origins, inputs, positions })

@@ -1,11 +1,14 @@
 //! YAML, and so JSON, from a text to a tree, within bounds.
 
+mod parts;
+
 use std::collections::{HashMap, HashSet};
 
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 
-use super::diagnostic::{Code, Diagnostic, Place, Position};
+use super::diagnostic::{Code, Diagnostic, Place, Position, shown_key};
 use super::value::{MappingEntry, Node, NodeStyle, Scalar, Value};
+pub(super) use parts::{Part, PartKind, parts};
 
 /// Most collections inside each other; a configuration needs six.
 const MAX_DEPTH: usize = 64;
@@ -110,7 +113,9 @@ pub fn documents(text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
 fn misplaced_key(text: &str, line: u32) -> Option<(u32, u32)> {
     let own = key_column(text, line)?;
     let before = text.lines().take(usize::try_from(line).ok()?.checked_sub(1)?);
-    let above = before.filter(|line| !line.trim_start().is_empty()).last().and_then(key_column_in)?;
+    let above = before.filter(|line| !line.trim_start().is_empty()).last()?;
+    // Below a key that has no value yet it can.
+    let above = key_column_in(above).filter(|_| !above.trim_end().ends_with(':'))?;
     (own > above).then_some((own, above))
 }
 
@@ -279,8 +284,9 @@ impl TreeReader {
             }
         }
         for (key, second, Position { line, column }) in &duplicates {
+            let key = shown_key(key);
             let message = format!("{key:?} is there already, in line {line}, column {column}");
-            let place = Place { path: join(&self.path(), key), position: Some(*second) };
+            let place = Place { path: join(&self.path(), &key), position: Some(*second) };
             self.problems.push(Diagnostic::new(Code::DuplicateKey, place, message));
         }
         let refused: HashSet<_> =
@@ -386,7 +392,7 @@ impl TreeReader {
         for frame in &self.frames {
             match &frame.content {
                 OpenNode::Sequence(items) => path = format!("{path}[{}]", items.len()),
-                OpenNode::Mapping { key: Key::Named(name, _), .. } => path = join(&path, name),
+                OpenNode::Mapping { key: Key::Named(name, _), .. } => path = join(&path, &shown_key(name)),
                 OpenNode::Mapping { .. } => {}
             }
         }

@@ -1,10 +1,11 @@
 //! What one run of the compiler carries along.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::config::diagnostic::{Diagnostic, Position, Report};
 use crate::config::env::Env;
+use crate::config::keys::KeySet;
 use crate::config::origin::Origins;
 use crate::disk::TargetPath;
 
@@ -19,6 +20,10 @@ pub(in crate::config) struct CompileContext<'e> {
     pub(in crate::config) inputs: Vec<(String, TargetPath)>,
     /// Where each secret is described, by its name.
     pub(in crate::config) positions: BTreeMap<String, Position>,
+    /// The keys of the whole file.
+    pub(in crate::config) tables: &'static KeySet,
+    /// The sections whose keys a hint has listed.
+    pub(in crate::config) listed: BTreeSet<&'static str>,
 }
 
 impl CompileContext<'_> {

@@ -8,7 +8,7 @@ use super::context::CompileContext;
 use super::env_fallback::EnvFallback;
 use super::suggest;
 use super::text::Text;
-use crate::config::diagnostic::{Code, Diagnostic, Place, Position};
+use crate::config::diagnostic::{self, Code, Diagnostic, Place, Position};
 use crate::config::duration;
 use crate::config::interpolate::{InterpolateError, interpolate};
 use crate::config::keys::{Groups, KeySet, KeySpec, KeyType};
@@ -392,8 +392,9 @@ impl<'a> Section<'a> {
     pub(in crate::config) fn finish(self, context: &mut CompileContext<'_>) {
         let others = self.keys.of_providers.map(|all| all()).unwrap_or_default();
         for entry in self.entries.iter().filter(|entry| self.keys().all(|row| row.name != entry.key)) {
-            let place = Place { path: self.path_of(&entry.key), position: Some(entry.position) };
             let key = entry.key.as_str();
+            let shown = diagnostic::shown_key(key);
+            let place = Place { path: self.path_of(&shown), position: Some(entry.position) };
             let has_it =
                 |(_, groups): &&(&str, Groups)| groups.iter().copied().flatten().any(|row| row.name == key);
             if let Some((other, _)) = others.iter().find(has_it) {
@@ -402,15 +403,25 @@ impl<'a> Section<'a> {
                 continue;
             }
             let known: Vec<_> = self.keys().map(|row| row.name).collect();
-            let unknown = format!("unknown key {key:?}");
-            context.push(match suggest::key(key, &known) {
-                Some(meant) => {
-                    Diagnostic::new(Code::UnknownKey, place, format!("{unknown}; did you mean {meant:?}?"))
-                        .hint(format!("write {meant:?}"))
-                }
-                None => Diagnostic::new(Code::UnknownKey, place, unknown)
-                    .hint(format!("keys here: {}", known.join(", "))),
-            });
+            let unknown = format!("unknown key {shown:?}");
+            let (message, hint) = match suggest::key(key, &known) {
+                Some(meant) => (format!("{unknown}; did you mean {meant:?}?"), format!("write {meant:?}")),
+                None => (unknown, self.other_hint(key, &known, context)),
+            };
+            context.push(Diagnostic::new(Code::UnknownKey, place, message).hint(hint));
+        }
+    }
+
+    /// The hint for an unknown key that resembles none of `known`: where it belongs, else what there is, once for all
+    /// sections of a kind.
+    fn other_hint(&self, key: &str, known: &[&str], context: &mut CompileContext<'_>) -> String {
+        let elsewhere = context.tables.sections_with(key);
+        if !elsewhere.is_empty() {
+            format!("it is a key of {}: check the indentation", elsewhere.join(" and "))
+        } else if context.listed.insert(self.keys.name) {
+            format!("keys here: {}", known.join(", "))
+        } else {
+            "remove it, or look its name up among the keys above".to_owned()
         }
     }
 
