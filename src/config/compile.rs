@@ -7,6 +7,7 @@ mod conflicts;
 pub(super) mod context;
 pub(super) mod env_fallback;
 mod go;
+mod local_path;
 mod outputs;
 pub(super) mod path;
 mod secret;

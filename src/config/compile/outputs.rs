@@ -2,7 +2,8 @@
 
 use super::conflicts::{OutputKind, Outputs};
 use super::context::CompileContext;
-use super::section::{Item, Section, unexpanded};
+use super::local_path::unexpanded;
+use super::section::{Item, Section};
 use super::suggest;
 use super::template::Templates;
 use super::text::Text;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::context::CompileContext;
 use super::env_fallback::EnvFallback;
+use super::local_path::local_path;
 use super::suggest;
 use super::text::Text;
 use crate::config::diagnostic::{self, Code, Diagnostic, Place, Position};
@@ -402,27 +403,30 @@ impl<'a> Section<'a> {
                 context.push(Diagnostic::new(Code::ForeignKey, place, message));
                 continue;
             }
-            let known: Vec<_> = self.keys().map(|row| row.name).collect();
-            let unknown = format!("unknown key {shown:?}");
-            let (message, hint) = match suggest::key(key, &known) {
-                Some(meant) => (format!("{unknown}; did you mean {meant:?}?"), format!("write {meant:?}")),
-                None => (unknown, self.other_hint(key, &known, context)),
-            };
+            let (meant, hint) = self.instead_of(key, context);
+            let question = meant.map(|meant| format!("; did you mean {meant:?}?")).unwrap_or_default();
+            let message = format!("unknown key {shown:?}{question}");
             context.push(Diagnostic::new(Code::UnknownKey, place, message).hint(hint));
         }
     }
 
-    /// The hint for an unknown key that resembles none of `known`: where it belongs, else what there is, once for all
-    /// sections of a kind.
-    fn other_hint(&self, key: &str, known: &[&str], context: &mut CompileContext<'_>) -> String {
+    /// What is meant by a key that there is not here, and the hint: a word of other tools, a key of another section, a
+    /// slip, or else all keys, once for all sections of a kind.
+    fn instead_of(&self, key: &str, context: &mut CompileContext<'_>) -> (Option<&'static str>, String) {
+        let known: Vec<_> = self.keys().map(|row| row.name).collect();
         let elsewhere = context.tables.sections_with(key);
-        if !elsewhere.is_empty() {
+        let meant = suggest::synonym(key, &known)
+            .or_else(|| suggest::nearest(key, known.iter().copied()).filter(|_| elsewhere.is_empty()));
+        let hint = if let Some(meant) = meant {
+            format!("write {meant:?}")
+        } else if !elsewhere.is_empty() {
             format!("it is a key of {}: check the indentation", elsewhere.join(" and "))
         } else if context.listed.insert(self.keys.name) {
             format!("keys here: {}", known.join(", "))
         } else {
             "remove it, or look its name up among the keys above".to_owned()
-        }
+        };
+        (meant, hint)
     }
 
     fn takes<T>(&self, key: &str, words: &[(&str, T)]) -> bool {
@@ -432,41 +436,6 @@ impl<'a> Section<'a> {
 
     fn entry(&self, key: &str) -> Option<&'a MappingEntry> {
         self.entries.iter().find(|entry| entry.key == key)
-    }
-}
-
-/// `text` as a path from `base`.
-///
-/// # Errors
-/// It is empty or holds a NUL byte.
-fn local_path(text: &Text<'_>, base: &Path) -> Result<PathBuf, &'static str> {
-    let value = text.value.as_ref();
-    match value {
-        "" => Err("it is empty"),
-        _ if value.contains('\0') => Err("it holds a NUL byte"),
-        // Without the `.` parts that a message would show.
-        _ => unexpanded(text).map_or_else(|| Ok(base.join(value).components().collect()), Err),
-    }
-}
-
-/// Why a path that only a shell would understand is refused.
-pub(in crate::config) fn unexpanded(text: &Text<'_>) -> Option<&'static str> {
-    let is_variable =
-        |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
-    // A dollar sign that is escaped is meant. A default begins a part of the path, as a slash does.
-    let unescaped = text.written().replace("$$", "\0").replace(":-", "/");
-    if text.value == "~" || text.value.starts_with("~/") {
-        Some("\"~\" is a directory of that name here; write ${HOME} for the home directory")
-    } else if unescaped.split('/').any(|part| part.strip_prefix('$').is_some_and(is_variable)) {
-        Some("\"$NAME\" is not a variable here; write ${NAME}")
-    } else if text.value.contains("{{") {
-        Some("a path is not a template; write it out, or use ${NAME}")
-    } else if text.value.starts_with('%') {
-        Some("\"%\" is replaced in systemd's units only; write it out, or use ${NAME}")
-    } else if text.value.get(1..3) == Some(":\\") {
-        Some("it is a path of Windows")
-    } else {
-        None
     }
 }
 

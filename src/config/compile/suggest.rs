@@ -64,16 +64,15 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("level", &["logLevel"]),
 ];
 
-/// The key that `word` stands for among `known`: a synonym, or the nearest one.
-pub(in crate::config) fn key<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+/// The key of `known` that people mean by `word`.
+pub(in crate::config) fn synonym<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain: String = word
         .chars()
         .filter(|letter| !matches!(letter, '_' | '-' | '.'))
         .flat_map(char::to_lowercase)
         .collect();
-    let right = SYNONYMS.iter().find(|(wrong, _)| *wrong == plain).map_or(&[][..], |(_, right)| right);
-    let synonym = right.iter().find_map(|right| known.iter().find(|known| *known == right));
-    synonym.copied().or_else(|| nearest(word, known.iter().copied()))
+    let (_, right) = SYNONYMS.iter().find(|(wrong, _)| *wrong == plain)?;
+    right.iter().find_map(|right| known.iter().find(|known| *known == right)).copied()
 }
 
 /// The nearest of `known`, if it is near enough to be meant.
