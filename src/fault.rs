@@ -95,13 +95,13 @@ impl Kind {
 
     /// The one table of kinds. Names are public interface: some are older than what they stand for here.
     const fn row(self) -> (&'static str, Disposition, ExitStatus) {
-        use Disposition::{Refused, Standing, Transient};
+        use Disposition::{Rejected, Standing, Transient};
         use ExitStatus::{Absent, Authentication, Failed, Render, Store, Write};
         match self {
-            Self::Login => ("login", Refused, Authentication),
+            Self::Login => ("login", Rejected, Authentication),
             Self::NoCredentials => ("no_credentials", Transient, Authentication),
-            Self::Spent => ("unwrap_failed", Refused, Authentication),
-            Self::Denied => ("denied", Refused, Authentication),
+            Self::Spent => ("unwrap_failed", Rejected, Authentication),
+            Self::Denied => ("denied", Rejected, Authentication),
             Self::Unreachable => ("unreachable", Transient, Store),
             Self::Timeout => ("timeout", Transient, Store),
             Self::NotServing => ("sealed", Transient, Store),
@@ -138,7 +138,7 @@ pub(crate) enum Disposition {
     /// Something has to be changed by hand. It is tried again all the same, because nothing says when that is done.
     Standing,
     /// The server said no to who we are. Tried again slowly: repeated refusals lock identities out.
-    Refused,
+    Rejected,
 }
 
 /// One failure of one secret. `Display` is the message; the remedy stands apart, on a line of its own.

@@ -74,7 +74,7 @@ impl Policy {
     pub(super) fn after_failure(&mut self, fault: &Fault) -> Duration {
         let delay = self.delays.after_failure(&mut self.rng);
         let delay = match fault.kind.disposition() {
-            Disposition::Refused => delay.saturating_mul(REFUSAL_FACTOR),
+            Disposition::Rejected => delay.saturating_mul(REFUSAL_FACTOR),
             Disposition::Transient | Disposition::Standing => delay,
         };
         let delay = delay.min(self.ceiling());
