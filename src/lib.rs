@@ -12,7 +12,7 @@
 //! 4  render                     the job of each secret, and the rendering of its files
 //! 3  config                     file and environment → checked types, with diagnostics
 //! 2  template │ disk │ net │ lifecycle │ telemetry
-//! 1  regular_file               bounded reads that refuse pipes and devices
+//! 1  regular_file │ dotenv      bounded reads that refuse pipes and devices; dotenv files
 //! 0  secret │ name │ clock │ backoff │ fault │ printable │ blocking
 //! ```
 //!
@@ -33,6 +33,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod disk;
+mod dotenv;
 pub mod fault;
 pub mod lifecycle;
 pub mod name;

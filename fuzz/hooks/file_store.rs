@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use super::{directory, document, dotenv};
+use super::{directory, document};
+use crate::dotenv;
 use crate::fault::Fault;
 use crate::secret::{FieldValue, Fields};
 

@@ -6,7 +6,6 @@
 mod cache;
 mod directory;
 mod document;
-mod dotenv;
 mod fault;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -27,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::config::provider::SecretRead;
 use crate::config::provider::file::{FileRead, FileStoreSpec};
+use crate::dotenv::{self, Malformed};
 use crate::fault::{Fault, Kind};
 use crate::secret::{FieldValue, Fields, FingerprintKey};
 use crate::store::{Fetched, Life, Revision, Store};
@@ -130,7 +130,7 @@ fn parse_file(path: &Path, content: Zeroizing<Vec<u8>>) -> Result<Fields, Fault>
     }
     // EXPOSE: to the parser, which makes fields of it
     let fields = dotenv::parse(text.expose())
-        .map_err(|malformed| fault::malformed(path, malformed.line, None, malformed.cause))?;
+        .map_err(|Malformed { line, column, cause }| fault::malformed(path, line, column, cause))?;
     if fields.is_empty() { Err(fault::no_content(path, "variable")) } else { Ok(fields) }
 }
 

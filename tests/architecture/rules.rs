@@ -11,7 +11,7 @@ const FUNCTION_LINES: usize = 80;
 /// The floors, lowest first; the rooms on one floor are strangers to each other.
 const FLOORS: [&[&str]; 11] = [
     &["secret", "name", "clock", "backoff", "fault", "printable", "blocking"],
-    &["regular_file"],
+    &["regular_file", "dotenv"],
     &["template", "disk", "net", "lifecycle", "telemetry"],
     &["config"],
     &["render", "convert"],

@@ -18,7 +18,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Fields, Fault> {
         let position = first.and_then(|mistake| mistake.place.position);
         let cause = first.map_or("not YAML", |mistake| &mistake.message);
         let (line, column) = position.map_or((1, 1), |position| (position.line, position.column));
-        fault::malformed(path, line as usize, Some(column as usize), cause)
+        fault::malformed(path, line as usize, column as usize, cause)
     })?;
     match value(root) {
         FieldValue::Map(fields) => Ok(fields),

@@ -65,9 +65,8 @@ pub(super) fn bad_key(key: &str) -> Fault {
 }
 
 /// The text at `path` is not what its name promises. `cause` tells no content.
-pub(super) fn malformed(path: &Path, line: usize, column: Option<usize>, cause: &str) -> Fault {
-    let column = column.map(|column| format!(":{column}")).unwrap_or_default();
-    let message = format!("{}:{line}{column}: {cause}", path.display());
+pub(super) fn malformed(path: &Path, line: usize, column: usize, cause: &str) -> Fault {
+    let message = format!("{}:{line}:{column}: {cause}", path.display());
     Fault::new(Kind::BadAnswer, message, "correct the line; the last good files stay until then")
 }
 

@@ -158,7 +158,7 @@ async fn a_dotenv_file_answers_any_key_with_all_its_variables() {
     }
     lab.write("app.env", "A=1\nhunter2");
     let fault = fault_of(&lab.store("app.env"), "x").await;
-    assert!(fault.message.contains("app.env:2: ") && !fault.message.contains("hunter2"), "{fault}");
+    assert!(fault.message.contains("app.env:2:1: ") && !fault.message.contains("hunter2"), "{fault}");
     lab.write("app.env", "");
     assert_eq!(fault_of(&lab.store("app.env"), "x").await.kind, Kind::BadAnswer, "half of a write");
 }

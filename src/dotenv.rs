@@ -8,21 +8,23 @@ use zeroize::Zeroizing;
 
 use crate::secret::{FieldValue, Fields, SecretText};
 
-/// Why a text is not a dotenv file; the line counts from 1. Holds no part of the text, not even a name: on a broken
-/// line nothing tells a name from a value.
+/// Why a text is not a dotenv file; line and column count from 1. Holds no part of the text, not even a name: on a
+/// broken line nothing tells a name from a value.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) struct Malformed {
-    pub(super) line: usize,
-    pub(super) cause: &'static str,
+pub(crate) struct Malformed {
+    pub(crate) line: usize,
+    /// Counted in characters.
+    pub(crate) column: usize,
+    pub(crate) cause: &'static str,
 }
 
 /// Reads every variable of `text`.
 ///
 /// # Errors
 /// The first line that is not one of the forms above.
-pub(super) fn parse(text: &str) -> Result<Fields, Malformed> {
+pub(crate) fn parse(text: &str) -> Result<Fields, Malformed> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut parser = Parser { rest: text, line: 1 };
+    let mut parser = Parser { rest: text, line: 1, column: 1 };
     let mut fields = Fields::default();
     while let Some((name, value)) = parser.variable()? {
         fields.insert(name, FieldValue::Text(value));
@@ -32,8 +34,9 @@ pub(super) fn parse(text: &str) -> Result<Fields, Malformed> {
 
 struct Parser<'a> {
     rest: &'a str,
-    /// The line `rest` starts on.
+    /// Where `rest` starts.
     line: usize,
+    column: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -42,13 +45,14 @@ impl<'a> Parser<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
+        let no_variable = self.malformed("not `NAME=value`");
         let mut name = self.take_while(is_name_character);
         if name == "export" && !self.take_while(is_blank).is_empty() && !self.rest.starts_with('=') {
             name = self.take_while(is_name_character);
         }
         self.take_while(is_blank);
         if !is_name(name) || !self.take("=") {
-            return Err(self.malformed("not `NAME=value`"));
+            return Err(no_variable);
         }
         let blanks = self.take_while(is_blank);
         let value = match self.rest.chars().next() {
@@ -78,7 +82,7 @@ impl<'a> Parser<'a> {
     }
 
     fn quoted(&mut self, quote: char) -> Result<SecretText, Malformed> {
-        let start = self.line;
+        let not_closed = self.malformed("the quote is not closed");
         self.skip(quote.len_utf8());
         let mut escaped = false;
         let content = self.take_while(|c| {
@@ -87,7 +91,7 @@ impl<'a> Parser<'a> {
             !ends
         });
         if self.rest.is_empty() {
-            return Err(Malformed { line: start, cause: "the quote is not closed" });
+            return Err(not_closed);
         }
         self.skip(quote.len_utf8());
         self.take_while(is_blank);
@@ -120,12 +124,16 @@ impl<'a> Parser<'a> {
     fn skip(&mut self, bytes: usize) -> &'a str {
         let (passed, rest) = self.rest.split_at(bytes);
         self.line += passed.matches('\n').count();
+        self.column = match passed.rsplit_once('\n') {
+            Some((_, last)) => 1 + last.chars().count(),
+            None => self.column + passed.chars().count(),
+        };
         self.rest = rest;
         passed
     }
 
     fn malformed(&self, cause: &'static str) -> Malformed {
-        Malformed { line: self.line, cause }
+        Malformed { line: self.line, column: self.column, cause }
     }
 }
 
@@ -193,9 +201,9 @@ mod tests {
         variables[0].1.clone()
     }
 
-    fn fails(text: &str) -> (usize, &'static str) {
+    fn fails(text: &str) -> (usize, usize, &'static str) {
         let malformed = parse(text).unwrap_err();
-        (malformed.line, malformed.cause)
+        (malformed.line, malformed.column, malformed.cause)
     }
 
     #[test]
@@ -239,12 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn broken_lines_are_named_by_number_and_show_nothing() {
-        assert_eq!(fails("A=1\nhunter2\n"), (2, "not `NAME=value`"));
-        assert_eq!(fails("A='1\n2'\n=x"), (3, "not `NAME=value`"));
-        assert_eq!(fails("A=1\nB=\"x\n\ny"), (2, "the quote is not closed"));
-        assert_eq!(fails("A='x' y"), (1, "something follows the closing quote"));
-        assert_eq!(fails("1A=x"), (1, "not `NAME=value`"));
+    fn broken_lines_are_named_by_number_and_column_and_show_nothing() {
+        assert_eq!(fails("A=1\n  hunter2\n"), (2, 3, "not `NAME=value`"));
+        assert_eq!(fails("A='1\n2'\n=x"), (3, 1, "not `NAME=value`"));
+        assert_eq!(fails("A=1\nB=\"x\n\ny"), (2, 3, "the quote is not closed"));
+        assert_eq!(fails("A='ä' y"), (1, 7, "something follows the closing quote"));
+        assert_eq!(fails("1A=x"), (1, 1, "not `NAME=value`"));
     }
 
     /// Quotes like a careful person would; the escapes are those of the double quotes.
