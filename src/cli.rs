@@ -1,6 +1,7 @@
 //! The command line: arguments → a command → an exit code. The only place that prints.
 
 mod args;
+mod explain;
 mod init;
 mod isready;
 mod output;
@@ -54,6 +55,7 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
         Command::Plan(_) => plan::plan(&common),
         Command::Status(status) => status::status(&common, &status),
         Command::Init => init::init(),
+        Command::Explain(explain) => explain::explain(&explain),
         Command::Version => version::version(),
     }
 }

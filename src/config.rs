@@ -30,6 +30,7 @@ pub mod yaml;
 mod tests;
 
 pub use compile::Config;
+pub(crate) use compile::suggest::nearest;
 pub use limits::Limits;
 pub use loader::Loaded;
 pub(crate) use loader::Loader;

@@ -76,6 +76,7 @@ fn command() -> clap::Command {
         ("isready", Obeys::StatusFile),
         ("status", Obeys::StatusFile),
         ("init", Obeys::Nothing),
+        ("explain", Obeys::Nothing),
         ("version", Obeys::Nothing),
     ];
     names.into_iter().fold(with_common(Args::command(), Obeys::Everything), |command, (name, obeys)| {
@@ -128,6 +129,8 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Print a commented starter configuration
     Init,
+    /// Explain a diagnostic code, with an example that is wrong and one that is right; without one list all codes
+    Explain(ExplainArgs),
     /// Print the version
     Version,
 }
@@ -177,6 +180,12 @@ pub(super) struct ValidateArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct ExplainArgs {
+    /// Code of a report, such as unknown-key
+    pub(super) code: Option<String>,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

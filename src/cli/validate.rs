@@ -98,6 +98,9 @@ impl Verdict {
         if !self.report.is_empty() {
             output::note(&self.report.to_string());
         }
+        if let Some(error) = self.report.first_error() {
+            output::note(&format!("\nFor more about a code: secrets-sync explain {}", error.code));
+        }
         for origin in &self.origins {
             output::result(&format!("from the environment: {}", Printable(origin)))?;
         }

@@ -53,6 +53,11 @@ macro_rules! codes {
                 match self { $(Self::$variant => $text,)* }
             }
 
+            /// What it means, in one sentence.
+            pub(crate) fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $doc,)* }
+            }
+
             /// What to do about it where nothing more specific is known.
             fn hint(self) -> &'static str {
                 match self { $(Self::$variant => $hint,)* }
@@ -270,6 +275,11 @@ impl Report {
     /// Whether one of them makes the configuration unusable.
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
+    }
+
+    /// The first that makes the configuration unusable.
+    pub(crate) fn first_error(&self) -> Option<&Diagnostic> {
+        self.diagnostics.iter().find(|one| one.code.severity() == Severity::Error)
     }
 
     /// How many there are of one severity.

@@ -293,6 +293,27 @@ fn init_prints_a_configuration_that_is_valid() {
 }
 
 #[test]
+fn a_code_is_explained_and_a_mistyped_one_is_not_repeated() {
+    let sandbox = Sandbox::new("");
+    for code in ["unknown-key", "error[unknown-key]"] {
+        let finished = sandbox.run(&["explain", code]);
+        assert_eq!((finished.code, finished.stderr.as_str()), (0, ""));
+        let parts = ["unknown-key (error): ", "\nWrong:\n\n    ", "\nRight:\n\n    "];
+        assert!(parts.iter().all(|part| finished.stdout.contains(part)), "{}", finished.stdout);
+    }
+    let finished = sandbox.run(&["explain", "unknown-kay"]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (2, ""));
+    assert!(
+        finished.stderr.contains("did you mean \"secrets-sync explain unknown-key\"?"),
+        "{}",
+        finished.stderr
+    );
+    let finished = sandbox.run(&["explain", "hunter2"]);
+    assert!(finished.code == 2 && !finished.stderr.contains("hunter2"), "{}", finished.stderr);
+    assert!(sandbox.run(&["explain"]).stdout.lines().count() > 40);
+}
+
+#[test]
 fn version_and_help_are_results() {
     let sandbox = Sandbox::new("");
     let version = format!("secrets-sync {} (", env!("CARGO_PKG_VERSION"));
@@ -311,7 +332,7 @@ fn version_and_help_are_results() {
         assert!(finished.stdout.contains("--config"), "{line:?}: {}", finished.stdout);
     }
     let help = sandbox.run(&["help"]).stdout;
-    for command in ["run", "isready", "validate", "plan", "init", "version"] {
+    for command in ["run", "isready", "validate", "plan", "init", "explain", "version"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in {help}");
     }
 }
@@ -339,7 +360,7 @@ fn the_configuration_is_found_by_flag_then_variable_then_working_directory() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let sandbox = local("  - { name: app, key: app, files: [{ path: user, field: user }] }");
-    for line in ["init", "plan", "validate", "help", "version"] {
+    for line in ["init", "plan", "validate", "explain", "help", "version"] {
         let mut child =
             sandbox.command(&[line]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());

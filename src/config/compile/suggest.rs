@@ -76,10 +76,7 @@ pub(in crate::config) fn synonym<'k>(word: &str, known: &[&'k str]) -> Option<&'
 }
 
 /// The nearest of `known`, if it is near enough to be meant.
-pub(in crate::config) fn nearest<'k>(
-    word: &str,
-    known: impl IntoIterator<Item = &'k str>,
-) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let word: String = word.chars().take(64).flat_map(char::to_lowercase).collect();
     let near = known.into_iter().map(|candidate| {
         let letters = candidate.to_lowercase();
