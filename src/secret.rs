@@ -2,11 +2,13 @@
 //!
 //! Every call of `expose()` carries an `// EXPOSE:` comment with its reason; `tests/architecture` looks for it.
 
+mod answers;
 mod fields;
 mod fingerprint;
 mod stack;
 mod text;
 
+pub use answers::{AnswerPath, Answers};
 pub use fields::{FieldValue, Fields};
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub(crate) use stack::{HANDLING, RENDERING, wipe_stack};
