@@ -14,6 +14,7 @@ mod format;
 #[doc(hidden)]
 #[path = "../fuzz/hooks/template.rs"]
 pub mod fuzzing;
+pub(crate) mod go;
 mod json;
 mod lexer;
 mod limits;
