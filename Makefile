@@ -74,7 +74,7 @@ fuzz-smoke: ## Each fuzz target for a few seconds, on stable, from the same star
 	@.ci/cargo-tool cargo-fuzz $(FUZZ_VERSION)
 	SEED=1 .ci/fuzz 6
 
-tools: ## OpenBao and promtool for the tests, in .tools (`make e2e` installs a browser and container engines)
+tools: ## OpenBao, promtool and a validator of JSON Schema for the tests, in .tools (`make e2e` installs a browser and container engines)
 	@.ci/tools
 
 doc: ## API documentation, private items included

@@ -7,6 +7,7 @@ mod isready;
 mod output;
 mod plan;
 mod run;
+mod schema;
 mod setup;
 mod status;
 mod validate;
@@ -55,6 +56,7 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
         Command::Plan(_) => plan::plan(&common),
         Command::Status(status) => status::status(&common, &status),
         Command::Init => init::init(),
+        Command::Schema => schema::schema(),
         Command::Explain(explain) => explain::explain(&explain),
         Command::Version => version::version(),
     }

@@ -76,6 +76,7 @@ fn command() -> clap::Command {
         ("isready", Obeys::StatusFile),
         ("status", Obeys::StatusFile),
         ("init", Obeys::Nothing),
+        ("schema", Obeys::Nothing),
         ("explain", Obeys::Nothing),
         ("version", Obeys::Nothing),
     ];
@@ -129,6 +130,8 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Print a commented starter configuration
     Init,
+    /// Print the JSON Schema of the configuration file, for editors
+    Schema,
     /// Explain a diagnostic code, with an example that is wrong and one that is right; without one list all codes
     Explain(ExplainArgs),
     /// Print the version

@@ -65,7 +65,7 @@ pub(super) static KEYS: KeySet = KeySet::new(
         KeySpec::new(
             "logLevel",
             KeyType::Choice(&["error", "warn", "info", "debug", "trace"]),
-            "`LOG_LEVEL`",
+            "that of `LOG_LEVEL`",
             "how much is logged; comes before `LOG_LEVEL`, and a reload changes it",
         ),
         KeySpec::needed("secrets", KeyType::List(&secret::KEYS), "what is kept in sync; at least one"),

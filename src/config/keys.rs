@@ -8,7 +8,6 @@ const NEEDED: &str = "needed";
 
 /// One key.
 #[derive(Debug)]
-#[expect(dead_code, reason = "the schema and the documentation, which come next, read the other fields")]
 pub(in crate::config) struct KeySpec {
     pub(in crate::config) name: &'static str,
     pub(in crate::config) takes: KeyType,
@@ -31,6 +30,16 @@ impl KeySpec {
     /// A key that has to be there, whatever else is.
     pub(in crate::config) const fn needed(name: &'static str, takes: KeyType, text: &'static str) -> Self {
         Self::new(name, takes, NEEDED, text)
+    }
+
+    pub(in crate::config) fn is_needed(&self) -> bool {
+        self.default == NEEDED
+    }
+
+    /// The default, where it is one text.
+    pub(in crate::config) fn literal_default(&self) -> Option<&'static str> {
+        let inner = self.default.strip_prefix('`')?.strip_suffix('`')?;
+        (!inner.contains('`')).then_some(inner)
     }
 }
 
@@ -84,11 +93,13 @@ pub(in crate::config) struct KeySet {
     pub(in crate::config) groups: Groups,
     /// Further keys, which depend on the provider of the store.
     pub(in crate::config) of_providers: Option<fn() -> ProviderKeys>,
+    /// Keys of one of these groups exclude those of the others.
+    pub(in crate::config) exclusive: &'static [&'static [&'static str]],
 }
 
 impl KeySet {
     pub(in crate::config) const fn new(name: &'static str, groups: Groups) -> Self {
-        Self { name, groups, of_providers: None }
+        Self { name, groups, of_providers: None, exclusive: &[] }
     }
 
     /// Every key, whichever provider has it.

@@ -20,7 +20,7 @@ const SECRETS: &str =
 
 /// The configuration in a YAML document; one that is a part of a configuration is completed. None where it belongs to
 /// another program.
-fn configuration(document: &str) -> Option<String> {
+pub(crate) fn configuration(document: &str) -> Option<String> {
     let value: Value = serde_yaml::from_str(document).unwrap();
     let has = |key| value.get(key).is_some();
     if value.get("kind").is_some_and(|kind| kind == "ConfigMap") {
@@ -75,30 +75,23 @@ fn complaint(configuration: &str) -> Option<String> {
     (!is_accepted).then(|| format!("{}\n{configuration}", finished.output()))
 }
 
-#[test]
-fn every_configuration_of_a_page_is_accepted() {
-    let (mut count, mut found) = (0, Vec::new());
+/// Every configuration that a page shows, with its place.
+pub(crate) fn of_pages() -> Vec<(String, String)> {
+    let mut found = Vec::new();
     for page in Page::all() {
         for block in page.blocks().iter().filter(|block| block.language == "yaml") {
-            let Some(configuration) = configuration(&block.text) else { continue };
-            count += 1;
             let place = format!("{}:{}", page.path, block.line);
-            found.extend(complaint(&configuration).map(|complaint| format!("{place}\n{complaint}")));
+            found.extend(configuration(&block.text).map(|configuration| (place, configuration)));
         }
     }
-    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
-    assert!(count >= 7, "{count} configurations found");
+    assert!(found.len() >= 7, "{} configurations found", found.len());
+    found
 }
 
-#[test]
-fn every_configuration_of_an_example_is_accepted() {
+/// Every configuration of an example, with its place.
+pub(crate) fn of_examples() -> Vec<(String, String)> {
     let examples = root().join("examples");
-    let (mut count, mut found) = (0, Vec::new());
-    let mut check = |place: String, configurations: Vec<String>| {
-        count += configurations.len();
-        let complaints = configurations.iter().filter_map(|configuration| complaint(configuration));
-        found.extend(complaints.map(|complaint| format!("{place}\n{complaint}")));
-    };
+    let mut found = Vec::new();
     for path in [files(&examples, "yaml"), files(&examples, "yml")].concat() {
         let text = fs::read_to_string(&path).unwrap();
         // The values that quickstart reads, which is no configuration.
@@ -106,15 +99,31 @@ fn every_configuration_of_an_example_is_accepted() {
             continue;
         }
         let documents = text.split("\n---\n").filter_map(configuration);
-        check(short(&path), documents.collect());
+        found.extend(documents.map(|document| (short(&path), document)));
     }
     for path in files(&examples, "hcl") {
         let text = fs::read_to_string(&path).unwrap();
         let templates = text.split("<<EOF\n").skip(1).filter_map(|rest| rest.split("EOF\n").next());
-        check(short(&path), templates.map(str::to_owned).collect());
+        found.extend(templates.map(|template| (short(&path), template.to_owned())));
     }
+    assert!(found.len() >= 8, "{} configurations found", found.len());
+    found
+}
+
+fn assert_accepted(configurations: &[(String, String)]) {
+    let complaints = configurations.iter().filter_map(|(place, text)| Some((place, complaint(text)?)));
+    let found: Vec<_> = complaints.map(|(place, complaint)| format!("{place}\n{complaint}")).collect();
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
-    assert!(count >= 8, "{count} configurations found");
+}
+
+#[test]
+fn every_configuration_of_a_page_is_accepted() {
+    assert_accepted(&of_pages());
+}
+
+#[test]
+fn every_configuration_of_an_example_is_accepted() {
+    assert_accepted(&of_examples());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The documentation holds: its links lead somewhere, it reads well as plain text, and what it shows is accepted.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
 mod commands;
 mod configurations;
@@ -8,6 +8,7 @@ mod examples;
 mod links;
 mod names;
 mod pages;
+mod schema;
 mod shell;
 mod style;
 #[path = "../support/mod.rs"]

@@ -14,40 +14,50 @@ use crate::disk::{self, FileMode, Owner, Placement, TargetPath};
 use crate::template::Format;
 
 /// One entry of `files`.
-pub(super) static FILE_KEYS: KeySet = KeySet::new(
-    "secrets[].files[]",
-    &[
+pub(super) static FILE_KEYS: KeySet = KeySet {
+    exclusive: &[&["key"], &["field"], &["template"], &["format"]],
+    ..KeySet::new(
+        "secrets[].files[]",
         &[
-            KeySpec::needed(
-                "path",
-                KeyType::LocalPath,
-                "where it is written; a relative path starts at the working directory",
-            ),
-            KeySpec::new("key", KeyType::Text, "", "an entry of `template.data`"),
-            KeySpec::new("field", KeyType::Text, "", "the raw value of one field"),
-            KeySpec::new("template", KeyType::Template, "", "a template, for this file only"),
-            KeySpec::new(
-                "format",
-                KeyType::Choice(&["dotenv", "dotenv-raw", "dotenv-systemd", "json", "yaml", "properties"]),
-                "",
-                "all fields in one document",
-            ),
-            KeySpec::new(
-                "decoding",
-                KeyType::Choice(&["none", "base64"]),
-                "`none`",
-                "`base64`: the text is base64 and the file gets the bytes; not with `format`",
-            ),
-            KeySpec::new(
-                "inPlace",
-                KeyType::Boolean,
-                "`false`",
-                "rewrite the file instead of replacing it: for bind-mounted single files",
-            ),
+            &[
+                KeySpec::needed(
+                    "path",
+                    KeyType::LocalPath,
+                    "where it is written; a relative path starts at the working directory",
+                ),
+                KeySpec::new("key", KeyType::Text, "", "an entry of `template.data`"),
+                KeySpec::new("field", KeyType::Text, "", "the raw value of one field"),
+                KeySpec::new("template", KeyType::Template, "", "a template, for this file only"),
+                KeySpec::new(
+                    "format",
+                    KeyType::Choice(&[
+                        "dotenv",
+                        "dotenv-raw",
+                        "dotenv-systemd",
+                        "json",
+                        "yaml",
+                        "properties",
+                    ]),
+                    "",
+                    "all fields in one document",
+                ),
+                KeySpec::new(
+                    "decoding",
+                    KeyType::Choice(&["none", "base64"]),
+                    "`none`",
+                    "`base64`: the text is base64 and the file gets the bytes; not with `format`",
+                ),
+                KeySpec::new(
+                    "inPlace",
+                    KeyType::Boolean,
+                    "`false`",
+                    "rewrite the file instead of replacing it: for bind-mounted single files",
+                ),
+            ],
+            ACCESS_KEYS,
         ],
-        ACCESS_KEYS,
-    ],
-);
+    )
+};
 
 /// `directory`.
 pub(super) static DIRECTORY_KEYS: KeySet = KeySet::new(
@@ -96,7 +106,9 @@ const ACCESS_KEYS: &[KeySpec] = &[
 ];
 
 /// The keys one of which says what a file holds.
-const CONTENT_KEYS: [&str; 4] = ["key", "field", "template", "format"];
+fn content_keys() -> impl Iterator<Item = &'static str> {
+    FILE_KEYS.exclusive.iter().copied().flatten().copied()
+}
 
 const FORMATS: [(&str, Format); 6] = [
     ("dotenv", Format::Dotenv),
@@ -165,7 +177,7 @@ fn pairing(
     templates: &Templates,
     context: &mut CompileContext<'_>,
 ) -> Pairing {
-    let names_content = |file: &Section<'_>| CONTENT_KEYS.iter().any(|key| file.has(key));
+    let names_content = |file: &Section<'_>| content_keys().any(|key| file.has(key));
     if files.is_empty() || templates.len() == 0 || files.iter().any(names_content) {
         return Pairing::Named;
     }
@@ -219,7 +231,7 @@ fn content(
     templates: &mut Templates,
     context: &mut CompileContext<'_>,
 ) -> Option<Content> {
-    let given = CONTENT_KEYS.iter().filter(|key| section.has(key)).count();
+    let given = content_keys().filter(|key| section.has(key)).count();
     let keyed = keyed(section, templates, context);
     let field = field(section, context);
     let template = section.template("template", context);

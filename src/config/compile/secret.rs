@@ -31,7 +31,7 @@ pub(super) static KEYS: KeySet = KeySet {
         "secrets[]",
         &[&[
             KeySpec::needed("name", KeyType::Text, "unique; logs, metrics and status use it"),
-            KeySpec::new("store", KeyType::Text, "`secretStore`", "a name of `secretStores`"),
+            KeySpec::new("store", KeyType::Text, "that of `secretStore`", "a name of `secretStores`"),
             KeySpec::needed(
                 "key",
                 KeyType::Text,
