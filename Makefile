@@ -98,12 +98,12 @@ sbom: ## CycloneDX bill of materials, checked, in target/dist; `make dist` puts 
 	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
 	.ci/sbom $(DIST)/secrets-sync.cdx.json
 
-dist: ## What is released, in target/dist: the checked binary, its bill of materials, SHA256SUMS; ARCH=arm64 builds for arm64
+dist: ## What is released, in target/dist: the checked binary, its bill of materials, SHA256SUMS, manual pages and completions; ARCH=arm64 builds for arm64
 	@.ci/target >/dev/null
 	@.ci/cargo-tool cargo-cyclonedx $(CYCLONEDX_VERSION)
 	@.ci/cargo-tool cargo-auditable $(AUDITABLE_VERSION)
 	binary=$$(.ci/release); .ci/hardening "$$binary"; \
-	install -D -m 0755 "$$binary" $(DIST)/secrets-sync; \
+	install -D -m 0755 "$$binary" $(DIST)/secrets-sync; .ci/extras "$$binary" $(DIST)/share; \
 	.ci/sbom $(DIST)/secrets-sync.cdx.json "$$binary"; \
 	cd $(DIST); sha256sum secrets-sync secrets-sync.cdx.json | tee SHA256SUMS
 

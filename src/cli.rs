@@ -1,9 +1,11 @@
 //! The command line: arguments → a command → an exit code. The only place that prints.
 
 mod args;
+mod completions;
 mod explain;
 mod init;
 mod isready;
+mod man;
 mod output;
 mod plan;
 mod run;
@@ -57,6 +59,8 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
         Command::Status(status) => status::status(&common, &status),
         Command::Init => init::init(),
         Command::Schema => schema::schema(),
+        Command::Completions(completions) => completions::completions(&completions),
+        Command::Man(man) => man::man(&man),
         Command::Explain(explain) => explain::explain(&explain),
         Command::Version => version::version(),
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{
     Arg, ArgMatches, Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser,
 };
+use clap_complete::Shell;
 
 use super::version::VERSION;
 use crate::config::settings::{Flags, SETTINGS, Setting};
@@ -68,7 +69,7 @@ enum Obeys {
     Nothing,
 }
 
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     let names = [
         ("run", Obeys::Everything),
         ("validate", Obeys::Configuration),
@@ -78,6 +79,8 @@ fn command() -> clap::Command {
         ("init", Obeys::Nothing),
         ("schema", Obeys::Nothing),
         ("explain", Obeys::Nothing),
+        ("completions", Obeys::Nothing),
+        ("man", Obeys::Nothing),
         ("version", Obeys::Nothing),
     ];
     names.into_iter().fold(with_common(Args::command(), Obeys::Everything), |command, (name, obeys)| {
@@ -134,6 +137,10 @@ pub(super) enum Command {
     Schema,
     /// Explain a diagnostic code, with an example that is wrong and one that is right; without one list all codes
     Explain(ExplainArgs),
+    /// Print what completes command lines of this program in a shell
+    Completions(CompletionsArgs),
+    /// Print a manual page: secrets-sync(1) or secrets-sync.yaml(5)
+    Man(ManArgs),
     /// Print the version
     Version,
 }
@@ -189,6 +196,19 @@ pub(super) struct ValidateArgs {
 pub(super) struct ExplainArgs {
     /// Code of a report, such as unknown-key
     pub(super) code: Option<String>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct CompletionsArgs {
+    /// The shell that reads it
+    pub(super) shell: Shell,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct ManArgs {
+    /// Section: 1 for the command, 5 for the configuration file
+    #[arg(default_value = "1", value_parser = ["1", "5"])]
+    pub(super) section: String,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

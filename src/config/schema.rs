@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::compile;
 use super::keys::{Groups, KeySet, KeySpec, KeyType};
+use super::reference::plain;
 
 /// What `init` and `convert` write at the beginning of a configuration: where an editor finds the schema. The name is that
 /// of a file beside the configuration, which `secrets-sync schema > secrets-sync.schema.json` writes.
@@ -167,41 +168,4 @@ fn or_nothing(mut schema: Value) -> Value {
         }
     }
     schema
-}
-
-/// `text` without the links of Markdown.
-fn plain(text: &str) -> String {
-    let mut plain = String::new();
-    let mut rest = text;
-    while let Some((before, link)) = rest.split_once('[') {
-        plain.push_str(before);
-        match link.split_once("](").and_then(|(name, link)| Some((name, link.split_once(')')?.1))) {
-            Some((name, behind)) if !name.contains('[') => {
-                plain.push_str(name);
-                rest = behind;
-            }
-            _ => {
-                plain.push('[');
-                rest = link;
-            }
-        }
-    }
-    plain.push_str(rest);
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_their_text() {
-        for (text, expected) in [
-            ("see [files.md](files.md#owners)!", "see files.md!"),
-            ("`files[].key` and [`a`](b)", "`files[].key` and `a`"),
-            ("[", "["),
-        ] {
-            assert_eq!(plain(text), expected);
-        }
-    }
 }

@@ -30,7 +30,7 @@ const TEST_VALUES: &str = "testing";
 const BLIND: [(&str, &[&str]); 1] = [("admin", &["store", "sink", "template", "render"])];
 
 /// Crates with few doors each: what they return must not travel further.
-const DOORS: [(&str, &[&str]); 19] = [
+const DOORS: [(&str, &[&str]); 21] = [
     ("vaultrs", &["store/vault"]),
     ("rustify", &["store/vault"]),
     ("reqwest", &["net"]),
@@ -41,6 +41,8 @@ const DOORS: [(&str, &[&str]); 19] = [
     ("granit_parser", &["config/yaml"]),
     ("tera", &["template"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("prometheus", &["telemetry/metrics"]),
     ("failsafe", &["store/breaker"]),
     ("notify", &["app/watch"]),

@@ -313,6 +313,48 @@ fn a_code_is_explained_and_a_mistyped_one_is_not_repeated() {
     assert!(sandbox.run(&["explain"]).stdout.lines().count() > 40);
 }
 
+/// What bash offers for the last of some words.
+fn completed_by_bash(words: &str) -> String {
+    const PROGRAM: &str = "\
+source \"$1\"; shift
+function=$(complete -p secrets-sync | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1))
+\"$function\" secrets-sync \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"
+echo \"${COMPREPLY[@]}\"
+";
+    let sandbox = Sandbox::new("");
+    sandbox.write("completions", sandbox.run(&["completions", "bash"]).stdout);
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-c", PROGRAM, "bash"]).arg(sandbox.path("completions")).args(words.split(' '));
+    let output = bash.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_shell_completes_commands_and_their_options() {
+    assert_eq!(completed_by_bash("secrets-sync val"), "validate");
+    assert_eq!(completed_by_bash("secrets-sync validate --onl"), "--online");
+    assert_eq!(completed_by_bash("secrets-sync completions f"), "fish");
+    let sandbox = Sandbox::new("");
+    assert!(sandbox.run(&["completions", "zsh"]).stdout.starts_with("#compdef secrets-sync\n"));
+    assert!(sandbox.run(&["completions", "fish"]).stdout.contains("complete -c secrets-sync "));
+    assert_eq!(sandbox.run(&["completions", "csh"]).code, 2);
+}
+
+#[test]
+fn a_manual_page_is_what_man_reads() {
+    let sandbox = Sandbox::new("");
+    assert_eq!(sandbox.run(&["man"]).stdout, sandbox.run(&["man", "1"]).stdout);
+    for (section, title) in [("1", ".TH secrets-sync 1 "), ("5", ".TH secrets-sync.yaml 5 ")] {
+        let page = sandbox.run(&["man", section]).stdout;
+        assert!(page.lines().any(|line| line.starts_with(title)), "{page}");
+        let asked = page.lines().filter(|line| line.starts_with(".SH")).count();
+        assert!(asked >= 6, "{asked} headings: {page}");
+    }
+    assert_eq!(sandbox.run(&["man", "8"]).code, 2);
+}
+
 #[test]
 fn version_and_help_are_results() {
     let sandbox = Sandbox::new("");
@@ -332,7 +374,9 @@ fn version_and_help_are_results() {
         assert!(finished.stdout.contains("--config"), "{line:?}: {}", finished.stdout);
     }
     let help = sandbox.run(&["help"]).stdout;
-    for command in ["run", "isready", "validate", "plan", "init", "explain", "version"] {
+    for command in
+        ["run", "isready", "validate", "plan", "init", "schema", "explain", "completions", "man", "version"]
+    {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in {help}");
     }
 }
@@ -360,7 +404,7 @@ fn the_configuration_is_found_by_flag_then_variable_then_working_directory() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let sandbox = local("  - { name: app, key: app, files: [{ path: user, field: user }] }");
-    for line in ["init", "plan", "validate", "explain", "help", "version"] {
+    for line in ["init", "plan", "validate", "schema", "explain", "man", "help", "version"] {
         let mut child =
             sandbox.command(&[line]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
