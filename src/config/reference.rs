@@ -91,6 +91,47 @@ pub(crate) fn plain(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const PAGE: &str = include_str!("../../docs/configuration.md");
+
+    /// The line in front of a table on the page.
+    fn mark(table: &ReferenceTable) -> String {
+        let section = if table.section.is_empty() { "top" } else { table.section };
+        let provider = table.provider.map(|provider| format!(", provider {provider}")).unwrap_or_default();
+        format!("<!-- keys: {section}{provider} -->\n")
+    }
+
+    fn markdown(table: &ReferenceTable) -> String {
+        let row = |ReferenceRow { name, takes, default, text }: &ReferenceRow| {
+            let takes = takes.replace(", `memory`", "");
+            format!("| `{name}` | {takes} | {default} | {text} |\n")
+        };
+        let rows: String = table.rows.iter().map(row).collect();
+        format!("\n| key | takes | default | meaning |\n|---|---|---|---|\n{rows}\n<!-- /keys -->\n")
+    }
+
+    /// The table that a wrong one has to be replaced with is printed.
+    #[test]
+    fn the_page_has_the_table_of_every_section() {
+        // Without the provider that only tests have.
+        let is_of_tests =
+            |table: &ReferenceTable| table.provider == Some("memory") || table.section == "values";
+        let tables: Vec<_> = reference().into_iter().filter(|table| !is_of_tests(table)).collect();
+        let mut wrong = String::new();
+        for table in &tables {
+            let [mark, right] = [mark(table), markdown(table)];
+            let found = PAGE.split_once(&mark).and_then(|(_, rest)| rest.split_once("<!-- /keys -->\n"));
+            if found.is_none_or(|(found, _)| format!("{found}<!-- /keys -->\n") != right) {
+                wrong.extend([mark.as_str(), right.as_str(), "\n"]);
+            }
+        }
+        assert!(wrong.is_empty(), "docs/configuration.md should have:\n\n{wrong}");
+        assert_eq!(
+            PAGE.matches("<!-- keys: ").count(),
+            tables.len(),
+            "a table of a section that there is not"
+        );
+    }
+
     #[test]
     fn links_are_their_text() {
         for (text, expected) in [

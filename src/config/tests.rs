@@ -1,5 +1,6 @@
 //! The configuration as a whole: text in, types or diagnostics out.
 
+mod defaults;
 mod errors;
 mod excerpts;
 mod outputs;
