@@ -2,6 +2,7 @@
 
 mod args;
 mod completions;
+mod convert;
 mod explain;
 mod init;
 mod isready;
@@ -61,6 +62,7 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
         Command::Schema => schema::schema(),
         Command::Completions(completions) => completions::completions(&completions),
         Command::Man(man) => man::man(&man),
+        Command::Convert(convert) => convert::convert(&convert),
         Command::Explain(explain) => explain::explain(&explain),
         Command::Version => version::version(),
     }

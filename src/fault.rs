@@ -188,6 +188,10 @@ pub enum ExitStatus {
     Resource = 9,
     /// `--once`: several secrets failed for different reasons.
     Several = 10,
+    /// `convert`: written, and something is different or needs the operator.
+    ConvertedWithWarnings = 12,
+    /// `convert`: something could not be converted.
+    NotConverted = 13,
 }
 
 impl ExitStatus {

@@ -9,7 +9,7 @@
 //! 7  sync                       supervisor, one task per secret, the pass, the policy of retries
 //! 6  status                     the state of each secret, and the status file
 //! 5  store │ sink               adapters: where values come from, and where they go
-//! 4  render                     the job of each secret, and the rendering of its files
+//! 4  render │ convert           the job of each secret, and the rendering of its files; other tools' files
 //! 3  config                     file and environment → checked types, with diagnostics
 //! 2  template │ disk │ net │ lifecycle │ telemetry
 //! 1  regular_file │ dotenv      bounded reads that refuse pipes and devices; dotenv files
@@ -32,6 +32,7 @@ mod blocking;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod convert;
 pub mod disk;
 mod dotenv;
 pub mod fault;

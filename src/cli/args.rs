@@ -11,6 +11,7 @@ use clap_complete::Shell;
 
 use super::version::VERSION;
 use crate::config::settings::{Flags, SETTINGS, Setting};
+use crate::disk::FileMode;
 
 const CONFIG: &str = "config";
 
@@ -23,7 +24,7 @@ const CONFIG: &str = "config";
     long_about = None,
     subcommand_help_heading = "Commands (run is the default)",
     after_help = "Exit codes: 0 done, 1 not ready or unforeseen, 2 usage, 3 configuration, 4 authentication, 5 store, \
-                  6 secret absent,\n7 template, 8 file, 9 local resource, 10 several. Start with: secrets-sync init > config.yaml"
+                  6 secret absent,\n7 template, 8 file, 9 local resource, 10 several, 12 converted with warnings, 13 not converted. Start with: secrets-sync init > config.yaml"
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -78,6 +79,7 @@ pub(super) fn command() -> clap::Command {
         ("status", Obeys::StatusFile),
         ("init", Obeys::Nothing),
         ("schema", Obeys::Nothing),
+        ("convert", Obeys::Nothing),
         ("explain", Obeys::Nothing),
         ("completions", Obeys::Nothing),
         ("man", Obeys::Nothing),
@@ -135,6 +137,8 @@ pub(super) enum Command {
     Init,
     /// Print the JSON Schema of the configuration file, for editors
     Schema,
+    /// Convert files of External Secrets and other tools into a configuration
+    Convert(ConvertArgs),
     /// Explain a diagnostic code, with an example that is wrong and one that is right; without one list all codes
     Explain(ExplainArgs),
     /// Print what completes command lines of this program in a shell
@@ -209,6 +213,61 @@ pub(super) struct ManArgs {
     /// Section: 1 for the command, 5 for the configuration file
     #[arg(default_value = "1", value_parser = ["1", "5"])]
     pub(super) section: String,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct ConvertArgs {
+    /// Files and directories; "-" or none for standard input
+    pub(super) inputs: Vec<PathBuf>,
+    /// Where the files of the secrets will lie
+    #[arg(long, value_name = "DIR", default_value = "./secrets")]
+    pub(super) output_dir: String,
+    /// Write the configuration into this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// The mount of keys whose store says nothing of one
+    #[arg(long, value_name = "MOUNT")]
+    pub(super) mount_path: Option<String>,
+    /// The KV version of a mount, such as kv=v1; can be repeated
+    #[arg(long, value_name = "MOUNT=VERSION", value_parser = kv_version)]
+    pub(super) kv_version: Vec<(String, String)>,
+    /// The mode of all files
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub(super) mode: Option<String>,
+    /// Write what can be converted although something is refused
+    #[arg(long)]
+    pub(super) partial: bool,
+    /// Print what became of each field: text or json
+    #[arg(long, value_name = "FORMAT", value_parser = report_format)]
+    pub(super) report: Option<ReportFormat>,
+}
+
+/// How `convert` prints its report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ReportFormat {
+    Text,
+    Json,
+}
+
+fn report_format(text: &str) -> Result<ReportFormat, &'static str> {
+    match text {
+        "text" => Ok(ReportFormat::Text),
+        "json" => Ok(ReportFormat::Json),
+        _ => Err("write text or json"),
+    }
+}
+
+fn kv_version(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((mount, version @ ("v1" | "v2"))) if !mount.is_empty() => {
+            Ok((mount.trim_matches('/').to_owned(), version.to_owned()))
+        }
+        _ => Err("write MOUNT=v1 or MOUNT=v2"),
+    }
+}
+
+fn mode(text: &str) -> Result<String, String> {
+    FileMode::parse(text).map(|mode| mode.to_string()).map_err(|error| format!("it {error}"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

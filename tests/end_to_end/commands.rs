@@ -374,9 +374,19 @@ fn version_and_help_are_results() {
         assert!(finished.stdout.contains("--config"), "{line:?}: {}", finished.stdout);
     }
     let help = sandbox.run(&["help"]).stdout;
-    for command in
-        ["run", "isready", "validate", "plan", "init", "schema", "explain", "completions", "man", "version"]
-    {
+    for command in [
+        "run",
+        "isready",
+        "validate",
+        "plan",
+        "init",
+        "schema",
+        "convert",
+        "explain",
+        "completions",
+        "man",
+        "version",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in {help}");
     }
 }

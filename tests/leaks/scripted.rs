@@ -134,6 +134,11 @@ const COMMANDS: &[(&str, &[&[&str]])] = &[
     ("plan", &[&["plan"]]),
     ("status", &[&["status"], &["status", "--json"]]),
     ("init", &[&["init"]]),
+    ("schema", &[&["schema"]]),
+    ("convert", &[&["convert", "config.yaml"], &["convert", "config.yaml", "--report", "json"]]),
+    ("explain", &[&["explain"], &["explain", "unknown-key"]]),
+    ("completions", &[&["completions", "bash"]]),
+    ("man", &[&["man"], &["man", "5"]]),
     ("version", &[&["version"], &["--version"]]),
     ("help", &[&["help"], &["--help"], &["help", "run"]]),
 ];

@@ -1,0 +1,132 @@
+//! Kubernetes manifests: External Secrets, and workloads whose annotations or variables name secrets.
+
+mod compose;
+mod layout;
+mod marks;
+mod place;
+mod reference;
+mod rewrite;
+mod secret;
+mod source;
+mod store;
+mod store_auth;
+mod stores;
+mod template;
+mod workload;
+
+use crate::convert::document::Document;
+use crate::convert::fields::ObjectFields;
+use crate::convert::object::Object;
+use crate::convert::options::ConvertOptions;
+use crate::convert::report::{ConversionReport, FieldOutcome};
+use secret::ConvertedSecret;
+use stores::ManifestStores;
+use workload::PodTemplate;
+
+/// The API group of External Secrets.
+const EXTERNAL_SECRETS: &str = "external-secrets.io";
+
+/// Kinds of that group that only write into a store.
+const PUSH: &str =
+    "this program reads from stores and never writes into them: keep External Secrets for this object";
+
+const GENERATOR: &str = "generators make values anew at each refresh: create the value once, put it into the store, and read it \
+                         from there";
+
+const OLDER: &str = "this is the notation of kubernetes-external-secrets, which External Secrets replaced: convert it first with \
+                     that project's kes-to-eso";
+
+/// Converts the objects of all files together: secrets name stores and texts that may lie in other files.
+pub(super) fn convert(
+    objects: &[Object<'_>],
+    options: &ConvertOptions,
+    document: &mut Document,
+    report: &mut ConversionReport,
+) {
+    let mut stores = ManifestStores::new(options.mount_path.clone(), options.kv_versions.clone());
+    let is_store = |object: &&Object<'_>| is_external(object) && object.kind.ends_with("SecretStore");
+    for object in objects.iter().filter(is_store) {
+        if !marks::refuse(object, report) {
+            stores.add(*object, report);
+        }
+    }
+    let config_maps: Vec<_> = objects.iter().filter(|object| object.kind == "ConfigMap").copied().collect();
+    let mut secrets = Vec::new();
+    for object in objects.iter().filter(|object| !is_store(object)) {
+        match (object.group, object.kind) {
+            (EXTERNAL_SECRETS, "ExternalSecret" | "ClusterExternalSecret") if is_known_version(object) => {
+                if !marks::refuse(object, report) {
+                    secrets.extend(secret::convert(*object, &mut stores, &config_maps, report));
+                }
+            }
+            _ => match PodTemplate::of(object) {
+                Some(pod) => secrets.extend(workload(*object, &pod, &mut stores, report)),
+                None => other(object, report),
+            },
+        }
+    }
+    let used = secrets.iter().flat_map(ConvertedSecret::stores).cloned().collect();
+    compose::add(secrets, stores.into_used(&used), options, document, report);
+}
+
+/// What the annotations and the variables of a pod name.
+fn workload(
+    object: Object<'_>,
+    pod: &PodTemplate<'_>,
+    stores: &mut ManifestStores,
+    report: &mut ConversionReport,
+) -> Vec<ConvertedSecret> {
+    let secrets = reference::convert(object, pod, stores, report);
+    if secrets.is_empty() {
+        other(&object, report);
+    }
+    secrets
+}
+
+/// An object that becomes no secret.
+fn other(object: &Object<'_>, report: &mut ConversionReport) {
+    let refusal = match (object.group, object.kind) {
+        (EXTERNAL_SECRETS, "ExternalSecret" | "ClusterExternalSecret") => {
+            Some("the versions that are read are v1 and v1beta1: `kubectl get -o yaml` prints one of them")
+        }
+        (EXTERNAL_SECRETS, _) => Some(PUSH),
+        ("generators.external-secrets.io", _) => Some(GENERATOR),
+        ("kubernetes-client.io", _) => Some(OLDER),
+        _ => None,
+    };
+    let outcome = match refusal {
+        Some(remedy) => FieldOutcome::Refused(remedy.to_owned()),
+        None => FieldOutcome::Dropped("it names no secret of a store".to_owned()),
+    };
+    report.add(object, "", object.position(), outcome);
+}
+
+fn is_external(object: &Object<'_>) -> bool {
+    object.group == EXTERNAL_SECRETS
+}
+
+fn is_known_version(object: &Object<'_>) -> bool {
+    matches!(object.version, "v1" | "v1beta1")
+}
+
+/// The fields of an object, with those told that every object has.
+fn top<'n>(object: Object<'n>, report: &mut ConversionReport) -> Option<ObjectFields<'n>> {
+    let mut top = ObjectFields::open(object, object.node, String::new(), report)?;
+    for key in ["apiVersion", "kind"] {
+        top.mapped(key, "how the object is read", report);
+    }
+    top.dropped("status", "the state of the cluster is no configuration", report);
+    if let Some(mut metadata) = top.child("metadata", report) {
+        for entry in metadata.entries() {
+            match entry.key.as_str() {
+                "name" | "namespace" => metadata.mapped(&entry.key, "the name in the configuration", report),
+                _ => metadata.dropped(&entry.key, "it has no meaning on a host", report),
+            }
+        }
+        metadata.finish(report);
+    }
+    Some(top)
+}
+
+#[cfg(test)]
+mod tests;

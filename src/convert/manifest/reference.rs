@@ -1,0 +1,317 @@
+//! `vault:path#key` in variables of containers, as Bank-Vaults' webhook reads it: one dotenv file per container.
+
+use super::place::{KvPlace, StoreMount};
+use super::secret::{ConvertedSecret, Origin};
+use super::stores::ManifestStores;
+use super::workload::PodTemplate;
+use crate::config::value::Scalar;
+use crate::convert::fields::ObjectFields;
+use crate::convert::notation::Notation;
+use crate::convert::notation::StoreKey;
+use crate::convert::object::Object;
+use crate::convert::report::ConversionReport;
+
+/// What all annotations of the webhook begin with.
+const PREFIX: &str = "vault.security.banzaicloud.io/";
+
+/// Reads the variables of all containers of a pod.
+pub(super) fn convert(
+    object: Object<'_>,
+    pod: &PodTemplate<'_>,
+    stores: &mut ManifestStores,
+    report: &mut ConversionReport,
+) -> Vec<ConvertedSecret> {
+    let path = pod.path_of("spec");
+    let Some(node) = crate::convert::object::child(pod.node, "spec") else { return Vec::new() };
+    let Some(mut spec) = ObjectFields::open(object, node, path, report) else { return Vec::new() };
+    let mut containers = spec.children("initContainers", report);
+    containers.extend(spec.children("containers", report));
+    let mut converted = Vec::new();
+    let mut described = None;
+    for mut container in containers {
+        let name = container.text("name", report).unwrap_or("app");
+        let variables = container.children("env", report);
+        if variables.iter().any(|variable| {
+            is_reference(variable.node("value").and_then(|node| node.scalar()).map(Scalar::text))
+        }) {
+            let store = described.get_or_insert_with(|| store(object, pod, stores, report));
+            converted.extend(one_file(object, name, variables, store, report));
+        }
+    }
+    converted
+}
+
+/// Whether a value names a secret.
+fn is_reference(value: Option<&str>) -> bool {
+    value.is_some_and(|value| {
+        value.starts_with("vault:") || value.starts_with(">>vault:") || value.contains("${vault:")
+    })
+}
+
+/// The store that the annotations of the pod describe.
+fn store(
+    object: Object<'_>,
+    pod: &PodTemplate<'_>,
+    stores: &mut ManifestStores,
+    report: &mut ConversionReport,
+) -> StoreKey {
+    let mut entries = Vec::new();
+    let mut comments = vec![format!("from annotations of {} ({})", object.title(), object.file)];
+    let path = pod.path_of("metadata.annotations");
+    let annotations = pod.annotations().and_then(|node| ObjectFields::open(object, node, path, report));
+    if let Some(mut annotations) = annotations {
+        for entry in annotations.entries() {
+            let Some(name) = entry.key.strip_prefix(PREFIX) else {
+                annotations.dropped(&entry.key, "it is not the webhook's", report);
+                continue;
+            };
+            let Some(value) = annotations.text(&entry.key, report) else { continue };
+            match name {
+                "vault-addr" => {
+                    annotations.mapped(&entry.key, "address", report);
+                    entries.push(("address", Notation::Text(value.to_owned())));
+                }
+                "vault-namespace" => {
+                    annotations.mapped(&entry.key, "namespace", report);
+                    entries.push(("namespace", Notation::Text(value.to_owned())));
+                }
+                "vault-role" => {
+                    comments.push(format!(
+                        "logged in with kubernetes, role {value}: needs an AppRole or a token now"
+                    ));
+                    let to = "a comment: this program logs in with a token or an AppRole";
+                    annotations.changed(&entry.key, to, report);
+                }
+                "vault-skip-verify" | "vault-tls-secret" => {
+                    annotations.lost(&entry.key, "set tlsCACert of the store", report);
+                }
+                _ => annotations.dropped(&entry.key, "the webhook's own matter", report),
+            }
+        }
+    }
+    stores.describe("vault", entries, comments)
+}
+
+/// What one reference reads.
+struct ReferencedKey {
+    place: KvPlace,
+    /// Whether the path has the `data/` of KV v2.
+    is_v2: bool,
+    version: Option<String>,
+}
+
+/// One variable of a dotenv file.
+enum EnvLine {
+    /// `vault:path#key`.
+    Field { name: String, read: ReferencedKey, key: String },
+    /// `vault:path#…${.key}…`: the text is a template over the secret.
+    Template { name: String, read: ReferencedKey, text: String },
+    /// Any other value.
+    Text { name: String, text: String },
+}
+
+fn one_file(
+    object: Object<'_>,
+    container: &str,
+    variables: Vec<ObjectFields<'_>>,
+    store: &StoreKey,
+    report: &mut ConversionReport,
+) -> Option<ConvertedSecret> {
+    let refusals = report.refusals();
+    let lines: Vec<_> = variables.into_iter().filter_map(|variable| line(variable, report)).collect();
+    if report.refusals() > refusals && !lines.iter().any(|line| !matches!(line, EnvLine::Text { .. })) {
+        return None;
+    }
+    let file = format!("{container}.env");
+    let (data, data_from, template) = sources(&lines);
+    Some(ConvertedSecret {
+        origin: Origin::of(&object, format!("container {container} of {}", object.title())),
+        namespace: object.namespace.map(str::to_owned),
+        name: format!("{}-{container}", object.name),
+        target: object.name.to_owned(),
+        store: Some(store.clone()),
+        refresh: None,
+        interval: None,
+        deletes: false,
+        data,
+        data_from,
+        dotenv: template.is_none().then(|| file.clone()),
+        templates: template.map(|text| (file, text)).into_iter().collect(),
+        fields: Vec::new(),
+        has_directory: false,
+    })
+}
+
+fn line(mut variable: ObjectFields<'_>, report: &mut ConversionReport) -> Option<EnvLine> {
+    let name = variable.text("name", report)?.to_owned();
+    variable.mapped("name", "a line of the dotenv file", report);
+    variable.lost("valueFrom", "it comes from Kubernetes: set the variable where the reader starts", report);
+    let Some(value) = variable.text("value", report) else {
+        variable.finish(report);
+        return None;
+    };
+    let line = parse(name, value);
+    match &line {
+        Ok(EnvLine::Field { .. }) => variable.mapped("value", "a field of a secret", report),
+        Ok(EnvLine::Template { .. }) => {
+            let to =
+                "a template. It stands between double quotes: a value with quotes or backslashes needs care";
+            variable.changed("value", to, report);
+        }
+        Ok(EnvLine::Text { .. }) => variable.kept("value", report),
+        Err(remedy) => variable.refused("value", *remedy, report),
+    }
+    variable.finish(report);
+    line.ok()
+}
+
+fn parse(name: String, value: &str) -> Result<EnvLine, &'static str> {
+    if value.starts_with(">>vault:") {
+        return Err("\">>vault:\" writes: this program only reads");
+    }
+    if value.contains("${vault:") {
+        return Err("give the reference a variable of its own, and put the text together in the application");
+    }
+    let Some(reference) = value.strip_prefix("vault:") else {
+        return Ok(EnvLine::Text { name, text: value.to_owned() });
+    };
+    let (path, rest) = reference.split_once('#').ok_or("it names no key: vault:PATH#KEY")?;
+    let is_v2 = path.contains("/data/");
+    if ["/creds/", "/issue/", "/static-creds/"].iter().any(|part| path.contains(part)) {
+        return Err("issued credentials and certificates are no KV secret: keep Bank-Vaults for this one");
+    }
+    let place = KvPlace::of(path, StoreMount::InKey, true)
+        .map_err(|_| "the path needs a mount and a key below it: vault:MOUNT/data/KEY#FIELD")?;
+    let (key, version) = match rest.rsplit_once('#') {
+        Some((key, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) && !version.is_empty() => {
+            (key, Some(version.to_owned()))
+        }
+        _ => (rest, None),
+    };
+    let read = ReferencedKey { place, is_v2, version };
+    if key.contains("${") {
+        return Ok(EnvLine::Template { name, read, text: key.replace("${", "{{ ").replace('}', " }}") });
+    }
+    Ok(EnvLine::Field { name, read, key: key.to_owned() })
+}
+
+type DotenvSources = (Vec<Notation>, Vec<Notation>, Option<String>);
+
+/// The sources of all lines, and the template that writes them where `format: dotenv` cannot.
+fn sources(lines: &[EnvLine]) -> DotenvSources {
+    let (mut data, mut data_from, mut template) = (Vec::new(), Vec::new(), String::new());
+    for line in lines {
+        let (name, value) = match line {
+            EnvLine::Field { name, read, key } => {
+                let mut reference = reference(read);
+                reference.push(("property", Notation::text(key)));
+                data.push(Notation::map([
+                    ("secretKey", Notation::text(name)),
+                    ("remoteRef", Notation::map(reference)),
+                ]));
+                (name, format!("{{{{ {} | quote }}}}", field(name)))
+            }
+            EnvLine::Template { name, read, text } => {
+                let alias = format!("source{}", data_from.len() + 1);
+                let value = format!("\"{{{{ with .{alias} }}}}{text}{{{{ end }}}}\"");
+                data_from.push(Notation::map([
+                    ("as", Notation::text(alias)),
+                    ("extract", Notation::map(reference(read))),
+                ]));
+                (name, value)
+            }
+            EnvLine::Text { name, text } => (name, plain(text)),
+        };
+        for part in [name, "=", &value, "\n"] {
+            template.push_str(part);
+        }
+    }
+    let is_plain = lines.iter().all(|line| matches!(line, EnvLine::Field { .. }));
+    (data, data_from, (!is_plain).then_some(template))
+}
+
+/// A field of a Go template: strict where its name allows a dot in front of it.
+fn field(name: &str) -> String {
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    if name.chars().all(is_word) && !name.starts_with(|letter: char| letter.is_ascii_digit()) {
+        format!(".{name}")
+    } else {
+        format!("index . {name:?}")
+    }
+}
+
+/// A value that is no secret, as a line of a dotenv file has it.
+fn plain(text: &str) -> String {
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || "_./:@,+=-".contains(letter);
+    match text {
+        _ if !text.is_empty() && text.chars().all(is_word) => text.to_owned(),
+        _ if !text.contains(['`', '\r']) => format!("{{{{ `{text}` | quote }}}}"),
+        _ => format!("{{{{ {text:?} | quote }}}}"),
+    }
+}
+
+fn reference(read: &ReferencedKey) -> Vec<(&'static str, Notation)> {
+    let ReferencedKey { place, is_v2, version } = read;
+    let mut map = vec![("key", Notation::text(&place.key))];
+    map.extend(place.mount.as_ref().map(|mount| ("mountPath", Notation::text(mount))));
+    if !is_v2 {
+        map.push(("kvVersion", Notation::text("v1")));
+    }
+    map.extend(version.as_ref().map(|version| ("version", Notation::text(version))));
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(pairs: &[(&str, &str)]) -> DotenvSources {
+        let lines: Vec<_> =
+            pairs.iter().map(|(name, value)| parse((*name).to_owned(), value).ok().unwrap()).collect();
+        sources(&lines)
+    }
+
+    #[test]
+    fn fields_alone_need_no_template() {
+        let (data, data_from, template) = lines(&[("A", "vault:secret/data/app/db#user#2")]);
+        let reference = Notation::map([
+            ("key", Notation::text("app/db")),
+            ("mountPath", Notation::text("secret")),
+            ("version", Notation::text("2")),
+            ("property", Notation::text("user")),
+        ]);
+        assert_eq!(data, [Notation::map([("secretKey", Notation::text("A")), ("remoteRef", reference)])]);
+        assert_eq!((data_from, template), (Vec::new(), None));
+    }
+
+    #[test]
+    fn texts_and_other_values_need_one() {
+        let (_, data_from, template) = lines(&[
+            ("A", "vault:secret/data/app/db#user"),
+            ("DSN", "vault:secret/data/app/db#pg://${.user}:${.pass | urlquery}@db"),
+            ("PLAIN", "1"),
+            ("TEXT", "it is \"x\""),
+        ]);
+        assert_eq!(data_from.len(), 1);
+        assert_eq!(
+            template.as_deref(),
+            Some(
+                "A={{ .A | quote }}\n\
+                 DSN=\"{{ with .source1 }}pg://{{ .user }}:{{ .pass | urlquery }}@db{{ end }}\"\n\
+                 PLAIN=1\nTEXT={{ `it is \"x\"` | quote }}\n"
+            )
+        );
+    }
+
+    #[test]
+    fn what_writes_or_issues_is_refused() {
+        for value in [
+            ">>vault:pki/issue/web#certificate",
+            "vault:database/creds/app#password",
+            "a ${vault:x#y} b",
+            "vault:secret#x",
+        ] {
+            assert!(parse("A".to_owned(), value).is_err(), "{value}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Manifests, and the configurations they become: tests/convert/manifests holds both.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::convert::{Conversion, ConvertInput, ConvertOptions, convert};
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert/manifests");
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut cases: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+    cases.sort();
+    cases
+}
+
+/// The configuration, and the lines of the report that are warnings or refusals.
+fn outcome(path: &Path) -> String {
+    let text = Zeroizing::new(fs::read_to_string(path).unwrap());
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+    let options = ConvertOptions {
+        output_dir: "./secrets".to_owned(),
+        mount_path: None,
+        kv_versions: BTreeMap::new(),
+        mode: None,
+    };
+    let Conversion { configuration, report } =
+        convert(&[ConvertInput { name, text, is_named: true }], &options).unwrap();
+    format!("{configuration}---\n{}", report.to_text(false))
+}
+
+#[test]
+fn manifests_become_what_is_written_beside_them() {
+    let mut wrong = Vec::new();
+    for path in cases() {
+        let expected = path.with_extension("expected");
+        let outcome = outcome(&path);
+        if fs::read_to_string(&expected).ok().as_deref() != Some(&*outcome) {
+            wrong.push(format!("{}\n{outcome}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,28 @@
+//! What a conversion is given.
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+/// One file to convert.
+pub struct ConvertInput {
+    /// Its name as the operator wrote it.
+    pub name: String,
+    /// What it holds; it may be a credential.
+    pub text: Zeroizing<String>,
+    /// Whether the operator named it; a file of a directory may be anything.
+    pub is_named: bool,
+}
+
+/// What the command line says of a conversion.
+#[derive(Clone, Debug)]
+pub struct ConvertOptions {
+    /// Where the files of the secrets will lie.
+    pub output_dir: String,
+    /// The mount of keys whose store says nothing of one.
+    pub mount_path: Option<String>,
+    /// KV versions by mount: `v1` or `v2`.
+    pub kv_versions: BTreeMap<String, String>,
+    /// The mode of all files.
+    pub mode: Option<String>,
+}
