@@ -6,6 +6,7 @@ mod commands;
 mod configurations;
 mod examples;
 mod links;
+mod migration;
 mod names;
 mod pages;
 mod schema;
