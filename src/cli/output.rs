@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::app::StartError;
 use crate::config::Loaded;
-use crate::config::diagnostic::Position;
+use crate::config::diagnostic::{Position, Report};
+use crate::config::env::Env;
 use crate::fault::{ExitStatus, Fault};
 use crate::name::SecretName;
 use crate::printable::{self, Printable};
@@ -79,6 +80,39 @@ pub(super) fn note(text: &str) {
     }
 }
 
+/// Prints what is wrong with a configuration; on a terminal with colours.
+pub(super) fn report(report: &Report) {
+    let text = report.to_string();
+    let has_colours = is_terminal() && !is_colourless(&Env::process());
+    note(&if has_colours { coloured(&text) } else { text });
+}
+
+/// What begins a line is ours: text of others is escaped, and comes behind it.
+fn coloured(report: &str) -> String {
+    const COLOURS: [(&str, &str); 3] =
+        [("error[", "\x1b[1;31m"), ("warning[", "\x1b[1;33m"), ("  hint:", "\x1b[1m")];
+    let mut text = String::with_capacity(report.len() + 64);
+    for line in report.lines() {
+        let colour = COLOURS.iter().find(|(start, _)| line.starts_with(start));
+        match colour.and_then(|(_, colour)| Some((colour, line.split_once(':')?))) {
+            Some((colour, (word, rest))) => text.extend([colour, word, ":\x1b[0m", rest, "\n"]),
+            None => text.extend([line, "\n"]),
+        }
+    }
+    text
+}
+
+/// `NO_COLOR` is set, and not to nothing (no-color.org).
+pub(super) fn is_colourless(env: &Env) -> bool {
+    let refused = env.is_set("NO_COLOR") && env.value("NO_COLOR") != Some("");
+    refused || is_dumb(env)
+}
+
+/// Whether the terminal obeys no escapes.
+pub(super) fn is_dumb(env: &Env) -> bool {
+    env.value("TERM") == Some("dumb")
+}
+
 /// Prints an error and, on the last line, what to do about it.
 pub(super) fn error(message: &str, remedy: &str) {
     note(&format!("error: {}\n  hint: {}", Printable(message), Printable(remedy)));
@@ -87,7 +121,7 @@ pub(super) fn error(message: &str, remedy: &str) {
 /// Prints why a command could not start; returns its exit code.
 pub(super) fn start_error(error: &StartError) -> ExitStatus {
     match error {
-        StartError::Configuration(report) => note(&report.to_string()),
+        StartError::Configuration(report) => self::report(report),
         StartError::Failure { message, remedy, status: _ } => self::error(message, remedy),
     }
     error.status()
@@ -122,14 +156,14 @@ impl SecretPlaces {
     /// note.
     pub(super) fn print(&self, secret: &SecretName, fault: &Fault) {
         let place =
-            self.position(secret).map(|Position { line, column }| format!("{}:{line}:{column}: ", self.file));
-        let (place, name) = (place.unwrap_or_default(), secret.as_str());
-        let text = format!("{name}: {}", fault.message);
+            self.position(secret).map(|Position { line, column }| format!("{}:{line}:{column}", self.file));
+        let place = place.map(|place| format!("\n  --> {}", Printable(&place))).unwrap_or_default();
+        let text = format!("{}: {}", secret.as_str(), fault.message);
         if self.is_optional(secret) {
-            note(&format!("{}note: {} (it is not required)", Printable(&place), Printable(&text)));
+            note(&format!("note: {} (it is not required){place}", Printable(&text)));
         } else {
             let hint = Printable(&fault.remedy);
-            note(&format!("{}error: {}\n  hint: {hint}", Printable(&place), Printable(&text)));
+            note(&format!("error: {}{place}\n  hint: {hint}", Printable(&text)));
         }
     }
 }
@@ -138,4 +172,18 @@ fn print(mut stream: impl Write, text: &str) -> io::Result<()> {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
     write!(stream, "{text}{newline}")?;
     stream.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_words_have_colours() {
+        let report =
+            "error[bad-mode]: \"0\" is none: of them\n  --> a.yaml:1:2\n1 | error[x]: y\n  hint: write\n";
+        let expected = "\x1b[1;31merror[bad-mode]:\x1b[0m \"0\" is none: of them\n  --> a.yaml:1:2\n1 | error[x]: y\n\
+                        \x1b[1m  hint:\x1b[0m write\n";
+        assert_eq!(coloured(report), expected);
+    }
 }

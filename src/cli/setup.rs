@@ -36,7 +36,7 @@ impl SetupError {
     pub(super) fn print(self) -> ExitStatus {
         match self {
             Self::Refused(report) => {
-                output::note(&report.to_string());
+                output::report(&report);
                 ExitStatus::Configuration
             }
             Self::Printed(status) => status,
@@ -89,12 +89,12 @@ impl Setup {
 
     /// Whether a terminal is not to be given colours.
     pub(super) fn is_colourless(&self) -> bool {
-        is_colourless(&self.env)
+        output::is_colourless(&self.env)
     }
 
     /// Whether the terminal obeys no escapes at all: they would be shown as they are.
     pub(super) fn is_dumb(&self) -> bool {
-        is_dumb(&self.env)
+        output::is_dumb(&self.env)
     }
 }
 
@@ -103,18 +103,10 @@ pub(super) fn log_style(format: LogFormat, env: &Env) -> LogStyle {
     match (format, output::is_terminal()) {
         (LogFormat::Json, _) | (LogFormat::Auto, false) => LogStyle::Json,
         (LogFormat::Text, false) => LogStyle::Text,
-        (LogFormat::Text | LogFormat::Auto, true) => LogStyle::Terminal { colour: !is_colourless(env) },
+        (LogFormat::Text | LogFormat::Auto, true) => {
+            LogStyle::Terminal { colour: !output::is_colourless(env) }
+        }
     }
-}
-
-/// `NO_COLOR` is set, and not to nothing (no-color.org).
-fn is_colourless(env: &Env) -> bool {
-    let refused = env.is_set("NO_COLOR") && env.value("NO_COLOR") != Some("");
-    refused || is_dumb(env)
-}
-
-fn is_dumb(env: &Env) -> bool {
-    env.value("TERM") == Some("dumb")
 }
 
 /// Loads the configuration; a file that hangs is an error after a while.

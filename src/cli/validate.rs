@@ -96,7 +96,7 @@ impl Verdict {
 
     fn print(&self, path: &str) -> Result<(), ExitStatus> {
         if !self.report.is_empty() {
-            output::note(&self.report.to_string());
+            output::report(&self.report);
         }
         if let Some(error) = self.report.first_error() {
             output::note(&format!("\nFor more about a code: secrets-sync explain {}", error.code));

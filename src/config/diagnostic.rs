@@ -240,7 +240,8 @@ impl Diagnostic {
 /// What a message shows of a key that may be none: in `token:x`, where a blank is missing, the value is part of the key.
 pub(super) fn shown_key(key: &str) -> Cow<'_, str> {
     const MOST: usize = 40;
-    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./".contains(letter);
+    let is_plain =
+        |letter: char| !letter.is_whitespace() && (!letter.is_ascii_punctuation() || "-_./".contains(letter));
     match key.char_indices().enumerate().find(|(n, (_, letter))| *n == MOST || !is_plain(*letter)) {
         None => Cow::Borrowed(key),
         Some((_, (at, _))) => Cow::Owned(format!("{}…", key.get(..at).unwrap_or_default())),

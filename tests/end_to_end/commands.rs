@@ -230,9 +230,10 @@ fn plan_prints_what_it_can_and_the_faults_on_stderr() {
     let finished = sandbox.run(&["plan"]);
     assert_eq!((finished.code, finished.stdout.lines().count()), (6, 2), "{finished:?}");
     // With the place of the secret, as the configuration's own errors have theirs.
-    let (place, error) = finished.stderr.split_once(": error: absent: ").unwrap();
-    assert!(place.ends_with(".yaml:4:5"), "{place}");
-    assert!(error.lines().last().unwrap().contains("hint: "), "{error}");
+    let lines: Vec<_> = finished.stderr.lines().collect();
+    assert!(lines.len() == 3 && lines[0].starts_with("error: absent: "), "{lines:?}");
+    assert!(lines[1].starts_with("  --> ") && lines[1].ends_with(".yaml:4:5"), "{lines:?}");
+    assert!(lines[2].starts_with("  hint: "), "{lines:?}");
 }
 
 #[test]
