@@ -24,7 +24,7 @@ pub mod secret;
 pub mod settings;
 pub mod size;
 pub mod source;
-
+pub mod sources;
 pub mod value;
 pub mod yaml;
 

@@ -5,6 +5,7 @@
 mod answers;
 mod fields;
 mod fingerprint;
+pub(crate) mod json;
 mod stack;
 mod text;
 

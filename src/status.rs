@@ -4,6 +4,7 @@ mod file;
 mod registry;
 mod rfc3339;
 mod snapshot;
+mod sources;
 pub mod words;
 
 pub use file::read;
@@ -11,3 +12,4 @@ pub(crate) use file::{StatusFile, is_owned};
 pub(crate) use registry::Success;
 pub use registry::{RegistryInner, SecretEntry, SecretInfo, StatusRegistry};
 pub use snapshot::{Daemon, LastError, SecretStatus, Snapshot, State, Unready};
+pub use sources::SourceStatus;

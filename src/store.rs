@@ -7,12 +7,16 @@ pub mod build;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod file;
+pub(crate) mod gather;
 pub mod limit;
 #[cfg(test)]
 mod memory;
+mod search;
 mod single_flight;
 pub mod vault;
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::config::provider::SecretRead;
 use crate::fault::{Fault, Kind};
-use crate::secret::{Fields, Fingerprint};
+use crate::secret::{Fields, Fingerprint, FingerprintKey};
 
 /// Where secrets come from. Implementations never repeat a failed request: retry is `sync::policy`'s.
 #[async_trait]
@@ -64,8 +68,30 @@ pub trait Store: Send + Sync {
         Ok(String::new())
     }
 
+    /// The names directly below the folder `read`, those of folders with a slash at their end; none where there is no such
+    /// folder.
+    ///
+    /// # Errors
+    /// As for [`Store::fetch`]; a store that cannot list is a fault, too.
+    async fn list(&self, _read: &SecretRead) -> Result<Vec<String>, Fault> {
+        Err(unsearchable())
+    }
+
+    /// What the operator has written down about a secret, beside its fields.
+    ///
+    /// # Errors
+    /// As for [`Store::list`].
+    async fn tags(&self, _read: &SecretRead) -> Result<BTreeMap<String, String>, Fault> {
+        Err(unsearchable())
+    }
+
     /// From now on `fetch` gives nothing that was read before: the operator has asked for a refresh.
     fn forget(&self) {}
+}
+
+fn unsearchable() -> Fault {
+    let remedy = "write an \"extract\" for each secret";
+    Fault::new(Kind::BadRequest, "secrets of this store cannot be searched for", remedy)
 }
 
 /// One secret as read.
@@ -93,6 +119,21 @@ pub enum Life {
     Until(Instant),
     /// The store replaces it at this moment: a rotation.
     Next(Instant),
+}
+
+impl Life {
+    /// What two of them are together: the earlier end.
+    fn shorter(self, other: Self) -> Self {
+        let end = |life| match life {
+            Self::Open => None,
+            Self::Until(at) | Self::Next(at) => Some(at),
+        };
+        match (end(self), end(other)) {
+            (Some(own), Some(others)) if others < own => other,
+            (None, Some(_)) => other,
+            _ => self,
+        }
+    }
 }
 
 /// What a server calls one of its answers.
@@ -126,6 +167,17 @@ pub enum Revision {
 }
 
 impl Revision {
+    /// The revision of several reads together, each with a name of its own where their number may change.
+    fn of_all<'n>(revisions: impl Iterator<Item = (&'n str, Self)>, key: &FingerprintKey) -> Self {
+        let mut all = String::new();
+        for (name, revision) in revisions {
+            let (Self::Version(_, print) | Self::Content(print)) = revision;
+            // Writing to a string does not fail.
+            writeln!(all, "{name:?} {:?} {print}", revision.version()).ok();
+        }
+        Self::Content(key.of(all.as_bytes()))
+    }
+
     /// The store's version number, where it has one.
     pub fn version(self) -> Option<u64> {
         match self {

@@ -12,4 +12,4 @@ mod tests;
 mod witness;
 
 pub(crate) use policy::PolicySettings;
-pub(crate) use supervisor::{JobWithStore, Supervisor, SyncContext, interrupted, once, registry};
+pub(crate) use supervisor::{JobWithStores, Supervisor, SyncContext, interrupted, once, registry};

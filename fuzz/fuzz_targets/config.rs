@@ -52,11 +52,11 @@ fn check(loaded: &Loaded) {
     assert!(!config.secrets.is_empty() && config.secrets.len() <= config.limits.max_secrets);
     let mut targets: Vec<&TargetPath> = Vec::new();
     for secret in &config.secrets {
-        assert!(config.stores.contains_key(&secret.store));
+        assert!(config.stores.contains_key(&secret.sources.first().store));
         if let Refresh::Every(interval) = secret.refresh {
             assert!(interval >= config.limits.min_refresh_interval);
         }
-        let path = secret.read.path();
+        let path = secret.sources.paths();
         assert!(path.split('/').all(|part| !["", ".", ".."].contains(&part)), "{path}");
         for file in &secret.files {
             assert_eq!(file.placement.mode.bits() & !0o775, 0);

@@ -233,8 +233,10 @@ mod tests {
     #[test]
     fn problems_come_first_and_ages_are_words() {
         let registry = registry(&["a-good", "b-new", "c-bad"]);
-        registry
-            .succeeded(&SecretName::new("a-good"), Success { version: Some(7), next_try: Some(at(1300)) });
+        registry.succeeded(
+            &SecretName::new("a-good"),
+            Success { version: Some(7), versions: Vec::new(), next_try: Some(at(1300)) },
+        );
         fail(&registry, "c-bad", "no", "ask");
         let page = render(&registry.snapshot(), View::default());
         let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
@@ -253,7 +255,10 @@ mod tests {
         let entries = [("a", facts), ("b", SecretInfo::of_required("b"))];
         let entries = entries.map(|(name, facts)| (SecretName::new(name), SecretEntry::new(facts)));
         let registry = StatusRegistry::new(entries, Clock::from_fn(|| at(1000)));
-        registry.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
+        registry.succeeded(
+            &SecretName::new("a"),
+            Success { version: None, versions: Vec::new(), next_try: None },
+        );
         let page = |query| render(&registry.snapshot(), View::of(query));
         let all = page(None);
         assert!(
@@ -268,7 +273,10 @@ mod tests {
                 && problems.contains("<b>b</b>")
                 && problems.contains("href=\"/\"")
         );
-        registry.succeeded(&SecretName::new("b"), Success { version: None, next_try: None });
+        registry.succeeded(
+            &SecretName::new("b"),
+            Success { version: None, versions: Vec::new(), next_try: None },
+        );
         assert!(page(Some("problems")).contains("No secret has a problem"));
     }
 

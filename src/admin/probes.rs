@@ -83,7 +83,10 @@ mod tests {
     }
 
     fn sync(registry: &StatusRegistry) {
-        registry.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
+        registry.succeeded(
+            &SecretName::new("a"),
+            Success { version: None, versions: Vec::new(), next_try: None },
+        );
     }
 
     #[tokio::test(start_paused = true)]

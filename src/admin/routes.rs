@@ -64,6 +64,7 @@ fn scrape(snapshot: &Snapshot) -> Answer {
         path: &secret.path,
         ready: secret.is_ready(),
         version: secret.version,
+        sources: secret.sources.iter().map(|source| (source.path.as_str(), source.version)).collect(),
         last_success: secret.last_success,
         next_sync: secret.next_try,
     });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::config::provider::StoreSpec;
 use crate::config::settings::Settings;
+use crate::config::sources::Source;
 use crate::config::{Config, Limits, Loaded};
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
@@ -15,13 +16,13 @@ use crate::secret::FingerprintKey;
 #[cfg(test)]
 use crate::store::Store;
 use crate::store::build::{BuiltStore, StoreBuilder};
-use crate::sync::{JobWithStore, PolicySettings, SyncContext, registry};
+use crate::sync::{JobWithStores, PolicySettings, SyncContext, registry};
 use crate::telemetry::event;
 
 /// One configuration, ready to be synced. Nothing runs yet and nothing has been asked of any server.
 pub(crate) struct Composition {
-    /// Each secret's work with the store it reads.
-    pub jobs: Vec<JobWithStore>,
+    /// Each secret's work with the stores it reads.
+    pub jobs: Vec<JobWithStores>,
     /// What all tasks share.
     pub context: SyncContext,
     /// The stores behind the jobs.
@@ -101,8 +102,13 @@ impl Stores {
         builder: &StoreBuilder,
         config: Config,
         old: &Self,
-    ) -> Result<(Self, Vec<JobWithStore>), Fault> {
-        let used: BTreeSet<&StoreName> = config.secrets.iter().map(|secret| &secret.store).collect();
+    ) -> Result<(Self, Vec<JobWithStores>), Fault> {
+        let used: BTreeSet<&StoreName> = config
+            .secrets
+            .iter()
+            .flat_map(|secret| secret.sources.all())
+            .map(|source| &source.store)
+            .collect();
         let limits = limits_of_stores(&config.limits);
         let mut stores = BTreeMap::new();
         for (name, spec) in config.stores.iter().filter(|(name, _)| used.contains(name)) {
@@ -117,7 +123,7 @@ impl Stores {
             stores.insert(name.clone(), configured);
         }
         let stores = Self(stores);
-        let jobs = Job::all(config).into_iter().filter_map(|job| with_store(job, &stores)).collect();
+        let jobs = Job::all(config).into_iter().filter_map(|job| with_stores(job, &stores)).collect();
         Ok((stores, jobs))
     }
 }
@@ -129,9 +135,10 @@ fn limits_of_stores(limits: &Limits) -> Limits {
 }
 
 /// `compile` has resolved every reference, so no job is dropped here.
-fn with_store(job: Job, stores: &Stores) -> Option<JobWithStore> {
-    let store = Arc::clone(&stores.0.get(&job.secret.store)?.built.store);
-    Some((job, store))
+fn with_stores(job: Job, stores: &Stores) -> Option<JobWithStores> {
+    let store = |source: &Source| Some(Arc::clone(&stores.0.get(&source.store)?.built.store));
+    let stores = job.secret.sources.all().map(store).collect::<Option<_>>()?;
+    Some((job, stores))
 }
 
 fn no_randomness() -> Fault {

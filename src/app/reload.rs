@@ -17,7 +17,7 @@ use crate::config::diagnostic::{Report, Severity};
 use crate::config::settings::{LogLevel, Settings};
 use crate::fault::{Fault, Kind};
 use crate::store::build::StoreBuilder;
-use crate::sync::{JobWithStore, Supervisor};
+use crate::sync::{JobWithStores, Supervisor};
 use crate::telemetry::audit::Destination;
 use crate::telemetry::event;
 use crate::telemetry::log;
@@ -52,7 +52,7 @@ pub(super) struct Reloader {
 /// A configuration of which nothing can fail to open any more.
 pub(super) struct ReloadPlan {
     stores: Stores,
-    jobs: Vec<JobWithStore>,
+    jobs: Vec<JobWithStores>,
     log_level: Option<LogLevel>,
     warnings: Report,
 }

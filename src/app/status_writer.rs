@@ -126,7 +126,10 @@ mod tests {
         }
 
         fn sync(&self) {
-            self.registry.succeeded(&SecretName::new("a"), Success { version: None, next_try: None });
+            self.registry.succeeded(
+                &SecretName::new("a"),
+                Success { version: None, versions: Vec::new(), next_try: None },
+            );
         }
     }
 

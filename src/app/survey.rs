@@ -8,9 +8,11 @@ use super::composition::Composition;
 use crate::blocking::{BlockingError, Worker};
 use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
+use crate::render::merge::merge;
 use crate::render::{Job, Rendered, render};
 use crate::secret::FingerprintKey;
 use crate::sink::{self, PlannedAction, Preview, Removal, Sink};
+use crate::store::gather::ReadFailure;
 
 /// How long looking at the files of one secret may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -31,24 +33,25 @@ pub(crate) struct Finding {
 /// written. Findings come in the order of the configuration.
 pub(crate) async fn survey(composition: Composition) -> Vec<Finding> {
     let mut looks = JoinSet::new();
-    for (index, (job, store)) in composition.jobs.into_iter().enumerate() {
+    for (index, (job, stores)) in composition.jobs.into_iter().enumerate() {
         let key = composition.context.key.clone();
         looks.spawn(async move {
             let secret = job.secret.name.clone();
-            let fetched = store.fetch(&job.secret.read, None).await;
+            let gathered = stores.gather(&job.secret.sources, None, &key, |_, _| {}).await;
             let step = format!("looking at the files of {secret}");
             let worker = Worker::default();
-            let look = worker.run(step, LIMIT, move |_| match fetched {
-                Ok(fetched) => SecretLook {
+            let look = worker.run(step, LIMIT, move |_| match gathered {
+                Ok(gathered) => SecretLook {
                     faults: sink::check(&job),
-                    previews: render(&job, &fetched.fields.unwrap_or_default())
+                    previews: merge(&job.secret.sources, &gathered.answers.unwrap_or_default())
+                        .and_then(|fields| render(&job, &fields))
                         .map(|rendered| preview(&job, key, &rendered)),
                     removals: Ok(Vec::new()),
                 },
-                Err(fault) => SecretLook {
+                Err(failure) => SecretLook {
                     faults: sink::check(&job),
-                    removals: gone(&job, key, &fault),
-                    previews: Err(fault),
+                    removals: gone(&job, key, &failure),
+                    previews: Err(failure.fault),
                 },
             });
             (index, finding(secret, look.await))
@@ -103,9 +106,9 @@ fn refusals(previews: &[Preview]) -> impl Iterator<Item = Fault> {
     })
 }
 
-/// What a sync would remove after it could not read the secret because of `fault`.
-fn gone(job: &Job, key: FingerprintKey, fault: &Fault) -> Result<Vec<Removal>, Fault> {
-    if job.secret.is_removed_on(fault.kind) {
+/// What a sync would remove after `failure`.
+fn gone(job: &Job, key: FingerprintKey, failure: &ReadFailure) -> Result<Vec<Removal>, Fault> {
+    if !failure.is_partial && job.secret.is_removed_on(failure.fault.kind) {
         Sink::new(job.clone(), key).preview_removal()
     } else {
         Ok(Vec::new())

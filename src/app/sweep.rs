@@ -13,7 +13,7 @@ use crate::disk::OutputMounts;
 use crate::fault::{Fault, Kind};
 use crate::render::Job;
 use crate::sink;
-use crate::sync::JobWithStore;
+use crate::sync::JobWithStores;
 use crate::telemetry::event;
 
 /// How long a sweep holds up the syncs. One that takes longer continues beside them: it touches no file in use.
@@ -33,12 +33,12 @@ pub(super) struct Sweep {
 
 impl SweptDirectories {
     /// After a sweep of the directories of `jobs`.
-    pub(super) fn of(jobs: &[JobWithStore], mounts: Arc<OutputMounts>) -> Self {
+    pub(super) fn of(jobs: &[JobWithStores], mounts: Arc<OutputMounts>) -> Self {
         Self { known: all_directories(jobs).collect(), mounts }
     }
 
     /// Begins a sweep of the directories of `jobs` that were not looked through yet.
-    pub(super) fn begin(&mut self, jobs: &[JobWithStore]) -> Option<Sweep> {
+    pub(super) fn begin(&mut self, jobs: &[JobWithStores]) -> Option<Sweep> {
         let fresh: BTreeSet<PathBuf> =
             all_directories(jobs).filter(|path| !self.known.contains(path)).collect();
         if fresh.is_empty() {
@@ -64,7 +64,7 @@ impl Sweep {
 }
 
 /// Sweeps the directories of `jobs` and notes the mounts that they lie on.
-pub(super) async fn sweep_all(jobs: &[JobWithStore], mounts: &Arc<OutputMounts>) {
+pub(super) async fn sweep_all(jobs: &[JobWithStores], mounts: &Arc<OutputMounts>) {
     sweep(all_directories(jobs).collect(), Arc::clone(mounts)).await;
 }
 
@@ -83,6 +83,6 @@ async fn sweep(directories: BTreeSet<PathBuf>, mounts: Arc<OutputMounts>) {
     }
 }
 
-fn all_directories(jobs: &[JobWithStore]) -> impl Iterator<Item = PathBuf> {
+fn all_directories(jobs: &[JobWithStores]) -> impl Iterator<Item = PathBuf> {
     jobs.iter().flat_map(|(job, _)| job.secret.directories()).map(Path::to_path_buf)
 }

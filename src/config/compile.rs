@@ -10,8 +10,10 @@ mod go;
 mod local_path;
 mod outputs;
 pub(super) mod path;
+mod scope;
 mod secret;
 pub(super) mod section;
+mod sources;
 pub(super) mod suggest;
 mod template;
 mod text;
@@ -27,7 +29,7 @@ use super::settings::LogLevel;
 use super::value::Node;
 use crate::name::{SecretName, StoreName};
 use context::CompileContext;
-use secret::{CompiledStores, Scope};
+use scope::{CompiledStores, Scope};
 use section::{Item, Section};
 
 /// Everything the configuration file says, checked and resolved.
@@ -102,12 +104,7 @@ pub(super) fn compile(root: &Node, context: &mut CompileContext<'_>) -> Option<C
 
 /// Whether any secret reads from `secretStore`: only then may the environment make one.
 fn uses_main_store(items: &[Item<'_>]) -> bool {
-    let reads_main = |item: &Item<'_>| {
-        let store = item.node.entries().into_iter().flatten().find(|entry| entry.key == "store");
-        let name = store.and_then(|entry| entry.node.scalar()).filter(|scalar| !scalar.is_null());
-        name.is_none_or(|name| name.text() == StoreName::main().as_str())
-    };
-    items.iter().any(reads_main)
+    items.iter().any(|item| sources::reads_main_store(item.node))
 }
 
 fn stores(top: &mut Section<'_>, main_is_used: bool, context: &mut CompileContext<'_>) -> CompiledStores {

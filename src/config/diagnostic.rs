@@ -96,6 +96,8 @@ codes! {
         "remove it, or correct the \"provider\" of the store";
     WrongType, Error, "wrong-type", "A mapping, a list or a text where another is expected.",
         "check the indentation; lists begin with \"- \", mappings are \"key: value\"";
+    NotSupported, Error, "not-supported", "A feature of another tool that this program does not have.",
+        "leave it out, or keep the other tool for this secret";
     BadValue, Error, "bad-value", "A value that the key does not take.",
         "correct the value; docs/configuration.md says what the key takes";
     BadDuration, Error, "bad-duration", "Not a duration.",
@@ -124,9 +126,9 @@ codes! {
         "choose a value within the limits; docs/configuration.md lists them";
     TooManySecrets, Error, "too-many-secrets", "More secrets than `limits.maxSecrets`.",
         "raise limits.maxSecrets, or split the file over several instances";
-    DuplicateName, Error, "duplicate-name", "Two secrets of one name.",
-        "give each secret its own name";
-    ReservedName, Error, "reserved-name", "`default` is the name of `secretStore`.",
+    DuplicateName, Error, "duplicate-name", "Two secrets, or two fields of one secret, of one name.",
+        "give each its own name";
+    ReservedName, Error, "reserved-name", "A name that means something else: `default` is `secretStore`, `data` and `vars` are words of templates.",
         "choose another name";
     UnknownStore, Error, "unknown-store", "A secret names a store that does not exist.",
         "describe it in secretStores";

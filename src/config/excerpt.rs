@@ -94,7 +94,7 @@ enum Contents {
     Keys(&'static KeySet),
     /// A list of such mappings, or a mapping with any keys to such mappings.
     Several(&'static KeySet),
-    /// A mapping with any keys to texts that are shown.
+    /// A list of texts that are shown, or a mapping with any keys to such texts.
     Texts,
     /// A text that is shown.
     Text,
@@ -149,6 +149,7 @@ impl Contents {
     fn inner(self) -> Self {
         match self {
             Self::Several(keys) => Self::Keys(keys),
+            Self::Texts => Self::Text,
             _ => Self::Unknown,
         }
     }
@@ -173,7 +174,7 @@ fn of_key(keys: &KeySet, name: &str) -> Contents {
             KeyType::Credential => return Contents::Unknown,
             KeyType::Section(keys) => Contents::Keys(keys),
             KeyType::List(keys) | KeyType::Named(keys) => Contents::Several(keys),
-            KeyType::NamedTemplates => Contents::Texts,
+            KeyType::NamedTemplates | KeyType::NamedTexts | KeyType::Texts => Contents::Texts,
             _ => Contents::Text,
         };
     }

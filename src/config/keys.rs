@@ -53,6 +53,8 @@ pub(in crate::config) enum KeyType {
     LocalPath,
     /// A text that is not interpolated.
     Template,
+    /// A list of texts.
+    Texts,
     Integer,
     Boolean,
     Duration,
@@ -66,6 +68,8 @@ pub(in crate::config) enum KeyType {
     List(&'static KeySet),
     /// Sections by names of the operator's own.
     Named(&'static KeySet),
+    /// Texts by names of the operator's own.
+    NamedTexts,
     /// Templates by names of the operator's own.
     NamedTemplates,
 }

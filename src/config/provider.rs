@@ -75,6 +75,8 @@ struct Provider {
     store_keys: Groups,
     /// The keys of a secret that not every provider has.
     read_keys: Groups,
+    /// The keys of a folder that secrets are searched in; none where that is not possible.
+    folder_keys: Groups,
     compile: fn(&mut Section<'_>, &mut CompileContext<'_>) -> Option<StoreSpec>,
 }
 
@@ -95,11 +97,22 @@ trait ProviderSpec {
 
     /// Compiles what a secret reads from the store.
     fn read(&self, section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<SecretRead>;
+
+    /// Compiles the folder that secrets are searched in.
+    fn folder(&self, section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<SecretRead> {
+        let message = format!("a store of \"provider: {}\" cannot be searched", self.name());
+        let refused = Diagnostic::new(Code::NotSupported, section.place(), message);
+        context.push(refused.hint("write an \"extract\" for each secret"));
+        None
+    }
 }
 
 /// What a read says, whatever its provider.
 trait ProviderRead {
     fn path(&self) -> String;
+
+    /// The path without what is in front of it, such as a mount.
+    fn key(&self) -> &str;
 
     fn namespace(&self) -> Option<&str> {
         None
@@ -110,6 +123,15 @@ trait ProviderRead {
     }
 
     fn credential_set(&self) -> Option<CredentialsName> {
+        None
+    }
+
+    fn may_have_tags(&self) -> bool {
+        true
+    }
+
+    /// What lies in this folder under `name`; nothing where the provider has no folders.
+    fn below(&self, _name: &str) -> Option<SecretRead> {
         None
     }
 }
@@ -155,6 +177,16 @@ impl SecretRead {
         self.read().path()
     }
 
+    /// The path as it is configured: below the mount, if there is one.
+    pub(crate) fn key(&self) -> String {
+        self.read().key().to_owned()
+    }
+
+    /// What lies in this folder under `name`.
+    pub(crate) fn below(&self, name: &str) -> Option<Self> {
+        self.read().below(name)
+    }
+
     /// The namespace of the read, where the provider has namespaces.
     pub fn namespace(&self) -> Option<&str> {
         self.read().namespace()
@@ -168,6 +200,11 @@ impl SecretRead {
     /// The credential set that reads, where the provider has credentials.
     pub(crate) fn credential_set(&self) -> Option<CredentialsName> {
         self.read().credential_set()
+    }
+
+    /// Whether secrets there have metadata of the operator's own.
+    pub(super) fn may_have_tags(&self) -> bool {
+        self.read().may_have_tags()
     }
 
     /// The read of `provider: vault`.
@@ -192,6 +229,11 @@ impl SecretRead {
 /// The keys of a secret by the provider of its store.
 pub(super) fn read_keys() -> ProviderKeys {
     PROVIDERS.iter().map(|(name, provider)| (*name, provider.read_keys)).collect()
+}
+
+/// The same of a folder that secrets are searched in.
+pub(super) fn folder_keys() -> ProviderKeys {
+    PROVIDERS.iter().map(|(name, provider)| (*name, provider.folder_keys)).collect()
 }
 
 /// Compiles one store: `secretStore` or an entry of `secretStores`.
@@ -233,13 +275,35 @@ pub(super) fn compile_read(
     store: Option<&StoreSpec>,
     context: &mut CompileContext<'_>,
 ) -> Option<SecretRead> {
-    let name = store.map_or("vault", |store| store.spec().name());
-    let provider = PROVIDERS.iter().find(|(known, _)| *known == name);
-    section.add_keys(provider.map_or(&[], |(_, provider)| provider.read_keys));
+    section.add_keys(keys_of_read(store));
     match store {
         Some(store) => store.spec().read(section, context),
         None => vault::compile::read(section, None, context).map(SecretRead::Vault),
     }
+}
+
+/// Compiles the folder of `store` that secrets are searched in; as for [`compile_read`].
+pub(super) fn compile_folder(
+    section: &mut Section<'_>,
+    store: Option<&StoreSpec>,
+    context: &mut CompileContext<'_>,
+) -> Option<SecretRead> {
+    section.add_keys(provider_of(store).folder_keys);
+    match store {
+        Some(store) => store.spec().folder(section, context),
+        None => vault::compile::folder(section, None, context).map(SecretRead::Vault),
+    }
+}
+
+/// The keys that say what is read from `store`, besides those of every provider.
+pub(super) fn keys_of_read(store: Option<&StoreSpec>) -> Groups {
+    provider_of(store).read_keys
+}
+
+/// The provider of `store`; Vault where the store is wrong.
+fn provider_of(store: Option<&StoreSpec>) -> Provider {
+    let name = store.map_or("vault", |store| store.spec().name());
+    PROVIDERS.iter().find(|(known, _)| *known == name).map_or(vault::PROVIDER, |(_, provider)| *provider)
 }
 
 /// Warns of variables that are set and fill nothing.

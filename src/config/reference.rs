@@ -36,6 +36,7 @@ fn tables(set: &'static KeySet) -> Vec<ReferenceTable> {
         rows: groups.iter().copied().flatten().map(row).collect(),
     };
     let of_providers = set.of_providers.map(|all| all()).unwrap_or_default().into_iter();
+    let of_providers = of_providers.filter(|(_, groups)| !groups.is_empty());
     let of_providers = of_providers.map(|(provider, groups)| table(Some(provider), groups));
     std::iter::once(table(None, set.groups)).chain(of_providers).collect()
 }
@@ -61,6 +62,8 @@ fn takes(takes: &KeyType) -> String {
         KeyType::Section(_) => "mapping",
         KeyType::List(_) => "list of mappings",
         KeyType::Named(_) => "mappings by name",
+        KeyType::Texts => "texts",
+        KeyType::NamedTexts => "texts by name",
         KeyType::NamedTemplates => "templates by name",
     };
     name.to_owned()

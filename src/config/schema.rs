@@ -124,6 +124,8 @@ fn takes(takes: &KeyType) -> Value {
         KeyType::Section(keys) => section(keys),
         KeyType::List(keys) => json!({ "type": "array", "items": section(keys) }),
         KeyType::Named(keys) => json!({ "type": "object", "additionalProperties": section(keys) }),
+        KeyType::Texts => json!({ "type": "array", "items": text() }),
+        KeyType::NamedTexts => json!({ "type": "object", "additionalProperties": text() }),
         KeyType::NamedTemplates => json!({ "type": "object", "additionalProperties": or_nothing(text()) }),
     }
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::provider::SecretRead;
+use super::sources::Sources;
 use crate::disk::{FileMode, Owner, Placement, TargetPath};
 use crate::fault::Kind;
-use crate::name::{SecretName, StoreName};
+use crate::name::SecretName;
 use crate::template::{Format, Template};
 
 /// One entry of `secrets`, resolved against the store's defaults.
@@ -14,10 +14,8 @@ use crate::template::{Format, Template};
 pub struct SecretSpec {
     /// Unique.
     pub name: SecretName,
-    /// A store that exists.
-    pub store: StoreName,
-    /// What to read there.
-    pub read: SecretRead,
+    /// What to read.
+    pub sources: Sources,
     /// When to read it again.
     pub refresh: Refresh,
     /// Whether readiness waits for it.
@@ -37,7 +35,7 @@ impl SecretSpec {
     pub(crate) fn is_removed_on(&self, kind: Kind) -> bool {
         let is_gone = match kind {
             Kind::Deleted | Kind::Destroyed => true,
-            Kind::Absent => !self.read.is_pinned(),
+            Kind::Absent => !self.sources.is_pinned(),
             _ => false,
         };
         is_gone && self.deletion_policy == DeletionPolicy::Delete

@@ -5,6 +5,7 @@ mod errors;
 mod excerpts;
 mod outputs;
 mod slips;
+mod sources;
 mod stores;
 
 use std::path::Path;
@@ -95,8 +96,8 @@ fn a_minimal_file_has_the_defaults_of_the_contract() {
     let config = config(&format!("{STORE}{SECRET}"));
     assert_eq!(config.limits, Limits::default());
     let secret = &config.secrets[0];
-    assert_eq!((secret.name.as_str(), secret.store.as_str()), ("a", "default"));
-    let read = secret.read.vault().unwrap();
+    assert_eq!((secret.name.as_str(), &*secret.sources.store_names()), ("a", "default"));
+    let read = secret.sources.first().read.vault().unwrap();
     assert_eq!((read.mount.as_str(), read.kv_version), ("secret", KvVersion::V2));
     assert_eq!((&read.namespace, read.version), (&None, None));
     assert_eq!(secret.refresh, Refresh::Every(std::time::Duration::from_secs(3600)));
@@ -116,7 +117,7 @@ fn everything_the_contract_shows_is_understood() {
     let Config { stores, limits, log_level: _, secrets } = loaded.config;
     assert_eq!(stores.len(), 2);
     assert_eq!((limits.max_file_size, limits.max_concurrent_requests), (1 << 16, 4));
-    let source = secrets[0].read.vault().unwrap();
+    let source = secrets[0].sources.first().read.vault().unwrap();
     assert_eq!(
         (source.namespace.as_deref(), source.version, source.key.as_str()),
         (None, Some(3), "common/tls/site")
@@ -124,10 +125,10 @@ fn everything_the_contract_shows_is_understood() {
     assert_eq!(source.credentials.as_ref().unwrap().as_str(), "team-b");
     assert_eq!(secrets[0].files.len(), 5);
     assert_eq!(secrets[0].files[1].placement.owner.group, Some(1000));
-    assert_eq!(secrets[1].read.namespace(), Some("team-a"));
+    assert_eq!(secrets[1].sources.first().read.namespace(), Some("team-a"));
     let directory = secrets[1].directory.as_ref().unwrap();
     assert_eq!((directory.mode.bits(), directory.directory_mode.bits()), (0o400, 0o750));
-    assert_eq!((secrets[2].read.credential_set(), secrets[2].refresh), (None, Refresh::Once));
+    assert_eq!((secrets[2].sources.first().read.credential_set(), secrets[2].refresh), (None, Refresh::Once));
 }
 
 #[test]

@@ -70,6 +70,12 @@ impl Node {
         }
     }
 
+    /// The value of `key` in a mapping, unless it is null.
+    pub(super) fn entry(&self, key: &str) -> Option<&Self> {
+        let entry = self.entries()?.iter().find(|entry| entry.key == key)?;
+        Some(&entry.node).filter(|node| !node.is_null())
+    }
+
     /// The items of a sequence.
     pub fn items(&self) -> Option<&[Self]> {
         match &self.value {

@@ -1,7 +1,7 @@
 //! The fields of one secret, sorted by name, with numbers kept as the digits the store sent.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Iter;
+use std::collections::btree_map::{IntoIter, Iter};
 use std::fmt;
 
 use super::{SecretBytes, SecretText};
@@ -91,6 +91,15 @@ impl Fields {
 impl FromIterator<(String, FieldValue)> for Fields {
     fn from_iter<I: IntoIterator<Item = (String, FieldValue)>>(fields: I) -> Self {
         Self(fields.into_iter().collect())
+    }
+}
+
+impl IntoIterator for Fields {
+    type Item = (String, FieldValue);
+    type IntoIter = IntoIter<String, FieldValue>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::snapshot::{Daemon, LastError, SecretStatus, Snapshot, State};
+use super::sources::SourceStatus;
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::name::SecretName;
@@ -43,6 +44,8 @@ pub struct RegistryInner {
 pub struct SecretEntry {
     facts: SecretInfo,
     version: Option<u64>,
+    /// Of each source, where there are several.
+    versions: Vec<Option<u64>>,
     last_success: Option<SystemTime>,
     /// The same moment on a clock that nobody sets: what staleness is measured with.
     fresh: Option<Instant>,
@@ -62,6 +65,8 @@ pub struct SecretInfo {
     pub store: String,
     /// What is read there: mount and key.
     pub path: String,
+    /// The sources, where there are several; as of now without a version.
+    pub sources: Vec<SourceStatus>,
     /// Whether readiness waits for it.
     pub required: bool,
     /// Older than this is not ready.
@@ -75,15 +80,17 @@ impl SecretInfo {
     /// Of a required secret that may be of any age and writes no files.
     pub(crate) fn of_required(key: &str) -> Self {
         let (store, path) = ("default".to_owned(), format!("secret/{key}"));
-        Self { store, path, required: true, max_staleness: None, files: Vec::new() }
+        Self { store, path, sources: Vec::new(), required: true, max_staleness: None, files: Vec::new() }
     }
 }
 
 /// A pass that ended well.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Success {
     /// The store's version number.
     pub version: Option<u64>,
+    /// Of each source, where there are several.
+    pub versions: Vec<Option<u64>>,
     /// When it is read again; `None`: never by itself.
     pub next_try: Option<SystemTime>,
 }
@@ -94,6 +101,7 @@ impl SecretEntry {
         Self {
             facts,
             version: None,
+            versions: Vec::new(),
             last_success: None,
             fresh: None,
             next_try: None,
@@ -126,7 +134,9 @@ impl SecretEntry {
     }
 
     fn status(&self, name: &SecretName) -> SecretStatus {
-        let SecretInfo { store, path, required, max_staleness: _, files } = &self.facts;
+        let SecretInfo { store, path, sources, required, max_staleness: _, files } = &self.facts;
+        let versions = self.versions.iter().copied().chain(std::iter::repeat(None));
+        let with_version = |(source, version): (&SourceStatus, _)| SourceStatus { version, ..source.clone() };
         let mut last_error = self.last_error.clone();
         if let (Some(error), Some(lost)) = (&mut last_error, &self.lost) {
             error.message = format!("{lost}, and cannot be repaired: {}", error.message);
@@ -138,6 +148,7 @@ impl SecretEntry {
             state: self.state(),
             required: *required,
             version: self.version,
+            sources: sources.iter().zip(versions).map(with_version).collect(),
             last_success: self.last_success,
             next_try: self.next_try,
             failures: self.failures,
@@ -190,7 +201,7 @@ impl StatusRegistry {
     /// Notes that a secret's files are as its store has them.
     pub(crate) fn succeeded(&self, name: &SecretName, success: Success) {
         self.update(name, |entry, now| {
-            entry.version = success.version;
+            (entry.version, entry.versions) = (success.version, success.versions);
             entry.last_success = Some(now);
             entry.fresh = Some(Instant::now());
             entry.next_try = success.next_try;
@@ -202,7 +213,10 @@ impl StatusRegistry {
 
     /// Notes that a secret's files were removed: until it succeeds again no version is on disk.
     pub(crate) fn emptied(&self, name: &SecretName) {
-        self.update(name, |entry, _| (entry.version, entry.removed) = (None, true));
+        self.update(name, |entry, _| {
+            (entry.version, entry.removed) = (None, true);
+            entry.versions.clear();
+        });
     }
 
     /// Notes that a secret could not be synced; what it had stays.
@@ -289,13 +303,14 @@ mod tests {
     use super::*;
     use crate::fault::Kind;
 
-    const OK: Success = Success { version: Some(1), next_try: None };
+    const OK: Success = Success { version: Some(1), versions: Vec::new(), next_try: None };
 
     fn registry(entries: &[(&str, bool, Option<u64>)]) -> StatusRegistry {
         let entries = entries.iter().map(|(name, required, staleness)| {
             let max_staleness = staleness.map(Duration::from_secs);
             let (store, path, files) = ("default".to_owned(), format!("secret/{name}"), Vec::new());
-            let facts = SecretInfo { store, path, required: *required, max_staleness, files };
+            let sources = Vec::new();
+            let facts = SecretInfo { store, path, sources, required: *required, max_staleness, files };
             (SecretName::new(name), SecretEntry::new(facts))
         });
         StatusRegistry::new(entries, Clock::system())

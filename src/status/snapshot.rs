@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::rfc3339;
+use super::sources::SourceStatus;
 use crate::printable::one_line;
 
 /// So many characters of reasons fit one line; container engines keep its first few kilobytes.
@@ -86,8 +87,11 @@ pub struct SecretStatus {
     pub state: State,
     /// Whether readiness waits for it.
     pub required: bool,
-    /// The store's version number of what is on disk.
+    /// The store's version number of what is on disk; of several sources each has its own.
     pub version: Option<u64>,
+    /// The sources, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceStatus>,
     /// When its files last were as the store has them.
     #[serde(with = "rfc3339::option")]
     pub last_success: Option<SystemTime>,
@@ -369,6 +373,7 @@ mod tests {
             state: State::Failing,
             required: true,
             version: Some(3),
+            sources: Vec::new(),
             last_success: None,
             next_try: Some(now),
             failures: 2,

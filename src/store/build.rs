@@ -102,7 +102,7 @@ secrets: [{ name: a, key: user, files: [{ path: /out/a, field: value }] }]";
         let (key, clock) = (FingerprintKey::random().unwrap(), Clock::system());
         let builder = StoreBuilder { breaker: BreakerSettings::default(), key, clock };
         let built = builder.build(name, spec, &Limits::default(), None).unwrap();
-        let fetched = built.store.fetch(&config.secrets[0].read, None).await.unwrap();
+        let fetched = built.store.fetch(&config.secrets[0].sources.first().read, None).await.unwrap();
         assert_eq!(fetched.fields.unwrap().value("value"), Some(&FieldValue::from("app")));
     }
 

@@ -1,13 +1,17 @@
 //! A store for tests: it answers what it was told to, as late as it was told to, and remembers who asked.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::config::Config;
+use crate::config::env::Env;
 use crate::config::provider::SecretRead;
 use crate::config::provider::file::FileRead;
+use crate::config::sources::Sources;
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fields, FingerprintKey};
 use crate::store::{Fetched, Life, Revision, Store};
@@ -26,6 +30,7 @@ struct State {
     latency: Duration,
     calls: Vec<SecretRead>,
     place: String,
+    tags: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl FakeStore {
@@ -58,6 +63,12 @@ impl FakeStore {
         if let Some(Ok(fetched)) = self.state().answers.get_mut(key) {
             fetched.life = life;
         }
+    }
+
+    /// From now on `key` has this tag.
+    pub(crate) fn tag(&self, key: &str, name: &str, value: &str) {
+        let mut state = self.state();
+        state.tags.entry(key.to_owned()).or_default().insert(name.to_owned(), value.to_owned());
     }
 
     /// From now on the store is another one, made again.
@@ -98,6 +109,23 @@ impl Store for FakeStore {
         Ok(self.state().place.clone())
     }
 
+    async fn list(&self, read: &SecretRead) -> Result<Vec<String>, Fault> {
+        self.begin(read);
+        let folder = format!("{}/", read.path().trim_end_matches('/'));
+        let state = self.state();
+        let below = state.answers.keys().filter_map(|key| key.strip_prefix(&folder));
+        let names = below.map(|key| match key.split_once('/') {
+            Some((first, _)) => format!("{first}/"),
+            None => key.to_owned(),
+        });
+        Ok(names.collect::<std::collections::BTreeSet<_>>().into_iter().collect())
+    }
+
+    async fn tags(&self, read: &SecretRead) -> Result<BTreeMap<String, String>, Fault> {
+        self.begin(read);
+        Ok(self.state().tags.get(&read.path()).cloned().unwrap_or_default())
+    }
+
     async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
         let latency = self.begin(read);
         if !latency.is_zero() {
@@ -118,4 +146,13 @@ impl Store for FakeStore {
 /// The read of `key`.
 pub(crate) fn source(key: &str) -> SecretRead {
     FileRead { key: key.to_owned() }.into()
+}
+
+/// What a secret with these keys reads.
+pub(crate) fn sources(keys: &str) -> Sources {
+    let text = format!(
+        "secretStore: {{ provider: vault, address: 'https://v:8200', token: t, mountPath: kv }}\nsecrets:\n  - name: s\n    files: [{{ path: /out/f, field: f }}]\n{keys}"
+    );
+    let loaded = Config::parse(&text, "c.yaml", &Env::default(), Path::new("/"));
+    loaded.unwrap_or_else(|report| panic!("{report}")).config.secrets.remove(0).sources
 }

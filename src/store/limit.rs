@@ -5,6 +5,7 @@
 //! left of its time, so that the status is true, a stop is not delayed, and `run --once --timeout` can see that waiting
 //! is pointless. The policy above waits, as it does after every failure.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -39,6 +40,20 @@ impl<S: Store> Limit<S> {
     pub fn new(store: S, server: String, clock: Clock, max_concurrent_requests: usize) -> Self {
         let permits = Semaphore::new(max_concurrent_requests.max(1));
         Self { store, server, clock, permits, gate: Mutex::default() }
+    }
+
+    /// Makes a request when it is its turn.
+    async fn in_turn<T, R: Future<Output = Result<T, Fault>>>(
+        &self,
+        read: &SecretRead,
+        request: impl FnOnce() -> R,
+    ) -> Result<T, Fault> {
+        self.check_gate()?;
+        self.noted(self.store.prepare(read).await)?;
+        let _permit = waiting(self.permits.acquire()).await;
+        // The gate may have closed while this request waited for its turn.
+        self.check_gate()?;
+        self.noted(request().await)
     }
 
     /// The fault of a closed gate, with the time that is left.
@@ -96,12 +111,15 @@ pub(super) fn speaks_for_the_server(kind: Kind) -> bool {
 #[async_trait]
 impl<S: Store> Store for Limit<S> {
     async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
-        self.check_gate()?;
-        self.noted(self.store.prepare(read).await)?;
-        let _permit = waiting(self.permits.acquire()).await;
-        // The gate may have closed while this fetch waited for its turn.
-        self.check_gate()?;
-        self.noted(self.store.fetch(read, known).await)
+        self.in_turn(read, || self.store.fetch(read, known)).await
+    }
+
+    async fn list(&self, read: &SecretRead) -> Result<Vec<String>, Fault> {
+        self.in_turn(read, || self.store.list(read)).await
+    }
+
+    async fn tags(&self, read: &SecretRead) -> Result<BTreeMap<String, String>, Fault> {
+        self.in_turn(read, || self.store.tags(read)).await
     }
 
     async fn place(&self, read: &SecretRead) -> Result<String, Fault> {

@@ -1,7 +1,7 @@
 //! One request for many readers: who asks for what is already being asked for, or was answered a moment ago, gets
 //! the same answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -100,6 +100,14 @@ impl<S: Store + 'static> SingleFlight<S> {
 impl<S: Store + 'static> Store for SingleFlight<S> {
     async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
         self.join(read, known).await
+    }
+
+    async fn list(&self, read: &SecretRead) -> Result<Vec<String>, Fault> {
+        self.inner.list(read).await
+    }
+
+    async fn tags(&self, read: &SecretRead) -> Result<BTreeMap<String, String>, Fault> {
+        self.inner.tags(read).await
     }
 
     async fn place(&self, read: &SecretRead) -> Result<String, Fault> {

@@ -12,7 +12,6 @@ mod denied;
 #[doc(hidden)]
 #[path = "../../fuzz/hooks/vault.rs"]
 pub mod fuzzing;
-mod json;
 mod kv;
 mod lease;
 mod mixup;

@@ -64,7 +64,7 @@ impl Ledgers {
             is_hidden: false,
             place: None,
             read_at: None,
-            version: None,
+            versions: Vec::new(),
             since: None,
             given: None,
         }
@@ -105,7 +105,8 @@ pub(super) struct Evidence {
     /// The place of the last successful read.
     place: Option<String>,
     read_at: Option<Instant>,
-    version: Option<u64>,
+    /// The version of each source.
+    versions: Vec<Option<u64>>,
     /// Since when it is absent.
     since: Option<Instant>,
     /// Why its files stayed the last time.
@@ -140,12 +141,15 @@ impl Evidence {
         is_news
     }
 
-    /// The secret was read. Gives the version before, if this one is lower.
-    pub(super) fn note_read(&mut self, version: Option<u64>) -> Option<u64> {
+    /// The secret was read, of each source this version. Gives the version before and the one now of a source that has a
+    /// lower one.
+    pub(super) fn note_read(&mut self, versions: &[Option<u64>]) -> Option<(u64, u64)> {
         let now = Instant::now();
         (self.place, self.read_at, self.since, self.given) = (self.asked.clone(), Some(now), None, None);
-        let before = std::mem::replace(&mut self.version, version);
-        let went_back = before.filter(|before| version.is_some_and(|version| version < *before));
+        let both = self.versions.iter().zip(versions).filter_map(|(before, now)| Some(((*before)?, (*now)?)));
+        let went_back = both.into_iter().find(|(before, now)| now < before);
+        self.versions.clear();
+        self.versions.extend_from_slice(versions);
         let mut entries = locked(&self.ledger.entries);
         entries.absent.remove(&self.name);
         if went_back.is_some() {

@@ -11,11 +11,14 @@ use tokio_util::sync::CancellationToken;
 use super::deletion::{Evidence, Ruling};
 use super::publisher::{PublishProgress, Publisher};
 use crate::config::secret::DeletionPolicy;
+use crate::config::sources::Source;
 use crate::fault::{Fault, Kind};
+use crate::render::merge::merge;
 use crate::render::{Job, Rendered, render};
-use crate::secret::{Fields, HANDLING, RENDERING, wipe_stack};
+use crate::secret::{Fields, FingerprintKey, HANDLING, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
-use crate::store::{Fetched, Life, Revision, Store};
+use crate::store::gather::{Gathered, ReadFailure, SourceStores};
+use crate::store::{Life, Revision};
 use crate::sync::witness::{self, Provenance};
 use crate::telemetry::event;
 use crate::telemetry::trace;
@@ -24,7 +27,9 @@ use crate::template;
 /// The passes of one secret, one at a time.
 pub(super) struct Pass {
     job: Job,
-    store: Arc<dyn Store>,
+    stores: SourceStores,
+    /// Key of revisions.
+    key: FingerprintKey,
     publisher: Publisher,
     /// What is on disk, where this process has written it; `None` while that is in doubt.
     published: Option<Revision>,
@@ -43,18 +48,27 @@ pub(super) struct Pass {
 }
 
 /// What a pass did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Outcome {
+    /// Of the only source.
     pub(super) version: Option<u64>,
+    /// Of each source, where there are several.
+    pub(super) versions: Vec<Option<u64>>,
     pub(super) life: Life,
     pub(super) written: Written,
 }
 
 impl Pass {
-    pub(super) fn new(sink: Sink, store: Arc<dyn Store>, slots: Arc<Semaphore>, evidence: Evidence) -> Self {
+    pub(super) fn new(
+        (sink, key): (Sink, FingerprintKey),
+        stores: SourceStores,
+        slots: Arc<Semaphore>,
+        evidence: Evidence,
+    ) -> Self {
         Self {
             job: sink.job().clone(),
-            store,
+            stores,
+            key,
             publisher: Publisher::new(sink, slots),
             published: None,
             serves: false,
@@ -103,9 +117,9 @@ impl Pass {
         self.lost.clone()
     }
 
-    /// From now on the secret is read from `store`.
-    pub(super) fn read_from(&mut self, store: Arc<dyn Store>) {
-        self.store = store;
+    /// From now on the secret is read from `stores`.
+    pub(super) fn read_from(&mut self, stores: SourceStores) {
+        self.stores = stores;
     }
 
     /// When to read again after the last pass, where that is sooner than usual.
@@ -145,33 +159,39 @@ impl Pass {
     ///
     /// # Cancel safety
     /// Dropping the future abandons the request; no file has been touched.
-    pub(super) async fn fetch(&mut self) -> Result<Fetched, Fault> {
+    pub(super) async fn fetch(&mut self) -> Result<Gathered, ReadFailure> {
         self.look_again = None;
         self.note_place().await;
-        let span = trace::fetch();
-        let fetched =
-            span.checked(span.around(self.store.fetch(&self.job.secret.read, self.published)).await);
-        witness::fetched(&self.job.secret, &fetched);
-        fetched
+        let (secret, span) = (&*self.job.secret, trace::fetch());
+        let note = |source: &Source, fetched: &_| witness::fetched(secret, source, fetched);
+        let gathering = self.stores.gather(&secret.sources, self.published, &self.key, note);
+        let gathered = span.around(gathering).await;
+        if let Err(ReadFailure { fault, .. }) = &gathered {
+            span.failed(fault);
+        }
+        gathered
     }
 
     /// Returns when the store knows that the pass that began at `read_at` is outdated.
     pub(super) async fn outdated(&self, read_at: Instant, fault: Option<&Fault>) {
-        self.store.outdated(&self.job.secret.read, read_at, fault.map(|fault| fault.kind)).await;
+        self.stores.outdated(&self.job.secret.sources, read_at, fault.map(|fault| fault.kind)).await;
     }
 
     /// Brings the files to what was fetched, or does what `deletionPolicy` says if the source is gone. `None` when
     /// `stop` fired before a file was touched; what has been begun is finished.
     pub(super) async fn apply(
         &mut self,
-        fetched: Result<Fetched, Fault>,
+        gathered: Result<Gathered, ReadFailure>,
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
-        match fetched {
-            Ok(fetched) => self.publish(fetched, stop).await,
-            Err(fault) if fault.kind == Kind::Absent => self.absent(fault, stop).await,
-            Err(fault) if self.job.secret.is_removed_on(fault.kind) => self.delete(fault, stop).await,
-            Err(fault) => Some(Err(fault)),
+        match gathered {
+            Ok(gathered) => self.publish(gathered, stop).await,
+            Err(ReadFailure { fault, is_partial: true }) => Some(Err(fault)),
+            Err(ReadFailure { fault, .. }) if fault.kind == Kind::Absent => self.absent(fault, stop).await,
+            Err(ReadFailure { fault, .. }) if self.job.secret.is_removed_on(fault.kind) => {
+                self.delete(fault, stop).await
+            }
+            Err(ReadFailure { fault, .. }) => Some(Err(fault)),
         }
     }
 
@@ -180,7 +200,7 @@ impl Pass {
     async fn note_place(&mut self) {
         let secret = &self.job.secret;
         if secret.deletion_policy == DeletionPolicy::Delete && self.evidence.needs_place() {
-            self.evidence.note_place(self.store.place(&secret.read).await);
+            self.evidence.note_place(self.stores.place(&secret.sources).await);
         }
     }
 
@@ -191,13 +211,13 @@ impl Pass {
             self.evidence.note_absent();
             return Some(Err(fault));
         }
-        let ruling = if secret.read.is_pinned() {
+        let ruling = if secret.sources.is_pinned() {
             Ruling::keep("a pinned version that is not there is no deletion")
         } else {
             let place = tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                place = self.store.place(&secret.read) => place,
+                place = self.stores.place(&secret.sources) => place,
             };
             self.evidence.judge(place, secret.refresh)
         };
@@ -206,7 +226,7 @@ impl Pass {
             Ruling::Keep { why, look_again } => {
                 self.look_again = look_again;
                 if self.evidence.is_news(&why) {
-                    event::deletion_held(secret.name.as_str(), secret.store.as_str(), &why);
+                    event::deletion_held(secret.name.as_str(), &secret.sources.store_names(), &why);
                 }
                 fault.message = format!("{}; its files stay: {why}", fault.message);
                 Some(Err(fault))
@@ -216,26 +236,30 @@ impl Pass {
 
     async fn publish(
         &mut self,
-        fetched: Fetched,
+        gathered: Gathered,
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
-        let provenance = Provenance::of(&fetched);
-        let Fetched { fields, revision, life, request_id: _, turn } = fetched;
+        let provenance = Provenance::of(&gathered);
+        let Gathered { answers, revision, versions, life, request_id: _, turn } = gathered;
         let version = revision.version();
-        if let (Some(before), Some(version)) = (self.evidence.note_read(version), version)
-            && !self.job.secret.read.is_pinned()
+        let read = if versions.is_empty() { std::slice::from_ref(&version) } else { &*versions };
+        if let Some((before, version)) = self.evidence.note_read(read)
+            && !self.job.secret.sources.is_pinned()
         {
-            let (secret, store) = (self.job.secret.name.as_str(), self.job.secret.store.as_str());
-            event::version_went_back(secret, store, before, version);
+            let (secret, store) = (self.job.secret.name.as_str(), self.job.secret.sources.store_names());
+            event::version_went_back(secret, &store, before, version);
         }
-        let Some(fields) = fields.filter(|_| self.published != Some(revision)) else {
-            return Some(Ok(Outcome { version, life, written: Written::default() }));
+        let outcome = Outcome { version, versions, life, written: Written::default() };
+        let Some(answers) = answers.filter(|_| self.published != Some(revision)) else {
+            return Some(Ok(outcome));
         };
-        let (job, stopped, is_plain) = (self.job.clone(), stop.clone(), self.job.is_plain(&fields));
+        let (job, stopped) = (self.job.clone(), stop.clone());
+        let is_plain =
+            job.secret.sources.only().is_some() && answers.iter().all(|fields| job.is_plain(fields));
         let work = move |sink: &mut Sink, progress: &PublishProgress<'_>| {
             // Until the files are written, the values are in memory.
             let _turn = turn;
-            let rendered = rendered(&job, &fields, stopped.clone());
+            let rendered = rendered(&job, &answers, stopped.clone());
             if job.uses_engine() {
                 wipe_stack::<RENDERING>();
             } else {
@@ -256,7 +280,7 @@ impl Pass {
                 let written = written?;
                 (self.published, self.serves, self.removed) = (Some(revision), true, false);
                 self.lost = None;
-                Some(Ok(Outcome { version, life, written }))
+                Some(Ok(Outcome { written, ..outcome }))
             }
             Err(_) if stop.is_cancelled() && !self.publisher.is_writing() => None,
             Err(fault) => Some(Err(fault)),
@@ -306,9 +330,10 @@ impl Pass {
 
 /// Not inlined, so that its variables lie where `wipe_stack` reaches.
 #[inline(never)]
-fn rendered(job: &Job, fields: &Fields, stop: CancellationToken) -> Result<Rendered, Fault> {
+fn rendered(job: &Job, answers: &[Arc<Fields>], stop: CancellationToken) -> Result<Rendered, Fault> {
     let span = trace::render();
-    span.checked(span.within(|| template::until(move || stop.is_cancelled(), || render(job, fields))))
+    let render = || render(job, &*merge(&job.secret.sources, answers)?);
+    span.checked(span.within(|| template::until(move || stop.is_cancelled(), render)))
 }
 
 fn published(rendered: Rendered, sink: &mut Sink) -> Result<Written, Fault> {

@@ -19,14 +19,15 @@ use super::stopping::{StoppingTask, Writers};
 use super::task::Task;
 use crate::clock::Clock;
 use crate::config::secret::DeletionPolicy;
+use crate::config::sources::Source;
 use crate::disk::OutputMounts;
 use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
 use crate::render::Job;
 use crate::secret::FingerprintKey;
 use crate::sink::{KnownFiles, Sink, WrittenPaths};
-use crate::status::{SecretEntry, SecretInfo, StatusRegistry};
-use crate::store::Store;
+use crate::status::{SecretEntry, SecretInfo, SourceStatus, StatusRegistry};
+use crate::store::gather::SourceStores;
 use crate::telemetry::event::{self, Reloaded, secret_forgotten};
 
 /// How many secrets render and publish concurrently. Two threads keep two cores busy; two more hide waiting for a disk.
@@ -47,8 +48,8 @@ pub(crate) struct SyncContext {
     pub mounts: Arc<OutputMounts>,
 }
 
-/// A secret's work with the store it reads.
-pub(crate) type JobWithStore = (Job, Arc<dyn Store>);
+/// A secret's work with the stores it reads.
+pub(crate) type JobWithStores = (Job, SourceStores);
 
 /// The running tasks.
 pub(crate) struct Supervisor {
@@ -62,7 +63,7 @@ pub(crate) struct Supervisor {
 /// The task of a secret that is configured.
 struct Running {
     job: Job,
-    store: watch::Sender<Arc<dyn Store>>,
+    stores: watch::Sender<SourceStores>,
     refresh: watch::Sender<()>,
     stop: CancellationToken,
     /// Fires when the task is gone, whatever ended it.
@@ -73,12 +74,12 @@ struct Running {
 
 impl Supervisor {
     /// Starts a task per job; each syncs immediately.
-    pub(crate) fn start(jobs: Vec<JobWithStore>, context: &SyncContext) -> Self {
+    pub(crate) fn start(jobs: Vec<JobWithStores>, context: &SyncContext) -> Self {
         let (tasks, names) = (JoinSet::new(), HashMap::new());
         let (running, stopping) = (BTreeMap::new(), Vec::new());
         let mut supervisor = Self { shared: TaskContext::new(context), tasks, names, running, stopping };
-        for (job, store) in jobs {
-            supervisor.begin(job, store, Vec::new(), KnownFiles::default());
+        for (job, stores) in jobs {
+            supervisor.begin(job, stores, Vec::new(), KnownFiles::default());
         }
         supervisor
     }
@@ -88,9 +89,9 @@ impl Supervisor {
     pub(crate) fn refresh(&self, names: Option<&[SecretName]>) -> Vec<SecretName> {
         let mut forgotten = HashSet::new();
         let refresh = |running: &Running| {
-            let store = Arc::clone(&running.store.borrow());
+            let stores = running.stores.borrow().clone();
             running.refresh.send_replace(());
-            if forgotten.insert(Arc::as_ptr(&store).cast::<()>()) {
+            for store in stores.iter().filter(|store| forgotten.insert(Arc::as_ptr(store).cast::<()>())) {
                 store.forget();
             }
         };
@@ -108,7 +109,7 @@ impl Supervisor {
     /// nobody begins to write to its files before. `gates` says what has to happen before the first pass of a job.
     pub(crate) fn exchange(
         &mut self,
-        jobs: Vec<JobWithStore>,
+        jobs: Vec<JobWithStores>,
         gates: impl Fn(&Job) -> Option<CancellationToken>,
     ) -> Reloaded {
         self.reap();
@@ -117,7 +118,7 @@ impl Supervisor {
         let mut entries = Vec::with_capacity(jobs.len());
         let mut begin = Vec::new();
         let outputs = Arc::new(WrittenPaths::of(jobs.iter().map(|(job, _)| job)));
-        for (job, store) in jobs {
+        for (job, stores) in jobs {
             let name = job.secret.name.clone();
             let before = old.remove(&name);
             // What is only allowed to be larger now is still the same secret, and as good as it was.
@@ -125,9 +126,9 @@ impl Supervisor {
             entries.push((name.clone(), SecretEntry::new(facts(&job)), keeps));
             match before {
                 Some(running) if running.job == job && !running.ended.is_cancelled() => {
-                    let moved = !Arc::ptr_eq(&running.store.borrow(), &store);
+                    let moved = !running.stores.borrow().are(&stores);
                     if moved {
-                        running.store.send_replace(store);
+                        running.stores.send_replace(stores);
                     }
                     *(if moved { &mut counts.changed } else { &mut counts.unchanged }) += 1;
                     self.running.insert(name, running);
@@ -139,11 +140,11 @@ impl Supervisor {
                     event::outputs_moved(name.as_str(), removes, &outputs.left_by(&running.job, left));
                     self.stopping.push(running.retire());
                     counts.changed += 1;
-                    begin.push((job, store, known));
+                    begin.push((job, stores, known));
                 }
                 None => {
                     counts.added += 1;
-                    begin.push((job, store, KnownFiles::default()));
+                    begin.push((job, stores, KnownFiles::default()));
                 }
             }
         }
@@ -156,8 +157,8 @@ impl Supervisor {
         let writers = Writers::of(&self.stopping);
         let gates: Vec<Vec<CancellationToken>> =
             begin.iter().map(|(job, ..)| writers.in_the_way_of(job).chain(gates(job)).collect()).collect();
-        for ((job, store, known), after) in begin.into_iter().zip(gates) {
-            self.begin(job, store, after, known);
+        for ((job, stores, known), after) in begin.into_iter().zip(gates) {
+            self.begin(job, stores, after, known);
         }
         counts
     }
@@ -181,10 +182,10 @@ impl Supervisor {
     }
 
     /// Starts the task of `job`, which begins when all of `after` have fired.
-    fn begin(&mut self, job: Job, store: Arc<dyn Store>, after: Vec<CancellationToken>, known: KnownFiles) {
+    fn begin(&mut self, job: Job, stores: SourceStores, after: Vec<CancellationToken>, known: KnownFiles) {
         let name = job.secret.name.clone();
         let (stop, ended) = (self.shared.stop.child_token(), CancellationToken::new());
-        let (sender, moves) = watch::channel(store);
+        let (sender, moves) = watch::channel(stores);
         let refresh = watch::Sender::new(());
         let mut task = self.shared.task(job.clone(), moves, refresh.subscribe(), stop.clone(), known.clone());
         let (stopped, gone) = (stop.clone(), ended.clone().drop_guard());
@@ -202,7 +203,7 @@ impl Supervisor {
             }
         };
         self.names.insert(self.tasks.spawn(life).id(), name.clone());
-        self.running.insert(name, Running { job, store: sender, refresh, stop, ended, known });
+        self.running.insert(name, Running { job, stores: sender, refresh, stop, ended, known });
     }
 
     /// Stops the task of a secret that is gone. Its metrics go after its last pass, which would bring them back.
@@ -236,7 +237,7 @@ impl Supervisor {
 
 impl Running {
     fn retire(self) -> StoppingTask {
-        let Self { job, store: _, refresh: _, stop, ended, known: _ } = self;
+        let Self { job, stores: _, refresh: _, stop, ended, known: _ } = self;
         stop.cancel();
         StoppingTask { job, ended }
     }
@@ -245,7 +246,7 @@ impl Running {
 /// Syncs every job once and returns the faults by secret. With `retry`, failures that pass by themselves are tried
 /// again. At `deadline`, and when `stop` fires, requests under way are abandoned; files being written are finished.
 pub(crate) async fn once(
-    jobs: Vec<JobWithStore>,
+    jobs: Vec<JobWithStores>,
     context: &SyncContext,
     deadline: Instant,
     retry: bool,
@@ -253,12 +254,12 @@ pub(crate) async fn once(
 ) -> Vec<(SecretName, Fault)> {
     let over = stop.child_token();
     let shared = TaskContext { stop: over.clone(), ..TaskContext::new(context) };
-    let mut stores = Vec::with_capacity(jobs.len());
+    let mut senders = Vec::with_capacity(jobs.len());
     let mut tasks = JoinSet::new();
-    for (job, store) in jobs {
-        let (sender, moves) = watch::channel(store);
+    for (job, stores) in jobs {
+        let (sender, moves) = watch::channel(stores);
         // Nobody moves these; the senders live as long as the tasks all the same.
-        stores.push(sender);
+        senders.push(sender);
         // Nobody asks for a refresh.
         let refresh = watch::Sender::new(()).subscribe();
         let is_required = job.secret.required;
@@ -325,21 +326,21 @@ impl TaskContext {
     fn task(
         &self,
         job: Job,
-        moves: watch::Receiver<Arc<dyn Store>>,
+        moves: watch::Receiver<SourceStores>,
         refresh: watch::Receiver<()>,
         stop: CancellationToken,
         known: KnownFiles,
     ) -> Task {
         let SyncContext { registry, key, clock, policy, mounts } = &self.context;
         let policy = Policy::new(job.secret.refresh, *policy, SmallRng::from_rng(&mut rand::rng()));
-        let store = Arc::clone(&moves.borrow());
-        let evidence = self.ledgers.evidence(&job.secret.store, &job.secret.name);
+        let stores = moves.borrow().clone();
+        let evidence = self.ledgers.evidence(&job.secret.sources.first().store, &job.secret.name);
         Task {
             suspicion: evidence.suspicion(),
             read_at: Instant::now(),
             pass: Pass::new(
-                Sink::new(job, key.clone()).with(known, Arc::clone(mounts)),
-                store,
+                (Sink::new(job, key.clone()).with(known, Arc::clone(mounts)), key.clone()),
+                stores,
                 Arc::clone(&self.slots),
                 evidence,
             ),
@@ -362,9 +363,17 @@ fn facts(job: &Job) -> SecretInfo {
     let secret = &job.secret;
     let files = secret.files.iter().map(|file| file.placement.target.as_path());
     let directory = secret.directory.iter().map(|directory| directory.path.as_path());
+    let status = |source: &Source| SourceStatus {
+        store: source.store.to_string(),
+        path: source.path(),
+        version: None,
+    };
+    let several = secret.sources.all().filter(|_| secret.sources.only().is_none());
+    let sources = several.map(status).collect();
     SecretInfo {
-        store: secret.store.to_string(),
-        path: secret.read.path(),
+        store: secret.sources.store_names().into_owned(),
+        path: secret.sources.paths(),
+        sources,
         required: secret.required,
         max_staleness: secret.max_staleness,
         files: files.chain(directory).map(Path::to_path_buf).collect(),
@@ -447,7 +456,8 @@ mod tests {
         // As if a reload had stopped it while a file system hangs.
         let ended = CancellationToken::new();
         supervisor.stopping.push(StoppingTask { job: jobs[0].clone(), ended: ended.clone() });
-        supervisor.exchange(vec![(jobs[0].clone(), Arc::clone(&store) as Arc<dyn Store>)], |_| None);
+        let shared = Arc::clone(&store) as Arc<dyn crate::store::Store>;
+        supervisor.exchange(vec![(jobs[0].clone(), shared.into())], |_| None);
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert!(store.calls().is_empty());
         ended.cancel();

@@ -18,7 +18,7 @@ use crate::fault::{Disposition, Fault, Kind};
 use crate::name::SecretName;
 use crate::sink::Written;
 use crate::status::{StatusRegistry, Success};
-use crate::store::{Fetched, Store};
+use crate::store::gather::{Gathered, ReadFailure, SourceStores};
 use crate::telemetry::event::{Failed, FilesLeft, Synced};
 use crate::telemetry::trace;
 
@@ -31,8 +31,8 @@ const LAST_TRY: Duration = Duration::from_secs(1);
 /// One secret's task.
 pub(super) struct Task {
     pub(super) pass: Pass,
-    /// The store to read from; a reload may put another one here.
-    pub(super) moves: watch::Receiver<Arc<dyn Store>>,
+    /// The stores to read from; a reload may put others here.
+    pub(super) moves: watch::Receiver<SourceStores>,
     pub(super) policy: Policy,
     pub(super) registry: Arc<StatusRegistry>,
     pub(super) clock: Clock,
@@ -93,14 +93,15 @@ impl Task {
         self.refresh.mark_unchanged();
         self.read_at = Instant::now();
         let secret = self.secret();
-        let span = trace::sync(secret.name.as_str(), secret.store.as_str(), || secret.read.path());
+        let span =
+            trace::sync(secret.name.as_str(), &secret.sources.store_names(), || secret.sources.paths());
         // A panic ends the pass, not the task: this secret is tried again, the others never notice.
         let pass = AssertUnwindSafe(async {
-            let fetched = match self.pass.verify(&self.stop).await? {
+            let gathered = match self.pass.verify(&self.stop).await? {
                 Ok(()) => self.fetch().await?,
-                Err(fault) => Err(fault),
+                Err(fault) => Err(fault.into()),
             };
-            Box::pin(self.pass.apply(fetched, &self.stop)).await
+            Box::pin(self.pass.apply(gathered, &self.stop)).await
         });
         let (result, duration) = worked(span.around(pass.catch_unwind())).await;
         let result = result.unwrap_or_else(|_| Some(Err(panicked(self.name()))))?;
@@ -114,11 +115,11 @@ impl Task {
     }
 
     /// Reads the secret; when it moves to another store meanwhile, from there. `None` when it was stopped.
-    async fn fetch(&mut self) -> Option<Result<Fetched, Fault>> {
+    async fn fetch(&mut self) -> Option<Result<Gathered, ReadFailure>> {
         loop {
             if self.moves.has_changed().unwrap_or(false) {
-                let store = Arc::clone(&self.moves.borrow_and_update());
-                self.pass.read_from(store);
+                let stores = self.moves.borrow_and_update().clone();
+                self.pass.read_from(stores);
                 // What the old store failed by says nothing of the new one.
                 self.policy.reset();
             }
@@ -126,7 +127,7 @@ impl Task {
                 biased;
                 () = self.stop.cancelled() => return None,
                 Ok(()) = moved(&self.moves) => {}
-                fetched = self.pass.fetch() => return Some(fetched),
+                gathered = self.pass.fetch() => return Some(gathered),
             }
         }
     }
@@ -147,12 +148,12 @@ impl Task {
         let duration = *duration;
         let next_try = wait.map(|wait| self.clock.now() + wait.min(LONGEST_WAIT));
         let spec = self.secret();
-        let (secret, store) = (spec.name.as_str(), spec.store.as_str());
+        let (secret, store) = (spec.name.as_str(), &spec.sources.store_names());
         match result {
-            Ok(Outcome { version, written, life: _ }) => {
-                let version = *version;
+            Ok(Outcome { version, versions, written, life: _ }) => {
+                let (version, versions) = (*version, versions.clone());
                 if self.is_current() {
-                    self.registry.succeeded(&spec.name, Success { version, next_try });
+                    self.registry.succeeded(&spec.name, Success { version, versions, next_try });
                 }
                 let (changed, repaired, removed) = (written.changed, written.repaired, written.removed);
                 let files = self.pass.files();
@@ -230,7 +231,7 @@ async fn until(moment: Option<Instant>) {
 }
 
 /// Returns when there is a store that has not been looked at. It is left for the one who goes there.
-async fn moved(moves: &watch::Receiver<Arc<dyn Store>>) -> Result<(), watch::error::RecvError> {
+async fn moved(moves: &watch::Receiver<SourceStores>) -> Result<(), watch::error::RecvError> {
     moves.clone().changed().await
 }
 

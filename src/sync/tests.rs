@@ -15,14 +15,15 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{PolicySettings, Supervisor, SyncContext, once, registry};
+use super::{JobWithStores, PolicySettings, Supervisor, SyncContext, once, registry};
 use crate::backoff::BackoffSettings;
 use crate::clock::Clock;
 use crate::config::provider::SecretRead;
 use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
+use crate::config::sources::{Source, Sources};
 use crate::disk::TargetPath;
 use crate::fault::{ExitStatus, Fault, Kind};
-use crate::name::SecretName;
+use crate::name::{SecretName, StoreName};
 use crate::render::Job;
 use crate::secret::{FieldValue, Fields, FingerprintKey};
 use crate::status::State;
@@ -70,8 +71,19 @@ fn start(jobs: Vec<Job>, store: &Arc<FakeStore>) -> (Supervisor, SyncContext) {
     (Supervisor::start(with(jobs, store), &context), context)
 }
 
-fn with(jobs: Vec<Job>, store: &Arc<FakeStore>) -> Vec<(Job, Arc<dyn Store>)> {
-    jobs.into_iter().map(|job| (job, Arc::clone(store) as Arc<dyn Store>)).collect()
+fn with(jobs: Vec<Job>, store: &Arc<FakeStore>) -> Vec<JobWithStores> {
+    jobs.into_iter().map(|job| read_from(&(Arc::clone(store) as Arc<dyn Store>), job)).collect()
+}
+
+/// The job, with every source of it in `store`.
+fn read_from(store: &Arc<dyn Store>, job: Job) -> JobWithStores {
+    let stores = job.secret.sources.all().map(|_| Arc::clone(store)).collect();
+    (job, stores)
+}
+
+/// What a secret reads that reads nothing else.
+fn sources(read: SecretRead) -> Sources {
+    Sources::of(Source::new(StoreName::main(), read))
 }
 
 fn content(home: &TempDir, name: &str) -> Option<String> {
@@ -247,7 +259,7 @@ async fn fields_are_asked_for_only_where_they_are_needed() {
     let jobs = vec![job(&home, "a")];
     let context = context(&jobs);
     let shared = Arc::clone(&store) as Arc<dyn Store>;
-    let jobs = jobs.into_iter().map(|job| (job, Arc::clone(&shared))).collect();
+    let jobs = jobs.into_iter().map(|job| read_from(&shared, job)).collect();
     let supervisor = Supervisor::start(jobs, &context);
     sleep(MINUTE * 2 + MINUTE / 2).await;
     store.then.answer("a", fields("two"));
@@ -295,7 +307,7 @@ async fn a_panic_is_that_secrets_failure_and_it_goes_on() {
     let jobs = vec![job(&home, "a")];
     let context = context(&jobs);
     let store: Arc<dyn Store> = Arc::new(store);
-    let jobs = jobs.into_iter().map(|job| (job, Arc::clone(&store))).collect();
+    let jobs = jobs.into_iter().map(|job| read_from(&store, job)).collect();
     let supervisor = Supervisor::start(jobs, &context);
     sleep(MINUTE).await;
     assert_eq!(content(&home, "a").as_deref(), Some("one"));
@@ -308,7 +320,7 @@ async fn the_payload_of_a_panic_is_in_no_fault() {
     let store = Arc::new(Fragile { calls: AtomicUsize::new(0), then: FakeStore::new() });
     let jobs = vec![job(&home, "a")];
     let context = context(&jobs);
-    let jobs = jobs.into_iter().map(|job| (job, Arc::clone(&store) as Arc<dyn Store>)).collect();
+    let jobs = jobs.into_iter().map(|job| (job, (Arc::clone(&store) as Arc<dyn Store>).into())).collect();
     let deadline = Instant::now() + MINUTE;
     let faults = once(jobs, &context, deadline, false, CancellationToken::new()).await;
     assert_eq!(faults[0].1.kind, Kind::Internal);

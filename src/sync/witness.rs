@@ -1,9 +1,11 @@
 //! Tells the audit stream what a pass read and what it did to files.
 
 use crate::config::secret::SecretSpec;
+use crate::config::sources::Source;
 use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
 use crate::sink::ChangedFile;
+use crate::store::gather::Gathered;
 use crate::store::{Fetched, RequestId};
 use crate::telemetry::event::{self, Subject};
 
@@ -15,14 +17,14 @@ pub(super) struct Provenance {
 }
 
 impl Provenance {
-    pub(super) fn of(fetched: &Fetched) -> Self {
-        Self { version: fetched.revision.version(), request_id: fetched.request_id.clone() }
+    pub(super) fn of(gathered: &Gathered) -> Self {
+        Self { version: gathered.revision.version(), request_id: gathered.request_id.clone() }
     }
 }
 
-/// A store has answered.
-pub(super) fn fetched(spec: &SecretSpec, outcome: &Result<Fetched, Fault>) {
-    with_subject(spec, |subject| {
+/// The store of a source has answered.
+pub(super) fn fetched(spec: &SecretSpec, source: &Source, outcome: &Result<Fetched, Fault>) {
+    with_subject(spec, Some(source), |subject| {
         let answer = outcome.as_ref().ok();
         let version = answer.and_then(|fetched| fetched.revision.version());
         let request_id = answer.and_then(|fetched| fetched.request_id.as_ref()).map(RequestId::as_str);
@@ -41,7 +43,7 @@ pub(super) fn touched(
     if files.is_empty() && failure.is_none() {
         return;
     }
-    with_subject(spec, |subject| {
+    with_subject(spec, spec.sources.only(), |subject| {
         let (version, request_id) =
             (provenance.version, provenance.request_id.as_ref().map(RequestId::as_str));
         for ChangedFile { path, change } in files {
@@ -54,17 +56,17 @@ pub(super) fn touched(
     });
 }
 
-/// Puts the subject together only where there is an audit log.
-fn with_subject(spec: &SecretSpec, report: impl FnOnce(Subject<'_>)) {
+/// Puts the subject together only where there is an audit log: of one source, or of all together.
+fn with_subject(spec: &SecretSpec, source: Option<&Source>, report: impl FnOnce(Subject<'_>)) {
     if !event::is_audited() {
         return;
     }
-    let credentials = spec.read.credential_set();
+    let credentials = source.and_then(|source| source.read.credential_set());
     report(Subject {
         secret: spec.name.as_str(),
-        store: spec.store.as_str(),
+        store: &source.map_or_else(|| spec.sources.store_names(), |source| source.store.as_str().into()),
         credentials: credentials.as_ref().map(CredentialsName::as_str),
-        path: &spec.read.path(),
-        namespace: spec.read.namespace(),
+        path: &source.map_or_else(|| spec.sources.paths(), Source::path),
+        namespace: source.and_then(|source| source.read.namespace()),
     });
 }

@@ -255,7 +255,16 @@ mod tests {
     fn facts(name: &str) -> SecretFacts<'_> {
         let at = Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_500));
         let (store, path) = ("default", "secret/app");
-        SecretFacts { name, store, path, ready: true, version: Some(3), last_success: at, next_sync: None }
+        SecretFacts {
+            name,
+            store,
+            path,
+            ready: true,
+            version: Some(3),
+            sources: Vec::new(),
+            last_success: at,
+            next_sync: None,
+        }
     }
 
     #[test]

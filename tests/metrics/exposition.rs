@@ -36,7 +36,16 @@ fn quoted(cell: &str) -> Vec<String> {
 fn facts(name: &str) -> SecretFacts<'_> {
     let at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     let (store, path) = ("default", "secret/team/application/database");
-    SecretFacts { name, store, path, ready: true, version: Some(3), last_success: at, next_sync: at }
+    SecretFacts {
+        name,
+        store,
+        path,
+        ready: true,
+        version: None,
+        sources: vec![(path, Some(3))],
+        last_success: at,
+        next_sync: at,
+    }
 }
 
 /// Every event that feeds a metric, once.

@@ -8,6 +8,7 @@ use secrets_sync::config::provider::SecretRead;
 use secrets_sync::config::provider::file::FileRead;
 use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
 use secrets_sync::config::secret::{Content, Decoding, DeletionPolicy, FileSpec, Refresh, SecretSpec};
+use secrets_sync::config::sources::{Source, Sources};
 use secrets_sync::disk::{Placement, TargetPath};
 use secrets_sync::name::{SecretName, StoreName};
 use secrets_sync::render::Job;
@@ -33,8 +34,7 @@ pub(crate) fn file_read(key: &str) -> SecretRead {
 pub(crate) fn secret_spec(name: &str, read: impl Into<SecretRead>) -> SecretSpec {
     SecretSpec {
         name: SecretName::new(name),
-        store: StoreName::main(),
-        read: read.into(),
+        sources: Sources::of(Source::new(StoreName::main(), read.into())),
         refresh: Refresh::Every(Duration::from_secs(60)),
         required: true,
         deletion_policy: DeletionPolicy::Retain,

@@ -166,7 +166,10 @@ mod tests {
         let read = Arc::clone(&time);
         let clock = Clock::from_fn(move || at(read.load(Ordering::Relaxed)));
         let registry = StatusRegistry::new([entry("good"), entry("bad")], clock);
-        registry.succeeded(&SecretName::new("good"), Success { version: Some(3), next_try: Some(at(1030)) });
+        registry.succeeded(
+            &SecretName::new("good"),
+            Success { version: Some(3), versions: Vec::new(), next_try: Some(at(1030)) },
+        );
         registry.failed(&SecretName::new("bad"), &Fault::new(Kind::Absent, message, "write it"), None);
         time.store(1012, Ordering::Relaxed);
         registry.snapshot()

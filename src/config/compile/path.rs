@@ -55,6 +55,14 @@ pub(in crate::config) fn key(text: &str) -> Result<String, KeyPathError> {
     Ok(text.to_owned())
 }
 
+/// A folder below a mount; slashes at its ends do not matter, and the whole mount is an empty text.
+pub(in crate::config) fn folder(text: &str) -> Result<String, KeyPathError> {
+    match text.trim_matches('/') {
+        "" => Ok(String::new()),
+        inner => check(inner).map(|()| inner.to_owned()),
+    }
+}
+
 /// A namespace; `None` is the root namespace, which is written as an empty text or `/`.
 pub(in crate::config) fn namespace(text: &str) -> Result<Option<String>, KeyPathError> {
     match text.trim_matches('/') {

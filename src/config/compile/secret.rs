@@ -1,41 +1,47 @@
 //! One entry of `secrets`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::conflicts::Outputs;
 use super::context::CompileContext;
+use super::scope::Scope;
 use super::section::Section;
-use super::{outputs, suggest, template};
+use super::{outputs, sources, template};
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::duration;
 use crate::config::keys::{KeySet, KeySpec, KeyType};
-use crate::config::limits::Limits;
-use crate::config::provider::{self, StoreSpec, compile_read};
+use crate::config::provider;
 use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
-use crate::name::{SecretName, StoreName};
-
-/// The stores of the file; `None` is one whose description is wrong and has been reported.
-pub(super) type CompiledStores = BTreeMap<StoreName, Option<StoreSpec>>;
-
-/// What a secret is compiled against.
-pub(super) struct Scope<'s> {
-    pub(super) stores: &'s CompiledStores,
-    pub(super) limits: &'s Limits,
-}
+use crate::name::SecretName;
 
 /// One entry of `secrets`. What the provider adds is in its own module.
 pub(super) static KEYS: KeySet = KeySet {
     of_providers: Some(provider::read_keys),
+    exclusive: &[&["key", "property"], &["data", "dataFrom"]],
     ..KeySet::new(
         "secrets[]",
         &[&[
             KeySpec::needed("name", KeyType::Text, "unique; logs, metrics and status use it"),
             KeySpec::new("store", KeyType::Text, "that of `secretStore`", "a name of `secretStores`"),
-            KeySpec::needed(
+            KeySpec::new(
                 "key",
                 KeyType::Text,
-                "path below the mount, without `data/`; no slash at its ends, no empty part, no `.` or `..`",
+                "",
+                "path below the mount, without `data/`; no slash at its ends, no empty part, no `.` or `..`. It is needed, or \
+                 `data` or `dataFrom`",
+            ),
+            sources::PROPERTY,
+            KeySpec::new(
+                "data",
+                KeyType::List(&sources::DATA_KEYS),
+                "",
+                "single values of several secrets; they win over `dataFrom`",
+            ),
+            KeySpec::new(
+                "dataFrom",
+                KeyType::List(&sources::DATA_FROM_KEYS),
+                "",
+                "all fields of several secrets; the last one wins",
             ),
             KeySpec::new(
                 "refreshInterval",
@@ -89,9 +95,7 @@ pub(super) fn compile(
     context: &mut CompileContext<'_>,
 ) -> Option<SecretSpec> {
     let name = name(&mut section, context);
-    let store = store(&mut section, scope, context);
-    let spec = store.as_ref().and_then(|(_, spec)| *spec);
-    let read = compile_read(&mut section, spec, context);
+    let sources = sources::compile(&mut section, scope, context);
     let refresh = refresh(&mut section, scope.limits.min_refresh_interval, context);
     let required = section.boolean("required", context).unwrap_or(true);
     let policies = [("retain", DeletionPolicy::Retain), ("delete", DeletionPolicy::Delete)];
@@ -102,8 +106,7 @@ pub(super) fn compile(
     section.finish(context);
     Some(SecretSpec {
         name: name?,
-        store: store?.0,
-        read: read?,
+        sources: sources?,
         refresh,
         required,
         deletion_policy,
@@ -123,34 +126,6 @@ fn name(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<S
         _ => Ok(SecretName::new(text)),
     };
     section.parsed("name", (Code::BadValue, "a name"), parse, context)
-}
-
-/// The store's name and its description; no description where that one is wrong.
-fn store<'s>(
-    section: &mut Section<'_>,
-    scope: &Scope<'s>,
-    context: &mut CompileContext<'_>,
-) -> Option<(StoreName, Option<&'s StoreSpec>)> {
-    if !section.has("store") {
-        let spec = scope.stores.get(&StoreName::main())?;
-        return Some((StoreName::main(), spec.as_ref()));
-    }
-    let text = section.text("store", context)?;
-    let name = StoreName::new(&text.value);
-    if let Some(spec) = scope.stores.get(&name) {
-        return Some((name, spec.as_ref()));
-    }
-    let unknown = Diagnostic::new(
-        Code::UnknownStore,
-        section.place_of("store"),
-        text.is_not("a store of secretStores", ""),
-    );
-    let hint = match suggest::nearest(&text.value, scope.stores.keys().map(StoreName::as_str)) {
-        Some(near) => format!("did you mean {near:?}?"),
-        None => "describe it in secretStores".to_owned(),
-    };
-    context.push(unknown.hint(hint));
-    None
 }
 
 fn refresh(section: &mut Section<'_>, shortest: Duration, context: &mut CompileContext<'_>) -> Refresh {

@@ -1,5 +1,6 @@
 //! A walk over the tree along the tables of keys: what a table does not have is an unknown key.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -220,26 +221,38 @@ impl<'a> Section<'a> {
         let Some(node) = self.node(key) else {
             return self.fallback?.text(key, self.place_of(key), context);
         };
-        let Some(scalar) = node.scalar() else {
-            context.push(wrong_type(self.place_of(key), "a text", node));
+        interpolated(node, self.place_of(key), context)
+    }
+
+    /// The texts of the list under `key`, none where it is absent; `None` where one is wrong.
+    pub(in crate::config) fn texts(
+        &self,
+        key: &'static str,
+        context: &mut CompileContext<'_>,
+    ) -> Option<Vec<String>> {
+        let Some(node) = self.node(key) else { return Some(Vec::new()) };
+        let Some(items) = node.items() else {
+            context.push(wrong_type(self.place_of(key), "a list", node));
             return None;
         };
-        match interpolate(scalar.text(), context.env) {
-            Ok(done) => {
-                for variable in &done.variables {
-                    context.origins.push(self.path_of(key), variable);
-                }
-                let is_private = !done.variables.is_empty();
-                Some(Text::new(done.text, scalar.text(), is_private))
-            }
-            Err(errors) => {
-                let place = self.place_of(key);
-                for error in errors {
-                    context.push(not_filled_in(&error, place.clone()));
-                }
-                None
-            }
-        }
+        let path = self.path_of(key);
+        let text = |(index, item): (usize, &'a Node)| {
+            let place = Place { path: format!("{path}[{index}]"), position: Some(item.position) };
+            interpolated(item, place, context).map(|text| text.value.into_owned())
+        };
+        items.iter().enumerate().map(text).collect()
+    }
+
+    /// All entries as texts by their names, for a mapping whose keys are the operator's own; `None` where one is wrong.
+    pub(in crate::config) fn named_texts(
+        self,
+        context: &mut CompileContext<'_>,
+    ) -> Option<BTreeMap<String, String>> {
+        let text = |entry: &'a MappingEntry| {
+            let text = interpolated(&entry.node, self.place_of(&entry.key), context)?;
+            Some((entry.key.clone(), text.value.into_owned()))
+        };
+        self.entries.iter().map(text).collect()
     }
 
     /// The string under `key` without a report or an origin, which the later regular read gives.
@@ -436,6 +449,29 @@ impl<'a> Section<'a> {
 
     fn entry(&self, key: &str) -> Option<&'a MappingEntry> {
         self.entries.iter().find(|entry| entry.key == key)
+    }
+}
+
+/// The text of `node`, with what the environment puts into it.
+fn interpolated<'a>(node: &'a Node, place: Place, context: &mut CompileContext<'_>) -> Option<Text<'a>> {
+    let Some(scalar) = node.scalar() else {
+        context.push(wrong_type(place, "a text", node));
+        return None;
+    };
+    match interpolate(scalar.text(), context.env) {
+        Ok(done) => {
+            for variable in &done.variables {
+                context.origins.push(place.path.clone(), variable);
+            }
+            let is_private = !done.variables.is_empty();
+            Some(Text::new(done.text, scalar.text(), is_private))
+        }
+        Err(errors) => {
+            for error in errors {
+                context.push(not_filled_in(&error, place.clone()));
+            }
+            None
+        }
     }
 }
 

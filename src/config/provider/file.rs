@@ -36,6 +36,7 @@ pub(super) const PROVIDER: Provider = Provider {
         KeySpec::new("kvVersion", KeyType::Text, "", WITHOUT_EFFECT),
         KeySpec::new("namespace", KeyType::Text, "", WITHOUT_EFFECT),
     ]],
+    folder_keys: &[],
     compile: |section, context| {
         if !section.has("path") {
             let hint = "name a YAML or JSON document, a directory, or a dotenv file";
@@ -65,5 +66,9 @@ impl ProviderSpec for FileStoreSpec {
 impl ProviderRead for FileRead {
     fn path(&self) -> String {
         self.key.clone()
+    }
+
+    fn key(&self) -> &str {
+        &self.key
     }
 }

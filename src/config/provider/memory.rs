@@ -24,6 +24,7 @@ static VALUES: KeySet = KeySet::new("values", &[&[KeySpec::new("user", KeyType::
 pub(super) const PROVIDER: Provider = Provider {
     store_keys: &[&[KeySpec::new("values", KeyType::Section(&VALUES), "", "what the store holds")]],
     read_keys: &[],
+    folder_keys: &[],
     compile: |section, context| {
         let values = section.child("values", context)?;
         let text = values.text("user", context)?.value.into_owned();
@@ -49,5 +50,9 @@ impl ProviderSpec for MemorySpec {
 impl ProviderRead for MemoryRead {
     fn path(&self) -> String {
         self.key.clone()
+    }
+
+    fn key(&self) -> &str {
+        &self.key
     }
 }

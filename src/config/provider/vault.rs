@@ -21,6 +21,7 @@ use crate::secret::SecretText;
 pub(super) const PROVIDER: Provider = Provider {
     store_keys: compile::STORE_KEYS,
     read_keys: compile::READ_KEYS,
+    folder_keys: compile::FOLDER_KEYS,
     compile: |section, context| compile::spec(section, context).map(|spec| StoreSpec::Vault(Box::new(spec))),
 };
 
@@ -82,11 +83,24 @@ impl ProviderSpec for VaultSpec {
     fn read(&self, section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<SecretRead> {
         compile::read(section, Some(self), context).map(SecretRead::Vault)
     }
+
+    fn folder(&self, section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<SecretRead> {
+        compile::folder(section, Some(self), context).map(SecretRead::Vault)
+    }
 }
 
 impl ProviderRead for VaultRead {
     fn path(&self) -> String {
         format!("{}/{}", self.mount, self.key)
+    }
+
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn below(&self, name: &str) -> Option<SecretRead> {
+        let slash = if self.key.is_empty() { "" } else { "/" };
+        Some(SecretRead::Vault(Self { key: format!("{}{slash}{name}", self.key), ..self.clone() }))
     }
 
     fn namespace(&self) -> Option<&str> {
@@ -99,6 +113,10 @@ impl ProviderRead for VaultRead {
 
     fn credential_set(&self) -> Option<CredentialsName> {
         Some(self.credentials.clone().unwrap_or_else(CredentialsName::main))
+    }
+
+    fn may_have_tags(&self) -> bool {
+        self.kv_version != KvVersion::V1
     }
 }
 

@@ -219,14 +219,14 @@ fn a_secret_inherits_from_its_store_and_may_say_otherwise() {
     let store =
         "secretStore: {address: 'https://v', token: t, namespace: team, mountPath: kv, kvVersion: v1}\n";
     let inherited = config(&format!("{store}{SECRET}"));
-    let source = inherited.secrets[0].read.vault().unwrap();
+    let source = inherited.secrets[0].sources.first().read.vault().unwrap();
     assert_eq!(
         (source.namespace.as_deref(), source.mount.as_str(), source.kv_version),
         (Some("team"), "kv", KvVersion::V1)
     );
     let own = SECRET.replace("name: a", "name: a, namespace: '', mountPath: /other/, kvVersion: auto");
     let own = config(&format!("{store}{own}"));
-    let source = own.secrets[0].read.vault().unwrap();
+    let source = own.secrets[0].sources.first().read.vault().unwrap();
     assert_eq!(
         (source.namespace.as_deref(), source.mount.as_str(), source.kv_version),
         (None, "other", KvVersion::Auto)

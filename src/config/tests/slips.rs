@@ -51,7 +51,7 @@ fn words_of_other_tools_name_the_right_key() {
 fn a_kv_version_may_be_a_number() {
     for (written, version) in [("1", KvVersion::V1), ("2", KvVersion::V2), ("'2'", KvVersion::V2)] {
         let config = config(&secret(&format!("key: app, kvVersion: {written}")));
-        assert_eq!(config.secrets[0].read.vault().unwrap().kv_version, version);
+        assert_eq!(config.secrets[0].sources.first().read.vault().unwrap().kv_version, version);
     }
 }
 

@@ -68,7 +68,7 @@ fn the_environment_fills_every_gap_of_the_default_store_and_no_other() {
     let spec = vault(&loaded.config);
     assert!(matches!(&spec.address, Address::Http(url) if url.host_str() == Some("bao")));
     assert_eq!(spec.namespace.as_deref(), Some("team-a"));
-    assert_eq!(loaded.config.secrets[0].read.namespace(), Some("team-a"));
+    assert_eq!(loaded.config.secrets[0].sources.first().read.namespace(), Some("team-a"));
     let Some(AuthSpec::AppRole { role_id, secret_id, .. }) = &spec.auth else { panic!("{spec:?}") };
     assert_eq!(*role_id, Credential::Value(SecretText::new("role".into())));
     assert_eq!(*secret_id, Some(Credential::File("/run/id".into())));

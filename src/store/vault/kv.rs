@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use vaultrs::api::kv1::requests::GetSecretRequest;
 use vaultrs::api::kv2::requests::ReadSecretRequest;
 
+use super::answer;
 use super::auth::Token;
 use super::server::{Answered, Caller, Server, check_path};
-use super::{answer, json};
 use crate::config::provider::vault::VaultRead;
 use crate::fault::{Fault, Kind};
-use crate::secret::{Fields, FingerprintKey, SecretBytes, SecretText};
+use crate::secret::{Fields, FingerprintKey, SecretBytes, SecretText, json};
 use crate::store::{Fetched, Life, RequestId, Revision};
 
 /// Clocks that differ by less are right.

@@ -160,12 +160,13 @@ async fn after_a_stop_nothing_that_was_fetched_is_published_any_more() {
     let slots = Arc::new(Semaphore::new(0));
     let key = FingerprintKey::random().unwrap();
     let shared = Arc::clone(&store) as Arc<dyn Store>;
-    let evidence = Ledgers::default().evidence(&job.secret.store, &job.secret.name);
-    let mut pass = Pass::new(Sink::new(job.clone(), key), shared, Arc::clone(&slots), evidence);
-    let fetched = pass.fetch().await;
+    let evidence = Ledgers::default().evidence(&StoreName::main(), &job.secret.name);
+    let sink = Sink::new(job.clone(), key.clone());
+    let mut pass = Pass::new((sink, key), shared.into(), Arc::clone(&slots), evidence);
+    let (fetched, again) = (pass.fetch().await, pass.fetch().await);
     tokio::join!(
         async {
-            assert!(pass.apply(fetched.clone(), &stop).await.is_none());
+            assert!(pass.apply(fetched, &stop).await.is_none());
         },
         async {
             sleep(SECOND).await;
@@ -173,7 +174,7 @@ async fn after_a_stop_nothing_that_was_fetched_is_published_any_more() {
         }
     );
     slots.add_permits(1);
-    assert!(pass.apply(fetched, &stop).await.is_none(), "a slot is no reason to begin after a stop");
+    assert!(pass.apply(again, &stop).await.is_none(), "a slot is no reason to begin after a stop");
     assert_eq!(content(&home, "a"), None);
 }
 
@@ -275,7 +276,7 @@ async fn with_deletion_policy_delete_the_files_of_outputs_that_moved_go_when_the
     };
     let directory = directory_job(&home, MINUTE);
     let (one, two) = (change(&job(&home, "one"), delete), change(&job(&home, "two"), delete));
-    let read_a = |job: &Job, key: &str| change(job, |secret| secret.read = file_read(key));
+    let read_a = |job: &Job, key: &str| change(job, |secret| secret.sources = sources(file_read(key)));
     let (mut supervisor, _) = start(vec![directory.clone(), read_a(&one, "b"), read_a(&two, "b")], &store);
     sleep(SECOND).await;
     assert_eq!(content(&home, "fields/value").as_deref(), Some("one"));
@@ -325,7 +326,7 @@ async fn an_output_that_moves_to_another_name_of_its_file_keeps_it() {
         let target = TargetPath::parse(path, home.path()).unwrap();
         change(&job(&home, name), |secret| {
             secret.deletion_policy = DeletionPolicy::Delete;
-            secret.read = file_read("a");
+            secret.sources = sources(file_read("a"));
             secret.files[0].placement.target = target;
         })
     };
@@ -350,11 +351,12 @@ async fn what_cannot_block_needs_neither_slot_nor_thread() {
     let apply = async |home: &TempDir, known: bool| {
         let mounts = Arc::new(OutputMounts::default());
         mounts.remember(known.then(|| home.path()));
-        let sink = Sink::new(job(home, "a"), FingerprintKey::random().unwrap());
+        let key = FingerprintKey::random().unwrap();
+        let sink = Sink::new(job(home, "a"), key.clone());
         let sink = sink.with(KnownFiles::default(), mounts);
         let evidence = Ledgers::default().evidence(&StoreName::main(), &SecretName::new("a"));
         let (shared, slots) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(Semaphore::new(0)));
-        let mut pass = Pass::new(sink, shared, slots, evidence);
+        let mut pass = Pass::new((sink, key), shared.into(), slots, evidence);
         let fetched = pass.fetch().await;
         tokio::time::timeout(MINUTE, pass.apply(fetched, &stop)).await
     };

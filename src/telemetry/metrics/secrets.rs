@@ -12,7 +12,7 @@ use super::{END, seconds};
 use crate::fault::Kind;
 
 /// What is true of one secret when the metrics are scraped.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SecretFacts<'a> {
     /// `secrets[].name`.
     pub name: &'a str,
@@ -24,6 +24,8 @@ pub struct SecretFacts<'a> {
     pub ready: bool,
     /// The store's version number of what is on disk.
     pub version: Option<u64>,
+    /// Where there are several sources, the path of each and its version number.
+    pub sources: Vec<(&'a str, Option<u64>)>,
     /// When its files last were as the store has them.
     pub last_success: Option<SystemTime>,
     /// When it is read next.
@@ -55,9 +57,16 @@ const METRICS: [SecretMetric; 8] = [
     SecretMetric("secret_info", "What a secret reads; always 1.", &["store", "vault_path"], |facts, _| {
         vec![(vec![facts.store, facts.path], 1.0)]
     }),
-    SecretMetric("secret_version", "The store's version number of what is on disk.", &[], |facts, _| {
-        series(facts.version.map(number))
-    }),
+    SecretMetric(
+        "secret_version",
+        "The store's version number of what is on disk; of several sources each, with its path.",
+        &["vault_path"],
+        |facts, _| {
+            let sources = facts.sources.iter();
+            let of_sources = sources.filter_map(|&(path, version)| Some((vec![path], number(version?))));
+            series(facts.version.map(number)).into_iter().chain(of_sources).collect()
+        },
+    ),
     SecretMetric(
         "last_success_timestamp_seconds",
         "When a secret's files last were as the store has them.",

@@ -100,7 +100,8 @@ impl Span {
         result.inspect_err(|fault| self.failed(fault))
     }
 
-    fn failed(&self, fault: &Fault) {
+    /// Notes `fault`.
+    pub(crate) fn failed(&self, fault: &Fault) {
         let span = self.0.record("error.type", fault.kind.as_str()).record("otel.status_code", "ERROR");
         span.record("otel.status_description", &*fault.message);
     }

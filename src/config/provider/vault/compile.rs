@@ -61,13 +61,24 @@ pub(super) const STORE_KEYS: Groups = &[
 ];
 
 /// The keys of a secret that only this provider has.
-pub(super) const READ_KEYS: Groups = &[&[
+pub(super) const READ_KEYS: Groups = &[
+    MOUNT_KEYS,
+    &[KeySpec::new("version", KeyType::Integer, "the newest", "pin one KV v2 version, from 1")],
+    ACCESS_KEYS,
+];
+
+/// The keys of a folder that secrets are searched in.
+pub(super) const FOLDER_KEYS: Groups = &[MOUNT_KEYS, ACCESS_KEYS];
+
+const MOUNT_KEYS: &[KeySpec] = &[
     KeySpec::new("mountPath", KeyType::Text, "the store's", "KV mount"),
     KeySpec::new("kvVersion", KeyType::Choice(KV_WORDS), "the store's", "version of the KV mount"),
-    KeySpec::new("version", KeyType::Integer, "the newest", "pin one KV v2 version, from 1"),
+];
+
+const ACCESS_KEYS: &[KeySpec] = &[
     KeySpec::new("namespace", KeyType::Text, "the store's", "`\"\"` is the root namespace"),
     KeySpec::new("credentials", KeyType::Text, "the store's own", "a name of the store's `credentials`"),
-]];
+];
 
 const KV_WORDS: &[&str] = &["v1", "v2", "auto", "1", "2"];
 
@@ -171,18 +182,52 @@ pub(in crate::config) fn read(
     context: &mut CompileContext<'_>,
 ) -> Option<VaultRead> {
     let key = path::of_secret(section, context);
-    let own_mount = section.parsed("mountPath", A_MOUNT, path::mount, context);
-    let own_version = section.choice("kvVersion", &KV_VERSIONS, context);
-    let kv_version = own_version.or(store.and_then(|store| store.kv_version)).unwrap_or(KvVersion::V2);
+    let (mount, kv_version) = mount(section, store, context);
     let version = version(section, kv_version, context);
-    let own_namespace = section.parsed("namespace", A_NAMESPACE, path::namespace, context);
-    let credentials = credentials(section, store, context);
-    let mount = own_mount.or_else(|| store?.mount_path.clone()).unwrap_or_else(|| MOUNT.to_owned());
-    let namespace = own_namespace.unwrap_or_else(|| store?.namespace.clone());
+    let (namespace, credentials) = access(section, store, context);
     if let Some(key) = &key {
         warn_of_prefix(key, &mount, kv_version, section, context);
     }
     Some(VaultRead { credentials, namespace, mount, key: key?, kv_version, version })
+}
+
+/// Compiles the folder that secrets are searched in; the key of the whole mount is empty.
+pub(in crate::config) fn folder(
+    section: &mut Section<'_>,
+    store: Option<&VaultSpec>,
+    context: &mut CompileContext<'_>,
+) -> Option<VaultRead> {
+    let key = if section.has("path") {
+        section.parsed("path", (Code::BadKey, "the path of a folder"), path::folder, context)
+    } else {
+        Some(String::new())
+    };
+    let (mount, kv_version) = mount(section, store, context);
+    let (namespace, credentials) = access(section, store, context);
+    Some(VaultRead { credentials, namespace, mount, key: key?, kv_version, version: None })
+}
+
+/// The KV mount and its version.
+fn mount(
+    section: &Section<'_>,
+    store: Option<&VaultSpec>,
+    context: &mut CompileContext<'_>,
+) -> (String, KvVersion) {
+    let own = section.parsed("mountPath", A_MOUNT, path::mount, context);
+    let own_version = section.choice("kvVersion", &KV_VERSIONS, context);
+    let kv_version = own_version.or(store.and_then(|store| store.kv_version)).unwrap_or(KvVersion::V2);
+    (own.or_else(|| store?.mount_path.clone()).unwrap_or_else(|| MOUNT.to_owned()), kv_version)
+}
+
+/// The namespace, and the credential set that reads there.
+fn access(
+    section: &Section<'_>,
+    store: Option<&VaultSpec>,
+    context: &mut CompileContext<'_>,
+) -> (Option<String>, Option<CredentialsName>) {
+    let own = section.parsed("namespace", A_NAMESPACE, path::namespace, context);
+    let credentials = credentials(section, store, context);
+    (own.unwrap_or_else(|| store?.namespace.clone()), credentials)
 }
 
 /// Parts of a URL that are not part of a key: the mount, and the `data/` of KV v2. The key in the hint is the one of the
@@ -250,7 +295,7 @@ fn version(
 }
 
 fn credentials(
-    section: &mut Section<'_>,
+    section: &Section<'_>,
     store: Option<&VaultSpec>,
     context: &mut CompileContext<'_>,
 ) -> Option<CredentialsName> {

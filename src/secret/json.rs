@@ -1,10 +1,13 @@
 //! JSON values of a secret: numbers as the digits the server sent, the last of two equal keys, a bounded depth.
 
+mod write;
+
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::secret::{FieldValue, Fields, SecretText};
+use super::{FieldValue, Fields, SecretText};
+pub(crate) use write::{container_text, text_of};
 
 /// Deeper values are refused: each level is one frame of the stack and one more pass over the text.
 const MAX_DEPTH: usize = 64;
@@ -15,7 +18,7 @@ const MOST_VALUES: usize = 100_000;
 
 /// Why a text is not the fields of a secret. There is no more to tell: details could quote a value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NotFields {
+pub(crate) enum NotFields {
     /// The value is not an object.
     NoObject,
     /// The value, or one inside it, is not valid JSON.
@@ -27,7 +30,7 @@ pub(super) enum NotFields {
 }
 
 impl NotFields {
-    pub(super) fn cause(&self) -> &'static str {
+    pub(crate) fn cause(&self) -> &'static str {
         match self {
             Self::NoObject => "the secret's data is not an object",
             Self::Invalid => "the secret's data is not valid JSON",
@@ -37,7 +40,7 @@ impl NotFields {
     }
 
     /// What to do about data that the server keeps as it is; `None`: the answer may come from something else.
-    pub(super) fn remedy(&self) -> Option<&'static str> {
+    pub(crate) fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::NoObject | Self::Invalid => None,
             Self::TooDeep => Some("write the nested value as one JSON text into a field"),
@@ -46,8 +49,15 @@ impl NotFields {
     }
 }
 
+/// The fields of the object in `text`.
+pub(crate) fn object_in(text: &SecretText) -> Result<Fields, NotFields> {
+    // EXPOSE: parsed in place; the fields are carriers of their own.
+    let raw: &RawValue = serde_json::from_str(text.expose()).map_err(|_| NotFields::Invalid)?;
+    fields(raw)
+}
+
 /// The fields of the object `raw`.
-pub(super) fn fields(raw: &RawValue) -> Result<Fields, NotFields> {
+pub(crate) fn fields(raw: &RawValue) -> Result<Fields, NotFields> {
     match raw.get() {
         text if !text.starts_with('{') => Err(NotFields::NoObject),
         text if most_values(text) > MOST_VALUES => Err(NotFields::TooMany),
