@@ -14,6 +14,7 @@ mod denied;
 pub mod fuzzing;
 mod kv;
 mod lease;
+mod list;
 mod mixup;
 mod mounts;
 mod renewer;
@@ -235,6 +236,14 @@ impl Store for VaultStore {
             DeniedRead::ByPolicy => Err(self.explainer.explain(&read, &token, denied).await),
             DeniedRead::TokenReplaced(token) => self.read_settled(set, &read, &token).await,
         }
+    }
+
+    async fn list(&self, read: &SecretRead) -> Result<Vec<String>, Fault> {
+        self.names_below(read.vault()?).await
+    }
+
+    async fn tags(&self, read: &SecretRead) -> Result<BTreeMap<String, String>, Fault> {
+        self.tags_of(read.vault()?).await
     }
 
     async fn place(&self, read: &SecretRead) -> Result<String, Fault> {

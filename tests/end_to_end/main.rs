@@ -37,6 +37,7 @@ mod sandbox;
 mod sandbox_kernels;
 mod sandbox_trees;
 mod server;
+mod sources;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;

@@ -42,6 +42,29 @@ impl Server {
         self.bao.must("POST", "", &format!("secret/destroy/{key}"), &json!({ "versions": [version] }));
     }
 
+    /// What operators write down about a secret.
+    pub(crate) fn tag(&self, key: &str, tags: &Value) {
+        self.bao.must("POST", "", &format!("secret/metadata/{key}"), &json!({ "custom_metadata": tags }));
+    }
+
+    /// Makes a KV v1 mount.
+    pub(crate) fn mount_v1(&self, mount: &str) {
+        self.bao.enable_kv("", mount, 1);
+    }
+
+    pub(crate) fn put_v1(&self, mount: &str, key: &str, fields: &Value) {
+        self.bao.put_v1("", mount, key, fields);
+    }
+
+    pub(crate) fn policy(&self, name: &str, rules: &str) {
+        self.bao.policy("", name, rules);
+    }
+
+    /// A token with one policy besides the default one.
+    pub(crate) fn token(&self, policy: &str) -> String {
+        self.bao.token("", &[policy], "1h")
+    }
+
     /// A token that may look at itself and at nothing else.
     pub(crate) fn powerless_token(&self) -> String {
         self.bao.token("", &["default"], "1h")

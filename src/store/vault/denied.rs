@@ -123,8 +123,19 @@ fn kv_of(source: &VaultRead) -> Kv {
 /// The line of the policy that is missing, as it stands in a policy of the namespace that the credentials are of.
 fn policy(source: &VaultRead, kv: Kv, home: Option<&str>) -> String {
     let data = if kv == Kv::V2 { "data/" } else { "" };
+    let path = format!("{}/{data}{}", source.mount, source.key);
+    policy_line(&path, source.namespace.as_deref(), home, "read")
+}
+
+/// The line of a policy that allows `capability` at `path` in a namespace, as it stands in a policy of the namespace `home`.
+pub(super) fn policy_line(
+    path: &str,
+    namespace: Option<&str>,
+    home: Option<&str>,
+    capability: &str,
+) -> String {
     let trimmed = |namespace: Option<&str>| namespace.unwrap_or_default().trim_matches('/').to_owned();
-    let (home, there) = (trimmed(home), trimmed(source.namespace.as_deref()));
+    let (home, there) = (trimmed(home), trimmed(namespace));
     let below = there.strip_prefix(&home).map(|below| below.trim_start_matches('/'));
     // A policy reaches into namespaces below its own by their path, and nowhere else.
     let (namespace, prefix) = match below {
@@ -135,8 +146,9 @@ fn policy(source: &VaultRead, kv: Kv, home: Option<&str>) -> String {
         _ => (there, String::new()),
     };
     let place = if namespace.is_empty() { String::new() } else { format!(" in namespace {namespace}") };
-    let path = format!("{prefix}{}/{data}{}", source.mount, source.key);
-    format!("add to a policy of these credentials{place}: path \"{path}\" {{ capabilities = [\"read\"] }}")
+    format!(
+        "add to a policy of these credentials{place}: path \"{prefix}{path}\" {{ capabilities = [\"{capability}\"] }}"
+    )
 }
 
 #[cfg(test)]

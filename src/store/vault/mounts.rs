@@ -109,9 +109,12 @@ struct Options {
 
 async fn ask(server: &Server, source: &VaultRead, token: &Token) -> Result<KvMount, Fault> {
     check_path(&source.mount)?;
-    check_path(&source.key)?;
+    let below = if source.key.is_empty() { String::new() } else { format!("/{}", source.key) };
+    if !source.key.is_empty() {
+        check_path(&source.key)?;
+    }
     let asked = Instant::now();
-    let endpoint = MountsRequest(format!("/{}/{}", source.mount, source.key));
+    let endpoint = MountsRequest(format!("/{}{below}", source.mount));
     let caller = Caller { token: token.text(), namespace: source.namespace.as_deref() };
     let answered = server.call(&endpoint, caller, SecretBytes::default()).await?;
     if answered.response.status == StatusCode::OK {
