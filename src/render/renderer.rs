@@ -62,7 +62,7 @@ struct Renderer<'f> {
     /// Most bytes of one file.
     limit: usize,
     /// Made for the first template and shared by all.
-    context: OnceCell<Context>,
+    context: OnceCell<Context<'f>>,
 }
 
 impl Renderer<'_> {

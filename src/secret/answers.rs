@@ -53,7 +53,14 @@ fn normalized(path: &str) -> &str {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Answers(Vec<(AnswerPath, FieldValue)>);
 
+static NO_ANSWERS: Answers = Answers(Vec::new());
+
 impl Answers {
+    /// No answer at all.
+    pub fn none() -> &'static Self {
+        &NO_ANSWERS
+    }
+
     /// Adds the answer at `path`.
     pub fn insert(&mut self, path: AnswerPath, answer: FieldValue) {
         self.0.push((path, answer));

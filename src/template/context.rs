@@ -8,55 +8,89 @@
 //! - What is not text is not there: a file gets it by `field`, `directory` or `decoding`.
 //! - Maps keep the byte order of their names, so that each rendering is the same as the last.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use tera::value::Key;
 use tera::{Map, Value};
 
-use crate::secret::{FieldValue, Fields};
+use crate::secret::{Answers, FieldValue, Fields};
 
 /// The variable that holds all fields. A field of this name is `data.data`.
 pub(super) const ALL_FIELDS: &str = "data";
 
+/// The variable that holds `template.vars`.
+const VARS: &str = "vars";
+
 /// The values a template sees: every field at top level, and all of them in `data`.
-pub struct Context {
-    engine: tera::Context,
-    names: Vec<String>,
+pub struct Context<'f> {
+    fields: &'f Fields,
+    answers: &'f Answers,
+    /// The copy for the engine, made for the first template of its kind.
+    engine: OnceCell<tera::Context>,
+    names: OnceCell<Vec<String>>,
 }
 
-impl Context {
-    /// Copies `fields` for the engine; cheap to render from many times.
-    pub fn new(fields: &Fields) -> Self {
-        let mut engine = tera::Context::new();
-        let mut all = Map::with_capacity(fields.len());
-        let is_text = |(_, field): &(&String, &FieldValue)| !matches!(field, FieldValue::Bytes(_));
-        for (name, field) in fields.iter().filter(is_text) {
-            let value = engine_value(field);
-            all.insert(Key::from(name.clone()), value.clone());
-            engine.insert_value(name.clone(), value);
-        }
-        engine.insert_value(ALL_FIELDS, Value::from(all));
-        let name = |(name, field): (&String, &FieldValue)| match field {
-            FieldValue::Bytes(_) => format!("{name} (bytes, for `field` only)"),
-            _ => name.clone(),
-        };
-        Self { engine, names: fields.iter().map(name).collect() }
+impl<'f> Context<'f> {
+    /// The values of `fields` alone; cheap to render from many times.
+    pub fn new(fields: &'f Fields) -> Self {
+        Self::with_answers(fields, Answers::none())
+    }
+
+    /// The values of `fields`, and the answers that `secret` of a Go template looks into.
+    pub fn with_answers(fields: &'f Fields, answers: &'f Answers) -> Self {
+        Self { fields, answers, engine: OnceCell::new(), names: OnceCell::new() }
+    }
+
+    pub(super) fn fields(&self) -> &'f Fields {
+        self.fields
+    }
+
+    pub(super) fn answers(&self) -> &'f Answers {
+        self.answers
     }
 
     pub(super) fn engine(&self) -> &tera::Context {
-        &self.engine
+        self.engine.get_or_init(|| engine_context(self.fields))
+    }
+
+    /// The same, with the constants of the configuration.
+    pub(super) fn engine_with(&self, vars: &BTreeMap<String, String>) -> tera::Context {
+        let mut engine = self.engine().clone();
+        let var = |(name, value): (&String, &String)| (Key::from(name.clone()), Value::normal_string(value));
+        engine.insert_value(VARS, Value::from(vars.iter().map(var).collect::<Map>()));
+        engine
     }
 
     /// The names of the fields there are.
     pub(super) fn names(&self) -> &[String] {
-        &self.names
+        let name = |(name, field): (&String, &FieldValue)| match field {
+            FieldValue::Bytes(_) => format!("{name} (bytes, for `field` only)"),
+            _ => name.clone(),
+        };
+        self.names.get_or_init(|| self.fields.iter().map(name).collect())
     }
 }
 
-impl fmt::Debug for Context {
+impl fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(&self.names).finish()
+        f.debug_set().entries(self.names()).finish()
     }
+}
+
+/// A copy of `fields` for the engine.
+fn engine_context(fields: &Fields) -> tera::Context {
+    let mut engine = tera::Context::new();
+    let mut all = Map::with_capacity(fields.len());
+    let is_text = |(_, field): &(&String, &FieldValue)| !matches!(field, FieldValue::Bytes(_));
+    for (name, field) in fields.iter().filter(is_text) {
+        let value = engine_value(field);
+        all.insert(Key::from(name.clone()), value.clone());
+        engine.insert_value(name.clone(), value);
+    }
+    engine.insert_value(ALL_FIELDS, Value::from(all));
+    engine
 }
 
 /// A field as a value of the engine.
@@ -120,7 +154,8 @@ mod tests {
     #[test]
     fn debug_shows_names_and_no_value() {
         let secret = FieldValue::Text(SecretText::new("hunter2".into()));
-        let context = Context::new(&[("user".to_owned(), secret)].into_iter().collect());
+        let fields = [("user".to_owned(), secret)].into_iter().collect();
+        let context = Context::new(&fields);
         assert_eq!(format!("{context:?}"), r#"{"user"}"#);
     }
 }

@@ -168,7 +168,7 @@ fn shown(name: &str) -> String {
 pub(super) struct Translator<'t> {
     pub(super) source: &'t str,
     pub(super) strict: &'t Strict,
-    pub(super) context: &'t Context,
+    pub(super) context: &'t Context<'t>,
 }
 
 impl Translator<'_> {
@@ -291,7 +291,7 @@ pub(super) fn too_much(refusal: &RenderRefusal) -> RenderError {
 }
 
 /// A piece of a template on one line that is not too long.
-fn shorten(expression: &str) -> String {
+pub(super) fn shorten(expression: &str) -> String {
     let expression = expression.split_whitespace().collect::<Vec<_>>().join(" ");
     match expression.char_indices().nth(EXPRESSION_SHOWN) {
         Some((end, _)) => format!("{}…", expression.get(..end).unwrap_or_default()),

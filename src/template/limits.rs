@@ -159,6 +159,16 @@ impl BoundedOutput {
         self.append(text.as_bytes())
     }
 
+    /// Appends `bytes` whole, or nothing.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        self.append(bytes)
+    }
+
+    /// Most bytes.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Whether something did not fit.
     pub(super) fn is_full(&self) -> bool {
         self.is_full

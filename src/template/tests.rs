@@ -8,6 +8,7 @@ use super::*;
 use crate::secret::Fields;
 
 mod documentation;
+mod go;
 mod leaks;
 mod rewriting;
 mod runaways;
@@ -465,7 +466,8 @@ fn failures_tell_place_and_cause() {
 #[test]
 fn output_larger_than_the_limit_is_refused() {
     let template = Template::compile("{{ username }}é").unwrap();
-    let context = Context::new(&secret());
+    let fields = secret();
+    let context = Context::new(&fields);
     assert_eq!(template.render(&context, 5).unwrap().len(), 5);
     let error = template.render(&context, 4).unwrap_err();
     assert_eq!(error, RenderError::TooLarge { limit: 4 });

@@ -47,6 +47,7 @@ impl GoUses {
         uses
     }
 
+    #[cfg(test)]
     /// The calls of `name`.
     pub(crate) fn calls_of<'u>(&'u self, name: &'u str) -> impl Iterator<Item = &'u GoCall> {
         self.calls.iter().filter(move |call| call.name == name)

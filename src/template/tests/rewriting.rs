@@ -65,7 +65,8 @@ proptest! {
 
     #[test]
     fn a_strict_source_renders_as_the_operators_own(source in templates()) {
-        let context = Context::new(&secret());
+        let fields = secret();
+        let context = Context::new(&fields);
         let compiled = Template::compile(&source);
         let Ok(own) = unchanged(&source, &context) else { return Ok(()) };
         prop_assert!(compiled.is_ok(), "{source} {compiled:?}");

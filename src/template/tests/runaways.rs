@@ -160,7 +160,8 @@ fn text_that_is_captured_again_and_again_is_refused() {
 fn a_rendering_ends_when_it_is_not_wanted_any_more() {
     let template =
         Template::compile("{% for a in range(end=900000) %}{% set x = username %}{% endfor %}").unwrap();
-    let context = Context::new(&secret());
+    let fields = secret();
+    let context = Context::new(&fields);
     let asked = std::rc::Rc::new(std::cell::Cell::new(0));
     let count = std::rc::Rc::clone(&asked);
     let stopped = move || {
