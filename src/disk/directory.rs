@@ -53,25 +53,42 @@ impl Directory {
             return Err(failed("open the directory", path, Errno::NOENT));
         };
         let above = Self::open_or_make(above, metadata)?;
-        let is_new = match fs::mkdirat(&above, name, Mode::RWXU) {
-            Ok(()) => true,
-            Err(Errno::EXIST) => false,
-            Err(error) => return Err(failed(MAKE_DIRECTORY, path, error)),
-        };
-        // Beneath: what mkdirat just made is no symlink, and what another process put there meanwhile must not be one.
-        let directory = beneath::open(&above, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
-            .map(|descriptor| Self::new(descriptor, path))
-            .map_err(|error| failed("open the directory", path, error))?;
-        if is_new {
-            above.changed.store(true, Relaxed);
-            if let Err(fault) = metadata.apply_to_directory(&directory, path) {
-                // Not left behind without its mode: the next pass would take it for the operator's.
-                let _gone = fs::unlinkat(&above, name, AtFlags::REMOVEDIR);
-                return Err(fault);
+        let directory = match above.make_below(name, metadata)? {
+            Some(directory) => directory,
+            None => {
+                above.open_below(name)?.ok_or_else(|| failed("open the directory", path, Errno::NOENT))?
             }
-        }
+        };
         above.sync()?;
         Ok(directory)
+    }
+
+    /// Makes the directory called `name` in this one, with exactly this mode and owner; `None` when the name is taken.
+    pub(super) fn make_below(&self, name: &OsStr, metadata: FileMetadata) -> Result<Option<Self>, Fault> {
+        let path = self.path.join(name);
+        match fs::mkdirat(self, name, Mode::RWXU) {
+            Ok(()) => self.note_change(),
+            Err(Errno::EXIST) => return Ok(None),
+            Err(error) => return Err(failed(MAKE_DIRECTORY, &path, error)),
+        }
+        let directory =
+            self.open_below(name)?.ok_or_else(|| failed("open the directory", &path, Errno::NOENT))?;
+        if let Err(fault) = metadata.apply_to_directory(&directory, &path) {
+            // Not left behind without its mode: the next pass would take it for the operator's.
+            let _gone = self.remove_directory(name);
+            return Err(fault);
+        }
+        Ok(Some(directory))
+    }
+
+    /// Opens the directory called `name` in this one, which must be no symlink; `None` when nothing is there.
+    pub(super) fn open_below(&self, name: &OsStr) -> Result<Option<Self>, Fault> {
+        let path = self.path.join(name);
+        match beneath::open(self, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+            Ok(descriptor) => Ok(Some(Self::new(descriptor, &path))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(failed("open the directory", &path, error)),
+        }
     }
 
     /// The path it was opened by.
@@ -82,15 +99,27 @@ impl Directory {
     /// Renames an entry over another one of this directory.
     pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
         fs::renameat(self, from, self, to)?;
-        self.changed.store(true, Relaxed);
+        self.note_change();
         Ok(())
     }
 
     /// Removes an entry that is no directory.
     pub(super) fn remove(&self, name: &OsStr) -> Result<(), Errno> {
         fs::unlinkat(self, name, AtFlags::empty())?;
-        self.changed.store(true, Relaxed);
+        self.note_change();
         Ok(())
+    }
+
+    /// Removes an empty directory in it.
+    pub(super) fn remove_directory(&self, name: &OsStr) -> Result<(), Errno> {
+        fs::unlinkat(self, name, AtFlags::REMOVEDIR)?;
+        self.note_change();
+        Ok(())
+    }
+
+    /// A name in it has changed.
+    pub(super) fn note_change(&self) {
+        self.changed.store(true, Relaxed);
     }
 
     /// Makes renames and removals durable; nothing to do when there were none.

@@ -41,10 +41,14 @@ impl Stamp {
     /// few milliseconds, so two writes within a tick may differ in nothing else. A change time in the future counts
     /// as well: then the clocks of file server and machine differ, and the age is unknown.
     pub(crate) fn is_young(&self, now: SystemTime) -> bool {
-        let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        now.duration_since(self.changed_at()).map_or(true, |age| age < Duration::from_millis(100))
+    }
+
+    /// When content, name, mode or owner were changed last.
+    pub(super) fn changed_at(&self) -> SystemTime {
         let (seconds, nanoseconds) = self.changed;
-        let changed = Duration::new(seconds.try_into().unwrap_or(0), nanoseconds.try_into().unwrap_or(0));
-        since_1970.checked_sub(changed).is_none_or(|age| age < Duration::from_millis(100))
+        SystemTime::UNIX_EPOCH
+            + Duration::new(seconds.try_into().unwrap_or(0), nanoseconds.try_into().unwrap_or(0))
     }
 
     /// The stamp of an open file.
