@@ -14,6 +14,7 @@ mod existing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod generation;
 mod inherit;
 mod location;
 mod metadata;
@@ -21,6 +22,7 @@ mod mode;
 mod mounts;
 mod owner;
 mod path;
+mod placement;
 mod resolve_dir;
 mod sandbox_hint;
 mod stage;
@@ -34,6 +36,10 @@ pub(crate) use access::may_give_to;
 pub use access::{check, check_directory};
 pub use change::{Change, Drift};
 pub(crate) use directory::make_directory;
+pub use generation::{
+    Generations, PublishedGeneration, StagedGeneration, Switched, WantedFile, stage_generation,
+};
+pub(crate) use generation::{check_generation, dissolve, survey_generation, survey_generation_removal};
 pub use location::{Location, resolved};
 pub(crate) use location::{has_own_symlinks, identity};
 pub use mode::{FileMode, ModeError};
@@ -41,44 +47,9 @@ pub use mounts::OutputMounts;
 pub(crate) use mounts::is_mounted;
 pub use owner::{Owner, OwnerError};
 pub use path::{TargetPath, TargetPathError};
+pub use placement::{NewFile, Placement};
 pub(crate) use sandbox_hint::{Access, sandbox_hint};
 pub use stage::{Committed, Published, Staged, stage};
 pub use stamp::Stamp;
-pub(crate) use survey::{survey, survey_removal};
+pub(crate) use survey::{Survey, survey, survey_removal};
 pub use sweep::{Swept, sweep};
-
-use crate::secret::SecretBytes;
-
-/// A file to be written.
-#[derive(Debug)]
-pub struct NewFile {
-    /// Where it goes and what it looks like there.
-    pub placement: Placement,
-    /// What it holds.
-    pub content: SecretBytes,
-}
-
-/// Where a file goes and what it looks like there; everything but its content.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Placement {
-    /// Where.
-    pub target: TargetPath,
-    /// With which mode, exactly: the umask does not apply.
-    pub mode: FileMode,
-    /// Whose. A part that is `None` is the process's own, or the old file's where that can be trusted.
-    pub owner: Owner,
-    /// Mode of parents that have to be made.
-    pub parent_mode: FileMode,
-    /// An existing file is rewritten instead of replaced. Not atomic; for files that are mount points.
-    pub in_place: bool,
-    /// A file system that does not keep modes and owners is accepted.
-    pub accept_mode: bool,
-}
-
-impl Placement {
-    /// As a configuration that says no more than the path.
-    pub fn new(target: TargetPath) -> Self {
-        let (mode, parent_mode) = (FileMode::PRIVATE, FileMode::DIRECTORY);
-        Self { target, mode, owner: Owner::default(), parent_mode, in_place: false, accept_mode: false }
-    }
-}

@@ -10,14 +10,17 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::clock::Clock;
+use crate::config::secret::DirectorySpec;
 use crate::disk::{
-    self, Change, Committed, NewFile, OutputMounts, Published, Staged, Stamp, Swept, TargetPath,
+    self, Change, Committed, NewFile, OutputMounts, Published, PublishedGeneration, Staged, StagedGeneration,
+    Stamp, Swept, Switched, TargetPath, WantedFile,
 };
 use crate::fault::{Fault, Kind};
 use crate::regular_file;
 use crate::render::{Job, Rendered};
 use crate::secret::{Fingerprint, FingerprintKey};
-use crate::telemetry::event::FileChange;
+use crate::telemetry::event::{self, FileChange};
 
 pub(crate) use preview::Removal;
 pub use preview::{PlannedAction, Preview};
@@ -34,6 +37,9 @@ pub struct Sink {
     complete: bool,
     /// What was done to files since the last [`Sink::take_changed`].
     changed: Vec<ChangedFile>,
+    /// What readers get, where the secret has generations and the last publishing came to its end.
+    generation: Option<PublishedGeneration>,
+    clock: Clock,
 }
 
 /// A file that was written, repaired or removed.
@@ -49,11 +55,20 @@ pub(crate) struct ChangedFile {
 #[derive(Debug)]
 #[must_use = "dropping it removes what was staged"]
 pub struct StagedFiles {
-    staged: Staged,
+    prepared: Prepared,
     /// Of the files, in their order.
     fingerprints: Vec<Fingerprint>,
     /// Files of fields that have gone.
     gone: Vec<TargetPath>,
+}
+
+/// The two ways to publish.
+#[derive(Debug)]
+enum Prepared {
+    /// Each file by a rename of its own.
+    Files(Staged),
+    /// All of them by one; `None` when nothing is there and nothing is wanted.
+    Generation(Option<Box<StagedGeneration>>),
 }
 
 /// The files of a secret that this process has published. At a reload the secret's next sink gets them: they may hold
@@ -61,6 +76,8 @@ pub struct StagedFiles {
 #[derive(Clone, Default, Debug)]
 pub struct KnownFiles {
     files: Arc<Mutex<HashMap<TargetPath, KnownFile>>>,
+    /// The directories of generations that were switched.
+    generations: Arc<Mutex<BTreeSet<TargetPath>>>,
     /// Those that a new configuration does not write any more, to be removed when its own are there.
     abandoned: Arc<Mutex<AbandonedFiles>>,
 }
@@ -68,6 +85,8 @@ pub struct KnownFiles {
 #[derive(Clone, Default, Debug)]
 struct AbandonedFiles {
     files: BTreeMap<TargetPath, Stamp>,
+    /// Directories of generations.
+    generations: BTreeSet<TargetPath>,
     /// What the new configuration writes.
     written: Option<Arc<WrittenPaths>>,
 }
@@ -96,7 +115,8 @@ impl Sink {
     /// For a secret of which nothing has been published yet.
     pub fn new(job: Job, key: FingerprintKey) -> Self {
         let (known, mounts) = (KnownFiles::default(), Arc::default());
-        Self { job, key, known, mounts, complete: false, changed: Vec::new() }
+        let clock = Clock::system();
+        Self { job, key, known, mounts, complete: false, changed: Vec::new(), generation: None, clock }
     }
 
     /// With what an earlier sink of this secret has published, and with the mounts of the outputs.
@@ -116,13 +136,27 @@ impl Sink {
         directories.into_iter().all(|directory| self.mounts.is_in_memory(directory))
     }
 
-    /// Whether every published file is still as it was left: one `stat` per file. False before the first publishing
-    /// and after one that failed.
+    /// Whether every published file is still as it was left: one `stat` per file, two where it is in a generation. False
+    /// before the first publishing and after one that failed.
     pub fn intact(&self) -> bool {
         let untouched = |(target, known): (&TargetPath, &KnownFile)| {
             Stamp::at(target.as_path()).is_ok_and(|stamp| stamp == known.stamp)
         };
-        self.complete && self.known.lock().iter().all(untouched)
+        self.complete
+            && match &self.generation {
+                Some(generation) => generation.is_intact(),
+                None => self.known.lock().iter().all(untouched),
+            }
+    }
+
+    /// Removes the generations that are not kept any longer.
+    pub(crate) fn prune(&mut self) {
+        if let Some((generation, generations)) =
+            self.generation.as_mut().zip(self.job.secret.generations.as_ref())
+            && let Err(fault) = generation.prune(generations, self.clock.now())
+        {
+            event::old_generation_stays(self.job.secret.name.as_str(), &fault);
+        }
     }
 
     /// Which published file was removed or changed since, and how; `None` when all of them are there.
@@ -134,7 +168,11 @@ impl Sink {
                 return Some(fault.message);
             }
             let path = target.as_path();
-            if Stamp::at(path).is_ok_and(|stamp| stamp == known.stamp) {
+            let is_untouched = match &self.generation {
+                Some(generation) => generation.holds(target),
+                None => Stamp::at(path).is_ok_and(|stamp| stamp == known.stamp),
+            };
+            if is_untouched {
                 return None;
             }
             let change = match regular_file::read(path, self.job.max_file_size) {
@@ -169,11 +207,32 @@ impl Sink {
         let gone = self.gone(&rendered)?;
         // EXPOSE: only its keyed fingerprint is kept.
         let fingerprint = |file: &NewFile| self.key.of(file.content.expose());
-        let fingerprints = rendered.files.iter().map(fingerprint).collect();
+        let fingerprints: Vec<_> = rendered.files.iter().map(fingerprint).collect();
+        let prepared = self.prepare(rendered.files, &fingerprints, &gone)?;
+        Ok(StagedFiles { prepared, fingerprints, gone })
+    }
+
+    fn prepare(
+        &mut self,
+        files: Vec<NewFile>,
+        fingerprints: &[Fingerprint],
+        gone: &[TargetPath],
+    ) -> Result<Prepared, Fault> {
         let known = self.known.clone();
         let left = |target: &TargetPath| known.lock().get(target).map(|known| known.stamp.owner());
-        let staged = disk::stage(rendered.files, gone.iter().cloned(), left)?;
-        Ok(StagedFiles { staged, fingerprints, gone })
+        let Some(generations) = &self.job.secret.generations else {
+            return disk::stage(files, gone.iter().cloned(), left).map(Prepared::Files);
+        };
+        self.mounts.check(generations.path.as_path())?;
+        let is_known = |file: &NewFile, fingerprint| {
+            known.lock().get(&file.placement.target).is_some_and(|known| known.fingerprint == fingerprint)
+        };
+        let wanted = files.into_iter().zip(fingerprints.iter().copied());
+        let wanted =
+            wanted.map(|(file, fingerprint)| WantedFile { is_known: is_known(&file, fingerprint), file });
+        let before = self.generation.take();
+        disk::stage_generation(generations, wanted.collect(), gone, before, left, self.clock.now())
+            .map(|staged| Prepared::Generation(staged.map(Box::new)))
     }
 
     /// Publishes what was staged.
@@ -181,8 +240,8 @@ impl Sink {
     /// # Errors
     /// Publishing failed at one file, and those before it are new.
     pub fn commit(&mut self, staged: StagedFiles) -> Result<Written, Fault> {
-        let StagedFiles { staged, fingerprints, gone } = staged;
-        let Committed { published, outcome } = staged.commit();
+        let StagedFiles { prepared, fingerprints, gone } = staged;
+        let Committed { published, outcome } = self.publish_prepared(prepared);
         let written = self.remember(published, &fingerprints);
         outcome?;
         // Also those that were no regular files any more: they are not this secret's.
@@ -192,6 +251,20 @@ impl Sink {
         Ok(Written { removed, ..written })
     }
 
+    fn publish_prepared(&mut self, prepared: Prepared) -> Committed {
+        match prepared {
+            Prepared::Files(staged) => staged.commit(),
+            Prepared::Generation(None) => Committed { published: Vec::new(), outcome: Ok(()) },
+            Prepared::Generation(Some(staged)) => {
+                let Switched { committed, generation } = staged.switch(self.clock.now());
+                self.generation = generation;
+                let path = self.job.secret.generations.iter().map(|generations| generations.path.clone());
+                locked(&self.known.generations).extend(path);
+                committed
+            }
+        }
+    }
+
     /// Removes the files of this secret (`deletionPolicy: delete`): those of `files`, and the entries of `directory`
     /// that this process published. Returns how many there were. What is no regular file stays.
     ///
@@ -199,21 +272,47 @@ impl Sink {
     /// A file could not be removed; those before it are gone.
     pub fn remove(&mut self) -> Result<usize, Fault> {
         self.complete = false;
-        let removed = self.remove_files(self.removable())? + self.remove_abandoned()?;
+        let removable = self.removable();
+        let removed = match &self.job.secret.generations {
+            None => self.remove_files(removable)?,
+            Some(_) => self.empty_generation(&removable)?,
+        };
+        let removed = removed + self.remove_abandoned()?;
         self.known.lock().clear();
         Ok(removed)
     }
 
+    /// Switches to a generation without files.
+    fn empty_generation(&mut self, removable: &BTreeSet<TargetPath>) -> Result<usize, Fault> {
+        let gone: Vec<_> = removable.iter().cloned().collect();
+        let prepared = self.prepare(Vec::new(), &[], &gone)?;
+        let Committed { published, outcome } = self.publish_prepared(prepared);
+        let written = self.remember(published, &[]);
+        outcome.map(|()| written.removed)
+    }
+
     /// Removes what an earlier configuration of this secret wrote elsewhere, unless it has been changed or replaced.
     fn remove_abandoned(&mut self) -> Result<usize, Fault> {
-        let AbandonedFiles { files, written } = locked(&self.known.abandoned).clone();
+        let AbandonedFiles { files, generations, written } = locked(&self.known.abandoned).clone();
         let is_ours = |(target, stamp): &(&TargetPath, &Stamp)| {
             Stamp::at(target.as_path()).is_ok_and(|found| found == **stamp)
                 && !written.as_ref().is_some_and(|written| written.lead_to(target))
         };
         let ours = files.iter().filter(is_ours).map(|(target, _)| target.clone()).collect();
-        let removed = self.remove_files(ours)?;
+        let removed = self.remove_files(ours)? + self.remove_generations(&generations)?;
         *locked(&self.known.abandoned) = AbandonedFiles::default();
+        Ok(removed)
+    }
+
+    fn remove_generations(&mut self, paths: &BTreeSet<TargetPath>) -> Result<usize, Fault> {
+        let mut removed = 0;
+        for path in paths {
+            self.mounts.check(path.as_path())?;
+            let gone = disk::dissolve(path.as_path())?;
+            removed += gone.len();
+            self.changed
+                .extend(gone.into_iter().map(|path| ChangedFile { path, change: FileChange::Removed }));
+        }
         Ok(removed)
     }
 
@@ -231,7 +330,7 @@ impl Sink {
 
     /// What [`Sink::publish`] would do to each file, without doing it.
     pub fn preview(&self, rendered: &Rendered) -> Vec<Preview> {
-        rendered.files.iter().map(|file| Preview::of(file, &self.key, self.job.max_file_size)).collect()
+        preview::all(&self.job, rendered, &self.key, self.clock.now())
     }
 
     /// What [`Sink::remove`] would remove, without doing it: files that this process has published, and those that the
@@ -240,11 +339,7 @@ impl Sink {
     /// # Errors
     /// A directory cannot be looked into.
     pub(crate) fn preview_removal(&self) -> Result<Vec<Removal>, Fault> {
-        let found = self.removable().into_iter().map(|target| {
-            let size = disk::survey_removal(&target)?;
-            Ok(size.map(|size| Removal { path: target, size }))
-        });
-        found.filter_map(Result::transpose).collect()
+        preview::removals(self.removable(), self.job.secret.generations.as_ref(), self.clock.now())
     }
 
     /// The targets that are this secret's own.
@@ -322,9 +417,16 @@ impl KnownFiles {
     pub(crate) fn abandon(&self, removes: bool, written: &Arc<WrittenPaths>) -> BTreeSet<TargetPath> {
         let mut abandoned = locked(&self.abandoned);
         abandoned.files.retain(|target, _| !written.contain(target));
+        let mut generations = BTreeSet::new();
+        locked(&self.generations).retain(|path| {
+            let stays = written.have_generations_in(path);
+            generations.extend((!stays).then(|| path.clone()));
+            stays
+        });
         let left = self.lock().extract_if(|target, _| !written.contain(target)).collect::<Vec<_>>();
         if removes {
             abandoned.written = Some(Arc::clone(written));
+            abandoned.generations.extend(generations);
             abandoned.files.extend(left.iter().map(|(target, known)| (target.clone(), known.stamp)));
         }
         left.into_iter().map(|(target, _)| target).collect()
@@ -341,8 +443,17 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Whether each file of `job` could be written now; nothing is written. The faults, if any.
 pub fn check(job: &Job) -> Vec<Fault> {
-    let files = job.secret.files.iter().map(|file| disk::check(&file.placement));
-    let directory = job.secret.directory.iter().map(|output| disk::check_directory(&output.placement()));
+    let secret = &job.secret;
+    if let Some(generations) = &secret.generations {
+        let placements = secret.files.iter().map(|file| file.placement.clone());
+        let placements = placements.chain(secret.directory.iter().map(DirectorySpec::placement));
+        let checked = placements.map(|placement| disk::check_generation(generations, &placement));
+        let mut faults: Vec<_> = checked.filter_map(Result::err).collect();
+        faults.dedup();
+        return faults;
+    }
+    let files = secret.files.iter().map(|file| disk::check(&file.placement));
+    let directory = secret.directory.iter().map(|output| disk::check_directory(&output.placement()));
     files.chain(directory).filter_map(Result::err).collect()
 }
 

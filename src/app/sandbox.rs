@@ -103,11 +103,21 @@ impl Sandbox {
     /// # Errors
     /// The first thing that was not, and what allows it.
     pub(super) fn covers(&self, config: &Config) -> Result<(), Fault> {
-        let SandboxPolicy { read, write, connect, bind: _ } = &self.granted;
+        let SandboxPolicy { read, write, links, connect, bind: _ } = &self.granted;
         if self.holds.file_system {
             for directory in config.secrets.iter().flat_map(SecretSpec::directories) {
                 if !is_within(write, &resolved(directory)) {
                     return Err(beyond("write in", directory, "SANDBOX_WRITE"));
+                }
+            }
+            let generations = config.secrets.iter().filter_map(|secret| secret.generations.as_ref());
+            for path in generations.map(|generations| generations.path.as_path()) {
+                if !is_within(links, &resolved(path)) {
+                    return Err(Fault::new(
+                        Kind::Write,
+                        format!("the sandbox does not let this process make links in {}", path.display()),
+                        "restart it: links are allowed from the start where `generations` are configured",
+                    ));
                 }
             }
             for path in config.stores.values().flat_map(StoreSpec::input_files) {

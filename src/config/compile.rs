@@ -6,6 +6,7 @@
 mod conflicts;
 pub(super) mod context;
 pub(super) mod env_fallback;
+mod generations;
 mod go;
 mod local_path;
 mod outputs;

@@ -172,7 +172,7 @@ fn of_key(keys: &KeySet, name: &str) -> Contents {
     for row in keys.all().filter(|row| row.name == name) {
         found = match row.takes {
             KeyType::Credential => return Contents::Unknown,
-            KeyType::Section(keys) => Contents::Keys(keys),
+            KeyType::Section(keys) | KeyType::PathOrSection(keys) => Contents::Keys(keys),
             KeyType::List(keys) | KeyType::Named(keys) => Contents::Several(keys),
             KeyType::NamedTemplates | KeyType::NamedTexts | KeyType::Texts => Contents::Texts,
             _ => Contents::Text,

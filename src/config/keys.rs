@@ -64,6 +64,8 @@ pub(in crate::config) enum KeyType {
     /// One of these words.
     Choice(&'static [&'static str]),
     Section(&'static KeySet),
+    /// The one path that matters, or a section.
+    PathOrSection(&'static KeySet),
     /// A list of sections.
     List(&'static KeySet),
     /// Sections by names of the operator's own.
@@ -78,7 +80,9 @@ impl KeyType {
     /// The keys of the sections that it takes.
     pub(in crate::config) fn keys(&self) -> Option<&'static KeySet> {
         match self {
-            Self::Section(keys) | Self::List(keys) | Self::Named(keys) => Some(keys),
+            Self::Section(keys) | Self::PathOrSection(keys) | Self::List(keys) | Self::Named(keys) => {
+                Some(keys)
+            }
             _ => None,
         }
     }

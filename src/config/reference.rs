@@ -64,6 +64,7 @@ fn takes(takes: &KeyType) -> String {
         KeyType::Named(_) => "mappings by name",
         KeyType::Texts => "texts",
         KeyType::NamedTexts => "texts by name",
+        KeyType::PathOrSection(_) => "path or mapping",
         KeyType::NamedTemplates => "templates by name",
     };
     name.to_owned()

@@ -122,6 +122,7 @@ fn takes(takes: &KeyType) -> Value {
         KeyType::Boolean => json!({ "type": ["boolean", "string"], "pattern": pattern(BOOLEAN) }),
         KeyType::Choice(words) => choice(words),
         KeyType::Section(keys) => section(keys),
+        KeyType::PathOrSection(keys) => json!({ "anyOf": [text(), section(keys)] }),
         KeyType::List(keys) => json!({ "type": "array", "items": section(keys) }),
         KeyType::Named(keys) => json!({ "type": "object", "additionalProperties": section(keys) }),
         KeyType::Texts => json!({ "type": "array", "items": text() }),

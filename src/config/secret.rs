@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::sources::Sources;
-use crate::disk::{FileMode, Owner, Placement, TargetPath};
+use crate::disk::{FileMode, Generations, Owner, Placement, TargetPath};
 use crate::fault::Kind;
 use crate::name::SecretName;
 use crate::template::{Format, Template};
@@ -28,6 +28,8 @@ pub struct SecretSpec {
     pub files: Vec<FileSpec>,
     /// `directory`.
     pub directory: Option<DirectorySpec>,
+    /// `generations`: the outputs are switched as one.
+    pub generations: Option<Generations>,
 }
 
 impl SecretSpec {
@@ -44,7 +46,9 @@ impl SecretSpec {
     /// The directories that its files are in; some perhaps more than once.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
         let files = self.files.iter().map(|file| file.placement.target.directory());
-        files.chain(self.directory.iter().map(|output| output.path.as_path()))
+        let directory = self.directory.iter().map(|output| output.path.as_path());
+        let generations = self.generations.iter().map(|generations| generations.path.as_path());
+        files.chain(directory).chain(generations)
     }
 }
 

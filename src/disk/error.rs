@@ -60,6 +60,8 @@ pub(super) const SET_OWNER: &str = "set the owner";
 pub(super) const SET_MODE: &str = "set the mode";
 /// As [`SET_OWNER`].
 pub(super) const MAKE_DIRECTORY: &str = "make the directory";
+/// As [`SET_OWNER`].
+pub(super) const MAKE_LINK: &str = "make the link";
 
 fn remedy(doing: &str, error: Errno) -> &'static str {
     match error {
@@ -71,6 +73,9 @@ fn remedy(doing: &str, error: Errno) -> &'static str {
         }
         Errno::PERM if doing == SET_MODE => {
             "only the file's owner may set its mode: run as that user or as root, or remove the file"
+        }
+        Errno::PERM | Errno::NOTSUP | Errno::NOSYS if doing == MAKE_LINK => {
+            "this file system has no symlinks: write to another one, or leave `generations` out"
         }
         Errno::ROFS => "the file system is mounted read-only: mount the directory writable for this process",
         Errno::ACCESS => "give this process's user read, write and search rights (rwx) on the directory",

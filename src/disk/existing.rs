@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
@@ -13,6 +14,7 @@ use crate::secret::SecretBytes;
 use super::beneath;
 use super::directory::Directory;
 use super::error::{errno, failed, refused};
+use super::generation::back::{Linked, linked};
 use super::mounts::is_mount_root;
 use super::{Drift, Owner, Placement, Stamp, TargetPath};
 
@@ -22,6 +24,9 @@ pub(super) struct Existing {
     facts: Attributes,
     /// The file and its stamp from before anything was read; `None` when this process may not read it.
     opened: Option<(File, Stamp)>,
+    /// The directory of generations that it is a file of, where a link at the target leads to it: the target itself has
+    /// to be replaced.
+    generations: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +43,7 @@ impl Existing {
     /// Looks at the target; `None` when nothing is there.
     ///
     /// # Errors
-    /// It is a symlink, a directory or a special file, or a mount point that is not to be written in place.
+    /// It is a symlink (but to a generation), a directory or a special file, or a mount point that is not to be written in place.
     pub(super) fn look(directory: &Directory, place: &Placement) -> Result<Option<Self>, Fault> {
         let (name, path) = (place.target.file_name(), place.target.as_path());
         let facts = match attributes(directory, name) {
@@ -46,6 +51,26 @@ impl Existing {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(failed("look at the file", path, error)),
         };
+        if facts.kind == FileType::Symlink
+            && let Some(Linked { directory, root }) = linked(&place.target)?
+            && let Some(found) = Self::look_beyond_links(&directory, place)?
+        {
+            return Ok(Some(Self { generations: Some(root), ..found }));
+        }
+        Self::of(directory, place, facts)
+    }
+
+    /// As [`Existing::look`]; a link to a generation is none.
+    fn look_beyond_links(directory: &Directory, place: &Placement) -> Result<Option<Self>, Fault> {
+        match attributes(directory, place.target.file_name()) {
+            Ok(facts) => Self::of(directory, place, facts),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(failed("look at the file", place.target.as_path(), error)),
+        }
+    }
+
+    fn of(directory: &Directory, place: &Placement, facts: Attributes) -> Result<Option<Self>, Fault> {
+        let (name, path) = (place.target.file_name(), place.target.as_path());
         refuse_kind(&place.target, facts.kind)?;
         if facts.mount_point && !place.in_place {
             return Err(refused(
@@ -64,7 +89,7 @@ impl Existing {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(failed("open the file", path, error)),
         };
-        Ok(Some(Self { facts, opened }))
+        Ok(Some(Self { facts, opened, generations: None }))
     }
 
     /// Size in bytes.
@@ -80,6 +105,11 @@ impl Existing {
     /// Whether it is a mount point of its own, which no rename replaces.
     pub(super) fn is_mount_point(&self) -> bool {
         self.facts.mount_point
+    }
+
+    /// The directory of generations that a link at the target leads to.
+    pub(super) fn generations(&self) -> Option<&Path> {
+        self.generations.as_deref()
     }
 
     /// The content; `None` when it is longer than `limit` bytes or this process may not read it.

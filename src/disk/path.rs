@@ -7,7 +7,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::temporary::PREFIX;
+/// What the names of our temporary files begin with.
+pub(super) const PREFIX: &str = ".secrets-sync-";
 
 /// Longest name of one part in bytes (`NAME_MAX`).
 const LONGEST_NAME: usize = 255;

@@ -1,9 +1,9 @@
 //! All files of one secret: staged completely, then committed one after the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{self, FallocateFlags, OFlags};
@@ -15,6 +15,7 @@ use crate::secret::SecretBytes;
 use super::directory::Directory;
 use super::error::{errno, failed, refused};
 use super::existing::{Existing, is_regular, is_sole, open_regular};
+use super::generation::back::dissolve;
 use super::inherit::unasked_owner;
 use super::metadata::FileMetadata;
 use super::survey::decide;
@@ -28,6 +29,8 @@ use super::{Change, NewFile, Owner, Placement, Stamp, TargetPath};
 pub struct Staged {
     directories: HashMap<PathBuf, Arc<Directory>>,
     files: Vec<StagedFile>,
+    /// Directories of generations whose links these files replace.
+    left: BTreeSet<PathBuf>,
 }
 
 /// What a commit did.
@@ -81,8 +84,8 @@ pub fn stage(
     let mut staged = Staged::default();
     for file in files {
         let directory = staged.directory(&file.placement)?;
-        let left = left(&file.placement.target);
-        staged.files.push(StagedFile::new(&directory, file, left)?);
+        let owner = left(&file.placement.target);
+        staged.files.push(StagedFile::new(&directory, file, owner, &mut staged.left)?);
     }
     for target in removals {
         staged.remove(target)?;
@@ -93,7 +96,7 @@ pub fn stage(
 impl Staged {
     /// Publishes everything in the order in which it was staged. It stops at the first failure.
     pub fn commit(self) -> Committed {
-        let Self { directories, files } = self;
+        let Self { directories, files, left } = self;
         let mut published = Vec::with_capacity(files.len());
         let renamed = files.into_iter().try_for_each(|file| {
             published.push(file.commit()?);
@@ -101,7 +104,9 @@ impl Staged {
         });
         // Once per directory, after all of its renames; also when one failed, for those before it.
         let synced = directories.values().try_for_each(|directory| directory.sync());
-        Committed { published, outcome: renamed.and(synced) }
+        // Nobody reads these generations any more.
+        let dissolved = || left.iter().try_for_each(|path| dissolve(path).map(drop));
+        Committed { published, outcome: renamed.and(synced).and_then(|()| dissolved()) }
     }
 
     /// Removes what was staged; every target is as it was.
@@ -142,15 +147,24 @@ impl Staged {
 }
 
 impl StagedFile {
-    fn new(directory: &Arc<Directory>, file: NewFile, left: Option<Owner>) -> Result<Self, Fault> {
+    /// `generations` gets the directory of those that a link at the target leads to.
+    fn new(
+        directory: &Arc<Directory>,
+        file: NewFile,
+        left: Option<Owner>,
+        generations: &mut BTreeSet<PathBuf>,
+    ) -> Result<Self, Fault> {
         let NewFile { placement, content } = &file;
         let existing = Existing::look(directory, placement)?;
         let unasked = unasked_owner(directory, existing.as_ref(), left)?;
         let change = decide(directory, existing.as_ref(), &file, unasked)?;
         let rewrites = change == Change::Replaced
             && existing.as_ref().is_some_and(|existing| existing.is_rewritten(directory, placement, unasked));
-        // A file that can be compared was opened; one that was not is replaced.
-        let opened = existing.and_then(Existing::into_opened);
+        let linked = existing.as_ref().and_then(Existing::generations).map(Path::to_owned);
+        // A file that can be compared was opened; one that was not is replaced, and so is a link.
+        let opened = existing.filter(|_| linked.is_none()).and_then(Existing::into_opened);
+        let rewrites = rewrites && linked.is_none();
+        generations.extend(linked);
         let target = placement.target.clone();
         let work = match (change, opened) {
             (Change::Unchanged, Some((_, stamp))) => Work::Nothing(stamp),

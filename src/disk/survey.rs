@@ -24,7 +24,7 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
-    const NOTHING: Self = Self {
+    pub(super) const NOTHING: Self = Self {
         change: Change::Created,
         drift: Drift { mode: None, user: None, group: None },
         size: None,

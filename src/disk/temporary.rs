@@ -18,10 +18,8 @@ use super::beneath;
 use super::directory::Directory;
 use super::error::{errno, failed};
 use super::metadata::FileMetadata;
+use super::path::PREFIX;
 use super::{Owner, Placement, Stamp};
-
-/// What the names of our temporary files begin with.
-pub(super) const PREFIX: &str = ".secrets-sync-";
 
 /// Attempts at a free name; with 64 random bits the second one is already a sign of something else.
 const ATTEMPTS: usize = 16;
@@ -51,12 +49,7 @@ impl Temporary {
     ) -> Result<Self, Fault> {
         let temporary = Self::open(directory)
             .map_err(|error| failed("create a temporary file beside it", place.target.as_path(), error))?;
-        // A default access list of the directory takes effect with the group bits of the mode. The list of a directory
-        // that others control may name anyone.
-        if place.mode.bits() & 0o070 != 0 && !directory.is_private() {
-            let _none_or_gone = fs::fremovexattr(&temporary.file, "system.posix_acl_access");
-        }
-        FileMetadata::of(place).apply_to_new(&temporary.file, place.target.as_path(), unasked)?;
+        prepare(&temporary.file, directory, place, unasked)?;
         Ok(temporary)
     }
 
@@ -67,12 +60,8 @@ impl Temporary {
         unasked: Owner,
         content: &SecretBytes,
     ) -> Result<Self, Fault> {
-        let fault = |doing, error| failed(doing, place.target.as_path(), error);
         let mut temporary = Self::create(directory, place, unasked)?;
-        // EXPOSE: the value goes into its file.
-        let written = temporary.file.write_all(content.expose());
-        written.map_err(|error| fault("write the file", errno(&error)))?;
-        fs::fsync(&temporary.file).map_err(|error| fault("sync the file", error))?;
+        fill(&mut temporary.file, place, content)?;
         Ok(temporary)
     }
 
@@ -118,6 +107,43 @@ impl Drop for Temporary {
             let _left_for_the_sweep = self.directory.remove(OsStr::new(&self.name));
         }
     }
+}
+
+/// Writes a new file durably and under its own name; for a directory that nobody reads yet. `around` is the directory
+/// that decides who else may write there.
+pub(super) fn write_new(
+    directory: &Directory,
+    around: &Directory,
+    place: &Placement,
+    unasked: Owner,
+    content: &SecretBytes,
+) -> Result<Stamp, Fault> {
+    let path = place.target.as_path();
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    let descriptor = beneath::open(directory, place.target.file_name(), flags, Mode::RUSR | Mode::WUSR);
+    let mut file = File::from(descriptor.map_err(|error| failed("create the file", path, error))?);
+    directory.note_change();
+    prepare(&file, around, place, unasked)?;
+    fill(&mut file, place, content)?;
+    Stamp::of(&file).map_err(|error| failed("look at the file", path, errno(&error)))
+}
+
+/// Gives an empty file its mode and owner. Both come before the content: at no moment can a user read it who should not.
+fn prepare(file: &File, directory: &Directory, place: &Placement, unasked: Owner) -> Result<(), Fault> {
+    // A default access list of the directory takes effect with the group bits of the mode. The list of a directory
+    // that others control may name anyone.
+    if place.mode.bits() & 0o070 != 0 && !directory.is_private() {
+        let _none_or_gone = fs::fremovexattr(file, "system.posix_acl_access");
+    }
+    FileMetadata::of(place).apply_to_new(file, place.target.as_path(), unasked)
+}
+
+fn fill(file: &mut File, place: &Placement, content: &SecretBytes) -> Result<(), Fault> {
+    let fault = |doing, error| failed(doing, place.target.as_path(), error);
+    // EXPOSE: the value goes into its file.
+    let written = file.write_all(content.expose());
+    written.map_err(|error| fault("write the file", errno(&error)))?;
+    fs::fsync(file).map_err(|error| fault("sync the file", error))
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! What a publishing would do: names, sizes and keyed fingerprints, never values.
 
-use crate::disk::{self, Change, Drift, FileMode, NewFile, Owner, TargetPath};
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use crate::disk::{self, Change, Drift, FileMode, Generations, NewFile, Owner, Survey, TargetPath};
 use crate::fault::Fault;
+use crate::render::{Job, Rendered};
 use crate::secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 /// One line of `secrets-sync plan`. Printable by construction.
@@ -51,15 +55,53 @@ pub enum PlannedAction {
     Refused(Fault),
 }
 
+/// What publishing would do to each file of `job`.
+pub(super) fn all(job: &Job, rendered: &Rendered, key: &FingerprintKey, now: SystemTime) -> Vec<Preview> {
+    let (files, limit) = (&rendered.files, job.max_file_size);
+    let Some(generations) = &job.secret.generations else {
+        let one = |file: &NewFile| {
+            Preview::of(file, disk::survey(file, limit), || disk::check(&file.placement), key)
+        };
+        return files.iter().map(one).collect();
+    };
+    let found = disk::survey_generation(generations, files, limit, now);
+    let one = |(file, found): (&NewFile, Result<Survey, Fault>)| {
+        Preview::of(file, found, || disk::check_generation(generations, &file.placement), key)
+    };
+    files.iter().zip(found).map(one).collect()
+}
+
+/// What a removal of these files, and of what `generations` have, would take away.
+pub(super) fn removals(
+    removable: BTreeSet<TargetPath>,
+    generations: Option<&Generations>,
+    now: SystemTime,
+) -> Result<Vec<Removal>, Fault> {
+    let plain = removable.into_iter().map(|target| {
+        let size = disk::survey_removal(&target)?;
+        Ok(size.map(|size| Removal { path: target, size }))
+    });
+    let mut removals = plain.filter_map(Result::transpose).collect::<Result<Vec<_>, Fault>>()?;
+    if let Some(generations) = generations {
+        let linked = disk::survey_generation_removal(generations, now)?;
+        removals.extend(linked.into_iter().map(|(path, size)| Removal { path, size }));
+    }
+    Ok(removals)
+}
+
 impl Preview {
-    /// Looks at what is at the target of `file`, reading at most `limit` bytes.
-    pub(super) fn of(file: &NewFile, key: &FingerprintKey, limit: usize) -> Self {
+    /// Of `file`, where this was `found`; `check` says whether it could be written.
+    pub(super) fn of(
+        file: &NewFile,
+        found: Result<Survey, Fault>,
+        check: impl FnOnce() -> Result<(), Fault>,
+        key: &FingerprintKey,
+    ) -> Self {
         let NewFile { placement, content } = file;
-        let (action, drift, old_size, old) = match disk::survey(file, limit) {
+        let (action, drift, old_size, old) = match found {
             Ok(found) => {
                 let wanted = action(found.change);
-                let refused =
-                    (wanted != PlannedAction::Unchanged).then(|| disk::check(placement).err()).flatten();
+                let refused = (wanted != PlannedAction::Unchanged).then(|| check().err()).flatten();
                 (refused.map_or(wanted, PlannedAction::Refused), found.drift, found.size, found.content)
             }
             Err(fault) => (PlannedAction::Refused(fault), Drift::default(), None, None),

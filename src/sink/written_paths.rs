@@ -11,21 +11,28 @@ use crate::render::Job;
 pub(crate) struct WrittenPaths {
     files: HashSet<TargetPath>,
     directories: HashSet<PathBuf>,
+    generations: HashSet<TargetPath>,
 }
 
 impl WrittenPaths {
     pub(crate) fn of<'j>(jobs: impl IntoIterator<Item = &'j Job>) -> Self {
-        let (mut files, mut directories) = (HashSet::new(), HashSet::new());
+        let (mut files, mut directories, mut generations) = (HashSet::new(), HashSet::new(), HashSet::new());
         for Job { secret, .. } in jobs {
             files.extend(secret.files.iter().map(|file| file.placement.target.clone()));
             directories.extend(secret.directory.iter().map(|output| output.path.as_path().to_owned()));
+            generations.extend(secret.generations.iter().map(|generations| generations.path.clone()));
         }
-        Self { files, directories }
+        Self { files, directories, generations }
     }
 
     /// Whether one of them writes a file there.
     pub(crate) fn contain(&self, target: &TargetPath) -> bool {
         self.files.contains(target) || self.directories.contains(target.directory())
+    }
+
+    /// Whether one of them has its generations in this directory.
+    pub(crate) fn have_generations_in(&self, path: &TargetPath) -> bool {
+        self.generations.contains(path)
     }
 
     /// Whether one of them writes there under another name: through a symlink or a bind mount. Blocks.

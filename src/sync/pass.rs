@@ -144,6 +144,7 @@ impl Pass {
                 true,
                 |sink, progress| {
                     progress.writes(sink.job());
+                    sink.prune();
                     Ok(sink.intact())
                 },
                 stop,

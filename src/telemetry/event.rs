@@ -35,7 +35,7 @@ pub(crate) use login::{
     token_looked_up, token_renewed,
 };
 pub use secret::{Failed, FilesLeft, Synced};
-pub(crate) use secret::{deletion_held, version_went_back};
+pub(crate) use secret::{deletion_held, old_generation_stays, version_went_back};
 pub use store::{BreakerState, breaker_moved, requested};
 pub(crate) use store::{answers_mixed_up, redirected};
 pub(crate) use trace::{traces_lost, traces_resumed};

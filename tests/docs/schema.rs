@@ -131,10 +131,14 @@ impl Found {
     }
 
     fn is_collection(&self) -> bool {
+        let takes_text =
+            |schema: &Value| schema["type"].as_array().is_some_and(|types| types.contains(&json!("string")));
         let is_one = |schema: &Value| schema.get("properties").is_some() || schema.get("items").is_some();
         self.schema.get("additionalProperties").is_some()
             || is_one(&self.schema)
-            || self.schema["anyOf"].as_array().is_some_and(|kinds| kinds.iter().any(is_one))
+            || self.schema["anyOf"]
+                .as_array()
+                .is_some_and(|kinds| kinds.iter().any(is_one) && !kinds.iter().any(takes_text))
     }
 }
 

@@ -17,6 +17,7 @@ mod commands;
 mod deletions;
 mod dotenv;
 mod examples;
+mod generations;
 mod hanging;
 mod http;
 mod large_answers;

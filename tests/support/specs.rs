@@ -41,6 +41,7 @@ pub(crate) fn secret_spec(name: &str, read: impl Into<SecretRead>) -> SecretSpec
         max_staleness: None,
         files: Vec::new(),
         directory: None,
+        generations: None,
     }
 }
 

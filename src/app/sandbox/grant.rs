@@ -7,7 +7,7 @@ use super::landlock::{SandboxError, SandboxPolicy};
 use super::trees::{places, rule_for, tree};
 use crate::config::Config;
 use crate::config::settings::Settings;
-use crate::disk::{self, Placement, resolved};
+use crate::disk::{self, Generations, Placement, resolved};
 use crate::telemetry::audit::Destination;
 
 /// What any process reads: names and users (`/etc` as a whole, because `resolv.conf` and `hosts` are replaced by
@@ -105,6 +105,9 @@ impl Grant {
             if let Some(output) = &secret.directory {
                 self.output(output.path.as_path(), &output.placement());
             }
+            if let Some(generations) = &secret.generations {
+                self.generations(generations);
+            }
         }
     }
 
@@ -136,6 +139,16 @@ impl Grant {
             drop(disk::make_directory(&tree, placement.parent_mode, placement.owner));
         }
         self.write(&rule);
+    }
+
+    /// As for any output directory; and its links may be made.
+    fn generations(&mut self, generations: &Generations) {
+        let Generations { path, directory_mode, owner, .. } = generations;
+        let placement =
+            Placement { parent_mode: *directory_mode, owner: *owner, ..Placement::new(path.clone()) };
+        self.output(path.as_path(), &placement);
+        let rule = rule_for(&resolved(path.as_path())).and_then(|rule| existing(&rule));
+        self.policy.links.extend(rule);
     }
 
     /// What is missing and could not be made may be made later by another process, in the nearest directory above it;

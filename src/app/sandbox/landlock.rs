@@ -26,8 +26,10 @@ const THREAD_END: Duration = Duration::from_secs(5);
 pub(super) struct SandboxPolicy {
     /// Files and trees that may be read.
     pub(super) read: BTreeSet<PathBuf>,
-    /// Trees in which files and directories may also be made, written and removed. Never symlinks, devices, sockets.
+    /// Trees in which files and directories may also be made, written and removed. Never devices and sockets.
     pub(super) write: BTreeSet<PathBuf>,
+    /// Trees in which symlinks may be made and renamed as well.
+    pub(super) links: BTreeSet<PathBuf>,
     /// TCP ports that may be connected to; empty: any.
     pub(super) connect: BTreeSet<u16>,
     /// TCP ports that may be bound; 0 is a port of the system's choice.
@@ -157,7 +159,8 @@ fn ruleset(policy: &SandboxPolicy) -> Result<RulesetCreated, RulesetError> {
 
 fn filled(rules: RulesetCreated, policy: &SandboxPolicy) -> Result<RulesetCreated, RulesetError> {
     let mut rules = rules;
-    for (paths, tree) in [(&policy.read, readable()), (&policy.write, writable())] {
+    let grants = [(&policy.read, readable()), (&policy.write, writable()), (&policy.links, linkable())];
+    for (paths, tree) in grants {
         // What is not there any more needs no rule.
         for (path, file) in paths.iter().filter_map(|path| Some((path, PathFd::new(path).ok()?))) {
             let access = if path.is_dir() { tree } else { tree & AccessFs::from_file(TESTED) };
@@ -180,6 +183,10 @@ fn readable() -> BitFlags<AccessFs> {
 fn writable() -> BitFlags<AccessFs> {
     let write = make_bitflags!(AccessFs::{WriteFile | Truncate | MakeReg | MakeDir | RemoveFile | RemoveDir});
     readable() | write
+}
+
+fn linkable() -> BitFlags<AccessFs> {
+    writable() | AccessFs::MakeSym
 }
 
 fn holds(ruleset: &RulesetStatus, kernel: LandlockStatus) -> Result<Holds, SandboxError> {
@@ -250,8 +257,8 @@ mod tests {
     #[test]
     fn what_is_allowed_works_and_everything_else_is_refused() {
         let home = tempfile::tempdir().unwrap();
-        let [read, write] = ["read", "write"].map(|name| home.path().join(name));
-        for directory in [&read, &write] {
+        let [read, write, links] = ["read", "write", "links"].map(|name| home.path().join(name));
+        for directory in [&read, &write, &links] {
             fs::create_dir(directory).unwrap();
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -264,6 +271,7 @@ mod tests {
         let policy = SandboxPolicy {
             read: [read.clone(), PathBuf::from("/no/such/path")].into(),
             write: [write.clone()].into(),
+            links: [links.clone()].into(),
             connect: [address.port()].into(),
             bind: BTreeSet::new(),
         };
@@ -275,6 +283,9 @@ mod tests {
             fs::create_dir(write.join("new")).unwrap();
             fs::remove_dir(write.join("new")).unwrap();
             assert!(symlink("anywhere", write.join("link")).is_err());
+            symlink("anywhere", links.join("link")).unwrap();
+            fs::rename(links.join("link"), links.join("renamed")).unwrap();
+            assert!(fs::rename(links.join("renamed"), write.join("moved")).is_err());
             assert!(fs::read_dir("/").is_err() && File::open("/etc/passwd").is_err());
             if holds.network {
                 assert!(std::net::TcpStream::connect(address).is_ok());

@@ -100,6 +100,21 @@ fn a_path_beyond_is_refused_with_the_setting_that_allows_it() {
 }
 
 #[test]
+fn links_may_be_made_where_generations_are_and_nowhere_else() {
+    let home = elsewhere();
+    let switched = |path: &str| {
+        with_output(&format!("{path}/a")).replace("key: k,", &format!("key: k, generations: {path},"))
+    };
+    let sandbox = granted(&with_output("out/a"), home.path());
+    assert!(sandbox.granted.links.is_empty());
+    let fault = sandbox.covers(&config(&switched("out"), home.path())).unwrap_err();
+    assert!(fault.message.contains("make links in") && fault.remedy.contains("restart"), "{fault:?}");
+    let sandbox = granted(&switched("out"), home.path());
+    assert_eq!(sandbox.granted.links, sandbox.granted.write);
+    sandbox.covers(&config(&switched("out/below"), home.path())).unwrap();
+}
+
+#[test]
 fn a_symlink_counts_as_where_it_leads() {
     let (home, elsewhere) = (TempDir::new().unwrap(), elsewhere());
     let sandbox = granted(&with_output("out/a"), home.path());

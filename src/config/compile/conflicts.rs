@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::context::CompileContext;
@@ -27,6 +28,8 @@ struct ConfiguredOutput {
 pub(super) enum OutputKind {
     File,
     Directory,
+    /// The directory of `generations`.
+    Generations,
 }
 
 impl Outputs {
@@ -45,6 +48,8 @@ impl Outputs {
         let mut first = HashMap::<&Path, &ConfiguredOutput>::with_capacity(self.outputs.len());
         for output in &self.outputs {
             match first.get(output.target.as_path()) {
+                // A secret may have the directory of its generations filled.
+                Some(earlier) if output.is_of_generations_with(earlier) => {}
                 Some(earlier) => context.push(output.duplicates(earlier)),
                 None => drop(first.insert(output.target.as_path(), output)),
             }
@@ -54,6 +59,32 @@ impl Outputs {
             context.report.diagnostics.extend(above.and_then(|outer| inner.is_below(outer)));
         }
         self.check_aliases(context);
+        self.check_generations(context);
+    }
+
+    /// Reports outputs that the generations of their secret could not hold.
+    fn check_generations(&self, context: &mut CompileContext<'_>) {
+        let roots = self.outputs.iter().filter(|output| output.kind == OutputKind::Generations);
+        let roots: HashMap<usize, &ConfiguredOutput> = roots.map(|root| (root.secret, root)).collect();
+        for output in self.outputs.iter().filter(|output| output.kind != OutputKind::Generations) {
+            let Some(root) = roots.get(&output.secret) else { continue };
+            let below = output.target.as_path().strip_prefix(root.target.as_path());
+            let (message, hint) = match below {
+                Err(_) => {
+                    let message = format!(
+                        "this lies outside the directory of {}, which holds all outputs",
+                        root.name()
+                    );
+                    (message, "move it there, or leave \"generations\" out")
+                }
+                Ok(below) if below.iter().any(|name| name.as_bytes().starts_with(b"..")) => {
+                    let message = "a part of it begins with \"..\", as the names of generations do";
+                    (message.to_owned(), "choose another name")
+                }
+                Ok(_) => continue,
+            };
+            context.push(Diagnostic::new(Code::PathConflict, output.place.clone(), message).hint(hint));
+        }
     }
 
     /// Reports outputs that meet through a symlink or a bind mount. Where a symlink of another user is on the way it is a
@@ -66,7 +97,7 @@ impl Outputs {
         for output in &self.outputs {
             let path = output.target.as_path();
             let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { continue };
-            let own = identity(path).filter(|_| output.kind == OutputKind::Directory);
+            let own = identity(path).filter(|_| output.kind != OutputKind::File);
             let Some(parent) = identity(above) else { continue };
             let around =
                 |outer: &&ConfiguredOutput| outer.secret != output.secret && outer.target.as_path() != above;
@@ -112,6 +143,13 @@ impl Outputs {
 }
 
 impl ConfiguredOutput {
+    fn is_of_generations_with(&self, other: &Self) -> bool {
+        let kinds = [self.kind, other.kind];
+        self.secret == other.secret
+            && kinds.contains(&OutputKind::Generations)
+            && kinds.contains(&OutputKind::Directory)
+    }
+
     fn duplicates(&self, earlier: &Self) -> Diagnostic {
         let message = format!("this is the path of {} too", earlier.name());
         Diagnostic::new(Code::DuplicatePath, self.place.clone(), message)
@@ -120,12 +158,19 @@ impl ConfiguredOutput {
 
     /// A secret may put a file into its own directory.
     fn is_below(&self, outer: &Self) -> Option<Diagnostic> {
-        if outer.kind == OutputKind::Directory && self.kind == OutputKind::File && self.secret == outer.secret
-        {
+        let is_inside = match outer.kind {
+            OutputKind::File => false,
+            OutputKind::Directory => self.kind != OutputKind::Directory,
+            OutputKind::Generations => true,
+        };
+        if is_inside && self.secret == outer.secret {
             return None;
         }
         let message = match outer.kind {
             OutputKind::File => format!("{} is a file and cannot be the parent of this path", outer.name()),
+            OutputKind::Generations => {
+                format!("this lies in the directory of {}, which is that secret's alone", outer.name())
+            }
             OutputKind::Directory => format!(
                 "this lies in the directory of {}, which holds only the fields of that secret",
                 outer.name()

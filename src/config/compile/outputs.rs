@@ -324,7 +324,7 @@ fn target(
     let parse = |text: &Text<'_>| match kind {
         _ if unexpanded(text).is_some() => Err(unexpanded(text).unwrap_or_default().to_owned()),
         OutputKind::File => TargetPath::parse(&text.value, base).map_err(|error| error.to_string()),
-        OutputKind::Directory => {
+        OutputKind::Directory | OutputKind::Generations => {
             TargetPath::parse_directory(&text.value, base).map_err(|error| error.to_string())
         }
     };
@@ -356,7 +356,7 @@ fn warn_of_other_kind(
         OutputKind::File if found.is_dir() => {
             "there is a directory at this path, and a file is to be written"
         }
-        OutputKind::Directory if found.is_file() => {
+        OutputKind::Directory | OutputKind::Generations if found.is_file() => {
             "there is a file at this path, and a directory is to be filled"
         }
         _ => return,
@@ -365,7 +365,7 @@ fn warn_of_other_kind(
 }
 
 /// A mode with `needed`, without which nobody can use what is written.
-fn mode(
+pub(super) fn mode(
     section: &mut Section<'_>,
     key: &'static str,
     (default, needed): (FileMode, u32),
@@ -403,7 +403,7 @@ fn as_decimal(text: &str) -> Option<FileMode> {
 }
 
 /// Owner and group are resolved apart, so that a mistake is shown at the right one.
-fn owner(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Owner {
+pub(super) fn owner(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Owner {
     let one =
         |text: &str| if text.contains(':') { Err("owner and group are two keys".to_owned()) } else { Ok(()) };
     let user = |text: &str| {

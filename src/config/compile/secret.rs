@@ -6,7 +6,7 @@ use super::conflicts::Outputs;
 use super::context::CompileContext;
 use super::scope::Scope;
 use super::section::Section;
-use super::{outputs, sources, template};
+use super::{generations, outputs, sources, template};
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::duration;
 use crate::config::keys::{KeySet, KeySpec, KeyType};
@@ -82,6 +82,13 @@ pub(super) static KEYS: KeySet = KeySet {
                 "",
                 "a directory with one file per field",
             ),
+            KeySpec::new(
+                "generations",
+                KeyType::PathOrSection(&generations::KEYS),
+                "",
+                "a directory in which all files of the secret are switched by one rename: its path, or these keys \
+                 ([files.md](files.md#generations))",
+            ),
         ]],
     )
 };
@@ -103,6 +110,7 @@ pub(super) fn compile(
         section.choice("deletionPolicy", &policies, context).unwrap_or(DeletionPolicy::Retain);
     let max_staleness = max_staleness(&mut section, refresh, context);
     let (files, directory) = outputs::compile(&mut section, written, context);
+    let generations = generations::compile(&section, &files, directory.as_ref(), written, context);
     section.finish(context);
     Some(SecretSpec {
         name: name?,
@@ -113,6 +121,7 @@ pub(super) fn compile(
         max_staleness,
         files,
         directory,
+        generations,
     })
 }
 

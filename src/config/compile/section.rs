@@ -144,7 +144,7 @@ impl<'a> Section<'a> {
         context: &mut CompileContext<'_>,
     ) -> Option<Section<'a>> {
         let keys = match self.row(key)?.takes {
-            KeyType::Section(keys) | KeyType::Named(keys) => keys,
+            KeyType::Section(keys) | KeyType::PathOrSection(keys) | KeyType::Named(keys) => keys,
             _ => &NO_KEYS,
         };
         Section::open(self.node(key)?, self.path_of(key), keys, context)

@@ -179,6 +179,79 @@ fn a_directory_belongs_to_one_secret() {
 }
 
 #[test]
+fn generations_have_a_directory_that_is_theirs_and_holds_all_outputs() {
+    let two = |first: &str, second: &str| {
+        format!("{STORE}secrets:\n  - {{name: a, key: k, {first}}}\n  - {{name: b, key: k, {second}}}\n")
+    };
+    let file = |path: &str| format!("files: [{{path: {path}, field: f}}]");
+    let switched = |path: &str| format!("generations: /run/app, {}", file(path));
+    for (keys, expected) in [
+        (switched("/run/app/a"), vec![]),
+        (switched("/run/app/sub/a"), vec![]),
+        (switched("/run/a"), vec!["path-conflict secrets[0].files[0].path"]),
+        (switched("/run/app/..a"), vec!["path-conflict secrets[0].files[0].path"]),
+        (switched("/run/app"), vec!["duplicate-path secrets[0].generations"]),
+        ("generations: /run/app, directory: {path: /run/app}".to_owned(), vec![]),
+        ("generations: /run/app, directory: {path: /run/app/sub}".to_owned(), vec![]),
+        (
+            "generations: /run/app, directory: {path: /run}".to_owned(),
+            vec!["path-conflict secrets[0].directory.path"],
+        ),
+        (
+            "generations: /run/app, files: [{path: /run/app/a, field: f, inPlace: true}]".to_owned(),
+            vec!["conflicting-keys secrets[0].generations"],
+        ),
+        (format!("generations: {{}}, {}", file("/a")), vec!["missing-key secrets[0].generations.path"]),
+        (format!("generations: [], {}", file("/a")), vec!["wrong-type secrets[0].generations"]),
+        (format!("generations: /, {}", file("/a")), vec!["bad-path secrets[0].generations"]),
+        (
+            format!("generations: {{path: /r, keep: 101, grace: x, directoryMode: 0}}, {}", file("/r/a")),
+            vec![
+                "out-of-range secrets[0].generations.keep",
+                "bad-duration secrets[0].generations.grace",
+                "bad-mode secrets[0].generations.directoryMode",
+            ],
+        ),
+    ] {
+        let found = errors(&secret(&keys));
+        let begins = |(found, expected): (&String, &&str)| found.starts_with(expected);
+        assert!(
+            found.len() == expected.len() && found.iter().zip(&expected).all(begins),
+            "{keys}: {found:?}"
+        );
+    }
+    for (other, expected) in [
+        (file("/run/app/b"), "path-conflict secrets[1].files[0].path"),
+        (file("/run/app"), "duplicate-path secrets[1].files[0].path"),
+        ("directory: {path: /run/app}".to_owned(), "duplicate-path secrets[1].directory.path"),
+        ("directory: {path: /run/app/b}".to_owned(), "path-conflict secrets[1].directory.path"),
+        ("directory: {path: /run}".to_owned(), "path-conflict secrets[0].generations"),
+        (
+            format!("generations: /run/app/b, {}", file("/run/app/b/c")),
+            "path-conflict secrets[1].generations",
+        ),
+    ] {
+        let found = errors(&two(&switched("/run/app/a"), &other));
+        assert!(found.iter().any(|found| found == expected), "{other}: {found:?}");
+    }
+}
+
+#[test]
+fn generations_have_defaults_and_belong_to_whom_the_files_belong() {
+    let of = |keys: &str| config(&secret(keys)).secrets[0].generations.clone().unwrap();
+    let short = of("generations: /run/app/, files: [{path: /run/app/a, field: f}]");
+    assert_eq!((short.path.as_path(), short.keep, short.grace.as_secs()), (Path::new("/run/app"), 1, 60));
+    assert_eq!((short.directory_mode.bits(), short.owner), (0o750, crate::disk::Owner::default()));
+    let long = of("generations: {path: /r, keep: 0, grace: 5m, directoryMode: 0755, group: 9}, \
+                   files: [{path: /r/a, field: f, owner: 7, group: 8}, {path: /r/b, field: f, owner: 7}]");
+    assert_eq!((long.keep, long.grace.as_secs(), long.directory_mode.bits()), (0, 300, 0o755));
+    assert_eq!((long.owner.user, long.owner.group), (Some(7), Some(9)));
+    let mixed =
+        of("generations: /r, files: [{path: /r/a, field: f, owner: 7}, {path: /r/b, field: f, owner: 8}]");
+    assert_eq!(mixed.owner.user, None);
+}
+
+#[test]
 fn the_keys_of_a_secret_are_checked() {
     for (keys, expected) in [
         ("refreshInterval: 10s", "out-of-range secrets[0].refreshInterval"),

@@ -263,7 +263,10 @@ fn a_key_of_another_section_is_named_with_it_and_keys_are_listed_once() {
         "{STORE}secrets:\n  - {{name: a, key: b, directoryMode: 1, zzzzz: 1, yyyyyy: 2, files: [{{path: /run/a, field: x}}]}}\n"
     );
     let hints: Vec<_> = parse(&text).unwrap_err().diagnostics.into_iter().map(|one| one.hint).collect();
-    assert_eq!(hints[0], "it is a key of secrets[].directory: check the indentation");
+    assert_eq!(
+        hints[0],
+        "it is a key of secrets[].directory and secrets[].generations: check the indentation"
+    );
     assert!(hints[1].starts_with("keys here: name, "), "{hints:?}");
     assert_eq!(hints[2], "remove it, or look its name up among the keys above");
 }

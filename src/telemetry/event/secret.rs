@@ -139,3 +139,9 @@ pub(crate) fn version_went_back(secret: &str, store: &str, before: u64, version:
     let hint = "the store was restored from a backup, a standby node is behind, or the secret was made again";
     tracing::warn!(secret, store, before, version, hint, "secret went back to an earlier version");
 }
+
+/// An earlier generation of the files is to go and cannot be removed; the next pass tries again.
+pub(crate) fn old_generation_stays(secret: &str, fault: &Fault) {
+    let (error, hint) = (&*fault.message, &*fault.remedy);
+    tracing::warn!(secret, error, hint, "could not remove an old generation");
+}
