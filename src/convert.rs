@@ -3,10 +3,13 @@
 //! Files are recognised by their content. All files of one call are converted together, because a manifest may name what
 //! another file holds.
 
+mod agent;
+mod detect;
 mod document;
 mod fields;
 mod foreign;
 mod go_tool;
+mod hcl;
 mod manifest;
 mod notation;
 mod object;
@@ -15,13 +18,17 @@ mod print;
 mod report;
 mod yaml_text;
 
-use crate::config::diagnostic::Report;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use crate::config::value::Node;
-use crate::config::yaml;
+use agent::{AgentContext, AgentOutput};
+pub use detect::BrokenInput;
+use detect::InputKind;
 use document::Document;
 use foreign::ForeignSource;
 use object::Object;
-pub use options::{ConvertInput, ConvertOptions};
+pub use options::{ConvertInput, ConvertOptions, FoundTemplate};
 pub use report::{ConversionReport, ConversionResult, FieldOutcome, ReportLine};
 
 /// A configuration, and what is said of it.
@@ -40,30 +47,37 @@ struct YamlFile<'i> {
     roots: Vec<Node>,
 }
 
-/// Converts all files together.
+/// The files that a template's path may mean, the likeliest first; the second text is the file that names it.
+pub type TemplateFinder<'f> = dyn Fn(&str, &str) -> Vec<FoundTemplate> + 'f;
+
+/// Converts all files together. Templates that another file names are looked for among the inputs, and then by
+/// `templates`.
 ///
 /// # Errors
-/// A file is no YAML: the place of the mistake, for each such file.
-pub fn convert(inputs: &[ConvertInput], options: &ConvertOptions) -> Result<Conversion, Vec<Report>> {
+/// A file is neither YAML nor HCL: the place of the mistake, for each such file.
+pub fn convert(
+    inputs: &[ConvertInput],
+    options: &ConvertOptions,
+    templates: &TemplateFinder<'_>,
+) -> Result<Conversion, Vec<BrokenInput>> {
     let mut report = ConversionReport::default();
-    let (mut files, mut broken) = (Vec::new(), Vec::new());
-    for ConvertInput { name, text, is_named } in inputs {
-        match yaml::documents(text) {
-            Ok(roots) => match foreign_documents(text, &roots) {
-                Some(found) => refuse(name, &found, &mut report),
-                None => files.push(YamlFile { name, is_named: *is_named, roots }),
-            },
-            Err(diagnostics) => match foreign::recognise_broken(text) {
-                Some(found) => refuse(name, &found, &mut report),
-                None => broken.push(Report { file: name.clone(), diagnostics }),
-            },
+    let mut document = Document::default();
+    let (mut files, mut others, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+    for input in inputs {
+        match detect::detect(input) {
+            Ok(InputKind::Yaml(roots)) => {
+                files.push(YamlFile { name: &input.name, is_named: input.is_named, roots });
+            }
+            Ok(InputKind::Foreign(found)) => refuse(&input.name, &found, &mut report),
+            Ok(kind) => others.push((input, kind)),
+            Err(error) => broken.push(error),
         }
     }
     if !broken.is_empty() {
         return Err(broken);
     }
-    let mut document = Document::default();
     convert_yaml(&files, options, &mut document, &mut report);
+    convert_others(&others, options, templates, &mut document, &mut report);
     let configuration = if document.is_empty() { String::new() } else { document.into_text() };
     if configuration.is_empty() && report.refusals() == 0 {
         let name = inputs.first().map_or("", |input| input.name.as_str());
@@ -76,21 +90,48 @@ fn refuse(file: &str, found: &ForeignSource, report: &mut ConversionReport) {
     report.refuse_file(file, found.line, format!("this is {}: {}", found.what, found.remedy));
 }
 
-/// What a text that is YAML is instead of manifests or a configuration.
-fn foreign_documents(text: &str, roots: &[Node]) -> Option<ForeignSource> {
-    let is_ours = |root: &Node| {
-        object::child(root, "kind").is_some()
-            || go_tool::is_one(root)
-            || object::child(root, "secretStore").is_some()
+/// Converts HCL, and then the templates that it does not name.
+fn convert_others(
+    others: &[(&ConvertInput, InputKind)],
+    options: &ConvertOptions,
+    templates: &TemplateFinder<'_>,
+    document: &mut Document,
+    report: &mut ConversionReport,
+) {
+    let used = RefCell::new(BTreeSet::new());
+    let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let find = |path: &str, near: &str| {
+        let is_meant = |(input, kind): &&(&ConvertInput, InputKind)| {
+            matches!(kind, InputKind::Template) && base(&input.name) == base(path)
+        };
+        let inputs: Vec<_> = others.iter().filter(is_meant).map(|(input, _)| *input).collect();
+        used.borrow_mut().extend(inputs.iter().map(|input| input.name.as_str()));
+        let found =
+            |input: &&ConvertInput| FoundTemplate { name: input.name.clone(), text: input.text.clone() };
+        if inputs.is_empty() { templates(path, near) } else { inputs.iter().map(found).collect() }
     };
-    if roots.iter().any(is_ours)
-        || roots.iter().any(|root| object::objects("", root).is_ok_and(|found| !found.is_empty()))
-    {
-        return None;
+    let context = AgentContext { options, templates: &find };
+    let mut output = AgentOutput { document, names: BTreeSet::new(), paths: BTreeSet::new() };
+    for (input, kind) in others {
+        match kind {
+            InputKind::Agent(root) => agent::convert(&input.name, root, &context, &mut output, report),
+            InputKind::Envconsul(root) => {
+                agent::envconsul::convert(&input.name, root, &context, &mut output, report);
+            }
+            InputKind::Nomad(root) => agent::nomad::convert(&input.name, root, &context, &mut output, report),
+            _ => {}
+        }
     }
-    let services = roots.iter().find_map(|root| object::child(root, "services"));
-    let composed = services.filter(|services| services.entries().is_some());
-    foreign::recognise(text).or_else(|| foreign::compose(composed?.position.line))
+    for (input, kind) in others {
+        if !matches!(kind, InputKind::Template) || used.borrow().contains(input.name.as_str()) {
+            continue;
+        }
+        if !input.is_named && !input.text.contains("secret") {
+            report.note_file(&input.name, 1, FieldOutcome::Dropped("it reads no secret".to_owned()));
+        } else {
+            agent::convert_template(&input.name, &input.text, &context, &mut output, report);
+        }
+    }
 }
 
 fn convert_yaml(

@@ -137,7 +137,7 @@ pub(super) enum Command {
     Init,
     /// Print the JSON Schema of the configuration file, for editors
     Schema,
-    /// Convert files of External Secrets and other tools into a configuration
+    /// Convert files of External Secrets, Vault Agent, consul-template and other tools into a configuration
     Convert(ConvertArgs),
     /// Explain a diagnostic code, with an example that is wrong and one that is right; without one list all codes
     Explain(ExplainArgs),
@@ -237,6 +237,9 @@ pub(super) struct ConvertArgs {
     /// Write what can be converted although something is refused
     #[arg(long)]
     pub(super) partial: bool,
+    /// Where template files of the Agent are looked for, by their names; can be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(super) template_dir: Vec<PathBuf>,
     /// Print what became of each field: text or json
     #[arg(long, value_name = "FORMAT", value_parser = report_format)]
     pub(super) report: Option<ReportFormat>,

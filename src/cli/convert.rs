@@ -1,5 +1,7 @@
 //! `convert`: other tools' files become a configuration on stdout, and a report on stderr.
 
+mod templates;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -13,6 +15,7 @@ use crate::convert::{self, Conversion, ConversionResult, ConvertInput, ConvertOp
 use crate::fault::ExitStatus;
 use crate::printable;
 use crate::regular_file;
+use templates::TemplateFiles;
 
 /// Most bytes of one input.
 const MAX_INPUT: usize = 64 << 20;
@@ -29,11 +32,13 @@ pub(super) fn convert(args: &ConvertArgs) -> Result<ExitStatus, ExitStatus> {
         kv_versions: args.kv_version.iter().cloned().collect::<BTreeMap<_, _>>(),
         mode: args.mode.clone(),
     };
-    let Conversion { configuration, report } = match convert::convert(&inputs, &options) {
+    let files = TemplateFiles::list(&args.template_dir)?;
+    let find = |source: &str, named_in: &str| files.find(source, named_in);
+    let Conversion { configuration, report } = match convert::convert(&inputs, &options, &find) {
         Ok(conversion) => conversion,
         Err(broken) => {
-            for report in broken {
-                output::note(&report.to_string());
+            for error in broken {
+                output::note(&error.to_string());
             }
             return Err(ExitStatus::Configuration);
         }
@@ -93,7 +98,7 @@ fn inputs(paths: &[PathBuf]) -> Result<Vec<ConvertInput>, ExitStatus> {
             inputs.push(standard_input()?);
         } else if path.is_dir() {
             let mut files = Vec::new();
-            collect(path, 0, &mut files)?;
+            collect(path, 0, &is_input, &mut files)?;
             for file in files {
                 inputs.push(file_input(&file, false)?);
             }
@@ -105,7 +110,12 @@ fn inputs(paths: &[PathBuf]) -> Result<Vec<ConvertInput>, ExitStatus> {
 }
 
 /// The files of a directory that may be an input, sorted. Links are not followed.
-fn collect(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), ExitStatus> {
+fn collect(
+    directory: &Path,
+    depth: usize,
+    is_wanted: &dyn Fn(&Path) -> bool,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), ExitStatus> {
     let unreadable = |error: io::Error| refuse(directory, &printable::os_error(&error));
     let mut entries =
         fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(unreadable)?;
@@ -114,16 +124,17 @@ fn collect(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(
         let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable)?);
         let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
         if kind.is_dir() && !is_hidden && depth < MAX_DEPTH {
-            collect(&path, depth + 1, files)?;
-        } else if kind.is_file() && path.extension().is_some_and(|end| is_input(&end.to_string_lossy())) {
+            collect(&path, depth + 1, is_wanted, files)?;
+        } else if kind.is_file() && is_wanted(&path) {
             files.push(path);
         }
     }
     Ok(())
 }
 
-fn is_input(extension: &str) -> bool {
-    ["yaml", "yml", "json"].contains(&extension)
+fn is_input(path: &Path) -> bool {
+    const ENDINGS: [&str; 8] = ["yaml", "yml", "json", "hcl", "nomad", "ctmpl", "tpl", "tmpl"];
+    path.extension().is_some_and(|end| ENDINGS.iter().any(|known| end == *known))
 }
 
 fn file_input(path: &Path, is_named: bool) -> Result<ConvertInput, ExitStatus> {

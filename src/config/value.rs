@@ -109,7 +109,7 @@ impl Node {
 }
 
 impl Scalar {
-    pub(super) fn new(text: String, style: NodeStyle) -> Self {
+    pub(crate) fn new(text: String, style: NodeStyle) -> Self {
         Self { text: Zeroizing::new(text), style }
     }
 

@@ -80,9 +80,26 @@ impl<'n> ObjectFields<'n> {
         items.iter().enumerate().filter_map(open).collect()
     }
 
+    /// The blocks of HCL under `key`: one, or several in a list. Each is a mapping whose fields get their own outcomes.
+    pub(super) fn blocks(&mut self, key: &str, report: &mut ConversionReport) -> Vec<ObjectFields<'n>> {
+        let is_block = |node: &Node| node.entries().is_some();
+        match self.node(key) {
+            Some(node) if node.items().is_some_and(|items| items.iter().all(is_block)) => {
+                self.children(key, report)
+            }
+            Some(node) if is_block(node) => self.child(key, report).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// All entries of a mapping whose keys are the operator's own; they get their outcomes by [`ObjectFields::of_entry`].
     pub(super) fn entries(&self) -> &'n [MappingEntry] {
         self.entries
+    }
+
+    /// Whether `key` has an outcome.
+    pub(super) fn is_told(&self, key: &str) -> bool {
+        self.told.contains(&key)
     }
 
     pub(super) fn object(&self) -> &Object<'n> {

@@ -42,6 +42,7 @@ impl<'n> Object<'n> {
     pub(super) fn title(&self) -> String {
         match self.namespace {
             Some(namespace) => format!("{} {namespace}/{}", self.kind, self.name),
+            None if self.kind.is_empty() => self.name.to_owned(),
             None => format!("{} {}", self.kind, self.name),
         }
     }

@@ -26,3 +26,11 @@ pub struct ConvertOptions {
     /// The mode of all files.
     pub mode: Option<String>,
 }
+
+/// A template that the operator's directories hold.
+pub struct FoundTemplate {
+    /// Its path.
+    pub name: String,
+    /// What it holds.
+    pub text: Zeroizing<String>,
+}

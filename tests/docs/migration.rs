@@ -3,8 +3,10 @@
 use crate::daemon::Sandbox;
 use crate::pages::{Block, Page};
 
-fn block<'b>(blocks: &'b [Block], language: &str) -> &'b str {
-    &blocks.iter().find(|block| block.language == language).unwrap().text
+fn block<'b>(blocks: &'b [Block], place: &str) -> (&'b str, &'b str) {
+    let found =
+        blocks.iter().find_map(|block| Some((block.language.strip_suffix(place)?.trim(), &*block.text)));
+    found.unwrap()
 }
 
 #[test]
@@ -15,9 +17,11 @@ fn what_stood_before_becomes_what_stands_after() {
     for page in pages {
         let blocks = page.blocks();
         let sandbox = Sandbox::new("");
-        sandbox.write("before.yaml", block(&blocks, "yaml before"));
-        let finished = sandbox.run(&["convert", "before.yaml"]);
+        let (language, before) = block(&blocks, " before");
+        let file = format!("before.{language}");
+        sandbox.write(&file, before);
+        let finished = sandbox.run(&["convert", &file]);
         assert!([0, 12].contains(&finished.code), "{}: {}", page.path, finished.output());
-        assert_eq!(finished.stdout, block(&blocks, "yaml after"), "{}", page.path);
+        assert_eq!(finished.stdout, block(&blocks, " after").1, "{}", page.path);
     }
 }

@@ -28,7 +28,7 @@ fn outcome(path: &Path) -> String {
         mode: None,
     };
     let Conversion { configuration, report } =
-        convert(&[ConvertInput { name, text, is_named: true }], &options).unwrap();
+        convert(&[ConvertInput { name, text, is_named: true }], &options, &|_, _| Vec::new()).unwrap();
     format!("{configuration}---\n{}", report.to_text(false))
 }
 

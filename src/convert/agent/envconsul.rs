@@ -1,0 +1,195 @@
+//! envconsul: its `secret` blocks become one dotenv file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::folded::FoldedText;
+use super::place::{self, KnownMounts, KvSource};
+use super::schedule::AgentSchedule;
+use super::stanza::{self, Stanza};
+use super::text::{AnswerPart, SecretCall};
+use super::{AgentContext, AgentOutput, dropped, store};
+use crate::config::value::Node;
+use crate::convert::fields::ObjectFields;
+use crate::convert::report::{ConversionReport, FieldOutcome};
+use crate::template::go::lexer::Delimiters;
+
+/// What holds for the names of all variables.
+#[derive(Clone, Copy)]
+struct NameRules {
+    is_upper: bool,
+    is_clean: bool,
+}
+
+/// Keys at the top that have no meaning here.
+const DROPPED: [(&str, &str); 8] = [
+    ("pristine", "it is the environment of the process that is no longer started here"),
+    ("max_stale", "Consul is not read"),
+    ("consul", "Consul is not read"),
+    ("kill_signal", "SIGTERM stops the program"),
+    ("reload_signal", "SIGHUP loads the configuration again"),
+    ("log_level", "LOG_LEVEL says it"),
+    ("syslog", "the log goes to stderr"),
+    ("pid_file", "systemd and containers know the process"),
+];
+
+const EXEC: &str = "no process is started or supervised: let systemd (EnvironmentFile) or the container (env_file) read the dotenv file";
+
+/// Converts a configuration of envconsul.
+pub(in crate::convert) fn convert(
+    file: &str,
+    root: &Node,
+    context: &AgentContext<'_>,
+    output: &mut AgentOutput<'_>,
+    report: &mut ConversionReport,
+) {
+    let Some(mut top) = ObjectFields::open(super::subject(file, root), root, String::new(), report) else {
+        return;
+    };
+    let refusals = report.refusals();
+    let mut switch = |key: &str, report: &mut ConversionReport| {
+        let is_on = top.text(key, report) == Some("true");
+        top.mapped(key, "the names of the variables", report);
+        is_on
+    };
+    let rules = NameRules { is_upper: switch("upcase", report), is_clean: switch("sanitize", report) };
+    let store = store::convert(&mut top, report);
+    top.refused(
+        "prefix",
+        "Consul is not read: put the values into the secret, or keep envconsul for them",
+        report,
+    );
+    for key in ["exec", "wait"] {
+        dropped::all(&mut top, key, EXEC, key == "exec", report);
+    }
+    for (key, reason) in DROPPED {
+        dropped::all(&mut top, key, reason, false, report);
+    }
+    let (mut text, mut sources) = (String::new(), BTreeSet::new());
+    for block in top.blocks("secret", report) {
+        if let Some((source, lines)) = secret(block, rules, context, report) {
+            text.push_str(&lines);
+            sources.insert(source);
+        }
+    }
+    let origin = format!("the secret blocks of {file}");
+    dropped::unknown(top, report);
+    if sources.is_empty() || report.refusals() > refusals {
+        return;
+    }
+    let path = stanza::placed(&format!("{}.env", super::stem(file)), context.options);
+    let mode = context.options.mode.clone().unwrap_or_else(|| "0600".to_owned());
+    let stanza = Stanza {
+        origin,
+        path,
+        text,
+        delimiters: Delimiters::default(),
+        sources,
+        variables: BTreeMap::new(),
+        mode,
+        owner: None,
+        group: None,
+        hooks: Vec::new(),
+    };
+    super::add(file, vec![stanza], store, &AgentSchedule::usual(), output, report);
+}
+
+/// The source of one block, and the lines of its variables.
+fn secret(
+    mut block: ObjectFields<'_>,
+    rules: NameRules,
+    context: &AgentContext<'_>,
+    report: &mut ConversionReport,
+) -> Option<(KvSource, String)> {
+    let path = block.text("path", report)?.trim_matches('/').to_owned();
+    let mounts =
+        KnownMounts { path: context.options.mount_path.as_deref(), versions: &context.options.kv_versions };
+    // envconsul asks the server for the version of the mount; most are of version 2.
+    let call = SecretCall {
+        at: 0,
+        path: FoldedText::of(&path),
+        has_arguments: false,
+        uses: BTreeSet::from([AnswerPart::Data]),
+        lease_word: None,
+    };
+    let placed = match place::of(&call, &mounts) {
+        Ok(placed) => placed,
+        Err(message) => {
+            block.refused("path", message, report);
+            return None;
+        }
+    };
+    block.mapped("path", "a source", report);
+    for doubt in placed.doubts {
+        block.warn(FieldOutcome::Mapped(doubt), report);
+    }
+    let naming = naming(&mut block, &path, report);
+    let data = if placed.source.is_v2 { ".Data.data" } else { ".Data" };
+    let mut lines = format!("{{{{ with secret {path:?} }}}}");
+    let mut keys = block.blocks("key", report);
+    if keys.is_empty() {
+        let mut name = naming.replace("{{ key }}", "{{ $k }}");
+        name = format!(
+            "{{{{ printf {:?} $k{} }}}}",
+            name.replace('%', "%%").replace("{{ $k }}", "%s"),
+            pipes(rules)
+        );
+        lines = format!("{lines}{{{{ range $k, $v := {data} }}}}{name}={{{{ $v }}}}\n{{{{ end }}}}");
+    }
+    for key in &mut keys {
+        let name = key.text("name", report).unwrap_or_default().to_owned();
+        key.mapped("name", "a variable", report);
+        let own = key.text("format", report).map(str::to_owned);
+        key.mapped("format", "the name of the variable", report);
+        let variable =
+            own.unwrap_or_else(|| naming.clone()).replace("{{ key }}", &name).replace("{{key}}", &name);
+        let variable = static_name(&variable, rules);
+        lines = format!("{lines}{variable}={{{{ index {data} {name:?} }}}}\n");
+    }
+    for key in keys {
+        dropped::unknown(key, report);
+    }
+    lines.push_str("{{ end }}");
+    let to = "lines of one dotenv file. Values stand there without quotes, so check values with line breaks, quotes or \"#\"";
+    block.warn(FieldOutcome::Mapped(to.to_owned()), report);
+    dropped::unknown(block, report);
+    Some((placed.source, lines))
+}
+
+/// The name of a variable, with `{{ key }}` for the field.
+fn naming(block: &mut ObjectFields<'_>, path: &str, report: &mut ConversionReport) -> String {
+    let format = block.text("format", report).map(|format| format.replace("{{key}}", "{{ key }}"));
+    let has_no_prefix = block.text("no_prefix", report) == Some("true");
+    let prefix = block.text("prefix", report).map(str::to_owned);
+    for key in ["format", "no_prefix", "prefix"] {
+        block.mapped(key, "the names of the variables", report);
+    }
+    match (format, prefix) {
+        (Some(format), _) => format,
+        (None, Some(prefix)) => format!("{prefix}{{{{ key }}}}"),
+        (None, None) if has_no_prefix => "{{ key }}".to_owned(),
+        (None, None) => {
+            block.defaulted("no_prefix", "names begin with the path, as envconsul has it", report);
+            format!("{}_{{{{ key }}}}", clean(path))
+        }
+    }
+}
+
+fn pipes(rules: NameRules) -> String {
+    let mut pipes = String::new();
+    if rules.is_clean {
+        pipes.push_str(" | regexReplaceAll \"[^a-zA-Z0-9_]\" \"_\"");
+    }
+    if rules.is_upper {
+        pipes.push_str(" | toUpper");
+    }
+    pipes
+}
+
+fn static_name(name: &str, rules: NameRules) -> String {
+    let name = if rules.is_clean { clean(name) } else { name.to_owned() };
+    if rules.is_upper { name.to_uppercase() } else { name }
+}
+
+fn clean(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+}

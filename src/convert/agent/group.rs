@@ -1,0 +1,147 @@
+//! Stanzas → secrets: those that read the same become one secret with several files.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::place::KvSource;
+use super::schedule::AgentSchedule;
+use super::stanza::Stanza;
+use crate::convert::document::{Commented, Document, numbered};
+use crate::convert::notation::{Notation, StoreKey};
+use crate::template::go::lexer::Delimiters;
+
+/// What one secret of the configuration is made of.
+struct StanzaGroup {
+    sources: BTreeSet<KvSource>,
+    stanzas: Vec<Stanza>,
+}
+
+/// How the secrets of one configuration are read.
+pub(super) struct SecretReads<'r> {
+    pub(super) store: StoreKey,
+    /// The namespace of reads, where it is not the store's.
+    pub(super) namespace: Option<&'r str>,
+    pub(super) schedule: &'r AgentSchedule,
+}
+
+/// Adds the secrets that `stanzas` become. Gives back those that read nothing, where there is no secret to go with.
+pub(super) fn add(
+    stanzas: Vec<Stanza>,
+    reads: &SecretReads<'_>,
+    names: &mut BTreeSet<String>,
+    document: &mut Document,
+) -> Vec<Stanza> {
+    let (reading, mut others): (Vec<_>, Vec<_>) =
+        stanzas.into_iter().partition(|stanza| !stanza.sources.is_empty());
+    let mut groups: Vec<StanzaGroup> = Vec::new();
+    for stanza in reading {
+        let is_same = |group: &&mut StanzaGroup| {
+            group.sources == stanza.sources && delimiters(group) == Some(&stanza.delimiters)
+        };
+        match groups.iter_mut().find(is_same) {
+            Some(group) => group.stanzas.push(stanza),
+            None => groups.push(StanzaGroup { sources: stanza.sources.clone(), stanzas: vec![stanza] }),
+        }
+    }
+    // A file without secrets is written with the first secret that has its delimiters.
+    let mut left = Vec::new();
+    for stanza in others.drain(..) {
+        match groups.iter_mut().find(|group| delimiters(group) == Some(&stanza.delimiters)) {
+            Some(group) => group.stanzas.push(stanza),
+            None => left.push(stanza),
+        }
+    }
+    for group in groups {
+        let name = numbered(&name(&group.sources), |name| !names.contains(name));
+        names.insert(name.clone());
+        document.add_interval(reads.schedule.interval);
+        document.add_secret(secret(name, group, reads));
+    }
+    left
+}
+
+fn delimiters(group: &StanzaGroup) -> Option<&Delimiters> {
+    group.stanzas.first().map(|stanza| &stanza.delimiters)
+}
+
+/// A name out of the keys: `app-db`.
+fn name(sources: &BTreeSet<KvSource>) -> String {
+    let keys: Vec<_> = sources.iter().map(|source| source.key.as_str()).take(2).collect();
+    let letter = |letter: char| if letter.is_ascii_alphanumeric() || letter == '_' { letter } else { '-' };
+    let text: String = keys.join("-").chars().map(letter).collect();
+    let parts: Vec<_> = text.split('-').filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() { "secret".to_owned() } else { parts.join("-") }
+}
+
+fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>) -> Commented {
+    let StanzaGroup { sources, stanzas } = group;
+    let mut comments: Vec<_> = stanzas.iter().map(|stanza| format!("from {}", stanza.origin)).collect();
+    comments.extend(stanzas.iter().flat_map(|stanza| stanza.hooks.clone()));
+    let mut entries = vec![("name", Notation::text(name)), ("store", Notation::Store(reads.store.clone()))];
+    if sources.len() == 1 {
+        entries.extend(sources.iter().flat_map(|source| keys(source, reads)));
+    } else {
+        let mut taken = BTreeSet::from(["data".to_owned(), "vars".to_owned()]);
+        let items = sources.iter().map(|source| {
+            let alias = numbered_word(&alias(&source.key), &mut taken);
+            Notation::map([("as", Notation::text(alias)), ("extract", Notation::map(keys(source, reads)))])
+        });
+        entries.push(("dataFrom", Notation::List(items.collect())));
+    }
+    entries.push(("refreshInterval", Notation::text(&reads.schedule.text)));
+    let mut template = vec![("engine", Notation::text("consul-template"))];
+    if let Some(Delimiters { left, right }) =
+        stanzas.first().map(|stanza| &stanza.delimiters).filter(|found| **found != Delimiters::default())
+    {
+        template.push(("delimiters", Notation::List(vec![Notation::as_is(left), Notation::as_is(right)])));
+    }
+    let variables: BTreeMap<_, _> = stanzas.iter().flat_map(|stanza| stanza.variables.clone()).collect();
+    if !variables.is_empty() {
+        let variable = |(name, default): (String, Option<String>)| {
+            let value = match default {
+                Some(default) => format!("${{{name}:-{}}}", default.replace('$', "$$")),
+                None => format!("${{{name}}}"),
+            };
+            (Cow::Owned(name), Notation::as_is(value))
+        };
+        template.push(("vars", Notation::Map(variables.into_iter().map(variable).collect())));
+    }
+    entries.push(("template", Notation::map(template)));
+    entries.push(("files", Notation::List(stanzas.into_iter().map(file).collect())));
+    Commented { comments, value: Notation::map(entries) }
+}
+
+fn keys(source: &KvSource, reads: &SecretReads<'_>) -> Vec<(&'static str, Notation)> {
+    let mut keys = vec![("key", Notation::as_is(&source.key))];
+    if source.mount != "secret" {
+        keys.push(("mountPath", Notation::as_is(&source.mount)));
+    }
+    if !source.is_v2 {
+        keys.push(("kvVersion", Notation::text("v1")));
+    }
+    keys.extend(source.version.as_ref().map(|version| ("version", Notation::as_is(version))));
+    keys.extend(reads.namespace.map(|namespace| ("namespace", Notation::text(namespace))));
+    keys
+}
+
+fn file(stanza: Stanza) -> Notation {
+    let mut entries = vec![("path", Notation::text(stanza.path)), ("mode", Notation::text(stanza.mode))];
+    entries.extend(stanza.owner.map(|owner| ("owner", Notation::text(owner))));
+    entries.extend(stanza.group.map(|group| ("group", Notation::text(group))));
+    entries.push(("template", Notation::AsIs(stanza.text)));
+    Notation::map(entries)
+}
+
+/// The last part of a key as an identifier.
+fn alias(key: &str) -> String {
+    let last = key.rsplit('/').next().unwrap_or_default();
+    let word: String =
+        last.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
+    if word.starts_with(|letter: char| letter.is_ascii_alphabetic()) { word } else { format!("s{word}") }
+}
+
+fn numbered_word(word: &str, taken: &mut BTreeSet<String>) -> String {
+    let free = numbered(word, |word| !taken.contains(&word.replace('-', "_"))).replace('-', "_");
+    taken.insert(free.clone());
+    free
+}

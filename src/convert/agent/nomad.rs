@@ -1,0 +1,143 @@
+//! Jobs of Nomad: the `template` blocks of their tasks.
+
+use super::schedule::AgentSchedule;
+use super::{AgentContext, AgentOutput, AgentStore, dropped, stanza};
+use crate::config::value::Node;
+use crate::convert::fields::ObjectFields;
+use crate::convert::notation::Notation;
+use crate::convert::report::{ConversionReport, FieldOutcome};
+
+const OTHERS: &str = "it is Nomad's own matter";
+
+const TOKEN: &str = "Nomad gives each task a token of its own: this program logs in with a token or an AppRole. Set VAULT_TOKEN";
+
+/// Converts the templates of a job.
+pub(in crate::convert) fn convert(
+    file: &str,
+    root: &Node,
+    context: &AgentContext<'_>,
+    output: &mut AgentOutput<'_>,
+    report: &mut ConversionReport,
+) {
+    let Some(mut top) = ObjectFields::open(super::subject(file, root), root, String::new(), report) else {
+        return;
+    };
+    let mut job = NomadJob { store: AgentStore::of_environment(), stanzas: Vec::new(), blocks: 0 };
+    for level in top.blocks("job", report) {
+        job.labels(level, "job", context, report);
+    }
+    dropped::rest(top, OTHERS, report);
+    if job.blocks == 0 {
+        report.refuse_file(file, 1, "nothing here becomes a file: no task has a template");
+        return;
+    }
+    super::add(file, job.stanzas, job.store, &AgentSchedule::usual(), output, report);
+}
+
+struct NomadJob {
+    store: AgentStore,
+    stanzas: Vec<stanza::Stanza>,
+    /// How many templates there are.
+    blocks: usize,
+}
+
+/// What blocks of a job hold further blocks.
+const INNER: [(&str, &str); 3] = [("job", "group"), ("group", "task"), ("task", "")];
+
+impl NomadJob {
+    /// The blocks under the labels of `level`.
+    fn labels(
+        &mut self,
+        mut level: ObjectFields<'_>,
+        kind: &str,
+        context: &AgentContext<'_>,
+        report: &mut ConversionReport,
+    ) {
+        for entry in level.entries() {
+            for block in level.blocks(&entry.key, report) {
+                self.block(block, kind, context, report);
+            }
+        }
+        dropped::unknown(level, report);
+    }
+
+    fn block(
+        &mut self,
+        mut block: ObjectFields<'_>,
+        kind: &str,
+        context: &AgentContext<'_>,
+        report: &mut ConversionReport,
+    ) {
+        let inner = INNER.iter().find(|(outer, _)| *outer == kind).map_or("", |(_, inner)| inner);
+        self.vault(&mut block, report);
+        if inner.is_empty() {
+            for template in block.blocks("template", report) {
+                self.template(template, context, report);
+            }
+        } else {
+            for level in block.blocks(inner, report) {
+                self.labels(level, inner, context, report);
+            }
+        }
+        dropped::rest(block, OTHERS, report);
+    }
+
+    fn vault(&mut self, block: &mut ObjectFields<'_>, report: &mut ConversionReport) {
+        for mut vault in block.blocks("vault", report) {
+            if let Some(namespace) = vault.text("namespace", report) {
+                vault.mapped("namespace", "namespace", report);
+                self.store.entries.push(("namespace", Notation::text(namespace)));
+            }
+            vault.warn(FieldOutcome::Mapped(TOKEN.to_owned()), report);
+            dropped::rest(vault, "Nomad's token is not used", report);
+        }
+    }
+
+    fn template(
+        &mut self,
+        mut block: ObjectFields<'_>,
+        context: &AgentContext<'_>,
+        report: &mut ConversionReport,
+    ) {
+        self.blocks += 1;
+        for key in ["destination", "data", "source"] {
+            let has_expression = block.text(key, report).is_some_and(|text| text.contains("${"));
+            if has_expression && key != "data" {
+                block.refused(key, "only Nomad fills in \"${…}\": write the path itself", report);
+            }
+        }
+        if block.text("env", report) == Some("true") {
+            block.mapped(
+                "env",
+                "a file: read it with EnvironmentFile of systemd, or env_file of Compose",
+                report,
+            );
+        } else {
+            block.dropped("env", "it is the default", report);
+        }
+        let mode = block.text("change_mode", report).map(str::to_owned);
+        let signal = block.text("change_signal", report).map(str::to_owned).unwrap_or_default();
+        let hook = match mode.as_deref() {
+            Some("noop") => {
+                block.dropped("change_mode", "nothing happens here either", report);
+                None
+            }
+            Some(mode) => {
+                let to = "a comment: hooks are not built in yet. Let systemd or the application watch the file until then";
+                block.changed("change_mode", to, report);
+                Some(format!("hook: on change, {mode} {signal}"))
+            }
+            None => {
+                block.defaulted("change_mode", "restart in Nomad: nothing is restarted here", report);
+                None
+            }
+        };
+        for key in ["change_signal", "change_script", "vault_grace"] {
+            dropped::all(&mut block, key, "it belongs to change_mode", false, report);
+        }
+        if let Some(mut stanza) = stanza::convert(block, context, report) {
+            stanza.hooks.extend(hook.map(|hook| hook.trim_end().to_owned()));
+            self.stanzas.push(stanza);
+        }
+    }
+}

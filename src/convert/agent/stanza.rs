@@ -1,0 +1,219 @@
+//! One `template` block: a file, what it holds, and what was to happen when it changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::body::{self, TemplateBody};
+use super::dropped;
+use super::hook::{self, FileActions};
+use super::place::KvSource;
+use crate::config::value::NodeStyle;
+use crate::convert::ConvertOptions;
+use crate::convert::fields::ObjectFields;
+use crate::convert::report::{ConversionReport, FieldOutcome};
+use crate::disk::FileMode;
+use crate::template::go::lexer::Delimiters;
+
+/// One file of the configuration.
+#[derive(Debug)]
+pub(super) struct Stanza {
+    /// Where it comes from.
+    pub(super) origin: String,
+    pub(super) path: String,
+    pub(super) text: String,
+    pub(super) delimiters: Delimiters,
+    pub(super) sources: BTreeSet<KvSource>,
+    /// Variables of the environment, and their defaults.
+    pub(super) variables: BTreeMap<String, Option<String>>,
+    pub(super) mode: String,
+    pub(super) owner: Option<String>,
+    pub(super) group: Option<String>,
+    /// What was to happen when the file changed, as comment lines.
+    pub(super) hooks: Vec<String>,
+}
+
+impl Stanza {
+    /// A template without a stanza.
+    pub(super) fn of_template(file: &str, path: String, mode: String, body: TemplateBody) -> Self {
+        let TemplateBody { text, delimiters, sources, variables } = body;
+        let origin = file.to_owned();
+        Self {
+            origin,
+            path,
+            text,
+            delimiters,
+            sources,
+            variables,
+            mode,
+            owner: None,
+            group: None,
+            hooks: Vec::new(),
+        }
+    }
+}
+
+/// What consul-template gives a file whose stanza has no `perms`.
+pub(super) const MODE: &str = "0644";
+
+/// Keys that have no meaning here.
+const DROPPED: [(&str, &str); 9] = [
+    ("wait", "the files of a secret are published together"),
+    ("splay", "the files of a secret are published together"),
+    ("error_fatal", "a failure of one secret never ends the program"),
+    ("sandbox_path", "templates reach no files"),
+    ("function_denylist", "templates reach nothing but the secret"),
+    ("function_blacklist", "templates reach nothing but the secret"),
+    ("command_timeout", "it belongs to the command"),
+    ("vault_grace", "consul-template itself ignores it"),
+    ("once", "refreshInterval says how often a secret is read"),
+];
+
+/// Reads one stanza; nothing where something of it is refused.
+pub(super) fn convert(
+    mut fields: ObjectFields<'_>,
+    context: &super::AgentContext<'_>,
+    report: &mut ConversionReport,
+) -> Option<Stanza> {
+    let refusals = report.refusals();
+    let body = body::of_stanza(&mut fields, context, report);
+    let path = destination(&mut fields, context.options, report);
+    let mode = mode(&mut fields, context.options, report);
+    let (owner, group) =
+        (owner(&mut fields, ["user", "uid"], report), owner(&mut fields, ["group", "gid"], report));
+    let missing = fields.text("error_on_missing_key", report);
+    if missing == Some("true") {
+        fields.mapped("error_on_missing_key", "it is always so", report);
+    } else {
+        fields.dropped("error_on_missing_key", LAX, report);
+    }
+    match fields.text("create_dest_dirs", report) {
+        Some("false") => fields.dropped("create_dest_dirs", "directories that are missing are made", report),
+        _ => fields.dropped("create_dest_dirs", "it is so here", report),
+    }
+    if fields.text("backup", report) == Some("true") {
+        fields.lost(
+            "backup",
+            "no backup is kept: a file is the old or the new one, never a part of it",
+            report,
+        );
+    } else {
+        fields.dropped("backup", "it is so here", report);
+    }
+    let path_text = path.clone().unwrap_or_default();
+    let FileActions { mode: own_mode, owner: own_owner, group: own_group, hooks } =
+        hook::convert(&mut fields, &path_text, report);
+    let origin = origin(&fields);
+    for (key, reason) in DROPPED {
+        dropped::all(&mut fields, key, reason, false, report);
+    }
+    dropped::unknown(fields, report);
+    let TemplateBody { text, delimiters, sources, variables } = body?;
+    let stanza = Stanza {
+        origin,
+        path: path?,
+        text,
+        delimiters,
+        sources,
+        variables,
+        mode: own_mode.or(mode)?,
+        owner: own_owner.or(owner),
+        group: own_group.or(group),
+        hooks,
+    };
+    (report.refusals() == refusals).then_some(stanza)
+}
+
+/// What is said of templates that may lack fields.
+pub(super) const LAX: &str =
+    "a field that is missing fails its secret here, where the Agent writes \"<no value>\"";
+
+/// Where a block stands, for the comment above a secret.
+pub(super) fn origin(fields: &ObjectFields<'_>) -> String {
+    format!("{} ({}, line {})", fields.path(), fields.object().file, fields.position().line)
+}
+
+fn destination(
+    fields: &mut ObjectFields<'_>,
+    options: &ConvertOptions,
+    report: &mut ConversionReport,
+) -> Option<String> {
+    let Some(path) = fields.text("destination", report).filter(|path| !path.is_empty()) else {
+        fields.note(
+            FieldOutcome::Refused("the stanza has no destination: nothing would be written".to_owned()),
+            report,
+        );
+        return None;
+    };
+    fields.mapped("destination", "path", report);
+    Some(placed(path, options))
+}
+
+/// An absolute path stays; another one lies below `--output-dir`.
+pub(super) fn placed(path: &str, options: &ConvertOptions) -> String {
+    match path.strip_prefix("./").unwrap_or(path) {
+        absolute if absolute.starts_with('/') => absolute.to_owned(),
+        relative => format!("{}/{relative}", options.output_dir.trim_end_matches('/')),
+    }
+}
+
+/// `perms`, as octal digits.
+fn mode(
+    fields: &mut ObjectFields<'_>,
+    options: &ConvertOptions,
+    report: &mut ConversionReport,
+) -> Option<String> {
+    let text = fields.text("perms", report);
+    if let Some(mode) = &options.mode {
+        fields.mapped("perms", format!("{mode}: --mode says so"), report);
+        return Some(mode.clone());
+    }
+    let Some(text) = text.filter(|text| !text.trim_matches('0').is_empty()) else {
+        fields.defaulted(
+            "perms",
+            format!("mode {MODE}, which the Agent gives files without perms; --mode changes it"),
+            report,
+        );
+        return Some(MODE.to_owned());
+    };
+    let is_number = fields
+        .node("perms")
+        .and_then(|node| node.scalar())
+        .is_some_and(|scalar| scalar.style() == NodeStyle::Plain);
+    // A number without a zero in front is decimal to HCL.
+    let digits = match text.parse::<u32>() {
+        Ok(decimal) if is_number && !text.starts_with('0') => format!("{decimal:04o}"),
+        _ => text.to_owned(),
+    };
+    match FileMode::parse(&digits) {
+        Ok(mode) => {
+            fields.mapped("perms", "mode", report);
+            Some(mode.to_string())
+        }
+        Err(error) => {
+            fields.refused(
+                "perms",
+                format!("the mode {error}: correct it there, or give all files one with --mode"),
+                report,
+            );
+            None
+        }
+    }
+}
+
+/// A user or a group, by name or number; negative numbers mean none.
+fn owner(fields: &mut ObjectFields<'_>, keys: [&str; 2], report: &mut ConversionReport) -> Option<String> {
+    let mut found = None;
+    for key in keys {
+        match fields.text(key, report) {
+            Some(text) if text.is_empty() || text.starts_with('-') => {
+                fields.dropped(key, "it means none", report);
+            }
+            Some(text) if found.is_none() => {
+                fields.mapped(key, if key.starts_with('u') { "owner" } else { "group" }, report);
+                found = Some(text.to_owned());
+            }
+            Some(_) => fields.dropped(key, "it is given twice", report),
+            None => {}
+        }
+    }
+    found
+}

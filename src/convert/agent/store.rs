@@ -1,0 +1,143 @@
+//! `vault`, `auto_auth` and their kin: what of them becomes a store of the configuration.
+
+use super::{AgentStore, dropped};
+use crate::convert::fields::ObjectFields;
+use crate::convert::notation::Notation;
+use crate::convert::report::ConversionReport;
+
+/// Keys of `vault` that are texts here too.
+const TEXTS: [(&str, &str); 7] = [
+    ("address", "address"),
+    ("namespace", "namespace"),
+    ("ca_cert", "tlsCACert"),
+    ("ca_path", "tlsCAPath"),
+    ("client_cert", "tlsClientCert"),
+    ("client_key", "tlsClientKey"),
+    ("tls_server_name", "tlsServerName"),
+];
+
+/// Keys of consul-template's `ssl`.
+const SSL: [(&str, &str); 5] = [
+    ("cert", "tlsClientCert"),
+    ("key", "tlsClientKey"),
+    ("ca_cert", "tlsCACert"),
+    ("ca_path", "tlsCAPath"),
+    ("server_name", "tlsServerName"),
+];
+
+const RETRIES: &str = "failed reads are repeated with backoff: INITIAL_BACKOFF and MAX_BACKOFF";
+
+const DROPPED: [(&str, &str); 10] = [
+    ("retry", RETRIES),
+    ("grace", "consul-template itself ignores it"),
+    ("renew_token", "tokens are renewed in time"),
+    ("default_lease_duration", "secrets are read again at refreshInterval"),
+    ("lease_renewal_threshold", "secrets are read again at refreshInterval"),
+    ("max_connections_per_host", "limits.maxConcurrentRequests says it"),
+    ("transport", "connections are managed by the program"),
+    ("k8s_auth_role_name", "this program logs in with a token or an AppRole"),
+    ("k8s_service_account_token", "this program logs in with a token or an AppRole"),
+    ("k8s_service_account_token_path", "this program logs in with a token or an AppRole"),
+];
+
+/// Reads the store from the top of a configuration.
+pub(in crate::convert) fn convert(top: &mut ObjectFields<'_>, report: &mut ConversionReport) -> AgentStore {
+    let mut store = AgentStore::default();
+    let mut has_login = false;
+    if let Some(mut vault) = top.child("vault", report) {
+        for (key, ours) in TEXTS {
+            if let Some(text) = vault.text(key, report) {
+                vault.mapped(key, ours, report);
+                store.entries.push((ours, Notation::text(text)));
+            }
+        }
+        switch(&mut vault, "tls_skip_verify", true, &mut store, report);
+        if let Some(mut ssl) = vault.child("ssl", report) {
+            tls(&mut ssl, &mut store, report);
+            dropped::unknown(ssl, report);
+        }
+        has_login = login_of_vault(&mut vault, &mut store, report);
+        for (key, reason) in DROPPED {
+            dropped::all(&mut vault, key, reason, false, report);
+        }
+        dropped::unknown(vault, report);
+    } else {
+        top.defaulted("vault.address", "${VAULT_ADDR}", report);
+    }
+    if !store.entries.iter().any(|(key, _)| *key == "address") {
+        store.entries.insert(0, ("address", Notation::Variable("ADDR")));
+    }
+    if let Some(mut auth) = top.child("auto_auth", report) {
+        has_login |= super::login::convert(&mut auth, &mut store, report);
+        dropped::unknown(auth, report);
+    }
+    if !has_login {
+        top.defaulted("vault.token", "${VAULT_TOKEN}", report);
+        store.entries.push(("token", Notation::Variable("TOKEN")));
+    }
+    store
+}
+
+fn tls(ssl: &mut ObjectFields<'_>, store: &mut AgentStore, report: &mut ConversionReport) {
+    for (key, ours) in SSL {
+        if let Some(text) = ssl.text(key, report).filter(|text| !text.is_empty()) {
+            ssl.mapped(key, ours, report);
+            store.entries.push((ours, Notation::text(text)));
+        }
+    }
+    switch(ssl, "verify", false, store, report);
+    ssl.dropped("enabled", "the address says it: https or http", report);
+}
+
+/// A switch that is `tlsSkipVerify: true` when it is `on`.
+fn switch(
+    fields: &mut ObjectFields<'_>,
+    key: &str,
+    on: bool,
+    store: &mut AgentStore,
+    report: &mut ConversionReport,
+) {
+    let Some(text) = fields.text(key, report) else { return };
+    let is_true = matches!(text, "true" | "1" | "TRUE" | "True");
+    if is_true == on {
+        fields.mapped(key, "tlsSkipVerify", report);
+        store.entries.push(("tlsSkipVerify", Notation::as_is("true")));
+    } else {
+        fields.dropped(key, "it is the default", report);
+    }
+}
+
+/// The token of `vault`. Gives whether there is one.
+fn login_of_vault(
+    vault: &mut ObjectFields<'_>,
+    store: &mut AgentStore,
+    report: &mut ConversionReport,
+) -> bool {
+    if let Some(text) = vault.text("unwrap_token", report) {
+        if text == "true" {
+            let remedy = "a wrapped token is not opened: wrap a secret id instead (secretIdFile with secretIdWrapped: true)";
+            vault.refused("unwrap_token", remedy, report);
+        } else {
+            vault.dropped("unwrap_token", "it is the default", report);
+        }
+    }
+    if let Some(path) = vault.text("vault_agent_token_file", report) {
+        vault.mapped("vault_agent_token_file", "tokenFile", report);
+        store.entries.push(("tokenFile", Notation::text(path)));
+        if vault.has("token") {
+            vault.dropped("token", "vault_agent_token_file is read instead", report);
+        }
+        return true;
+    }
+    if vault.text("token", report).is_some_and(|token| !token.is_empty()) {
+        vault.changed(
+            "token",
+            "${VAULT_TOKEN}: a credential is not copied. Set the variable, or name a file in tokenFile",
+            report,
+        );
+        store.entries.push(("token", Notation::Variable("TOKEN")));
+        return true;
+    }
+    vault.dropped("token", "it is empty", report);
+    false
+}

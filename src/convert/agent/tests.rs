@@ -1,0 +1,274 @@
+//! Configurations of the Agent, and what they become: tests/convert/agent holds them, with what the Agent would write.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+use zeroize::Zeroizing;
+
+use crate::config::value::Node;
+use crate::config::yaml;
+use crate::convert::{
+    Conversion, ConversionResult, ConvertInput, ConvertOptions, FieldOutcome, FoundTemplate, convert, hcl,
+};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert").join(name)
+}
+
+fn cases() -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder("agent")).unwrap().map(|entry| entry.unwrap().path());
+    let mut cases: Vec<_> = entries.filter(|path| path.join("agent.hcl").is_file()).collect();
+    cases.sort();
+    assert!(cases.len() >= 46, "{}", cases.len());
+    cases
+}
+
+fn json(path: &Path) -> Json {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn options() -> ConvertOptions {
+    ConvertOptions {
+        output_dir: "./secrets".to_owned(),
+        mount_path: None,
+        kv_versions: BTreeMap::new(),
+        mode: None,
+    }
+}
+
+fn input(name: &str, text: &str) -> ConvertInput {
+    ConvertInput { name: name.to_owned(), text: Zeroizing::new(text.to_owned()), is_named: true }
+}
+
+fn converted(text: &str) -> Conversion {
+    convert(&[input("agent.hcl", text)], &options(), &|_, _| Vec::new()).unwrap()
+}
+
+fn of_case(case: &Path) -> Conversion {
+    let text = fs::read_to_string(case.join("agent.hcl")).unwrap();
+    let find = |path: &str, _: &str| {
+        let found = case.join(Path::new(path).file_name().unwrap());
+        let text = fs::read_to_string(&found).ok().map(Zeroizing::new);
+        text.map(|text| FoundTemplate { name: found.display().to_string(), text }).into_iter().collect()
+    };
+    convert(&[input("agent.hcl", &text)], &options(), &find).unwrap()
+}
+
+/// What a case must become: what needs engines that are not there yet is refused.
+fn verdict(case: &Path) -> ConversionResult {
+    let case = json(&case.join("case.json"));
+    let needs = case["needs"].as_array().unwrap().iter();
+    if needs.filter_map(Json::as_str).any(|need| matches!(need, "pki" | "dynamic")) {
+        return ConversionResult::Refused;
+    }
+    match case["verdict"].as_str().unwrap() {
+        "lossless" => ConversionResult::Lossless,
+        "warning" => ConversionResult::Warnings,
+        _ => ConversionResult::Refused,
+    }
+}
+
+#[test]
+fn each_case_has_its_verdict() {
+    let wrong: Vec<_> = cases()
+        .into_iter()
+        .map(|case| (of_case(&case).report, verdict(&case), case))
+        .filter(|(report, verdict, _)| report.result() != *verdict)
+        .map(|(report, verdict, case)| {
+            format!("{}: not {verdict:?}\n{}", case.display(), report.to_text(true))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The paths of all leaves of a tree.
+fn leaves(node: &Node, path: &str, found: &mut BTreeSet<String>) {
+    for entry in node.entries().unwrap_or_default() {
+        let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
+        leaves(&entry.node, &path, found);
+    }
+    for (n, item) in node.items().unwrap_or_default().iter().enumerate() {
+        // A list of texts has one line.
+        let path = if item.scalar().is_some() { path.to_owned() } else { format!("{path}[{n}]") };
+        leaves(item, &path, found);
+    }
+    if node.scalar().is_some() {
+        found.insert(path.to_owned());
+    }
+}
+
+fn assert_every_key_has_a_line(name: &str, text: &str) {
+    let report = converted(text).report;
+    let mut expected = BTreeSet::new();
+    leaves(&hcl::parse(text).unwrap(), "", &mut expected);
+    for path in expected {
+        // A list of texts has one line.
+        assert!(
+            report.lines.iter().any(|line| line.path.starts_with(path.as_str())),
+            "{name}: {path}\n{}",
+            report.to_text(true)
+        );
+    }
+}
+
+#[test]
+fn every_key_has_a_line_in_the_report() {
+    for case in cases() {
+        let text = fs::read_to_string(case.join("agent.hcl")).unwrap();
+        assert_every_key_has_a_line(&case.display().to_string(), &text);
+    }
+    for file in ["envconsul.hcl", "nomad.hcl"] {
+        assert_every_key_has_a_line(file, &fs::read_to_string(folder("inputs").join(file)).unwrap());
+    }
+    let odd = "x { y { z = 1 } }\nvault { a = 1\n retry { b = [1] } }\nauto_auth { method \"gcp\" { config { type = \"gce\" } }\n\
+               sink { type = \"file\" config { path = \"/t\" } } }\ntemplate { destination = \"/a\" contents = \"\" q = [{r = 1}]\n\
+               exec { command = [\"a\"] timeout = \"1s\" } }\ncache { }\nlistener \"tcp\" { address = \"x\" }\n";
+    assert_every_key_has_a_line("odd", odd);
+}
+
+/// What a server answers at `path`, and the configuration's own words for it.
+fn answer_paths(configuration: &str) -> Vec<BTreeSet<String>> {
+    let root = yaml::parse(configuration).unwrap_or_else(|_| panic!("{configuration}"));
+    let get = |node: &Node, key: &str| {
+        crate::convert::object::child(node, key)
+            .and_then(|node| node.scalar())
+            .map(|scalar| scalar.text().to_owned())
+    };
+    let path = |source: &Node| {
+        let (mount, key) =
+            (get(source, "mountPath").unwrap_or("secret".to_owned()), get(source, "key").unwrap());
+        let data = if get(source, "kvVersion").as_deref() == Some("v1") { "" } else { "data/" };
+        format!("{mount}/{data}{key}")
+    };
+    let child = |node: &'_ Node, key: &str| crate::convert::object::child(node, key).cloned();
+    let secrets = child(&root, "secrets").unwrap();
+    let of_secret = |secret: &Node| match child(secret, "dataFrom") {
+        Some(sources) => {
+            sources.items().unwrap().iter().map(|item| path(&child(item, "extract").unwrap())).collect()
+        }
+        None => BTreeSet::from([path(secret)]),
+    };
+    secrets.items().unwrap().iter().map(of_secret).collect()
+}
+
+#[test]
+fn the_secrets_read_what_the_templates_read() {
+    for case in cases() {
+        if verdict(&case) == ConversionResult::Refused {
+            continue;
+        }
+        let expected = json(&case.join("expected.json"));
+        let paths = |file: &Json| -> BTreeSet<String> {
+            let texts = file["secrets"].as_array().unwrap().iter().map(|path| path.as_str().unwrap());
+            // The Agent puts the `data/` in where it is missing.
+            let full = |path: &str| match path.strip_prefix("secret/") {
+                Some(key) if !key.starts_with("data/") => format!("secret/data/{key}"),
+                _ => path.to_owned(),
+            };
+            texts.map(full).collect()
+        };
+        let expected: BTreeSet<_> = expected["files"].as_array().unwrap().iter().map(paths).collect();
+        let found = answer_paths(&of_case(&case).configuration);
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{}", case.display());
+    }
+}
+
+#[test]
+fn refused_constructs_have_their_place_and_a_remedy() {
+    for (case, line, column, word) in [
+        ("03-source-absent", 15, 3, "--template-dir"),
+        ("07-sink-only", 1, 1, "no template"),
+        ("17-perms-refused", 16, 3, "mode"),
+        ("41-path-from-data", 17, 48, "known before"),
+        ("42-pki-three-files", 17, 9, "vaultDynamic"),
+        ("46-aws-creds", 17, 9, "vaultDynamic"),
+        ("48-consul-key", 17, 4, "`key`"),
+        ("49-plugin", 17, 4, "`plugin`"),
+        ("50-file-function", 17, 4, "`file`"),
+        ("55-jinja-wrapped", 17, 1, "Jinja"),
+    ] {
+        let report = of_case(&folder("agent").join(case)).report;
+        let is_refusal =
+            |line: &&crate::convert::ReportLine| matches!(line.outcome, FieldOutcome::Refused(_));
+        let found = report.lines.iter().find(is_refusal).unwrap();
+        assert_eq!((found.position.line, found.position.column), (line, column), "{case}: {found:?}");
+        assert!(
+            matches!(&found.outcome, FieldOutcome::Refused(text) if text.contains(word)),
+            "{case}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn credentials_of_the_input_are_nowhere() {
+    for text in [
+        "vault {\n token = \"Zq7marker\"\n}\n",
+        "vault {\n ssl { key = [\"Zq7marker\"] }\n}\n",
+        "auto_auth {\n method \"approle\" { config { role_id = \"Zq7marker\"\n secret_id = \"Zq7marker\" } }\n}\n",
+        "auto_auth {\n method { type = \"token\"\n config { token = \"Zq7marker\" } }\n}\n",
+        "auto_auth {\n method \"userpass\" { config { username = \"u\"\n password = \"Zq7marker\" } }\n}\n",
+        "auto_auth {\n method \"token_file\" { config { token = \"Zq7marker\" } }\n}\n",
+    ] {
+        let template = "template {\n destination = \"/a\"\n contents = \"{{ with secret \\\"secret/data/a\\\" }}{{ end }}\"\n}\n";
+        let Conversion { configuration, report } = converted(&format!("{text}{template}"));
+        assert!(!configuration.contains("Zq7marker") && configuration.contains("/a"), "{configuration}");
+        assert!(!report.to_text(true).contains("Zq7marker"), "{}", report.to_text(true));
+        assert_ne!(report.result(), ConversionResult::Lossless, "{}", report.to_text(true));
+    }
+    let broken =
+        convert(&[input("a.hcl", "vault {\n token = \"Zq7marker\" }}\n")], &options(), &|_, _| Vec::new());
+    let broken: String = broken.unwrap_err().iter().map(ToString::to_string).collect();
+    assert!(broken.starts_with("a.hcl:2:23: error") && !broken.contains("Zq7marker"), "{broken}");
+}
+
+#[test]
+fn stanzas_that_read_the_same_are_one_secret() {
+    let stanza = |path: &str, secrets: &[&str]| {
+        let call = |secret: &&str| format!("{{{{ (secret \"{secret}\").Data.data.x }}}}");
+        let calls = secrets.iter().map(call).collect::<Vec<_>>().concat();
+        format!("template {{\n destination = \"{path}\"\n contents = <<EOT\n{calls}\nEOT\n}}\n")
+    };
+    let text = [
+        stanza("/a", &["secret/data/x", "kv/data/y"]),
+        stanza("/b", &["kv/data/y", "secret/x"]),
+        stanza("/c", &["secret/data/x"]),
+        stanza("/d", &[]),
+        stanza("relative/e", &["kv/data/y?version=3"]),
+    ];
+    let Conversion { configuration, report } = converted(&text.concat());
+    assert_eq!(report.result(), ConversionResult::Lossless, "{}", report.to_text(false));
+    assert_eq!(configuration.matches("- name:").count(), 3, "{configuration}");
+    for part in
+        ["path: /d", "path: ./secrets/relative/e", "version: '3'", "mountPath: kv", "as: x", "as: 'y'"]
+    {
+        assert!(configuration.contains(part), "{part}\n{configuration}");
+    }
+    let twice = format!("{}{}", stanza("/a", &["secret/data/x"]), stanza("/a", &["secret/data/y"]));
+    assert_eq!(converted(&twice).report.result(), ConversionResult::Refused);
+}
+
+#[test]
+fn templates_alone_get_a_store_from_the_environment() {
+    let template =
+        input("conf/app.env.ctmpl", "{{ with secret \"secret/data/a\" }}A={{ .Data.data.a }}{{ end }}\n");
+    let Conversion { configuration, report } = convert(&[template], &options(), &|_, _| Vec::new()).unwrap();
+    assert_eq!(report.result(), ConversionResult::Lossless, "{}", report.to_text(true));
+    for part in
+        ["address: ${VAULT_ADDR}", "token: ${VAULT_TOKEN}", "path: ./secrets/app.env", "refreshInterval: 5m"]
+    {
+        assert!(configuration.contains(part), "{part}\n{configuration}");
+    }
+}
+
+#[test]
+fn a_template_of_the_input_is_what_its_configuration_means() {
+    let agent =
+        input("a.hcl", "template {\n source = \"/etc/x/app.ctmpl\"\n destination = \"/run/app\"\n}\n");
+    let template = input("t/app.ctmpl", "{{ with secret \"secret/data/a\" }}{{ file \"x\" }}{{ end }}\n");
+    let report = convert(&[agent, template], &options(), &|_, _| Vec::new()).unwrap().report;
+    let refused: Vec<_> = report.to_text(false).lines().map(str::to_owned).collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused.iter().all(|line| line.starts_with("t/app.ctmpl:1:37: error")), "{refused:?}");
+}

@@ -1,0 +1,470 @@
+//! What a template of the Agent asks for: the secrets it reads, the variables of the environment, and what is in the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::folded::{self, FoldedPiece, FoldedText};
+use super::functions;
+use crate::template::CompileError;
+use crate::template::go::lexer::Delimiters;
+use crate::template::go::parser;
+use crate::template::go::tree::{GoCommand, GoNode, GoOperand, GoOperandKind, GoPipeline, GoTree};
+
+/// Most uses of `template` that are followed.
+const MOST_USES: usize = 1_000;
+
+/// What a text asks for.
+#[derive(Default, Debug)]
+pub(super) struct TextUses {
+    /// Each call of `secret`.
+    pub(super) calls: Vec<SecretCall>,
+    /// Variables of the environment, and their defaults; one without must be set.
+    pub(super) variables: BTreeMap<String, Option<String>>,
+    pub(super) problems: Vec<TextProblem>,
+}
+
+/// A call of `secret`, and what is done with its answer.
+#[derive(Debug)]
+pub(super) struct SecretCall {
+    /// Byte in the text.
+    pub(super) at: usize,
+    pub(super) path: FoldedText,
+    /// Whether more than a path is given: such a call writes.
+    pub(super) has_arguments: bool,
+    /// What of its answer is used.
+    pub(super) uses: BTreeSet<AnswerPart>,
+    /// A word about leases is used, such as `.LeaseDuration`, and where.
+    pub(super) lease_word: Option<(String, usize)>,
+}
+
+/// A part of an answer that a template uses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum AnswerPart {
+    /// `.Data.data`: where the fields of KV version 2 are.
+    Data,
+    /// Another field below `.Data`.
+    Field,
+    /// `.Data` as a whole.
+    Whole,
+}
+
+/// Something that cannot be converted, or changes.
+#[derive(Debug)]
+pub(super) struct TextProblem {
+    pub(super) at: usize,
+    pub(super) message: String,
+    pub(super) is_warning: bool,
+}
+
+impl TextUses {
+    /// Reads `text`.
+    pub(super) fn of(text: &str, delimiters: &Delimiters) -> Result<Self, CompileError> {
+        let tree = parser::parse(text, delimiters)?;
+        let mut reader = TextReader {
+            tree: &tree,
+            uses: Self::default(),
+            scope: Vec::new(),
+            followed: 0,
+            open: Vec::new(),
+        };
+        reader.nodes(&tree.body, &Bound::Other);
+        for body in tree.defined.values() {
+            reader.nodes(body, &Bound::Other);
+        }
+        Ok(reader.uses)
+    }
+}
+
+/// What is known of a value.
+#[derive(Clone, Debug)]
+enum Bound {
+    /// The answer of a call of `secret`, by its number.
+    Answer(usize),
+    /// `.Data` of it.
+    Data(usize),
+    /// A text that is known before anything is read.
+    Text(FoldedText),
+    Other,
+}
+
+struct TextReader<'t> {
+    tree: &'t GoTree,
+    uses: TextUses,
+    /// Variables in scope.
+    scope: Vec<(&'t str, Bound)>,
+    followed: usize,
+    /// The defined texts that are being read.
+    open: Vec<&'t str>,
+}
+
+// The parser bounds the depth of a tree, and `open` that of texts within each other.
+impl<'t> TextReader<'t> {
+    fn nodes(&mut self, nodes: &'t [GoNode], dot: &Bound) {
+        let outer = self.scope.len();
+        for node in nodes {
+            self.node(node, dot);
+        }
+        self.scope.truncate(outer);
+    }
+
+    fn node(&mut self, node: &'t GoNode, dot: &Bound) {
+        match node {
+            GoNode::Text(_) | GoNode::Break | GoNode::Continue => {}
+            GoNode::Action(pipeline) => {
+                self.pipeline(pipeline, dot);
+            }
+            GoNode::Branches { is_with, branches, otherwise } => {
+                let outer = self.scope.len();
+                for (condition, body) in branches {
+                    let value = self.pipeline(condition, dot);
+                    self.nodes(body, if *is_with { &value } else { dot });
+                }
+                self.nodes(otherwise, dot);
+                self.scope.truncate(outer);
+            }
+            GoNode::Range { pipeline, body, otherwise } => {
+                let outer = self.scope.len();
+                if let Bound::Data(call) = self.commands(pipeline, dot) {
+                    self.uses_part(call, AnswerPart::Whole);
+                }
+                self.scope.extend(pipeline.variables.iter().map(|name| (name.as_str(), Bound::Other)));
+                self.nodes(body, &Bound::Other);
+                self.scope.truncate(outer);
+                self.nodes(otherwise, dot);
+            }
+            GoNode::Template { name, pipeline, .. } => {
+                let value = pipeline.as_ref().map_or(Bound::Other, |pipeline| self.pipeline(pipeline, dot));
+                self.defined(name, &value);
+            }
+        }
+    }
+
+    /// Reads a defined text with the value it gets.
+    fn defined(&mut self, name: &'t str, dot: &Bound) {
+        let tree = self.tree;
+        self.followed += 1;
+        if self.followed > MOST_USES || self.open.contains(&name) {
+            return;
+        }
+        if let Some(body) = tree.defined.get(name) {
+            self.open.push(name);
+            // It sees none of the variables outside.
+            let scope = std::mem::take(&mut self.scope);
+            self.nodes(body, dot);
+            self.scope = scope;
+            self.open.pop();
+        }
+    }
+
+    fn pipeline(&mut self, pipeline: &'t GoPipeline, dot: &Bound) -> Bound {
+        let value = self.commands(pipeline, dot);
+        for name in &pipeline.variables {
+            if pipeline.is_assignment {
+                // Which value it has later depends on branches.
+                for (_, bound) in self.scope.iter_mut().filter(|(known, _)| known == name) {
+                    *bound = Bound::Other;
+                }
+            } else {
+                self.scope.push((name, value.clone()));
+            }
+        }
+        value
+    }
+
+    fn commands(&mut self, pipeline: &'t GoPipeline, dot: &Bound) -> Bound {
+        let mut value = None;
+        for command in &pipeline.commands {
+            value = Some(self.command(command, dot, value));
+        }
+        value.unwrap_or(Bound::Other)
+    }
+
+    fn command(&mut self, command: &'t GoCommand, dot: &Bound, piped: Option<Bound>) -> Bound {
+        let Some((first, rest)) = command.operands.split_first() else { return Bound::Other };
+        let arguments = |reader: &mut Self| -> Vec<Bound> {
+            rest.iter().map(|operand| reader.operand(operand, dot)).collect()
+        };
+        if let GoOperandKind::Function(name) = &first.kind {
+            let mut given = arguments(self);
+            given.extend(piped);
+            return self.call(name, first.at, &given);
+        }
+        let value = self.operand(first, dot);
+        arguments(self);
+        value
+    }
+
+    fn operand(&mut self, operand: &'t GoOperand, dot: &Bound) -> Bound {
+        match &operand.kind {
+            GoOperandKind::Dot => dot.clone(),
+            GoOperandKind::Field(names) => self.field(dot, names, operand.at),
+            GoOperandKind::Variable(name, names) => {
+                let found = self.scope.iter().rev().find(|(known, _)| known == name);
+                let value = found.map_or(Bound::Other, |(_, value)| value.clone());
+                if names.is_empty() { value } else { self.field(&value, names, operand.at) }
+            }
+            GoOperandKind::Text(text) => match std::str::from_utf8(text) {
+                Ok(text) => Bound::Text(FoldedText::of(text)),
+                Err(_) => Bound::Other,
+            },
+            GoOperandKind::Number(number) => match number.int {
+                Some(int) if !number.is_float => Bound::Text(FoldedText::of(&int.to_string())),
+                _ => Bound::Other,
+            },
+            GoOperandKind::Function(name) => self.call(name, operand.at, &[]),
+            GoOperandKind::Pipeline(pipeline) => self.pipeline(pipeline, dot),
+            GoOperandKind::Chain(inner, names) => {
+                let value = self.operand(inner, dot);
+                self.field(&value, names, operand.at)
+            }
+            GoOperandKind::Nil | GoOperandKind::Bool(_) => Bound::Other,
+        }
+    }
+
+    /// What `names` below `value` says of the answer it belongs to.
+    fn field(&mut self, value: &Bound, names: &[String], at: usize) -> Bound {
+        let (call, below) = match (value, names) {
+            (Bound::Answer(call), [data, below @ ..]) if data == "Data" => (*call, below),
+            (Bound::Answer(call), [word, ..]) => {
+                self.word(*call, word, at);
+                return Bound::Other;
+            }
+            (Bound::Data(call), below) => (*call, below),
+            _ => return Bound::Other,
+        };
+        match below {
+            [] => return Bound::Data(call),
+            [name, ..] => self.data(call, name),
+        }
+        Bound::Other
+    }
+
+    fn data(&mut self, call: usize, name: &str) {
+        match name {
+            "data" => self.uses_part(call, AnswerPart::Data),
+            // Only KV version 2 has it, but a field of version 1 may be called so.
+            "metadata" => {}
+            _ => self.uses_part(call, AnswerPart::Field),
+        }
+    }
+
+    fn uses_part(&mut self, call: usize, part: AnswerPart) {
+        if let Some(call) = self.uses.calls.get_mut(call) {
+            call.uses.insert(part);
+        }
+    }
+
+    /// A field of an answer beside `Data`.
+    fn word(&mut self, call: usize, word: &str, at: usize) {
+        match word {
+            "LeaseID" | "LeaseDuration" | "Renewable" => {
+                if let Some(call) = self.uses.calls.get_mut(call) {
+                    call.lease_word = Some((word.to_owned(), at));
+                }
+            }
+            _ => self.refuse(at, format!("`.{word}`: an answer has only .Data here")),
+        }
+    }
+
+    fn refuse(&mut self, at: usize, message: String) {
+        self.problem(at, message, false);
+    }
+
+    fn problem(&mut self, at: usize, message: String, is_warning: bool) {
+        if !self.uses.problems.iter().any(|known| known.at == at && known.message == message) {
+            self.uses.problems.push(TextProblem { at, message, is_warning });
+        }
+    }
+
+    fn call(&mut self, name: &str, at: usize, arguments: &[Bound]) -> Bound {
+        for argument in arguments {
+            if let (Bound::Data(call), false) = (argument, name == "index") {
+                self.uses_part(*call, AnswerPart::Whole);
+            }
+        }
+        let texts = |arguments: &[Bound]| -> Option<Vec<FoldedText>> {
+            let text = |argument: &Bound| match argument {
+                Bound::Text(text) => Some(text.clone()),
+                _ => None,
+            };
+            arguments.iter().map(text).collect()
+        };
+        match (name, arguments) {
+            ("secret", _) => return self.secret(at, arguments),
+            ("env" | "mustEnv" | "envOrDefault", _) => return self.environment(name, at, arguments),
+            ("index", [Bound::Data(call), Bound::Text(key), ..]) => match key.literal() {
+                Some(key) => self.data(*call, &key),
+                None => self.uses_part(*call, AnswerPart::Whole),
+            },
+            ("printf" | "print", _) => {
+                let folded = texts(arguments).and_then(|texts| folded::call(name, &texts));
+                return folded.map_or(Bound::Other, Bound::Text);
+            }
+            _ => {
+                if let Some(message) = functions::refusal(name) {
+                    self.refuse(at, message);
+                }
+            }
+        }
+        Bound::Other
+    }
+
+    fn secret(&mut self, at: usize, arguments: &[Bound]) -> Bound {
+        if let Some(known) = self.uses.calls.iter().position(|call| call.at == at) {
+            return Bound::Answer(known);
+        }
+        let Some((Bound::Text(path), rest)) = arguments.split_first() else {
+            self.refuse(
+                at,
+                "`secret`: its path comes out of another secret or is computed. What is read must be known before: write the \
+                 path as a text"
+                    .to_owned(),
+            );
+            return Bound::Other;
+        };
+        self.uses.calls.push(SecretCall {
+            at,
+            path: path.clone(),
+            has_arguments: !rest.is_empty(),
+            uses: BTreeSet::new(),
+            lease_word: None,
+        });
+        Bound::Answer(self.uses.calls.len().saturating_sub(1))
+    }
+
+    fn environment(&mut self, name: &str, at: usize, arguments: &[Bound]) -> Bound {
+        let Some(Bound::Text(variable)) = arguments.first() else {
+            self.refuse(at, format!("`{name}`: the name of the variable is computed: write it as a text"));
+            return Bound::Other;
+        };
+        let Some(variable) = variable.literal().filter(|name| folded::is_variable(name)) else {
+            self.refuse(at, format!("`{name}`: this is no name of a variable: letters, digits and \"_\""));
+            return Bound::Other;
+        };
+        if variable.starts_with("NOMAD_") {
+            self.refuse(
+                at,
+                format!("`{name} \"{variable}\"`: only Nomad sets it: write the value into the template"),
+            );
+            return Bound::Other;
+        }
+        let default = match (name, arguments.get(1)) {
+            ("env", None) => Some(String::new()),
+            ("mustEnv", None) => None,
+            ("envOrDefault", Some(Bound::Text(default))) => default.literal(),
+            _ => {
+                self.refuse(at, format!("`{name}`: its arguments are computed: write them as texts"));
+                return Bound::Other;
+            }
+        };
+        self.problem(
+            at,
+            format!(
+                "`{name} \"{variable}\"`: a variable of the configuration, which is read when it is loaded"
+            ),
+            true,
+        );
+        self.uses.variables.entry(variable.clone()).or_insert(default);
+        Bound::Text(FoldedText(vec![FoldedPiece::Variable(variable)]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uses(text: &str) -> TextUses {
+        TextUses::of(text, &Delimiters::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn paths(text: &str) -> Vec<String> {
+        uses(text).calls.iter().map(|call| call.path.to_configuration()).collect()
+    }
+
+    #[test]
+    fn paths_of_texts_and_variables_are_known() {
+        for (text, path) in [
+            ("{{ with secret \"secret/data/a\" }}{{ end }}", "secret/data/a"),
+            ("{{ (secret \"a/b\").Data.x }}", "a/b"),
+            ("{{ with secret (printf \"a/%s/%v\" \"b\" `c`) }}{{ end }}", "a/b/c"),
+            ("{{ \"b\" | printf \"a/%s\" | secret }}", "a/b"),
+            ("{{ $p := \"a/b\" }}{{ secret $p }}", "a/b"),
+            ("{{ with secret (print \"a/\" (env \"X\") \"/$c\") }}{{ end }}", "a/${X}/$$c"),
+            ("{{ define \"t\" }}{{ secret \"a/b\" }}{{ end }}{{ template \"t\" . }}", "a/b"),
+        ] {
+            assert_eq!(paths(text), [path], "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_out_of_secrets_are_refused() {
+        for text in [
+            "{{ with secret \"a/b\" }}{{ secret (printf \"x/%s\" .Data.k) }}{{ end }}",
+            "{{ $p := \"a\" }}{{ if true }}{{ $p = \"b\" }}{{ end }}{{ secret $p }}",
+            "{{ range $k, $v := .x }}{{ secret $k }}{{ end }}",
+            "{{ secret }}",
+        ] {
+            assert!(uses(text).problems.iter().any(|problem| !problem.is_warning), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_done_with_an_answer_is_known() {
+        for (text, expected) in [
+            ("{{ with secret \"p/q\" }}{{ .Data.data.x }}{{ end }}", (true, false, false)),
+            ("{{ with secret \"p/q\" }}{{ .Data.x }}{{ end }}", (false, true, false)),
+            (
+                "{{ with $s := secret \"p/q\" }}{{ range $k, $v := $s.Data }}{{ end }}{{ end }}",
+                (false, false, true),
+            ),
+            ("{{ $d := (secret \"p/q\").Data }}{{ $d.data.x }}", (true, false, false)),
+            (
+                "{{ with secret \"p/q\" }}{{ with .Data.data }}{{ .x }}{{ end }}{{ end }}",
+                (true, false, false),
+            ),
+            (
+                "{{ with secret \"p/q\" }}{{ index .Data \"x-y\" }}{{ .Data | toJSON }}{{ end }}",
+                (false, true, true),
+            ),
+            (
+                "{{ define \"t\" }}{{ .Data.data.x }}{{ end }}{{ with secret \"p/q\" }}{{ template \"t\" . }}{{ end }}",
+                (true, false, false),
+            ),
+        ] {
+            let uses = uses(text);
+            let call = uses.calls.first().unwrap();
+            let has = |part| call.uses.contains(&part);
+            let found = (has(AnswerPart::Data), has(AnswerPart::Field), has(AnswerPart::Whole));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn functions_that_reach_further_are_named() {
+        for (text, word, at) in [
+            ("{{ file \"/etc/x\" }}", "`file`", 3),
+            ("a {{ key \"x\" }}", "`key`", 5),
+            ("{{ .x | default \"y\" }}", "sprig_default", 8),
+            ("{{ range service \"db\" }}{{ end }}", "Consul", 9),
+            ("{{ env \"NOMAD_IP_http\" }}", "Nomad", 3),
+            ("{{ with secret \"a/b\" }}{{ .RequestID }}{{ end }}", "`.RequestID`", 26),
+            ("{{ timestamp }}", "created_time", 3),
+            ("{{ nothing }}", "no such function", 3),
+        ] {
+            let uses = uses(text);
+            let found = uses.problems.first().unwrap();
+            assert!(found.message.contains(word) && found.at == at, "{text}: {found:?}");
+        }
+        assert!(uses("{{ sprig_default \"x\" .y | toUpper | printf \"%q\" }}").problems.is_empty());
+    }
+
+    #[test]
+    fn texts_that_use_each_other_end() {
+        let twice = |n: usize| {
+            let inner = format!("{{{{ template \"t{}\" . }}}}", n + 1);
+            format!("{{{{ define \"t{n}\" }}}}{inner}{inner}{{{{ end }}}}")
+        };
+        let mut text: String = (0..40).map(twice).collect();
+        text.push_str("{{ define \"t40\" }}{{ template \"t0\" . }}{{ end }}{{ template \"t0\" . }}");
+        assert!(uses(&text).calls.is_empty());
+    }
+}
