@@ -44,6 +44,8 @@ pub enum Kind {
     Template,
     /// What was rendered may not be written: too large, empty name, not base64.
     Output,
+    /// A check before publishing refused what was rendered.
+    Refused,
     /// The file could not be written.
     Write,
     /// A signal came first.
@@ -54,7 +56,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their definition.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Login,
         Self::NoCredentials,
         Self::Spent,
@@ -73,6 +75,7 @@ impl Kind {
         Self::WrongForm,
         Self::Template,
         Self::Output,
+        Self::Refused,
         Self::Write,
         Self::Interrupted,
         Self::Internal,
@@ -117,6 +120,7 @@ impl Kind {
             Self::WrongForm => ("wrong_kv_version", Standing, Absent),
             Self::Template => ("template", Standing, Render),
             Self::Output => ("output", Standing, Render),
+            Self::Refused => ("refused", Standing, Render),
             Self::Write => ("write", Standing, Write),
             Self::Interrupted => ("interrupted", Standing, Failed),
             Self::Internal => ("internal", Standing, Failed),
@@ -180,7 +184,7 @@ pub enum ExitStatus {
     Store = 5,
     /// The secret is absent, deleted or destroyed.
     Absent = 6,
-    /// The template failed to render, or the output was refused.
+    /// The template failed to render, or the output or the change was refused.
     Render = 7,
     /// The file could not be written.
     Write = 8,

@@ -12,7 +12,7 @@
 //! 4  render │ convert           the job of each secret, and the rendering of its files; other tools' files
 //! 3  config                     file and environment → checked types, with diagnostics
 //! 2  template │ disk │ net │ lifecycle │ telemetry
-//! 1  regular_file │ dotenv      bounded reads that refuse pipes and devices; dotenv files
+//! 1  regular_file │ dotenv │ certificate      bounded reads; dotenv files; certificates in PEM files
 //! 0  secret │ name │ clock │ backoff │ fault │ printable │ blocking
 //! ```
 //!
@@ -29,6 +29,7 @@ pub mod admin;
 mod app;
 mod backoff;
 mod blocking;
+pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,8 +1,10 @@
-//! The job of each secret, and the rendering of its files.
+//! The job of each secret, the rendering of its files, and the checks before they are published.
 
+mod check;
 mod job;
 pub(crate) mod merge;
 mod renderer;
 
+pub use check::{CheckOutcome, CheckedCertificate, examine};
 pub use job::Job;
 pub use renderer::{Rendered, render};

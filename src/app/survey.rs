@@ -6,13 +6,14 @@ use tokio::task::JoinSet;
 
 use super::composition::Composition;
 use crate::blocking::{BlockingError, Worker};
+use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
 use crate::render::merge::merge;
-use crate::render::{Job, Rendered, render};
+use crate::render::{Job, Rendered, examine, render};
 use crate::secret::FingerprintKey;
 use crate::sink::{self, PlannedAction, Preview, Removal, Sink};
-use crate::store::gather::ReadFailure;
+use crate::store::gather::{Gathered, ReadFailure};
 
 /// How long looking at the files of one secret may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -34,20 +35,14 @@ pub(crate) struct Finding {
 pub(crate) async fn survey(composition: Composition) -> Vec<Finding> {
     let mut looks = JoinSet::new();
     for (index, (job, stores)) in composition.jobs.into_iter().enumerate() {
-        let key = composition.context.key.clone();
+        let (key, clock) = (composition.context.key.clone(), composition.context.clock.clone());
         looks.spawn(async move {
             let secret = job.secret.name.clone();
             let gathered = stores.gather(&job.secret.sources, None, &key, |_, _| {}).await;
             let step = format!("looking at the files of {secret}");
             let worker = Worker::default();
             let look = worker.run(step, LIMIT, move |_| match gathered {
-                Ok(gathered) => SecretLook {
-                    faults: sink::check(&job),
-                    previews: merge(&job.secret.sources, &gathered.answers.unwrap_or_default())
-                        .and_then(|fields| render(&job, &fields))
-                        .map(|rendered| preview(&job, key, &rendered)),
-                    removals: Ok(Vec::new()),
-                },
+                Ok(gathered) => look_at(&job, key, &gathered, &clock),
                 Err(failure) => SecretLook {
                     faults: sink::check(&job),
                     removals: gone(&job, key, &failure),
@@ -60,6 +55,23 @@ pub(crate) async fn survey(composition: Composition) -> Vec<Finding> {
     let mut findings = looks.join_all().await;
     findings.sort_by_key(|(index, _)| *index);
     findings.into_iter().map(|(_, finding)| finding).collect()
+}
+
+/// What publishing would do with what was fetched. What a check refuses is shown as it is, and each file with it.
+fn look_at(job: &Job, key: FingerprintKey, gathered: &Gathered, clock: &Clock) -> SecretLook {
+    let mut faults = sink::check(job);
+    let fields = merge(&job.secret.sources, gathered.answers.as_deref().unwrap_or_default());
+    let previews = fields.and_then(|fields| render(job, &fields)).map(|rendered| {
+        let mut previews = preview(job, key, &rendered);
+        let refusals = examine(job, &rendered, clock.now()).refusals;
+        if let Some(first) = refusals.first() {
+            let changes = previews.iter_mut().filter(|preview| preview.action != PlannedAction::Unchanged);
+            changes.for_each(|preview| preview.action = PlannedAction::Refused(first.clone()));
+        }
+        faults.extend(refusals);
+        previews
+    });
+    SecretLook { faults, previews, removals: Ok(Vec::new()) }
 }
 
 /// What was seen of one secret.

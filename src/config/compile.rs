@@ -3,6 +3,7 @@
 //! Each part asks a [`section::Section`] for its keys and gets `None` both for what is absent and for what was wrong and
 //! is reported already; so one mistake is reported once, and one reported error makes the whole configuration fail.
 
+mod checks;
 mod conflicts;
 pub(super) mod context;
 pub(super) mod env_fallback;

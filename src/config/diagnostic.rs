@@ -94,6 +94,8 @@ codes! {
         "keep one of them";
     ForeignKey, Error, "foreign-key", "A key that the provider of this store does not have.",
         "remove it, or correct the \"provider\" of the store";
+    NotBuiltIn, Error, "not-built-in", "A key of a later version.",
+        "remove it";
     WrongType, Error, "wrong-type", "A mapping, a list or a text where another is expected.",
         "check the indentation; lists begin with \"- \", mappings are \"key: value\"";
     NotSupported, Error, "not-supported", "A feature of another tool that this program does not have.",
@@ -140,6 +142,8 @@ codes! {
         "choose a path elsewhere";
     NoContent, Error, "no-content", "A file does not say what it holds.",
         "give it one of key, field, template and format";
+    NothingToCheck, Error, "nothing-to-check", "`check` of a secret asks for something of certificates that no file is checked for.",
+        "give the file that holds the certificate \"check: certificate\"";
     UnknownTemplate, Error, "unknown-template", "`key` names no entry of `template.data`.",
         "add the entry to template.data, or correct the name";
     TemplateSyntax, Error, "template-syntax", "A template does not compile.",

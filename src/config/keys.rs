@@ -74,6 +74,8 @@ pub(in crate::config) enum KeyType {
     NamedTexts,
     /// Templates by names of the operator's own.
     NamedTemplates,
+    /// One of these words for each name of the operator's own.
+    NamedChoice(&'static [&'static str]),
 }
 
 impl KeyType {

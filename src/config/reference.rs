@@ -56,9 +56,7 @@ fn takes(takes: &KeyType) -> String {
         KeyType::Duration => "duration",
         KeyType::Size => "size",
         KeyType::Mode => "mode",
-        KeyType::Choice(words) => {
-            return words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-        }
+        KeyType::Choice(words) => return choice(words),
         KeyType::Section(_) => "mapping",
         KeyType::List(_) => "list of mappings",
         KeyType::Named(_) => "mappings by name",
@@ -66,8 +64,13 @@ fn takes(takes: &KeyType) -> String {
         KeyType::NamedTexts => "texts by name",
         KeyType::PathOrSection(_) => "path or mapping",
         KeyType::NamedTemplates => "templates by name",
+        KeyType::NamedChoice(words) => return format!("by name: {}", choice(words)),
     };
     name.to_owned()
+}
+
+fn choice(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// `text` without the links of Markdown.

@@ -1,9 +1,11 @@
 //! Secrets as configured: what one entry of `secrets` says.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use super::sources::Sources;
+use crate::certificate::CertificateName;
 use crate::disk::{FileMode, Generations, Owner, Placement, TargetPath};
 use crate::fault::Kind;
 use crate::name::SecretName;
@@ -30,6 +32,8 @@ pub struct SecretSpec {
     pub directory: Option<DirectorySpec>,
     /// `generations`: the outputs are switched as one.
     pub generations: Option<Generations>,
+    /// `check`.
+    pub check: CertificateCheck,
 }
 
 impl SecretSpec {
@@ -41,6 +45,13 @@ impl SecretSpec {
             _ => false,
         };
         is_gone && self.deletion_policy == DeletionPolicy::Delete
+    }
+
+    /// Whether anything of it is checked before publishing.
+    pub(crate) fn is_checked(&self) -> bool {
+        let directory = self.directory.as_ref();
+        self.files.iter().any(|file| file.check.is_some())
+            || directory.is_some_and(|it| !it.checks.is_empty())
     }
 
     /// The directories that its files are in; some perhaps more than once.
@@ -79,6 +90,49 @@ pub struct FileSpec {
     pub content: Content,
     /// `decoding: base64`: the text is base64 and the file gets the bytes.
     pub decoding: Decoding,
+    /// What it has to be.
+    pub check: Option<FileCheck>,
+}
+
+/// What a file has to be before it is published; every one of them implies that it is not blank.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileCheck {
+    /// Nothing more.
+    NotEmpty,
+    /// A PEM file.
+    Pem,
+    /// A certificate and its chain, as PEM.
+    Certificate,
+    /// One private key, as PEM.
+    Key,
+    /// A certificate with its chain and its private key, as PEM.
+    Bundle,
+    /// The certificates of CAs, as PEM.
+    Ca,
+    /// A JSON document.
+    Json,
+    /// YAML documents.
+    Yaml,
+    /// A TOML document.
+    Toml,
+    /// `NAME=value` lines as Docker Compose reads them.
+    Dotenv,
+}
+
+impl FileCheck {
+    /// Whether the file holds a certificate that somebody shows, and not that of a CA.
+    pub(crate) fn is_of_certificates(self) -> bool {
+        matches!(self, Self::Certificate | Self::Bundle)
+    }
+}
+
+/// `check` of a secret: what all of its certificates have to be.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct CertificateCheck {
+    /// Whom they have to be for.
+    pub names: Vec<CertificateName>,
+    /// What has to be left of their life.
+    pub min_life: Duration,
 }
 
 /// Where a file's content comes from.
@@ -114,12 +168,14 @@ pub struct DirectorySpec {
     pub owner: Owner,
     /// `acceptMode`, for all of its files.
     pub accept_mode: bool,
+    /// What files of these names have to be.
+    pub checks: BTreeMap<String, FileCheck>,
 }
 
 impl DirectorySpec {
     /// What each of its files looks like, and as which the directory itself is made; its own path as the target.
     pub fn placement(&self) -> Placement {
-        let Self { path, mode, directory_mode, owner, accept_mode } = self.clone();
+        let Self { path, mode, directory_mode, owner, accept_mode, checks: _ } = self.clone();
         Placement { mode, owner, parent_mode: directory_mode, accept_mode, ..Placement::new(path) }
     }
 }

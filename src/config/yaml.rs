@@ -2,13 +2,17 @@
 
 mod parts;
 
+mod syntax;
+
 use std::collections::{HashMap, HashSet};
 
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::diagnostic::{Code, Diagnostic, Place, Position, shown_key};
 use super::value::{MappingEntry, Node, NodeStyle, Scalar, Value};
+
 pub(super) use parts::{Part, PartKind, parts};
+pub use syntax::{SyntaxMistake, check_syntax};
 
 /// Most collections inside each other; a configuration needs six.
 const MAX_DEPTH: usize = 64;

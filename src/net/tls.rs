@@ -12,12 +12,13 @@ use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::error::NetError;
 use super::settings::{ClientCertificate, TlsSettings};
+use crate::certificate::{damage, has_encrypted_key};
 use crate::regular_file::{self, ReadError};
 
 pub(super) use reload::ReloadingTls;
@@ -179,16 +180,6 @@ pub(super) fn count_certificates(pem: &[u8]) -> Result<usize, String> {
     add_pem(&mut roots, pem).map(|()| roots.store.len())
 }
 
-/// The parser's own words would quote a line, as a list of its bytes.
-fn damage(error: &pem::Error) -> &'static str {
-    match error {
-        pem::Error::MissingSectionEnd { .. } => "a PEM section has no end",
-        pem::Error::IllegalSectionStart { .. } => "a PEM section does not begin as it must",
-        pem::Error::Base64Decode(_) => "a PEM section is not base64",
-        _ => "it is no PEM file",
-    }
-}
-
 /// The certificate this client shows. What it looks like is the server's business: X.509 version 1 is good enough.
 fn identity(
     client: &ClientCertificate,
@@ -205,8 +196,7 @@ fn identity(
     let pem = read(&client.key).map_err(|error| unreadable(host, &client.key, &error, remedy))?;
     // The parser's error is left out: it could quote a line of the key.
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-        let is_encrypted = pem.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED);
-        let (cause, remedy) = if is_encrypted {
+        let (cause, remedy) = if has_encrypted_key(&pem) {
             ("its private key is encrypted", "decrypt it: openssl pkey -in KEY -out PLAIN-KEY")
         } else {
             ("no private key in it", remedy)
@@ -232,9 +222,6 @@ fn belong_together(identity: &CertifiedKey) -> bool {
     };
     certificate.windows(public.len()).any(|part| part == public.as_ref())
 }
-
-/// What both kinds of encrypted private keys hold: `BEGIN ENCRYPTED PRIVATE KEY` and `Proc-Type: 4,ENCRYPTED`.
-const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
 /// The content of a PEM file, without a byte order mark.
 fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, ReadError> {

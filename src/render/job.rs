@@ -21,7 +21,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Whether rendering takes no time worth a thread: a few short values, and no template that loops or calls.
+    /// Whether rendering takes no time worth a thread: a few short values, no template that loops or calls, and no checks.
     pub(crate) fn is_plain(&self, fields: &Fields) -> bool {
         let is_short = |value: &FieldValue| match value {
             FieldValue::Text(text) | FieldValue::Number(text) => text.len() <= PLAIN_VALUE,
@@ -33,7 +33,8 @@ impl Job {
             Content::Template(template) => template.is_plain(),
             Content::Field(_) | Content::Format(_) => true,
         };
-        fields.len().max(files.len()) <= PLAIN_COUNT
+        !self.secret.is_checked()
+            && fields.len().max(files.len()) <= PLAIN_COUNT
             && fields.iter().all(|(_, value)| is_short(value))
             && files.iter().all(is_plain)
     }

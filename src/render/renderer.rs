@@ -67,7 +67,7 @@ struct Renderer<'f> {
 
 impl Renderer<'_> {
     fn file(&self, file: &FileSpec) -> Result<NewFile, Fault> {
-        let FileSpec { placement, content, decoding } = file;
+        let FileSpec { placement, content, decoding, check: _ } = file;
         let content = self.decoded(&placement.target, content, *decoding)?;
         Ok(NewFile { placement: placement.clone(), content })
     }

@@ -2,7 +2,7 @@
 //! and why does not matter here.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use crate::config::secret::DeletionPolicy;
 use crate::config::sources::Source;
 use crate::fault::{Fault, Kind};
 use crate::render::merge::merge;
-use crate::render::{Job, Rendered, render};
+use crate::render::{Job, Rendered, examine, render};
 use crate::secret::{Fields, FingerprintKey, HANDLING, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::gather::{Gathered, ReadFailure, SourceStores};
@@ -178,15 +178,16 @@ impl Pass {
         self.stores.outdated(&self.job.secret.sources, read_at, fault.map(|fault| fault.kind)).await;
     }
 
-    /// Brings the files to what was fetched, or does what `deletionPolicy` says if the source is gone. `None` when
+    /// Brings the files to what was fetched at `now`, or does what `deletionPolicy` says if the source is gone. `None` when
     /// `stop` fired before a file was touched; what has been begun is finished.
     pub(super) async fn apply(
         &mut self,
         gathered: Result<Gathered, ReadFailure>,
+        now: SystemTime,
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
         match gathered {
-            Ok(gathered) => self.publish(gathered, stop).await,
+            Ok(gathered) => self.publish(gathered, now, stop).await,
             Err(ReadFailure { fault, is_partial: true }) => Some(Err(fault)),
             Err(ReadFailure { fault, .. }) if fault.kind == Kind::Absent => self.absent(fault, stop).await,
             Err(ReadFailure { fault, .. }) if self.job.secret.is_removed_on(fault.kind) => {
@@ -238,6 +239,7 @@ impl Pass {
     async fn publish(
         &mut self,
         gathered: Gathered,
+        now: SystemTime,
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
         let provenance = Provenance::of(&gathered);
@@ -261,16 +263,17 @@ impl Pass {
             // Until the files are written, the values are in memory.
             let _turn = turn;
             let rendered = rendered(&job, &answers, stopped.clone());
-            if job.uses_engine() {
+            let checked = rendered.and_then(|rendered| checked(&job, rendered, now));
+            if job.uses_engine() || job.secret.is_checked() {
                 wipe_stack::<RENDERING>();
             } else {
                 wipe_stack::<HANDLING>();
             }
             // A stop waits for files that are being written and for no template.
             if stopped.is_cancelled() {
-                return rendered.map(|_| None);
+                return checked.map(|_| None);
             }
-            let rendered = rendered?;
+            let rendered = checked?;
             progress.writes(&job);
             published(rendered, sink).map(Some)
         };
@@ -335,6 +338,17 @@ fn rendered(job: &Job, answers: &[Arc<Fields>], stop: CancellationToken) -> Resu
     let span = trace::render();
     let render = || render(job, &*merge(&job.secret.sources, answers)?);
     span.checked(span.within(|| template::until(move || stop.is_cancelled(), render)))
+}
+
+/// What may be published of `rendered`. Not inlined, for the same reason.
+#[inline(never)]
+fn checked(job: &Job, rendered: Rendered, now: SystemTime) -> Result<Rendered, Fault> {
+    if !job.secret.is_checked() {
+        return Ok(rendered);
+    }
+    let span = trace::check();
+    let refusals = span.within(|| examine(job, &rendered, now)).refusals;
+    span.checked(refusals.into_iter().next().map_or(Ok(rendered), Err))
 }
 
 fn published(rendered: Rendered, sink: &mut Sink) -> Result<Written, Fault> {

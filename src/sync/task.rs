@@ -101,7 +101,7 @@ impl Task {
                 Ok(()) => self.fetch().await?,
                 Err(fault) => Err(fault.into()),
             };
-            Box::pin(self.pass.apply(gathered, &self.stop)).await
+            Box::pin(self.pass.apply(gathered, self.clock.now(), &self.stop)).await
         });
         let (result, duration) = worked(span.around(pass.catch_unwind())).await;
         let result = result.unwrap_or_else(|_| Some(Err(panicked(self.name()))))?;

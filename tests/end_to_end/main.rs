@@ -13,6 +13,7 @@
 mod atomicity;
 mod audit;
 mod blocked;
+mod checks;
 mod commands;
 mod deletions;
 mod dotenv;

@@ -40,6 +40,7 @@ fn job(generations: Option<Generations>, root: &Path) -> Job {
         mode: FileMode::PRIVATE,
         directory_mode: FileMode::DIRECTORY,
         accept_mode: false,
+        checks: BTreeMap::new(),
         owner: Owner::default(),
     };
     job_of(SecretSpec {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "fixtures are not published")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -27,6 +28,7 @@ pub(crate) fn job(root: &Path) -> Job {
         mode: FileMode::PRIVATE,
         directory_mode: FileMode::DIRECTORY,
         accept_mode: false,
+        checks: BTreeMap::new(),
         owner,
     };
     job_of(SecretSpec {

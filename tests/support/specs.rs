@@ -7,7 +7,9 @@ use std::time::Duration;
 use secrets_sync::config::provider::SecretRead;
 use secrets_sync::config::provider::file::FileRead;
 use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
-use secrets_sync::config::secret::{Content, Decoding, DeletionPolicy, FileSpec, Refresh, SecretSpec};
+use secrets_sync::config::secret::{
+    CertificateCheck, Content, Decoding, DeletionPolicy, FileSpec, Refresh, SecretSpec,
+};
 use secrets_sync::config::sources::{Source, Sources};
 use secrets_sync::disk::{Placement, TargetPath};
 use secrets_sync::name::{SecretName, StoreName};
@@ -42,13 +44,14 @@ pub(crate) fn secret_spec(name: &str, read: impl Into<SecretRead>) -> SecretSpec
         files: Vec::new(),
         directory: None,
         generations: None,
+        check: CertificateCheck::default(),
     }
 }
 
 /// A private file that holds field `field`.
 pub(crate) fn file_spec(target: TargetPath, field: &str) -> FileSpec {
     let content = Content::Field(field.to_owned());
-    FileSpec { placement: Placement::new(target), content, decoding: Decoding::None }
+    FileSpec { placement: Placement::new(target), content, decoding: Decoding::None, check: None }
 }
 
 /// The job of `secret`, whose files may have a megabyte.

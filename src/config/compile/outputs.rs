@@ -1,5 +1,6 @@
 //! What a secret writes: `files` and `directory`.
 
+use super::checks;
 use super::conflicts::{OutputKind, Outputs};
 use super::context::CompileContext;
 use super::local_path::unexpanded;
@@ -48,6 +49,12 @@ pub(super) static FILE_KEYS: KeySet = KeySet {
                     "`base64`: the text is base64 and the file gets the bytes; not with `format`",
                 ),
                 KeySpec::new(
+                    "check",
+                    KeyType::Choice(&checks::WORDS),
+                    "",
+                    "what it has to be, or the change is refused: see [checks.md](checks.md)",
+                ),
+                KeySpec::new(
                     "inPlace",
                     KeyType::Boolean,
                     "`false`",
@@ -70,6 +77,12 @@ pub(super) static DIRECTORY_KEYS: KeySet = KeySet::new(
                 "the directory; each field becomes the file of its name",
             ),
             KeySpec::new("directoryMode", KeyType::Mode, "`0750`", "of the directory when it is made"),
+            KeySpec::new(
+                "check",
+                KeyType::NamedChoice(&checks::WORDS),
+                "",
+                "what the files of these names have to be, as `check` of a file; they have to be there",
+            ),
         ],
         ACCESS_KEYS,
     ],
@@ -220,8 +233,9 @@ fn file(
     let owner = owner(section, context);
     let in_place = section.boolean("inPlace", context).unwrap_or(false);
     let accept_mode = section.boolean("acceptMode", context).unwrap_or(false);
+    let check = checks::of_file(section, context);
     let placement = Placement { mode, owner, in_place, accept_mode, ..Placement::new(target?) };
-    Some(FileSpec { placement, content: written_content?, decoding })
+    Some(FileSpec { placement, content: written_content?, decoding, check })
 }
 
 fn content(
@@ -307,8 +321,9 @@ fn directory(
     let directory_mode = self::mode(&mut section, "directoryMode", (FileMode::DIRECTORY, 0o111), context);
     let owner = owner(&mut section, context);
     let accept_mode = section.boolean("acceptMode", context).unwrap_or(false);
+    let checks = checks::of_directory(&section, path.as_ref(), context);
     section.finish(context);
-    Some(DirectorySpec { path: path?, mode, directory_mode, owner, accept_mode })
+    Some(DirectorySpec { path: path?, mode, directory_mode, owner, accept_mode, checks })
 }
 
 fn target(

@@ -6,7 +6,7 @@ use super::conflicts::Outputs;
 use super::context::CompileContext;
 use super::scope::Scope;
 use super::section::Section;
-use super::{generations, outputs, sources, template};
+use super::{checks, generations, outputs, sources, template};
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::duration;
 use crate::config::keys::{KeySet, KeySpec, KeyType};
@@ -89,6 +89,12 @@ pub(super) static KEYS: KeySet = KeySet {
                 "a directory in which all files of the secret are switched by one rename: its path, or these keys \
                  ([files.md](files.md#generations))",
             ),
+            KeySpec::new(
+                "check",
+                KeyType::Section(&checks::KEYS),
+                "",
+                "what its certificates have to be; see [checks.md](checks.md)",
+            ),
         ]],
     )
 };
@@ -111,6 +117,7 @@ pub(super) fn compile(
     let max_staleness = max_staleness(&mut section, refresh, context);
     let (files, directory) = outputs::compile(&mut section, written, context);
     let generations = generations::compile(&section, &files, directory.as_ref(), written, context);
+    let check = checks::of_secret(&section, &files, directory.as_ref(), context);
     section.finish(context);
     Some(SecretSpec {
         name: name?,
@@ -122,6 +129,7 @@ pub(super) fn compile(
         files,
         directory,
         generations,
+        check,
     })
 }
 

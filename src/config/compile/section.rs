@@ -1,5 +1,7 @@
 //! A walk over the tree along the tables of keys: what a table does not have is an unknown key.
 
+mod choices;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -296,40 +298,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// One of a few words.
-    pub(in crate::config) fn choice<T: Copy>(
-        &self,
-        key: &'static str,
-        words: &[(&'static str, T)],
-        context: &mut CompileContext<'_>,
-    ) -> Option<T> {
-        let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        self.choice_or(key, words, &format!("write {}", known.join(" or ")), context)
-    }
-
-    /// The same with a hint for a word that is none of them.
-    pub(in crate::config) fn choice_or<T: Copy>(
-        &self,
-        key: &'static str,
-        words: &[(&'static str, T)],
-        otherwise: &str,
-        context: &mut CompileContext<'_>,
-    ) -> Option<T> {
-        debug_assert!(self.takes(key, words), "the words of {key:?} are not those of its table");
-        let text = self.text(key, context)?;
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
-            return Some(*value);
-        }
-        let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        let message = text.is_not(&format!("one of {}", known.join(", ")), "");
-        let hint = match suggest::nearest(&text.value, known.iter().copied()) {
-            Some(near) => format!("did you mean {near:?}?"),
-            None => otherwise.to_owned(),
-        };
-        context.push(Diagnostic::new(Code::BadValue, self.place_of(key), message).hint(hint));
-        None
-    }
-
     /// A duration.
     pub(in crate::config) fn duration(
         &self,
@@ -402,6 +370,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Reports that this version does not do yet what `key` says, if it is there.
+    pub(in crate::config) fn not_built_in(&self, key: &'static str, context: &mut CompileContext<'_>) {
+        if self.row(key).is_some() && self.has(key) {
+            let message = format!("{key:?} is known, and not built in yet");
+            context.push(Diagnostic::new(Code::NotBuiltIn, self.place_of(key), message));
+        }
+    }
+
     /// Reports the keys that there are not.
     pub(in crate::config) fn finish(self, context: &mut CompileContext<'_>) {
         let others = self.keys.of_providers.map(|all| all()).unwrap_or_default();
@@ -440,11 +416,6 @@ impl<'a> Section<'a> {
             "remove it, or look its name up among the keys above".to_owned()
         };
         (meant, hint)
-    }
-
-    fn takes<T>(&self, key: &str, words: &[(&str, T)]) -> bool {
-        let Some(KeySpec { takes: KeyType::Choice(known), .. }) = self.row(key) else { return false };
-        known.iter().eq(words.iter().map(|(word, _)| word))
     }
 
     fn entry(&self, key: &str) -> Option<&'a MappingEntry> {

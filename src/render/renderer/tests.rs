@@ -1,5 +1,6 @@
 //! What one secret's files hold, and what is said when they cannot.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
@@ -16,7 +17,7 @@ fn path(text: &str) -> TargetPath {
 fn file(content: Content, decoding: Decoding) -> FileSpec {
     let owner = Owner { user: Some(7), group: None };
     let placement = Placement { owner, in_place: true, ..Placement::new(path("/out/file")) };
-    FileSpec { placement, content, decoding }
+    FileSpec { placement, content, decoding, check: None }
 }
 
 fn directory() -> DirectorySpec {
@@ -26,6 +27,7 @@ fn directory() -> DirectorySpec {
         mode: FileMode::PRIVATE,
         directory_mode: FileMode::PRIVATE,
         accept_mode: false,
+        checks: BTreeMap::new(),
         owner,
     }
 }

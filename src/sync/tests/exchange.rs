@@ -1,5 +1,6 @@
 //! Reloads and stops, as far as tasks are concerned.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use tokio::sync::Semaphore;
@@ -166,7 +167,7 @@ async fn after_a_stop_nothing_that_was_fetched_is_published_any_more() {
     let (fetched, again) = (pass.fetch().await, pass.fetch().await);
     tokio::join!(
         async {
-            assert!(pass.apply(fetched, &stop).await.is_none());
+            assert!(pass.apply(fetched, SystemTime::UNIX_EPOCH, &stop).await.is_none());
         },
         async {
             sleep(SECOND).await;
@@ -174,7 +175,10 @@ async fn after_a_stop_nothing_that_was_fetched_is_published_any_more() {
         }
     );
     slots.add_permits(1);
-    assert!(pass.apply(again, &stop).await.is_none(), "a slot is no reason to begin after a stop");
+    assert!(
+        pass.apply(again, SystemTime::UNIX_EPOCH, &stop).await.is_none(),
+        "a slot is no reason to begin after a stop"
+    );
     assert_eq!(content(&home, "a"), None);
 }
 
@@ -209,6 +213,7 @@ fn directory_job(home: &TempDir, interval: Duration) -> Job {
         directory_mode: FileMode::DIRECTORY,
         owner: Owner::default(),
         accept_mode: false,
+        checks: BTreeMap::new(),
     };
     change(&job(home, "a"), |secret| {
         (secret.files, secret.directory) = (Vec::new(), Some(directory));
@@ -358,7 +363,7 @@ async fn what_cannot_block_needs_neither_slot_nor_thread() {
         let (shared, slots) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(Semaphore::new(0)));
         let mut pass = Pass::new((sink, key), shared.into(), slots, evidence);
         let fetched = pass.fetch().await;
-        tokio::time::timeout(MINUTE, pass.apply(fetched, &stop)).await
+        tokio::time::timeout(MINUTE, pass.apply(fetched, SystemTime::UNIX_EPOCH, &stop)).await
     };
     assert!(apply(&memory, false).await.is_err(), "a file system that was not looked at may hang");
     assert!(apply(&memory, true).await.unwrap().unwrap().is_ok());

@@ -6,7 +6,7 @@ use tracing::field;
 
 use super::outage::{Recovered, SYNCS};
 use crate::clock::rfc3339;
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::telemetry::metrics::metrics;
 
 /// A pass ended well.
@@ -106,9 +106,12 @@ impl Failed<'_> {
                 tracing::$level!(secret, store, kind, error, hint, duration_ms, attempt, next_try, $message)
             };
         }
+        let is_refused = self.fault.kind == Kind::Refused;
         let is_news = SYNCS.failed(secret, store, self.fault.kind, self.left == FilesLeft::Removed);
         match self.left {
             _ if !is_news => line!(debug, "sync still failing"),
+            FilesLeft::Missing if is_refused => line!(error, "change refused"),
+            _ if is_refused => line!(warn, "change refused"),
             FilesLeft::Good => line!(warn, "sync failed, keeping the last files"),
             FilesLeft::Optional => line!(warn, "sync of an optional secret failed"),
             FilesLeft::Removed => line!(warn, "the source is gone, files are removed"),

@@ -1,4 +1,4 @@
-//! The spans: `sync` with its children `fetch`, `render` and `write`. Their fields are those of the log.
+//! The spans: `sync` with its children `fetch`, `render`, `check` and `write`. Their fields are those of the log.
 
 use std::future::Future;
 
@@ -54,6 +54,11 @@ pub fn fetch() -> Span {
 /// From fields to the content of files.
 pub fn render() -> Span {
     span!("render",)
+}
+
+/// Whether the content is what it has to be.
+pub fn check() -> Span {
+    span!("check",)
 }
 
 /// From content to files.
