@@ -94,6 +94,7 @@ const SECRETS: &[&str] = &[
     "secretStore: { address: x, token:SECRET, token:SECRET }\n",
     "secretStore:\n  address: x\n  ? token SECRET\n",
     "secrets: [SECRET, { name: a, token: SECRET }]\n",
+    "secrets:\n  - { name: a, dataFrom: [{ find: { tags: { team: SECRET }, x: SECRET } }] }\n",
 ];
 
 #[test]
