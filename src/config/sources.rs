@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::provider::SecretRead;
 use crate::name::StoreName;
+use crate::template::Template;
 pub(crate) use pattern::Pattern;
 pub(crate) use property::{Property, PropertyStep};
 
@@ -98,6 +99,8 @@ pub(crate) enum RewriteStep {
     Replace { source: Pattern, target: String },
     /// `merge`.
     Merge(MergeStep),
+    /// `transform`: a Go template that makes each name of `.value`.
+    Transform(Template),
 }
 
 /// `rewrite[].merge`: the fields of values that are objects become fields themselves.

@@ -121,10 +121,6 @@ fn what_is_not_supported_is_refused_by_name() {
         "    dataFrom: [{ find: { name: { regexp: a } }, sourceRef: { storeRef: { name: lab } } }]",
         &["not-supported", "cannot be searched"],
     );
-    refused(
-        "    dataFrom: [{ extract: { key: a }, rewrite: [{ transform: { template: '{{ .value }}' } }] }]",
-        &["not-supported", "transform"],
-    );
 }
 
 #[test]
@@ -155,6 +151,9 @@ fn a_group_that_the_expression_does_not_have_is_refused() {
     refused(&step("{ regexp: { source: a } }"), &["\"target\" is missing"]);
     refused(&step("{ regexp: { source: a, target: b }, merge: {} }"), &["conflicting-keys"]);
     refused(&step("{}"), &["a step is one of"]);
+    assert!(compiled(&step("{ transform: { template: '{{ .value | upper }}' } }")).is_ok());
+    refused(&step("{ transform: { template: '{{ .value | nothing }}' } }"), &["template-syntax", "nothing"]);
+    refused(&step("{ transform: {} }"), &["\"template\" is missing"]);
     refused(&step("{ merge: { strategy: JSON } }"), &["\"into\" is missing"]);
     refused(&step("{ merge: { strategy: Xml } }"), &["bad-value", "Extract or JSON"]);
 }

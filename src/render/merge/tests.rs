@@ -143,6 +143,16 @@ fn rewriting_replaces_in_every_name_and_in_order() {
 }
 
 #[test]
+fn a_template_makes_each_name() {
+    let upper = "{ transform: { template: 'X_{{ .value | upper }}' } }";
+    check(&rewrite(upper), &[r#"{"a":"1","b-c":"2"}"#], r#"{"X_A":"1","X_B-C":"2"}"#);
+    let same = rewrite("{ transform: { template: 'x' } }");
+    check_fault(&same, &[r#"{"a":"1","b":"2"}"#], &["two fields would be called \"x\""]);
+    let failing = rewrite("{ transform: { template: '{{ fail \"no\" }}' } }");
+    check_fault(&failing, &[r#"{"a":"1"}"#], &["secret/a: the name \"a\" cannot be transformed"]);
+}
+
+#[test]
 fn merging_hoists_fields_or_keeps_them_together() {
     let secret = r#"{"b":{"x":"b","k":1.0},"a":"{\"x\":\"a\"}"}"#;
     let merge = |keys: &str| rewrite(&format!("{{ merge: {{ {keys} }} }}"));

@@ -7,6 +7,7 @@ use crate::config::compile::section::Section;
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::keys::{KeySet, KeySpec, KeyType};
 use crate::config::sources::{MergeStep, RewriteStep};
+use crate::template::{Dialect, Template, TemplateEngine};
 
 /// One step of `rewrite`.
 pub(super) static REWRITE_KEYS: KeySet = KeySet {
@@ -156,10 +157,18 @@ fn merge(section: &Section<'_>, context: &mut CompileContext<'_>) -> Option<Merg
 
 fn transform(section: &Section<'_>, context: &mut CompileContext<'_>) -> Option<RewriteStep> {
     let section = section.child("transform", context)?;
-    section.template("template", context);
-    let place = section.place();
+    if section.node("template").is_none() {
+        section.missing("template", "for example \"{{ .value | upper }}\"", context);
+    }
+    let text = section.template("template", context).and_then(|node| Some(node.scalar()?.text().to_owned()));
+    let place = section.place_of("template");
     section.finish(context);
-    let message = "\"transform\" is not supported";
-    context.push(Diagnostic::new(Code::NotSupported, place, message).hint("write the step as a regexp"));
-    None
+    let dialect = Dialect { engine: TemplateEngine::Go, ..Dialect::default() };
+    match Template::compile_as(&text?, dialect) {
+        Ok(template) => Some(RewriteStep::Transform(template)),
+        Err(error) => {
+            context.push(Diagnostic::new(Code::TemplateSyntax, place, error.message));
+            None
+        }
+    }
 }
