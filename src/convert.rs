@@ -78,6 +78,10 @@ pub fn convert(
     }
     convert_yaml(&files, options, &mut document, &mut report);
     convert_others(&others, options, templates, &mut document, &mut report);
+    for (subject, reason) in document.take_unusable() {
+        let name = inputs.first().map_or("", |input| input.name.as_str());
+        report.refuse_object(name, &subject, reason);
+    }
     let configuration = if document.is_empty() { String::new() } else { document.into_text() };
     if configuration.is_empty() && report.refusals() == 0 {
         let name = inputs.first().map_or("", |input| input.name.as_str());

@@ -2,13 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use super::notation::{Notation, StoreKey};
 use super::print;
+use crate::config::Config;
 use crate::config::EDITOR_LINE;
 use crate::config::Limits;
+use crate::config::diagnostic::{Code, Diagnostic, Severity};
 use crate::config::duration;
+use crate::config::env::Env;
 
 /// What is printed below the line for editors.
 const HEAD: &str = "# Written by \"secrets-sync convert\".\n";
@@ -22,7 +26,7 @@ pub(super) struct Commented {
 }
 
 /// Stores and secrets, in the order in which they were found.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Document {
     stores: Vec<(StoreKey, Commented)>,
     secrets: Vec<Commented>,
@@ -60,6 +64,38 @@ impl Document {
     /// Whether there is nothing to print.
     pub(super) fn is_empty(&self) -> bool {
         self.stores.is_empty() && self.secrets.is_empty()
+    }
+
+    /// Takes out the secrets with which the configuration would not load, and gives the comment of each with the reason:
+    /// what is printed loads. Stores are not judged, because their variables and files are not there yet.
+    pub(super) fn take_unusable(&mut self) -> Vec<(String, String)> {
+        let text = self.clone().into_text();
+        let names = text.split("${").skip(1).filter_map(|rest| rest.split([':', '}']).next());
+        let env = Env::from_pairs(names.map(|name| (name, "placeholder")));
+        let Err(report) = Config::parse(&text, "", &env, Path::new("/")) else { return Vec::new() };
+        // Owners are those of the machine that will run the configuration. Templates stay as they are, whether this
+        // version renders them or not.
+        let is_judged =
+            |one: &Diagnostic| one.code != Code::BadOwner && !one.place.path.contains(".template");
+        let is_error = |one: &Diagnostic| one.code.severity() == Severity::Error && is_judged(one);
+        let errors = report.diagnostics.into_iter().filter(is_error);
+        let mut unusable = BTreeMap::new();
+        for error in errors {
+            if let Some(index) = secret_index(&error.place.path) {
+                unusable
+                    .entry(index)
+                    .or_insert_with(|| format!("{}: {}; {}", error.place.path, error.message, error.hint));
+            }
+        }
+        let mut taken = Vec::new();
+        for (index, reason) in unusable.into_iter().rev() {
+            if index < self.secrets.len() {
+                let Commented { comments, .. } = self.secrets.remove(index);
+                taken.push((comments.into_iter().next().unwrap_or_default(), reason));
+            }
+        }
+        taken.reverse();
+        taken
     }
 
     /// The text of the configuration. A single store is `secretStore`, and its secrets need not name it.
@@ -108,6 +144,11 @@ impl Document {
         }
         names
     }
+}
+
+/// The index in `secrets[3].files[0].path`.
+fn secret_index(path: &str) -> Option<usize> {
+    path.strip_prefix("secrets[")?.split_once(']')?.0.parse().ok()
 }
 
 /// `name`, or the first of `name-2`, `name-3` … that is free.

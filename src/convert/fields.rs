@@ -92,7 +92,7 @@ impl<'n> ObjectFields<'n> {
         }
     }
 
-    /// All entries of a mapping whose keys are the operator's own; they get their outcomes by [`ObjectFields::of_entry`].
+    /// All entries, for a mapping whose keys are the operator's own.
     pub(super) fn entries(&self) -> &'n [MappingEntry] {
         self.entries
     }

@@ -109,9 +109,8 @@ pub(super) fn is_helm(line: &str) -> bool {
 
 fn is_ansible(line: &str) -> bool {
     let begins = |key: &str| line.trim_start_matches(['-', ' ']).starts_with(key);
-    line.contains("hashi_vault")
-        || line.contains("hashivault_")
-        || (line.starts_with("- ") && begins("hosts:"))
+    let marks = ["hashi_vault", "hashivault_", ": !vault |"];
+    marks.iter().any(|mark| line.contains(mark)) || (line.starts_with("- ") && begins("hosts:"))
 }
 
 fn is_terraform(line: &str) -> bool {
@@ -149,6 +148,7 @@ mod tests {
             ("db: ref+vault://secret/data/a#/b\n", "a source of vals", 1),
             ("- hosts: all\n  tasks: []\n", "a source of Ansible", 1),
             ("x: \"{{ lookup('community.hashi_vault.hashi_vault', 'a') }}\"\n", "a source of Ansible", 1),
+            ("a: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n", "a source of Ansible", 1),
             ("template {\n{% raw %}\n}\n", "a source of Jinja", 2),
             ("resource \"vault_kv_secret_v2\" \"x\" {\n}\n", "a source of Terraform", 1),
             (

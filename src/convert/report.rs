@@ -86,6 +86,12 @@ impl ConversionReport {
         self.push((file, String::new(), ""), position, FieldOutcome::Refused(remedy.into()), false);
     }
 
+    /// Adds a refusal of an object that came to light when the configuration was checked.
+    pub(super) fn refuse_object(&mut self, file: &str, title: &str, reason: String) {
+        let position = Position { line: 1, column: 1 };
+        self.push((file, title.to_owned(), ""), position, FieldOutcome::Refused(reason), false);
+    }
+
     /// Adds a line about a whole file.
     pub(super) fn note_file(&mut self, file: &str, line: u32, outcome: FieldOutcome) {
         self.push((file, String::new(), ""), Position { line, column: 1 }, outcome, false);

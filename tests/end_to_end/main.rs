@@ -15,6 +15,7 @@ mod audit;
 mod blocked;
 mod checks;
 mod commands;
+mod converted;
 mod deletions;
 mod dotenv;
 mod examples;

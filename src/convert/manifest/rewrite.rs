@@ -9,9 +9,9 @@ pub(super) fn convert(mut step: ObjectFields<'_>, report: &mut ConversionReport)
     let converted = if let Some(regexp) = step.child("regexp", report) {
         regexp_step(regexp, report).map(|map| ("regexp", map))
     } else if let Some(mut transform) = step.child("transform", report) {
-        let template = transform.kept_text("template", report);
+        let step = transform_step(&mut transform, report);
         transform.finish(report);
-        template.map(|text| ("transform", vec![("template", Notation::AsIs(text.to_owned()))]))
+        step.map(|map| ("regexp", map))
     } else if let Some(merge) = step.child("merge", report) {
         Some(("merge", merge_step(merge, report)))
     } else {
@@ -24,6 +24,28 @@ pub(super) fn convert(mut step: ObjectFields<'_>, report: &mut ConversionReport)
     step.finish(report);
     let (kind, map) = converted?;
     Some(Notation::map([(kind, Notation::map(map))]))
+}
+
+/// A template that only puts text around the name is a regular expression.
+fn transform_step(
+    transform: &mut ObjectFields<'_>,
+    report: &mut ConversionReport,
+) -> Option<Vec<(&'static str, Notation)>> {
+    let Some(target) = around_the_name(transform.text("template", report)?) else {
+        let remedy = "templates cannot rename fields here: use a regexp step, or rename the fields where they are read";
+        transform.refused("template", remedy, report);
+        return None;
+    };
+    transform.mapped("template", "a regexp step", report);
+    Some(vec![("source", Notation::as_is("^(.*)$")), ("target", Notation::as_is(target))])
+}
+
+/// `PREFIX_{{ .value }}` as `PREFIX_${1}`.
+fn around_the_name(template: &str) -> Option<String> {
+    let (before, rest) = template.split_once("{{")?;
+    let (action, after) = rest.split_once("}}")?;
+    let is_plain = action.trim() == ".value" && !after.contains("{{");
+    is_plain.then(|| format!("{}${{1}}{}", before.replace('$', "$$"), after.replace('$', "$$")))
 }
 
 fn regexp_step(
@@ -103,6 +125,20 @@ fn merge_step(mut merge: ObjectFields<'_>, report: &mut ConversionReport) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_around_the_name_is_a_regular_expression() {
+        for (template, expected) in [
+            ("DB_{{ .value }}", Some("DB_${1}")),
+            ("{{.value}}_$x", Some("${1}_$$x")),
+            ("{{ .value | upper }}", None),
+            ("{{ .value }}{{ .value }}", None),
+            ("{{- .value }}", None),
+            ("fix", None),
+        ] {
+            assert_eq!(around_the_name(template).as_deref(), expected, "{template}");
+        }
+    }
 
     #[test]
     fn a_group_number_ends_where_its_digits_end() {

@@ -133,10 +133,15 @@ impl ManifestStores {
         if used.is_empty() {
             stores.extend(self.known.into_values().filter(|store| store.is_known));
         }
-        for store in stores.iter_mut().filter(|store| store.path.is_none()) {
-            if let Some(path) = &self.mount_path {
+        for store in &mut stores {
+            if let (None, Some(path)) = (&store.path, &self.mount_path) {
                 store.entries.retain(|(key, _)| *key != "mountPath");
                 store.entries.insert(1, ("mountPath", Notation::Text(path.clone())));
+            }
+            let mount = store.path.as_ref().or(self.mount_path.as_ref());
+            if let Some(version) = mount.and_then(|mount| self.kv_versions.get(mount)) {
+                store.entries.retain(|(key, _)| *key != "kvVersion");
+                store.entries.push(("kvVersion", Notation::text(version)));
             }
         }
         stores

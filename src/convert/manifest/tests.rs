@@ -44,3 +44,18 @@ fn manifests_become_what_is_written_beside_them() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn the_version_of_a_mount_is_written_where_the_manifest_has_another() {
+    let text = "apiVersion: external-secrets.io/v1\nkind: SecretStore\nmetadata: { name: s }\nspec: { provider: { vault: { server: \
+                'https://v', path: kv } } }\n";
+    let input = ConvertInput { name: "a".to_owned(), text: Zeroizing::new(text.to_owned()), is_named: true };
+    let options = ConvertOptions {
+        output_dir: "./secrets".to_owned(),
+        mount_path: None,
+        kv_versions: BTreeMap::from([("kv".to_owned(), "v1".to_owned())]),
+        mode: None,
+    };
+    let configuration = convert(&[input], &options, &|_, _| Vec::new()).unwrap().configuration;
+    assert!(configuration.contains("\n  kvVersion: v1\n"), "{configuration}");
+}
