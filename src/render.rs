@@ -2,9 +2,11 @@
 
 mod check;
 mod job;
+mod looked_up;
 pub(crate) mod merge;
 mod renderer;
 
 pub use check::{CheckOutcome, CheckedCertificate, examine};
 pub use job::Job;
+pub(crate) use renderer::render_sources;
 pub use renderer::{Rendered, render};

@@ -54,7 +54,6 @@ pub enum TemplateEngine {
     ConsulTemplate,
 }
 
-#[allow(dead_code, reason = "the configuration uses it with the next commit")]
 impl TemplateEngine {
     /// As the configuration has it.
     pub(crate) fn name(self) -> &'static str {
@@ -63,6 +62,16 @@ impl TemplateEngine {
             Self::Go => GoDialect::Go.name(),
             Self::ConsulTemplate => GoDialect::ConsulTemplate.name(),
         }
+    }
+}
+
+/// Which of the two Go engines `source` is for: a text that calls `secret` or `pkiCert` is the Agent's.
+pub(crate) fn go_engine(source: &str, delimiters: Option<&(String, String)>) -> TemplateEngine {
+    let delimiters =
+        delimiters.cloned().map_or_else(Delimiters::default, |(left, right)| Delimiters { left, right });
+    match go::dialect_of(source, &delimiters) {
+        GoDialect::Go => TemplateEngine::Go,
+        GoDialect::ConsulTemplate => TemplateEngine::ConsulTemplate,
     }
 }
 
@@ -128,7 +137,11 @@ impl Template {
         Ok(Self(Arc::new(Compiled { source: source.into(), dialect, program })))
     }
 
-    #[allow(dead_code, reason = "the configuration uses it with the next commit")]
+    /// Whether it calls `secret` or `pkiCert`.
+    pub(crate) fn looks_up(&self) -> bool {
+        matches!(&self.0.program, Program::Go(template) if template.looks_up)
+    }
+
     /// The paths that `secret` and `pkiCert` of a Go template look up, where they are literal.
     pub(crate) fn looked_up_paths(&self) -> &[(String, TemplatePlace)] {
         match &self.0.program {

@@ -9,8 +9,7 @@ use crate::blocking::{BlockingError, Worker};
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
 use crate::name::SecretName;
-use crate::render::merge::merge;
-use crate::render::{Job, Rendered, examine, render};
+use crate::render::{Job, Rendered, examine, render_sources};
 use crate::secret::FingerprintKey;
 use crate::sink::{self, PlannedAction, Preview, Removal, Sink};
 use crate::store::gather::{Gathered, ReadFailure};
@@ -60,8 +59,9 @@ pub(crate) async fn survey(composition: Composition) -> Vec<Finding> {
 /// What publishing would do with what was fetched. What a check refuses is shown as it is, and each file with it.
 fn look_at(job: &Job, key: FingerprintKey, gathered: &Gathered, clock: &Clock) -> SecretLook {
     let mut faults = sink::check(job);
-    let fields = merge(&job.secret.sources, gathered.answers.as_deref().unwrap_or_default());
-    let previews = fields.and_then(|fields| render(job, &fields)).map(|rendered| {
+    let rendered =
+        render_sources(job, gathered.answers.as_deref().unwrap_or_default(), &gathered.source_versions());
+    let previews = rendered.map(|rendered| {
         let mut previews = preview(job, key, &rendered);
         let refusals = examine(job, &rendered, clock.now()).refusals;
         if let Some(first) = refusals.first() {

@@ -148,8 +148,8 @@ codes! {
         "add the entry to template.data, or correct the name";
     TemplateSyntax, Error, "template-syntax", "A template does not compile.",
         "correct the template there; docs/templates.md says what it may hold, and {% raw %}…{% endraw %} keeps braces as text";
-    EngineGoUnsupported, Error, "engine-go-unsupported", "A Go template, which this version cannot render.",
-        "write it as a Tera template";
+    UnknownSource, Error, "unknown-source", "A Go template calls `secret` with a path that no source of its secret reads.",
+        "add the source to dataFrom, or correct the path";
     CannotChown, Warning, "cannot-chown", "This process has no right to give files to that owner or group.",
         "run as root or with CAP_CHOWN, run as the owner itself, or leave \"owner\" and \"group\" out";
     PairedByPosition, Warning, "paired-by-position", "Files take their templates by their order.",
@@ -170,6 +170,8 @@ codes! {
         "remove what is there, or choose another path";
     SameFile, Warning, "same-file", "Two outputs lead to one file or directory, through a symlink of another user.",
         "give each output its own path";
+    EngineGuessed, Warning, "engine-guessed", "A text without `engine` that is rendered as a Go template.",
+        "write the engine into \"template\" of the secret";
     LiteralVariable, Warning, "literal-variable", "`${NAME}` or `env.NAME` in a template, which is not the environment's variable there.",
         "write {{ NAME }} for a field; templates have no access to the environment";
     HyphenInTemplate, Warning, "hyphen-in-template", "A name with a hyphen in a template, which is a subtraction there.",

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::provider::SecretRead;
+use super::provider::vault::KvVersion;
 use crate::name::StoreName;
+use crate::secret::AnswerPath;
 use crate::template::Template;
 pub(crate) use pattern::Pattern;
 pub(crate) use property::{Property, PropertyStep};
@@ -142,6 +144,11 @@ impl Sources {
         &self.parts
     }
 
+    /// What `secret` of a Go template may look up.
+    pub(crate) fn answer_paths(&self) -> Vec<AnswerPath> {
+        self.all().filter_map(Source::answer_path).collect()
+    }
+
     /// Whether one of them is read in one version only, whatever is written after it.
     pub(crate) fn is_pinned(&self) -> bool {
         self.all().any(|source| source.read.is_pinned())
@@ -165,6 +172,27 @@ impl Source {
     /// The secret at `read`.
     pub fn new(store: StoreName, read: SecretRead) -> Self {
         Self { store, read, search: None }
+    }
+
+    /// Its path as a template of the Agent has it; nothing for a search, and for stores without such paths.
+    pub(crate) fn answer_path(&self) -> Option<AnswerPath> {
+        match &self.read {
+            SecretRead::Vault(read) if self.search.is_none() => Some(match read.kv_version {
+                KvVersion::V1 => AnswerPath::plain(&format!("{}/{}", read.mount, read.key)),
+                KvVersion::V2 | KvVersion::Auto => AnswerPath::kv2(&read.mount, &read.key, read.version),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether its answer has the shape of KV version 2; `version` is that of the answer.
+    pub(crate) fn is_kv2(&self, version: Option<u64>) -> bool {
+        let SecretRead::Vault(read) = &self.read else { return false };
+        match read.kv_version {
+            KvVersion::V1 => false,
+            KvVersion::V2 => true,
+            KvVersion::Auto => version.is_some(),
+        }
     }
 
     /// What messages and status call it: the path, and of a search the folder with `/*`.

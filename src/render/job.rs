@@ -44,6 +44,13 @@ impl Job {
         self.secret.files.iter().any(|file| matches!(file.content, Content::Template(_)))
     }
 
+    /// Whether a Go template looks into the answers of the sources.
+    pub(crate) fn looks_up(&self) -> bool {
+        let looks_up =
+            |file: &FileSpec| matches!(&file.content, Content::Template(template) if template.looks_up());
+        self.secret.files.iter().any(looks_up)
+    }
+
     /// One job per secret, in the order of the file.
     pub fn all(config: Config) -> Vec<Self> {
         let max_file_size = config.limits.max_file_size;

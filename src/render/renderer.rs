@@ -1,14 +1,16 @@
 //! One secret's fields → the content of each of its files. Values live only from here to the write.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use crate::config::secret::{Content, Decoding, DirectorySpec, FileSpec};
 use crate::disk::{NewFile, Placement, TargetPath};
 use crate::fault::{Fault, Kind};
-use crate::secret::{FieldValue, Fields, SecretBytes};
+use crate::secret::{Answers, FieldValue, Fields, SecretBytes};
 use crate::template::{self, Context, RenderError, field_list, field_text};
 
-use super::Job;
+use super::merge::merge;
+use super::{Job, looked_up};
 
 /// Every file of one secret, complete.
 #[derive(Debug)]
@@ -25,8 +27,29 @@ pub struct Rendered {
 /// # Errors
 /// A template failed, a field is missing, or an output may not be written (too large, bad base64, bad file name).
 pub fn render(job: &Job, fields: &Fields) -> Result<Rendered, Fault> {
+    render_with(job, fields, Answers::none())
+}
+
+/// Renders every output of `job` from the fields of its sources; `versions` has the KV version of each, if it has one.
+///
+/// # Errors
+/// Those of [`render`], and of joining the sources.
+pub(crate) fn render_sources(
+    job: &Job,
+    answers: &[Arc<Fields>],
+    versions: &[Option<u64>],
+) -> Result<Rendered, Fault> {
+    let sources = &job.secret.sources;
+    let fields = merge(sources, answers)?;
+    if !job.looks_up() {
+        return render(job, &fields);
+    }
+    render_with(job, &fields, &looked_up::answers(sources, answers, versions))
+}
+
+fn render_with(job: &Job, fields: &Fields, answers: &Answers) -> Result<Rendered, Fault> {
     refuse_nothing(job, fields)?;
-    let renderer = Renderer { fields, limit: job.max_file_size, context: OnceCell::new() };
+    let renderer = Renderer { fields, answers, limit: job.max_file_size, context: OnceCell::new() };
     let files = job.secret.files.iter().map(|file| renderer.file(file));
     let mut files = files.collect::<Result<Vec<_>, _>>()?;
     if let Some(directory) = &job.secret.directory {
@@ -59,6 +82,8 @@ fn refuse_nothing(job: &Job, fields: &Fields) -> Result<(), Fault> {
 
 struct Renderer<'f> {
     fields: &'f Fields,
+    /// What `secret` of a Go template looks into.
+    answers: &'f Answers,
     /// Most bytes of one file.
     limit: usize,
     /// Made for the first template and shared by all.
@@ -102,9 +127,8 @@ impl Renderer<'_> {
 
     fn content(&self, target: &TargetPath, content: &Content, limit: usize) -> Result<SecretBytes, Fault> {
         let rendered = match content {
-            Content::Template(template) => {
-                template.render(self.context.get_or_init(|| Context::new(self.fields)), limit)
-            }
+            Content::Template(template) => template
+                .render(self.context.get_or_init(|| Context::with_answers(self.fields, self.answers)), limit),
             Content::Field(name) => return self.field(target, name),
             Content::Format(format) => format.render(self.fields, limit),
         };

@@ -136,6 +136,11 @@ impl SourceStores {
 }
 
 impl Gathered {
+    /// The version number of each source, of a single one as well.
+    pub(crate) fn source_versions(&self) -> Vec<Option<u64>> {
+        if self.versions.is_empty() { vec![self.revision.version()] } else { self.versions.clone() }
+    }
+
     fn of_one(fetched: Fetched) -> Self {
         let Fetched { fields, revision, life, request_id, turn } = fetched;
         let (answers, versions) = (fields.map(|fields| vec![fields]), Vec::new());

@@ -13,8 +13,7 @@ use super::publisher::{PublishProgress, Publisher};
 use crate::config::secret::DeletionPolicy;
 use crate::config::sources::Source;
 use crate::fault::{Fault, Kind};
-use crate::render::merge::merge;
-use crate::render::{Job, Rendered, examine, render};
+use crate::render::{Job, Rendered, examine, render_sources};
 use crate::secret::{Fields, FingerprintKey, HANDLING, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::gather::{Gathered, ReadFailure, SourceStores};
@@ -252,6 +251,7 @@ impl Pass {
             let (secret, store) = (self.job.secret.name.as_str(), self.job.secret.sources.store_names());
             event::version_went_back(secret, &store, before, version);
         }
+        let read = read.to_vec();
         let outcome = Outcome { version, versions, life, written: Written::default() };
         let Some(answers) = answers.filter(|_| self.published != Some(revision)) else {
             return Some(Ok(outcome));
@@ -262,7 +262,7 @@ impl Pass {
         let work = move |sink: &mut Sink, progress: &PublishProgress<'_>| {
             // Until the files are written, the values are in memory.
             let _turn = turn;
-            let rendered = rendered(&job, &answers, stopped.clone());
+            let rendered = rendered(&job, &answers, &read, stopped.clone());
             let checked = rendered.and_then(|rendered| checked(&job, rendered, now));
             if job.uses_engine() || job.secret.is_checked() {
                 wipe_stack::<RENDERING>();
@@ -334,9 +334,14 @@ impl Pass {
 
 /// Not inlined, so that its variables lie where `wipe_stack` reaches.
 #[inline(never)]
-fn rendered(job: &Job, answers: &[Arc<Fields>], stop: CancellationToken) -> Result<Rendered, Fault> {
+fn rendered(
+    job: &Job,
+    answers: &[Arc<Fields>],
+    versions: &[Option<u64>],
+    stop: CancellationToken,
+) -> Result<Rendered, Fault> {
     let span = trace::render();
-    let render = || render(job, &*merge(&job.secret.sources, answers)?);
+    let render = || render_sources(job, answers, versions);
     span.checked(span.within(|| template::until(move || stop.is_cancelled(), render)))
 }
 

@@ -39,6 +39,8 @@ use value::{GoFault, GoValue, MapRole};
 pub(super) struct GoTemplate {
     pub(super) dialect: GoDialect,
     pub(super) tree: GoTree,
+    /// Whether it calls `secret` or `pkiCert`.
+    pub(super) looks_up: bool,
     /// The paths of `secret` and `pkiCert` that are literal, with their place.
     pub(super) paths: Vec<(String, TemplatePlace)>,
 }
@@ -60,8 +62,9 @@ impl GoTemplate {
             let path = call.arguments.first()?.clone()?;
             Some((path, TemplatePlace::of(source, call.at)))
         };
+        let looks_up = reads.clone().next().is_some();
         let paths = reads.filter_map(path).collect();
-        Ok(Self { dialect, tree, paths })
+        Ok(Self { dialect, tree, looks_up, paths })
     }
 
     /// Whether it only puts fields into text.
@@ -110,6 +113,16 @@ impl GoTemplate {
             GoFailure::Refused(refusal) => error::too_much(&refusal),
             GoFailure::Full => RenderError::TooLarge { limit },
         })
+    }
+}
+
+/// The dialect that `source` seems to be written for.
+pub(super) fn dialect_of(source: &str, delimiters: &Delimiters) -> GoDialect {
+    let calls = parser::parse(source, delimiters).map(|tree| GoUses::of(&tree).calls).unwrap_or_default();
+    if calls.iter().any(|call| matches!(&*call.name, "secret" | "pkiCert")) {
+        GoDialect::ConsulTemplate
+    } else {
+        GoDialect::Go
     }
 }
 

@@ -12,6 +12,7 @@ use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::keys::{KeySet, KeySpec, KeyType};
 use crate::config::secret::{Content, Decoding, DirectorySpec, FileSpec};
 use crate::disk::{self, FileMode, Owner, Placement, TargetPath};
+use crate::secret::AnswerPath;
 use crate::template::Format;
 
 /// One entry of `files`.
@@ -134,10 +135,11 @@ const FORMATS: [(&str, Format); 6] = [
 
 pub(super) fn compile(
     secret: &mut Section<'_>,
+    paths: Option<Vec<AnswerPath>>,
     written: &mut Outputs,
     context: &mut CompileContext<'_>,
 ) -> (Vec<FileSpec>, Option<DirectorySpec>) {
-    let mut templates = Templates::compile(secret, context);
+    let mut templates = Templates::compile(secret, paths, context);
     let items = secret.list("files", context);
     let is_empty = items.is_empty() && !secret.is_refused("files");
     let files = files(secret, items, &mut templates, written, context);

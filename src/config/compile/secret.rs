@@ -12,6 +12,7 @@ use crate::config::duration;
 use crate::config::keys::{KeySet, KeySpec, KeyType};
 use crate::config::provider;
 use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
+use crate::config::sources::Sources;
 use crate::name::SecretName;
 
 /// One entry of `secrets`. What the provider adds is in its own module.
@@ -115,7 +116,8 @@ pub(super) fn compile(
     let deletion_policy =
         section.choice("deletionPolicy", &policies, context).unwrap_or(DeletionPolicy::Retain);
     let max_staleness = max_staleness(&mut section, refresh, context);
-    let (files, directory) = outputs::compile(&mut section, written, context);
+    let paths = sources.as_ref().map(Sources::answer_paths);
+    let (files, directory) = outputs::compile(&mut section, paths, written, context);
     let generations = generations::compile(&section, &files, directory.as_ref(), written, context);
     let check = checks::of_secret(&section, &files, directory.as_ref(), context);
     section.finish(context);

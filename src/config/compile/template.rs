@@ -1,40 +1,61 @@
 //! `template`: the engine, and the templates of `template.data` by name.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::context::CompileContext;
 use super::go;
 use super::section::Section;
 use crate::config::diagnostic::{Code, Diagnostic, Place, Position};
 use crate::config::keys::{KeySet, KeySpec, KeyType};
 use crate::config::value::{Node, NodeStyle};
-use crate::template::{CompileError, Template};
+use crate::secret::AnswerPath;
+use crate::template::{self, Dialect, Template, TemplateEngine};
 
 pub(super) static KEYS: KeySet = KeySet::new(
     "secrets[].template",
     &[&[
         KeySpec::new(
             "engine",
-            KeyType::Choice(&["tera", "go"]),
+            KeyType::Choice(&["tera", "go", "consul-template"]),
             "detected from the text",
-            "`go` is an error: only Tera templates are supported",
+            "language of the templates: Tera, Go with External Secrets' functions, or Go with those of Vault Agent",
+        ),
+        KeySpec::new(
+            "vars",
+            KeyType::NamedTexts,
+            "",
+            "constants for the templates: `vars.NAME` in Tera, `env \"NAME\"` in `consul-template`",
+        ),
+        KeySpec::new(
+            "delimiters",
+            KeyType::Texts,
+            "`{{` and `}}`",
+            "what opens and closes an action of a Go template, such as `[\"[[\", \"]]\"]`",
         ),
         KeySpec::new("data", KeyType::NamedTemplates, "", "templates by name, for `files[].key`"),
     ]],
 );
 
-/// `template.engine`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Engine {
-    Tera,
-    Go,
-}
+const ENGINES: [(&str, TemplateEngine); 3] = [
+    ("tera", TemplateEngine::Tera),
+    ("go", TemplateEngine::Go),
+    ("consul-template", TemplateEngine::ConsulTemplate),
+];
 
 /// `template` of one secret.
 #[derive(Default)]
 pub(super) struct Templates {
-    engine: Option<Engine>,
+    engine: Option<TemplateEngine>,
+    delimiters: Option<(String, String)>,
+    vars: Arc<BTreeMap<String, String>>,
     entries: Vec<Named>,
     /// Whether `engine` is wrong and has been reported: templates are not judged then.
     is_refused: bool,
+    /// What `secret` of a Go template may look up; nothing while that is not known.
+    paths: Option<Vec<AnswerPath>>,
+    /// Whether a text was taken for Go without being called so.
+    is_guessed: bool,
 }
 
 /// One entry of `template.data`.
@@ -47,16 +68,21 @@ struct Named {
 }
 
 impl Templates {
-    pub(super) fn compile(secret: &mut Section<'_>, context: &mut CompileContext<'_>) -> Self {
-        let Some(section) = secret.child("template", context) else { return Self::default() };
-        let engine = section.choice("engine", &[("tera", Engine::Tera), ("go", Engine::Go)], context);
-        if engine == Some(Engine::Go) {
-            let refused =
-                Diagnostic::new(Code::EngineGoUnsupported, section.place_of("engine"), go::UNSUPPORTED);
-            context.push(refused.hint(go::HINT));
+    /// `paths` is what the sources of the secret read, where that is known.
+    pub(super) fn compile(
+        secret: &mut Section<'_>,
+        paths: Option<Vec<AnswerPath>>,
+        context: &mut CompileContext<'_>,
+    ) -> Self {
+        let mut templates = Self { paths, ..Self::default() };
+        let Some(section) = secret.child("template", context) else { return templates };
+        templates.engine = section.choice("engine", &ENGINES, context);
+        templates.is_refused = section.has("engine") && templates.engine.is_none();
+        templates.delimiters = delimiters(&section, templates.engine, context);
+        templates.is_refused |= section.has("delimiters") && templates.delimiters.is_none();
+        if let Some(vars) = section.child("vars", context) {
+            templates.vars = Arc::new(vars.named_texts(context).unwrap_or_default());
         }
-        let is_refused = section.has("engine") && engine != Some(Engine::Tera);
-        let mut templates = Self { engine, entries: Vec::new(), is_refused };
         if let Some(data) = section.child("data", context) {
             for (entry, place) in data.templates(context) {
                 let template = templates.template(&entry.node, place.clone(), context);
@@ -69,7 +95,7 @@ impl Templates {
 
     /// Compiles one text as a template.
     pub(super) fn template(
-        &self,
+        &mut self,
         node: &Node,
         place: Place,
         context: &mut CompileContext<'_>,
@@ -78,28 +104,52 @@ impl Templates {
         if self.is_refused {
             return None;
         }
-        if let Some(action) = go::find(source).filter(|_| self.engine.is_none() && !is_surely_tera(source)) {
-            let message = format!("{:?} is a Go template", action.text);
-            let hint = match action.in_tera() {
-                Some(spelling) => format!("write {spelling}, or say \"engine: tera\" if it is Tera already"),
-                None => go::HINT.to_owned(),
-            };
+        let engine = self.engine.unwrap_or_else(|| self.guess(source));
+        if self.engine.is_none() && engine != TemplateEngine::Tera && !self.is_guessed {
+            self.is_guessed = true;
+            let message =
+                format!("the text reads like a Go template and is rendered as one: {}", engine.name());
+            let guessed = Diagnostic::new(Code::EngineGuessed, place.clone(), message);
             context.push(
-                Diagnostic::new(Code::EngineGoUnsupported, place, format!("{message}: {}", go::UNSUPPORTED))
-                    .hint(hint),
+                guessed.hint(format!("write \"template: {{ engine: {} }}\" in the secret", engine.name())),
             );
-            return None;
         }
-        match Template::compile(source) {
+        let dialect = Dialect { engine, delimiters: self.delimiters.clone(), vars: Arc::clone(&self.vars) };
+        match Template::compile_as(source, dialect) {
             Ok(template) => {
-                warn_of_slips(source, place, context);
+                if engine == TemplateEngine::Tera {
+                    warn_of_slips(source, place.clone(), context);
+                }
+                self.check_paths(node, &place, &template, context);
                 Some(template)
             }
             Err(error) => {
-                let place = Place { position: Some(position_in(node, &error)), ..place };
+                let place = Place { position: Some(position_in(node, error.line, error.column)), ..place };
                 context.push(Diagnostic::new(Code::TemplateSyntax, place, error.message));
                 None
             }
+        }
+    }
+
+    fn guess(&self, source: &str) -> TemplateEngine {
+        if self.delimiters.is_none() && (is_surely_tera(source) || !go::is_go_template(source)) {
+            return TemplateEngine::Tera;
+        }
+        template::go_engine(source, self.delimiters.as_ref())
+    }
+
+    /// Refuses a `secret` that looks up what no source of this secret reads: it would fail each time.
+    fn check_paths(&self, node: &Node, place: &Place, template: &Template, context: &mut CompileContext<'_>) {
+        let Some(paths) = &self.paths else { return };
+        for (asked, at) in template.looked_up_paths() {
+            if paths.iter().any(|path| path.is_meant_by(asked)) {
+                continue;
+            }
+            let place =
+                Place { position: Some(position_in(node, Some(at.line), Some(at.column))), ..place.clone() };
+            let known = paths.iter().map(AnswerPath::as_str).collect::<Vec<_>>().join(", ");
+            let message = format!("no source of this secret reads {asked:?}; it reads {known}");
+            context.push(Diagnostic::new(Code::UnknownSource, place, message).hint(source_line(asked)));
         }
     }
 
@@ -133,12 +183,47 @@ impl Templates {
     }
 }
 
-/// Where in the file the engine's line and column are, where the style of the text allows it.
-fn position_in(node: &Node, error: &CompileError) -> Position {
+/// The line that adds the source of `asked`.
+fn source_line(asked: &str) -> String {
+    let asked = asked.trim_matches('/');
+    let (path, version) = asked.split_once("?version=").unwrap_or((asked, ""));
+    let (mount, key) = path.split_once("/data/").or_else(|| path.split_once('/')).unwrap_or(("secret", path));
+    let version = if version.is_empty() { String::new() } else { format!(", version: {version}") };
+    format!("add it to dataFrom: \"- extract: {{ key: {key}, mountPath: {mount}{version} }}\"")
+}
+
+/// `delimiters`: two texts, for Go alone.
+fn delimiters(
+    section: &Section<'_>,
+    engine: Option<TemplateEngine>,
+    context: &mut CompileContext<'_>,
+) -> Option<(String, String)> {
+    if !section.has("delimiters") {
+        return None;
+    }
+    let texts = section.texts("delimiters", context)?;
+    let place = section.place_of("delimiters");
+    if engine == Some(TemplateEngine::Tera) {
+        let refused = Diagnostic::new(Code::ConflictingKeys, place, "Tera has no other delimiters");
+        context.push(refused.hint("leave \"delimiters\" out, or say which Go engine it is"));
+        return None;
+    }
+    match <[String; 2]>::try_from(texts) {
+        Ok([left, right]) if !left.is_empty() && !right.is_empty() && left != right => Some((left, right)),
+        _ => {
+            let refused = Diagnostic::new(Code::BadValue, place, "these are not two different texts");
+            context.push(refused.hint("write the opening and the closing one: [\"[[\", \"]]\"]"));
+            None
+        }
+    }
+}
+
+/// Where in the file line and column of a template are, where the style of the text allows it.
+fn position_in(node: &Node, line: Option<usize>, column: Option<usize>) -> Position {
     let start = node.position;
-    let (Some(scalar), Some(line)) = (node.scalar(), error.line) else { return start };
+    let (Some(scalar), Some(line)) = (node.scalar(), line) else { return start };
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let (line, column) = (number(line), error.column.map_or(1, number));
+    let (line, column) = (number(line), column.map_or(1, number));
     match scalar.style() {
         NodeStyle::Literal => {
             let blank = scalar.text().bytes().take_while(|byte| *byte == b'\n').count();
@@ -204,8 +289,7 @@ mod tests {
     fn position(yaml: &str, line: usize, column: Option<usize>) -> (u32, u32) {
         let root = crate::config::yaml::parse(yaml).unwrap();
         let node = &root.entries().unwrap()[0].node;
-        let error = CompileError { line: Some(line), column, message: String::new() };
-        let Position { line, column } = position_in(node, &error);
+        let Position { line, column } = position_in(node, Some(line), column);
         (line, column)
     }
 

@@ -101,18 +101,61 @@ fn a_template_nobody_names_is_a_warning() {
 }
 
 #[test]
-fn go_templates_are_refused_with_the_spelling_of_tera() {
-    let text = files("{path: /a, template: 'x={{ .name }}'}");
-    let report = parse(&text).unwrap_err();
-    assert_eq!(report.diagnostics[0].code.as_str(), "engine-go-unsupported");
-    assert!(report.diagnostics[0].hint.contains("{{ name }}"));
-    let stated = |engine: &str| {
+fn go_templates_are_read_off_the_text_with_a_warning() {
+    let guessed = |template: &str| warnings(&files(&format!("{{path: /a, template: '{template}'}}")));
+    assert_eq!(guessed("x={{ .name }}"), ["engine-guessed secrets[0].files[0].template"]);
+    assert!(guessed("x={{ name }}").is_empty());
+    let stated = |engine: &str, template: &str| {
         secret(&format!(
-            "template: {{engine: {engine}, data: {{a: '{{{{ .x }}}}'}}}}, files: [{{path: /a, key: a}}]"
+            "template: {{engine: {engine}, data: {{a: '{template}'}}}}, files: [{{path: /a, key: a}}]"
         ))
     };
-    assert_eq!(errors(&stated("go")), ["engine-go-unsupported secrets[0].template.engine"]);
-    assert!(!errors(&stated("tera")).iter().any(|error| error.starts_with("engine-go")));
+    for (engine, template) in
+        [("go", "{{ .x | upper }}"), ("consul-template", "{{ .x | toUpper }}"), ("tera", "{{ x }}")]
+    {
+        let text = stated(engine, template);
+        assert!(errors(&text).is_empty() && warnings(&text).is_empty(), "{engine}");
+    }
+    for (engine, template) in
+        [("go", "{{ .x | toUpper }}"), ("consul-template", "{{ .x | upper }}"), ("tera", "{{ .x }}")]
+    {
+        assert_eq!(
+            errors(&stated(engine, template)),
+            ["template-syntax secrets[0].template.data.a"],
+            "{engine}"
+        );
+    }
+}
+
+#[test]
+fn a_template_looks_up_the_sources_of_its_secret_alone() {
+    let looking = |path: &str| {
+        files(&format!(
+            "{{path: /a, template: '{{{{ with secret \"{path}\" }}}}{{{{ .Data }}}}{{{{ end }}}}'}}"
+        ))
+    };
+    let report = parse(&looking("secret/data/other/app")).unwrap_err();
+    let unknown = report.diagnostics.iter().find(|one| one.code.as_str() == "unknown-source").unwrap();
+    assert_eq!(unknown.hint, "add it to dataFrom: \"- extract: { key: other/app, mountPath: secret }\"");
+    let known = unknown.message.rsplit(' ').next().unwrap().to_owned();
+    assert!(errors(&looking(&known)).is_empty(), "{known}");
+}
+
+#[test]
+fn vars_and_delimiters_are_checked() {
+    let with = |keys: &str| {
+        secret(&format!(
+            "template: {{engine: go, {keys}, data: {{a: '[[ .x ]]'}}}}, files: [{{path: /a, key: a}}]"
+        ))
+    };
+    assert!(errors(&with("vars: {A: '${NOPE:-x}', B: 1}, delimiters: ['[[', ']]']")).is_empty());
+    assert_eq!(errors(&with("delimiters: ['[[']")), ["bad-value secrets[0].template.delimiters"]);
+    assert_eq!(errors(&with("delimiters: x")), ["wrong-type secrets[0].template.delimiters"]);
+    assert_eq!(errors(&with("vars: {A: [x]}")), ["wrong-type secrets[0].template.vars.A"]);
+    let tera = secret(
+        "template: {engine: tera, delimiters: ['[[', ']]'], data: {a: x}}, files: [{path: /a, key: a}]",
+    );
+    assert_eq!(errors(&tera), ["conflicting-keys secrets[0].template.delimiters"]);
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn an_error_names_the_place_the_field_and_the_fields_there_are() {
         (
             TemplateEngine::ConsulTemplate,
             "{{ secret \"kv1/other\" }}",
-            "line 1, column 4: `secret`: no source of this secret reads \"kv1/other\"",
+            "line 1, column 4: `secret`: no source of this secret reads this path",
         ),
         (
             TemplateEngine::Go,

@@ -130,7 +130,8 @@ fn position(index: &GoValue, length: usize, may_be_end: bool) -> GoResult<usize>
     let position = usize::try_from(*number).ok();
     match position.filter(|position| *position < length || may_be_end && *position == length) {
         Some(position) => Ok(position),
-        None => fault(format!("the index {number} is out of range")),
+        // The number may be a value.
+        None => fault("an index is out of range"),
     }
 }
 

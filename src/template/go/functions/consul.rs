@@ -90,7 +90,8 @@ fn looked_up(scope: &GoScope<'_>, v: &[GoValue]) -> GoResult<Rc<GoRecord>> {
     }
     match scope.answer(path)? {
         Some(record) => Ok(record),
-        None => fault(format!("no source of this secret reads {path:?}")),
+        // The path may be made of values.
+        None => fault("no source of this secret reads this path"),
     }
 }
 
@@ -167,7 +168,7 @@ fn variable(scope: &GoScope<'_>, v: &[GoValue]) -> GoResult<Option<String>> {
 fn must_env(scope: &GoScope<'_>, v: &[GoValue]) -> GoResult {
     match variable(scope, v)? {
         Some(value) => GoValue::text(value),
-        None => fault(format!("`template.vars` has no {:?}", text_at(v, 0)?)),
+        None => fault("`template.vars` has no variable of this name"),
     }
 }
 
