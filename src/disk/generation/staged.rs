@@ -83,6 +83,7 @@ struct Planned {
 #[derive(Debug)]
 struct NewGeneration {
     root: Arc<Directory>,
+    directory: Arc<Directory>,
     number: u64,
     is_switched: bool,
 }
@@ -241,8 +242,9 @@ impl NewGeneration {
         let mut number = found.highest;
         for _ in 0..ATTEMPTS {
             number += 1;
-            if root.make_below(OsStr::new(&directory_name(number)), metadata)?.is_some() {
-                return Ok(Self { root: Arc::clone(root), number, is_switched: false });
+            if let Some(directory) = root.make_below(OsStr::new(&directory_name(number)), metadata)? {
+                let (root, directory) = (Arc::clone(root), Arc::new(directory));
+                return Ok(Self { root, directory, number, is_switched: false });
             }
         }
         Err(failed("make a generation", root.path(), Errno::EXIST))
@@ -250,10 +252,6 @@ impl NewGeneration {
 
     /// Writes all files, durably.
     fn fill(&self, planned: Vec<Planned>, metadata: FileMetadata) -> Result<Vec<StagedOutput>, Fault> {
-        let name = directory_name(self.number);
-        let path = self.root.path().join(&name);
-        let top = self.root.open_below(OsStr::new(&name))?.map(Arc::new);
-        let top = top.ok_or_else(|| failed("open the directory", &path, Errno::NOENT))?;
         let mut directories: HashMap<PathBuf, Arc<Directory>> = HashMap::new();
         let mut files = Vec::with_capacity(planned.len());
         for Planned { file: NewFile { placement, content }, below, change, needs_link, unasked, .. } in
@@ -262,14 +260,14 @@ impl NewGeneration {
             let above = below.parent().unwrap_or(Path::new("")).to_owned();
             let directory = match directories.get(&above) {
                 Some(directory) => Arc::clone(directory),
-                None => directory_of(&top, &below, metadata)?,
+                None => directory_of(&self.directory, &below, metadata)?,
             };
             let stamp = write_new(&directory, &self.root, &placement, unasked, &content)?;
             directories.insert(above, directory);
             files.push(StagedOutput { target: placement.target, below, change, stamp, needs_link });
         }
         directories.values().try_for_each(|directory| directory.sync())?;
-        top.sync()?;
+        self.directory.sync()?;
         Ok(files)
     }
 }
@@ -326,8 +324,8 @@ impl StagedGeneration {
         if self.fresh.is_some() {
             retired.extend(before.map(|before| (before, now)));
         }
+        // Not synced: a generation that a crash brings back is removed by the next look.
         prune(&self.root, &mut retired, &self.generations, now)?;
-        self.root.sync()?;
         number.map(|number| self.published(number, retired)).transpose()
     }
 
@@ -362,7 +360,7 @@ impl StagedGeneration {
             }
             published.push(Published { target: target.clone(), change: Change::Removed, stamp: None });
         }
-        Ok(())
+        self.root.sync()
     }
 
     /// What readers get now.
