@@ -129,7 +129,7 @@ impl Walk {
         };
         match part {
             PartKind::Scalar(text) => {
-                matches!(contents, Contents::Text) && !has_password(text) || is_variable(text)
+                matches!(contents, Contents::Text) && !may_hold_password(text) || is_variable(text)
             }
             PartKind::Mapping | PartKind::Sequence => {
                 self.open.push(Collection {
@@ -189,9 +189,9 @@ fn is_variable(text: &str) -> bool {
     name.is_some_and(|name| name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_'))
 }
 
-/// Whether `text` may be a URL with a password in it.
-fn has_password(text: &str) -> bool {
-    text.contains("//") && text.contains('@')
+/// Whether `text` may be a URL, perhaps one that is written wrong, with a password or a token in it.
+fn may_hold_password(text: &str) -> bool {
+    text.contains('@') || text.contains("//") && text.contains(['?', '#'])
 }
 
 /// A line as it is shown.

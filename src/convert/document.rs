@@ -73,11 +73,9 @@ impl Document {
         let names = text.split("${").skip(1).filter_map(|rest| rest.split([':', '}']).next());
         let env = Env::from_pairs(names.map(|name| (name, "placeholder")));
         let Err(report) = Config::parse(&text, "", &env, Path::new("/")) else { return Vec::new() };
-        // Owners are those of the machine that will run the configuration. Templates stay as they are, whether this
-        // version renders them or not.
-        let is_judged =
-            |one: &Diagnostic| one.code != Code::BadOwner && !one.place.path.contains(".template");
-        let is_error = |one: &Diagnostic| one.code.severity() == Severity::Error && is_judged(one);
+        // Owners are those of the machine that will run the configuration.
+        let is_error =
+            |one: &Diagnostic| one.code.severity() == Severity::Error && one.code != Code::BadOwner;
         let errors = report.diagnostics.into_iter().filter(is_error);
         let mut unusable = BTreeMap::new();
         for error in errors {

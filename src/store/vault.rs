@@ -47,7 +47,7 @@ use kv::{Kv, KvRead};
 use mixup::AnswerLog;
 use mounts::Mounts;
 use renewer::RenewedSet;
-use server::Server;
+use server::{Server, check_path};
 use token_state::{DeniedRead, SharedBudget};
 
 /// How long after a login a standby node may not know the token.
@@ -202,6 +202,8 @@ impl VaultStore {
     /// mount may have been replaced by one of the other version. A v2 path on a v1 mount looks like an absent secret.
     async fn read_detected(&self, read: &KvRead<'_>, token: &Token) -> Result<Fetched, Fault> {
         let (begun, KvRead { server, source, .. }) = (Instant::now(), *read);
+        // The mount may be asked for without a key, for a search: a read has one.
+        check_path(&source.key)?;
         let known = self.mounts.mount(server, source, token, None).await?;
         let outcome = kv::read(known.kv, read, token).await;
         let is_doubtful =

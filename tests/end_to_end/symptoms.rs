@@ -75,7 +75,7 @@ fn produced() -> Vec<(&'static str, String)> {
             read(&store_with(server.address(), "token: '${VAULT_TOKEN}'")),
         ),
         (
-            "is a Go template: only Tera templates are supported",
+            "the text reads like a Go template and is rendered as one",
             validated(&store(), &templated("{{ .password }}")),
         ),
         ("unknown key", read(&store().replace("mountPath", "mountPaths"))),
