@@ -145,12 +145,25 @@ impl VaultStore {
         Logins { address: self.address.clone(), sets }
     }
 
+    /// The version of each KV mount that the store's own credentials may read something of.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses the login or the request.
+    pub(crate) async fn kv_mounts(&self, namespace: Option<&str>) -> Result<BTreeMap<String, KvVersion>, Fault> {
+        let set = self.sets.get(&None).ok_or_else(no_credentials)?;
+        let (set, server) = set.start();
+        let token = set.token(server).await?;
+        let mounts = mounts::visible(server, namespace, &token).await?;
+        let version = |kv| match kv {
+            Kv::V1 => KvVersion::V1,
+            Kv::V2 => KvVersion::V2,
+        };
+        Ok(mounts.into_iter().map(|mount| (mount.path, version(mount.kv))).collect())
+    }
+
     /// `compile` has resolved the names of credential sets.
     fn credentials(&self, source: &VaultRead) -> Result<&RenewedSet, Fault> {
-        self.sets.get(&source.credentials).ok_or_else(|| {
-            let remedy = "give the store a token, or the secret a key of the store's `credentials`";
-            Fault::new(Kind::Login, "the store has no such credentials", remedy)
-        })
+        self.sets.get(&source.credentials).ok_or_else(no_credentials)
     }
 
     /// Reads, and once more after a moment if the answer may come from a standby node that does not know a token this
@@ -214,6 +227,11 @@ impl VaultStore {
         let now = self.mounts.mount(server, source, token, Some(begun)).await?;
         if now.kv == known.kv { outcome } else { kv::read(now.kv, read, token).await }
     }
+}
+
+fn no_credentials() -> Fault {
+    let remedy = "give the store a token, or the secret a key of the store's `credentials`";
+    Fault::new(Kind::Login, "the store has no such credentials", remedy)
 }
 
 #[async_trait]

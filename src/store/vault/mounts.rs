@@ -191,10 +191,10 @@ struct SecretMounts {
 /// The KV mounts that `token` may read something of.
 pub(super) async fn visible(
     server: &Server,
-    source: &VaultRead,
+    namespace: Option<&str>,
     token: &Token,
 ) -> Result<Vec<VisibleMount>, Fault> {
-    let caller = Caller { token: token.text(), namespace: source.namespace.as_deref() };
+    let caller = Caller { token: token.text(), namespace };
     let answered = server.call(&MountsRequest(String::new()), caller, SecretBytes::default()).await?;
     if answered.response.status != StatusCode::OK {
         return Err(answer::refused(&answered, token.text().as_slice()));
@@ -204,19 +204,20 @@ pub(super) async fn visible(
         .map_err(|error| answer::unreadable(&answered, &error))?;
     let visible = |(path, mount): (String, MountFacts)| {
         let kv = mount.kv().filter(|_| mount.is_kv())?;
-        Some(VisibleMount { path: without_namespace(&path, source).to_owned(), kv })
+        Some(VisibleMount { path: without_namespace(&path, namespace).to_owned(), kv })
     };
     Ok(data.secret.into_iter().filter_map(visible).collect())
 }
 
 /// Whether the server's path is the configured mount. Some servers put the namespace in front of it.
 fn is_mount(path: &str, source: &VaultRead) -> bool {
-    path.trim_matches('/') == source.mount || without_namespace(path, source) == source.mount
+    path.trim_matches('/') == source.mount
+        || without_namespace(path, source.namespace.as_deref()) == source.mount
 }
 
-fn without_namespace<'p>(path: &'p str, source: &VaultRead) -> &'p str {
+fn without_namespace<'p>(path: &'p str, namespace: Option<&str>) -> &'p str {
     let path = path.trim_matches('/');
-    let namespace = source.namespace.as_deref().unwrap_or_default().trim_matches('/');
+    let namespace = namespace.unwrap_or_default().trim_matches('/');
     path.strip_prefix(namespace).and_then(|path| path.strip_prefix('/')).unwrap_or(path)
 }
 
