@@ -1,5 +1,6 @@
 //! `convert`: other tools' files become a configuration on stdout, and a report on stderr.
 
+mod query;
 mod templates;
 
 use std::collections::BTreeMap;
@@ -26,10 +27,12 @@ const MAX_DEPTH: usize = 32;
 /// Converts the inputs together.
 pub(super) fn convert(args: &ConvertArgs) -> Result<ExitStatus, ExitStatus> {
     let inputs = inputs(&args.inputs)?;
+    let mut kv_versions = if args.query_vault { query::kv_versions()? } else { BTreeMap::new() };
+    kv_versions.extend(args.kv_version.iter().cloned());
     let options = ConvertOptions {
         output_dir: args.output_dir.clone(),
         mount_path: args.mount_path.clone(),
-        kv_versions: args.kv_version.iter().cloned().collect::<BTreeMap<_, _>>(),
+        kv_versions,
         mode: args.mode.clone(),
     };
     let files = TemplateFiles::list(&args.template_dir)?;

@@ -149,7 +149,10 @@ impl VaultStore {
     ///
     /// # Errors
     /// The server cannot be reached, or refuses the login or the request.
-    pub(crate) async fn kv_mounts(&self, namespace: Option<&str>) -> Result<BTreeMap<String, KvVersion>, Fault> {
+    pub(crate) async fn kv_mounts(
+        &self,
+        namespace: Option<&str>,
+    ) -> Result<BTreeMap<String, KvVersion>, Fault> {
         let set = self.sets.get(&None).ok_or_else(no_credentials)?;
         let (set, server) = set.start();
         let token = set.token(server).await?;

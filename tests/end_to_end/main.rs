@@ -33,6 +33,7 @@ mod odd_names;
 mod once;
 mod outages;
 mod proxies;
+mod query;
 mod relay;
 mod reload;
 mod runaways;

@@ -47,7 +47,8 @@ impl Explainer {
         if let Some((_, mounts)) = lock().get(&place).filter(|(at, _)| at.elapsed() < KEPT) {
             return Some(Arc::clone(mounts));
         }
-        let mounts = Arc::new(mounts::visible(read.server, read.source.namespace.as_deref(), token).await.ok()?);
+        let mounts =
+            Arc::new(mounts::visible(read.server, read.source.namespace.as_deref(), token).await.ok()?);
         lock().insert(place, (Instant::now(), Arc::clone(&mounts)));
         Some(mounts)
     }
