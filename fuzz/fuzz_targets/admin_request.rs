@@ -20,6 +20,7 @@ static BOARD: LazyLock<Arc<StatusRegistry>> = LazyLock::new(|| {
     let facts = SecretInfo {
         store: "default".to_owned(),
         path: "secret/app".to_owned(),
+        sources: Vec::new(),
         required: true,
         max_staleness: None,
         files: vec!["/run/app".into()],
