@@ -1,6 +1,7 @@
 //! Kubernetes manifests: External Secrets, and workloads whose annotations or variables name secrets.
 
 mod compose;
+mod injector;
 mod layout;
 mod marks;
 mod place;
@@ -76,8 +77,9 @@ fn workload(
     stores: &mut ManifestStores,
     report: &mut ConversionReport,
 ) -> Vec<ConvertedSecret> {
+    let is_injected = injector::refuse(&object, pod, report);
     let secrets = reference::convert(object, pod, stores, report);
-    if secrets.is_empty() {
+    if secrets.is_empty() && !is_injected {
         other(&object, report);
     }
     secrets
