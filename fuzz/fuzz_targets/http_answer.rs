@@ -13,14 +13,21 @@ use secrets_sync::net::{Address, Client, ClientSettings, HttpRequest, Redirects,
 use secrets_sync::secret::SecretBytes;
 use secrets_sync_fuzz::MARKER;
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 
 const LIMIT: usize = 4096;
 
 /// What the server answers next.
 static ANSWER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-static RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let entered = runtime.enter();
+    // Rust's own start ignores SIGPIPE, libFuzzer's does not: it would end the run when the client hangs up early.
+    drop(signal(SignalKind::pipe()).expect("a handler"));
+    drop(entered);
+    runtime
+});
 
 static CLIENT: LazyLock<Client> = LazyLock::new(|| {
     let settings = ClientSettings {
