@@ -370,21 +370,27 @@ impl StagedGeneration {
         retired: BTreeMap<u64, SystemTime>,
     ) -> Result<PublishedGeneration, Fault> {
         let root = self.root.path();
-        let stamp = |path: PathBuf| {
-            let error = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            Stamp::at(&path).map_err(|found| failed("look at the link", &path, error(found)))
+        let directory = root.join(directory_name(number));
+        let error = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        // No link has the stamp of the directory.
+        let none = Stamp::at(&directory)
+            .map_err(|found| failed("look at the directory", &directory, error(found)))?;
+        // The text is read after the stamp: a link that was replaced since it was made must not pass for ours.
+        let stamp = |path: PathBuf, text: &Path| match Stamp::at(&path) {
+            Ok(stamp) if std::fs::read_link(&path).is_ok_and(|found| found == text) => stamp,
+            _ => none,
         };
         let mut links = BTreeMap::new();
         for file in &self.files {
             let known = self.known.as_ref().and_then(|known| known.links.get(&file.below)).copied();
             let link = match known.filter(|_| !file.needs_link) {
                 Some(link) => link,
-                None => stamp(root.join(&file.below))?,
+                None => stamp(root.join(&file.below), &link_text(&file.below)),
             };
             links.insert(file.below.clone(), link);
         }
+        let data = stamp(root.join(DATA), Path::new(&directory_name(number)));
         let files = self.files.iter().map(|file| (file.below.clone(), file.stamp)).collect();
-        let data = stamp(root.join(DATA))?;
         Ok(PublishedGeneration { root: root.to_owned(), number, data, links, files, retired })
     }
 }
