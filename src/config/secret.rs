@@ -120,7 +120,7 @@ pub enum FileCheck {
 }
 
 impl FileCheck {
-    /// Whether the file holds a certificate that somebody shows, and not that of a CA.
+    /// Whether the file holds a certificate of a server or a client, and not that of a CA.
     pub(crate) fn is_of_certificates(self) -> bool {
         matches!(self, Self::Certificate | Self::Bundle)
     }

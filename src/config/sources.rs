@@ -149,7 +149,7 @@ impl Sources {
         self.all().filter_map(Source::answer_path).collect()
     }
 
-    /// Whether one of them is read in one version only, whatever is written after it.
+    /// Whether one of them is read in one version only, also when newer ones are written.
     pub(crate) fn is_pinned(&self) -> bool {
         self.all().any(|source| source.read.is_pinned())
     }

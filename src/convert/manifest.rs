@@ -31,7 +31,7 @@ const EXTERNAL_SECRETS: &str = "external-secrets.io";
 const PUSH: &str =
     "this program reads from stores and never writes into them: keep External Secrets for this object";
 
-const GENERATOR: &str = "generators make values anew at each refresh: create the value once, put it into the store, and read it \
+const GENERATOR: &str = "generators make new values at each refresh: create the value once, put it into the store, and read it \
                          from there";
 
 const OLDER: &str = "this is the notation of kubernetes-external-secrets, which External Secrets replaced: convert it first with \

@@ -24,7 +24,7 @@ pub struct CheckOutcome {
     pub certificates: Vec<CheckedCertificate>,
 }
 
-/// A certificate that somebody shows: the first one of a file with `check: certificate` or `bundle`.
+/// A certificate of a server or a client: the first one of a file with `check: certificate` or `bundle`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CheckedCertificate {
     /// The file.

@@ -122,7 +122,8 @@ impl Found {
         for (key, value) in &self.beside {
             node.entry(key.clone()).or_insert(value.clone());
         }
-        let Step::Key(key) = last else { unreachable!("a way ends with a key") };
+        let key = if let Step::Key(key) = last { Some(key) } else { None };
+        let key = key.unwrap();
         if ["field", "key", "template", "format"].contains(&key.as_str()) && node.contains_key("path") {
             node.remove("field");
         }

@@ -206,7 +206,7 @@ fn refuse_keys_of_one_read(
     }
 }
 
-/// Whether the secret `node` reads from `secretStore`, as far as it is well formed.
+/// Whether the secret `node` reads from `secretStore`, where it is well formed.
 pub(super) fn reads_main_store(node: &Node) -> bool {
     let is_main = |name: &Node| name.scalar().is_none_or(|name| name.text() == StoreName::main().as_str());
     let own = node.entry("store").is_none_or(is_main);

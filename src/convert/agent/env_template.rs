@@ -45,18 +45,7 @@ pub(super) fn convert(
     let path = stanza::placed(&format!("{}.env", super::stem(top.object().file)), context.options);
     let mode = context.options.mode.clone().unwrap_or_else(|| "0600".to_owned());
     let delimiters = delimiters.unwrap_or_default();
-    Some(Stanza {
-        origin,
-        path,
-        text,
-        delimiters,
-        sources,
-        variables,
-        mode,
-        owner: None,
-        group: None,
-        hooks: Vec::new(),
-    })
+    Some(Stanza::of_template(&origin, path, mode, TemplateBody { text, delimiters, sources, variables }))
 }
 
 fn variable(

@@ -36,9 +36,9 @@ enum AtName {
     Nothing,
     /// Its link.
     Link,
-    /// A link to elsewhere in a directory of generations: somebody has changed it.
+    /// A link to elsewhere in a directory of generations: another program has changed it.
     OtherLink,
-    /// A file of before there were generations, or one that somebody put there.
+    /// A file of before there were generations, or one that another program put there.
     Plain(Existing),
 }
 
@@ -59,7 +59,7 @@ pub(super) fn judge(
     };
     let current =
         found.current.as_ref().map(|current| Path::new(&directory_name(current.number)).join(above));
-    // What is no directory there any more has been changed by somebody.
+    // What is no directory there any more has been changed by another program.
     let current = current.and_then(|current| tree::open(root, &current).ok().flatten());
     let held = current.as_ref().and_then(|directory| Existing::look(directory, placement).ok().flatten());
     let unasked = match (&at_name, &around, &current) {

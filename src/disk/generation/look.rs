@@ -21,7 +21,7 @@ use crate::fault::Fault;
 pub(super) struct Found {
     /// The generation that readers see.
     pub(super) current: Option<Current>,
-    /// Whether `..data` leads to it: not when somebody removed or changed that link.
+    /// Whether `..data` leads to it: not when another program removed or changed that link.
     pub(super) is_linked: bool,
     /// No generation has had a higher number.
     pub(super) highest: u64,
@@ -44,7 +44,7 @@ pub(super) struct Current {
 }
 
 impl Found {
-    /// Looks at the directory itself. `known` is what this process published there, and somebody has changed.
+    /// Looks at the directory itself. `known` is what this process published there, and another program has changed.
     pub(super) fn look(
         root: &Arc<Directory>,
         known: Option<&PublishedGeneration>,
@@ -123,7 +123,7 @@ fn current_number(
     };
     match text.map(|text| number(text.as_os_str())) {
         Some(Some(number)) => Ok(Some(number)),
-        // Where this process has published, somebody has changed its link.
+        // Where this process has published, another program has changed its link.
         Some(None) if known.is_some() => Ok(None),
         _ => Err(refused(
             &root.path().join(DATA),

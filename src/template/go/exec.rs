@@ -13,7 +13,7 @@ use super::value::{GoFault, GoValue};
 /// How deep templates may use each other; Go has 100,000.
 const CALL_LIMIT: usize = 100;
 
-/// Whether a loop goes on.
+/// Whether a loop continues.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Next,
