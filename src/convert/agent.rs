@@ -74,7 +74,7 @@ impl AgentStore {
 }
 
 /// Keys at the top without a counterpart, whose absence changes nothing.
-const DROPPED: [(&str, &str); 19] = [
+const DROPPED: [(&str, &str); 22] = [
     ("pid_file", "systemd and containers know the process"),
     ("log_level", "LOG_LEVEL says it"),
     ("log_format", "LOG_FORMAT says it"),
@@ -91,6 +91,9 @@ const DROPPED: [(&str, &str); 19] = [
     ("consul", "Consul is not read"),
     ("deduplicate", "Consul is not read"),
     ("block_query_wait", "Consul is not read"),
+    ("nomad", "Nomad is not read"),
+    ("err_on_failed_lookup", "a secret that cannot be read fails, and disturbs no other"),
+    ("template_error_fatal", "a secret that cannot be read fails, and disturbs no other"),
     ("wait", "the files of a secret are published together"),
     ("once", "`secrets-sync run --once` reads everything once and exits"),
     ("parse_only", "`secrets-sync validate` checks a configuration"),
