@@ -1,6 +1,8 @@
 //! Wall time as an argument. Schedules use `tokio::time::Instant`, which tests pause; wall time is only shown to
 //! people or compared with what a server wrote.
 
+pub(crate) mod as_rfc3339;
+
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;

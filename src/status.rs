@@ -2,7 +2,6 @@
 
 mod file;
 mod registry;
-mod rfc3339;
 mod snapshot;
 mod sources;
 pub mod words;

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::rfc3339;
 use super::sources::SourceStatus;
+use crate::clock::as_rfc3339;
 use crate::printable::one_line;
 
 /// So many characters of reasons fit one line; container engines keep its first few kilobytes.
@@ -26,7 +26,7 @@ pub struct Snapshot {
     /// Every required secret has synced since start, none is stale, and the daemon is not stopping.
     pub ready: bool,
     /// When this was written.
-    #[serde(with = "rfc3339")]
+    #[serde(with = "as_rfc3339")]
     pub heartbeat: SystemTime,
     /// The daemon is shutting down.
     pub stopping: bool,
@@ -52,7 +52,7 @@ pub struct Daemon {
     /// The running version of secrets-sync.
     pub version: String,
     /// When it started.
-    #[serde(with = "rfc3339")]
+    #[serde(with = "as_rfc3339")]
     pub started_at: SystemTime,
     /// Absolute path of the configuration it was started with.
     pub config_file: Option<PathBuf>,
@@ -93,10 +93,10 @@ pub struct SecretStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceStatus>,
     /// When its files last were as the store has them.
-    #[serde(with = "rfc3339::option")]
+    #[serde(with = "as_rfc3339::option")]
     pub last_success: Option<SystemTime>,
     /// When it is read next.
-    #[serde(with = "rfc3339::option")]
+    #[serde(with = "as_rfc3339::option")]
     pub next_try: Option<SystemTime>,
     /// Failures since the last success.
     pub failures: u32,
@@ -135,7 +135,7 @@ pub struct LastError {
     /// What to do.
     pub remedy: String,
     /// When.
-    #[serde(with = "rfc3339")]
+    #[serde(with = "as_rfc3339")]
     pub at: SystemTime,
 }
 
