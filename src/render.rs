@@ -1,12 +1,14 @@
 //! The job of each secret, the rendering of its files, and the checks before they are published.
 
 mod check;
+mod facts;
 mod job;
 mod looked_up;
 pub(crate) mod merge;
 mod renderer;
 
 pub use check::{CheckOutcome, CheckedCertificate, examine};
+pub use facts::{CertificateFacts, Facts};
 pub use job::Job;
 pub(crate) use renderer::render_sources;
 pub use renderer::{Rendered, render};

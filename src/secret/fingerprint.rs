@@ -4,6 +4,7 @@ use std::fmt;
 
 use rand::TryRngCore;
 use rand::rngs::OsRng;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -39,6 +40,11 @@ impl FingerprintKey {
     /// The fingerprint of all fields, the same for equal fields however their store wrote them.
     pub fn of_fields(&self, fields: &Fields) -> Fingerprint {
         self.print(|inner| feed_fields(fields, inner))
+    }
+
+    /// The fingerprint of several pieces, each with its length.
+    pub(crate) fn of_pieces<'p>(&self, pieces: impl IntoIterator<Item = &'p [u8]>) -> Fingerprint {
+        self.print(|inner| pieces.into_iter().for_each(|piece| feed_bytes(b"p", piece, inner)))
     }
 
     /// The hash keeps up to a block of what it was fed, and its copies lie on the stack.
@@ -121,6 +127,22 @@ impl fmt::Debug for FingerprintKey {
 /// 128 bits that stand for one value under one key. `Display` is 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Fingerprint([u8; 16]);
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let is_ours = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let number = u128::from_str_radix(&text, 16).ok().filter(|_| is_ours);
+        let number = number.ok_or_else(|| serde::de::Error::custom("takes 32 hexadecimal digits"))?;
+        Ok(Self(number.to_be_bytes()))
+    }
+}
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

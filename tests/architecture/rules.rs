@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 11] = [
     &["template", "disk", "net", "lifecycle", "telemetry"],
     &["config"],
     &["render", "convert"],
-    &["store", "sink", "hook"],
+    &["store", "sink", "hook", "journal"],
     &["status"],
     &["sync"],
     &["admin"],

@@ -1,0 +1,115 @@
+//! What the journal amounts to.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::ChangeRecord;
+use crate::clock::as_rfc3339;
+use crate::name::{ChangeNumber, HookName, SecretName};
+use crate::render::Facts;
+use crate::secret::Fingerprint;
+
+/// What is known of all secrets and hooks.
+#[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JournalState {
+    /// Each secret that something has happened to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<SecretName, SecretHistory>,
+    /// Hooks that have to run.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub duties: BTreeMap<HookName, Duty>,
+}
+
+/// What is known of one secret.
+#[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecretHistory {
+    /// The highest number of a change that was published or intended; 0 before the first.
+    pub change: ChangeNumber,
+    /// What readers get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<Box<PublishedChange>>,
+    /// What readers got before, the latest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<PublishedChange>,
+    /// Content that must not be published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Box<RefusedContent>>,
+    /// Content that no brake stops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Fingerprint>,
+    /// The change that it is held at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Hold>,
+    /// A change that was to be published, where it is not known whether it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Box<ChangeRecord>>,
+}
+
+/// A change that was published.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PublishedChange {
+    /// Its number.
+    pub change: ChangeNumber,
+    /// When.
+    #[serde(with = "as_rfc3339")]
+    pub at: SystemTime,
+    /// The version of the only source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// Of the content; `None` where the files were removed, or where the key was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
+    /// What the content is like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Facts>,
+}
+
+/// Content that a brake or a rollback has refused.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RefusedContent {
+    /// Of the content.
+    pub fingerprint: Fingerprint,
+    /// Why.
+    pub reason: String,
+    /// When.
+    #[serde(with = "as_rfc3339")]
+    pub at: SystemTime,
+}
+
+/// The change that a secret is held at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hold {
+    /// Its number.
+    pub change: ChangeNumber,
+    /// Since when.
+    #[serde(with = "as_rfc3339")]
+    pub at: SystemTime,
+    /// The user who asked for it.
+    pub by: u32,
+}
+
+/// A hook that has to run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Duty {
+    /// Since when.
+    #[serde(with = "as_rfc3339")]
+    pub since: SystemTime,
+    /// The latest change of each secret that it has to run for.
+    pub secrets: BTreeMap<SecretName, ChangeNumber>,
+}
+
+impl JournalState {
+    /// What is known of one secret, if anything.
+    pub fn secret(&self, name: &SecretName) -> Option<&SecretHistory> {
+        self.secrets.get(name)
+    }
+
+    /// Changes that were to be published, where it is not known whether they were.
+    pub fn intents(&self) -> impl Iterator<Item = &ChangeRecord> {
+        self.secrets.values().filter_map(|history| history.intent.as_deref())
+    }
+}
