@@ -59,6 +59,8 @@ pub enum NodeStyle {
     Literal,
     /// `>`.
     Folded,
+    /// An expression of HCL 2, which YAML does not have: the text shows it, and is no value.
+    Expression,
 }
 
 impl Node {
@@ -101,6 +103,7 @@ impl Node {
     pub(crate) fn type_name(&self) -> &'static str {
         match &self.value {
             Value::Scalar(scalar) if scalar.is_null() => "nothing",
+            Value::Scalar(scalar) if scalar.style() == NodeStyle::Expression => "an expression",
             Value::Scalar(_) => "a text",
             Value::Sequence(_) => "a list",
             Value::Mapping(_) => "a mapping",

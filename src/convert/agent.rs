@@ -4,6 +4,7 @@ mod body;
 mod dropped;
 mod env_template;
 pub(super) mod envconsul;
+mod expression;
 mod folded;
 mod functions;
 mod group;
@@ -125,6 +126,9 @@ pub(super) fn convert(
     output: &mut AgentOutput<'_>,
     report: &mut ConversionReport,
 ) {
+    if expression::refuse(file, "", root, expression::HCL_1, report) {
+        return;
+    }
     let Some(mut top) = ObjectFields::open(subject(file, root), root, String::new(), report) else { return };
     let has_files = top.has("template") || top.has("env_template");
     let store = store::convert(&mut top, report);

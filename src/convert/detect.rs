@@ -109,11 +109,12 @@ fn of_yaml(text: &str, roots: Vec<Node>) -> InputKind {
 }
 
 fn of_hcl(text: &str) -> Result<InputKind, HclError> {
-    let root = hcl::parse(text)?;
-    let has = |key: &str| object::child(&root, key).is_some();
-    if has("job") {
+    let mut root = hcl::parse(text)?;
+    if object::child(&root, "job").is_some() {
+        hcl::read_as_hcl_2(&mut root);
         return Ok(InputKind::Nomad(root));
     }
+    let has = |key: &str| object::child(&root, key).is_some();
     if !has("template") && (has("secret") || has("prefix")) {
         return Ok(InputKind::Envconsul(root));
     }

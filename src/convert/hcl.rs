@@ -1,11 +1,14 @@
 //! HCL 1, the notation of Vault Agent, consul-template, envconsul and Nomad → the tree that YAML becomes too.
 //!
-//! Libraries for HCL 2 cannot read these files: `${` in a text would be an expression, and `0600` a decimal number.
+//! Libraries for HCL 2 cannot read these files: `${` in a text would be an expression, and `0600` a decimal number. Jobs of
+//! Nomad are HCL 2: its expressions are found, but not evaluated.
 
+mod expression;
 mod lexer;
 
 use crate::config::diagnostic::Position;
 use crate::config::value::{MappingEntry, Node, NodeStyle, Scalar, Value};
+pub(super) use expression::{HclExpression, expressions, read_as_hcl_2};
 use lexer::{HclLexer, HclToken};
 
 /// Most blocks and lists inside each other; a job of Nomad needs eight.
@@ -42,7 +45,7 @@ impl HclError {
 pub(super) fn parse(text: &str) -> Result<Node, HclError> {
     let mut lexer = HclLexer::new(text);
     let (token, position) = lexer.next()?;
-    let mut parser = HclParser { lexer, token, position, depth: 0 };
+    let mut parser = HclParser { lexer, token, position, depth: 0, taken: TakenToken::default() };
     let entries = parser.body(None)?;
     Ok(Node { position: Position { line: 1, column: 1 }, value: Value::Mapping(entries) })
 }
@@ -53,11 +56,22 @@ struct HclParser<'t> {
     token: HclToken,
     position: Position,
     depth: usize,
+    taken: TakenToken,
+}
+
+/// Where the token before the one that is looked at begins and ends, in bytes, and the line of its end.
+#[derive(Clone, Copy, Default)]
+struct TakenToken {
+    begin: usize,
+    end: usize,
+    line: u32,
 }
 
 impl HclParser<'_> {
     /// Takes the token that is looked at.
     fn take(&mut self) -> Result<HclToken, HclError> {
+        let ((begin, end), line) = (self.lexer.span(), self.lexer.line());
+        self.taken = TakenToken { begin, end, line };
         let (token, position) = self.lexer.next()?;
         self.position = position;
         Ok(std::mem::replace(&mut self.token, token))
@@ -117,7 +131,7 @@ impl HclParser<'_> {
                 self.value()?
             }
             (_, true) => return self.error("a block with labels has no \"=\""),
-            _ if self.is_mark('{') => self.value()?,
+            _ if self.is_mark('{') => self.block()?,
             _ => return self.error("\"=\" or \"{\" is expected"),
         };
         // Each label is a level of the tree.
@@ -136,7 +150,11 @@ impl HclParser<'_> {
 
     fn value(&mut self) -> Result<Node, HclError> {
         let position = self.position;
-        let value = match self.take()? {
+        let token = self.take()?;
+        if self.is_expression(&token) {
+            return self.expression(&token, position);
+        }
+        let value = match token {
             HclToken::Text(text, style) => Value::Scalar(Scalar::new(text.to_string(), style)),
             HclToken::Number(digits) => Value::Scalar(Scalar::new(digits, NodeStyle::Plain)),
             HclToken::Word(word) if word == "true" || word == "false" => {
@@ -145,14 +163,24 @@ impl HclParser<'_> {
             HclToken::Word(_) => {
                 return Err(HclError::new(position, "a value is expected: a text stands in quotes"));
             }
-            HclToken::Mark('{') => {
-                self.nested(position, |parser| Ok(Value::Mapping(parser.body(Some(position))?)))?
-            }
+            HclToken::Mark('{') => return self.rest_of_block(position),
             HclToken::Mark('[') => {
                 self.nested(position, |parser| Ok(Value::Sequence(parser.list(position)?)))?
             }
             HclToken::Mark(_) | HclToken::End => return Err(HclError::new(position, "a value is expected")),
         };
+        Ok(Node { position, value })
+    }
+
+    /// A block from its opening brace.
+    fn block(&mut self) -> Result<Node, HclError> {
+        let position = self.position;
+        self.take()?;
+        self.rest_of_block(position)
+    }
+
+    fn rest_of_block(&mut self, position: Position) -> Result<Node, HclError> {
+        let value = self.nested(position, |parser| Ok(Value::Mapping(parser.body(Some(position))?)))?;
         Ok(Node { position, value })
     }
 

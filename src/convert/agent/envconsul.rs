@@ -7,7 +7,7 @@ use super::place::{self, KnownMounts, KvSource};
 use super::schedule::AgentSchedule;
 use super::stanza::{self, Stanza};
 use super::text::{AnswerPart, SecretCall};
-use super::{AgentContext, AgentOutput, dropped, store};
+use super::{AgentContext, AgentOutput, dropped, expression, store};
 use crate::config::value::Node;
 use crate::convert::fields::ObjectFields;
 use crate::convert::report::{ConversionReport, FieldOutcome};
@@ -42,6 +42,9 @@ pub(in crate::convert) fn convert(
     output: &mut AgentOutput<'_>,
     report: &mut ConversionReport,
 ) {
+    if expression::refuse(file, "", root, expression::HCL_1, report) {
+        return;
+    }
     let Some(mut top) = ObjectFields::open(super::subject(file, root), root, String::new(), report) else {
         return;
     };

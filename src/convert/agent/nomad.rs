@@ -1,7 +1,7 @@
 //! Jobs of Nomad: the `template` blocks of their tasks.
 
 use super::schedule::AgentSchedule;
-use super::{AgentContext, AgentOutput, AgentStore, dropped, stanza};
+use super::{AgentContext, AgentOutput, AgentStore, dropped, expression, stanza};
 use crate::config::value::Node;
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
@@ -41,8 +41,21 @@ struct NomadJob {
     blocks: usize,
 }
 
-/// What blocks of a job hold further blocks.
-const INNER: [(&str, &str); 3] = [("job", "group"), ("group", "task"), ("task", "")];
+/// Which blocks hold which others. A task may stand in the job itself.
+const INNER: [(&str, &str); 3] = [("job", "group"), ("job", "task"), ("group", "task")];
+
+/// Refuses blocks that Nomad repeats, where they would become something.
+fn dynamic(block: &mut ObjectFields<'_>, report: &mut ConversionReport) {
+    for repeated in block.blocks("dynamic", report) {
+        for entry in repeated.entries() {
+            if ["group", "task", "template", "vault"].contains(&entry.key.as_str()) {
+                let remedy =
+                    format!("only Nomad repeats a `dynamic {:?}`: write each block itself", entry.key);
+                block.refused("dynamic", remedy, report);
+            }
+        }
+    }
+}
 
 impl NomadJob {
     /// The blocks under the labels of `level`.
@@ -68,15 +81,16 @@ impl NomadJob {
         context: &AgentContext<'_>,
         report: &mut ConversionReport,
     ) {
-        let inner = INNER.iter().find(|(outer, _)| *outer == kind).map_or("", |(_, inner)| inner);
         self.vault(&mut block, report);
-        if inner.is_empty() {
-            for template in block.blocks("template", report) {
-                self.template(template, context, report);
-            }
-        } else {
+        dynamic(&mut block, report);
+        for (_, inner) in INNER.iter().filter(|(outer, _)| *outer == kind) {
             for level in block.blocks(inner, report) {
                 self.labels(level, inner, context, report);
+            }
+        }
+        if kind == "task" {
+            for template in block.blocks("template", report) {
+                self.template(template, context, report);
             }
         }
         dropped::rest(block, OTHERS, report);
@@ -84,13 +98,29 @@ impl NomadJob {
 
     fn vault(&mut self, block: &mut ObjectFields<'_>, report: &mut ConversionReport) {
         for mut vault in block.blocks("vault", report) {
+            expression::refuse_in(&vault, expression::NOMAD, report);
             if let Some(namespace) = vault.text("namespace", report) {
-                vault.mapped("namespace", "namespace", report);
-                self.store.entries.push(("namespace", Notation::text(namespace)));
+                self.namespace(namespace, &mut vault, report);
             }
             vault.warn(FieldOutcome::Mapped(TOKEN.to_owned()), report);
             dropped::rest(vault, "Nomad's token is not used", report);
         }
+    }
+
+    /// One namespace for all templates of the job.
+    fn namespace(&mut self, namespace: &str, vault: &mut ObjectFields<'_>, report: &mut ConversionReport) {
+        let value = Notation::text(namespace);
+        match self.store.entries.iter().find(|(key, _)| *key == "namespace") {
+            Some((_, known)) if *known != value => {
+                let remedy =
+                    "another task of the job has another namespace: convert each task in a file of its own";
+                vault.refused("namespace", remedy, report);
+                return;
+            }
+            Some(_) => {}
+            None => self.store.entries.push(("namespace", value)),
+        }
+        vault.mapped("namespace", "namespace", report);
     }
 
     fn template(
@@ -100,6 +130,9 @@ impl NomadJob {
         report: &mut ConversionReport,
     ) {
         self.blocks += 1;
+        if expression::refuse_in(&block, expression::NOMAD, report) {
+            return;
+        }
         for key in ["destination", "data", "source"] {
             let has_expression = block.text(key, report).is_some_and(|text| text.contains("${"));
             if has_expression && key != "data" {

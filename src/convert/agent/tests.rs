@@ -201,6 +201,79 @@ fn refused_constructs_have_their_place_and_a_remedy() {
     }
 }
 
+/// The refusals of one text: path, line and what is said.
+fn refusals(name: &str, text: &str) -> Vec<(String, u32, String)> {
+    let report = convert(&[input(name, text)], &options(), &|_, _| Vec::new()).unwrap().report;
+    let refused = |line: crate::convert::ReportLine| match line.outcome {
+        FieldOutcome::Refused(reason) => Some((line.path, line.position.line, reason)),
+        _ => None,
+    };
+    report.lines.into_iter().filter_map(refused).collect()
+}
+
+#[test]
+fn expressions_are_refused_where_their_value_is_needed() {
+    let job = |task: &str| {
+        format!(
+            "variable \"x\" {{ default = 1 }}\njob \"a\" {{\n datacenters = var.dcs\n group \"g\" {{\n count = var.n\n task \"t\" {{\n{task}\n}} }} }}\n"
+        )
+    };
+    let template = |data: &str, path: &str| {
+        format!(
+            "template {{\n data = <<E\n{{{{ with secret \"secret/data/a\" }}}}{data}{{{{ end }}}}\nE\n destination = {path}\n}}"
+        )
+    };
+    assert_eq!(refusals("a.nomad", &job(&template("${NOMAD_X} $${y}", "\"a\""))), []);
+    for (task, path, line, word) in [
+        (
+            template("x", "var.path"),
+            "job.a.group.g.task.t.template.destination",
+            11,
+            "`var.path`: only Nomad",
+        ),
+        (template("${var.x}", "\"a\""), "job.a.group.g.task.t.template.data", 9, "`${var.x}`: only Nomad"),
+        ("vault { namespace = var.ns }".to_owned(), "job.a.group.g.task.t.vault.namespace", 7, "`var.ns`"),
+        (
+            "dynamic \"template\" { for_each = var.l }".to_owned(),
+            "job.a.group.g.task.t.dynamic",
+            7,
+            "`dynamic \"template\"`",
+        ),
+    ] {
+        let refused = refusals("a.nomad", &job(&task));
+        assert!(
+            refused.iter().any(|(at, on, reason)| at == path && *on == line && reason.contains(word)),
+            "{task}: {refused:?}"
+        );
+    }
+    for (name, text) in [
+        ("a.hcl", "pid_file = \"x\"\nvault { address = var.a }\n"),
+        ("b.hcl", "secret { path = local.x }\nprefix { }\n"),
+    ] {
+        let refused = refusals(name, text);
+        assert!(refused.iter().any(|(_, _, reason)| reason.contains("expression of HCL 2")), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_job_has_one_namespace_and_its_tasks_may_stand_in_no_group() {
+    let task = |name: &str, namespace: &str| {
+        format!(
+            "task \"{name}\" {{ vault {{ namespace = \"{namespace}\" }}\n template {{ destination = \"{name}\"\n data = \"{{{{ with secret \\\"secret/data/a\\\" }}}}{{{{ end }}}}\" }} }}\n"
+        )
+    };
+    let job = |second: &str| format!("job \"a\" {{\n{}{}}}\n", task("one", "n"), task("two", second));
+    let Conversion { configuration, .. } =
+        convert(&[input("a.nomad", &job("n"))], &options(), &|_, _| Vec::new()).unwrap();
+    assert_eq!(configuration.matches("namespace: 'n'").count(), 1, "{configuration}");
+    assert!(
+        configuration.contains("./secrets/one") && configuration.contains("./secrets/two"),
+        "{configuration}"
+    );
+    let refused = refusals("a.nomad", &job("m"));
+    assert!(refused.iter().any(|(path, ..)| path == "job.a.task[1].two.vault.namespace"), "{refused:?}");
+}
+
 #[test]
 fn credentials_of_the_input_are_nowhere() {
     for text in [

@@ -17,7 +17,7 @@ pub(super) enum HclToken {
     Text(Zeroizing<String>, NodeStyle),
     /// A number with its digits: `0600` is one.
     Number(String),
-    /// One of `= { } [ ] ,`.
+    /// One of `= { } [ ] ,`, or another mark that only expressions of HCL 2 have.
     Mark(char),
     End,
 }
@@ -27,26 +27,37 @@ pub(super) struct HclLexer<'t> {
     text: &'t str,
     letters: Peekable<CharIndices<'t>>,
     here: Position,
+    /// The byte at which the last token begins.
+    begin: usize,
 }
 
 impl<'t> HclLexer<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self { text, letters: text.char_indices().peekable(), here: Position { line: 1, column: 1 } }
+        Self {
+            text,
+            letters: text.char_indices().peekable(),
+            here: Position { line: 1, column: 1 },
+            begin: 0,
+        }
     }
 
     /// The next token, and where it begins.
     pub(super) fn next(&mut self) -> Result<(HclToken, Position), HclError> {
         self.skip_blanks()?;
         let begin = self.here;
+        self.begin = self.offset();
         let token = match self.peek() {
             None => HclToken::End,
             Some('"') => HclToken::Text(self.quoted(begin)?, NodeStyle::Quoted),
-            Some('<') => {
+            Some('<') if self.rest().starts_with("<<") => {
                 let (text, position) = self.heredoc(begin)?;
                 return Ok((HclToken::Text(text, NodeStyle::Literal), position));
             }
-            Some(mark @ ('=' | '{' | '}' | '[' | ']' | ',')) => {
+            Some(
+                mark @ ('=' | '{' | '}' | '[' | ']' | ',' | '(' | ')' | '?' | ':' | '!' | '<' | '>' | '+'
+                | '*' | '/' | '%' | '&' | '|' | '.'),
+            ) => {
                 self.advance();
                 HclToken::Mark(mark)
             }
@@ -65,6 +76,26 @@ impl<'t> HclLexer<'t> {
 
     fn peek(&mut self) -> Option<char> {
         self.letters.peek().map(|(_, letter)| *letter)
+    }
+
+    /// Where the last token begins and ends, in bytes.
+    pub(super) fn span(&mut self) -> (usize, usize) {
+        (self.begin, self.offset())
+    }
+
+    /// A part of the text.
+    pub(super) fn slice(&self, from: usize, to: usize) -> &'t str {
+        self.text.get(from..to).unwrap_or_default()
+    }
+
+    /// The line on which the last token ends.
+    pub(super) fn line(&self) -> u32 {
+        self.here.line
+    }
+
+    fn rest(&mut self) -> &'t str {
+        let from = self.offset();
+        self.text.get(from..).unwrap_or_default()
     }
 
     fn offset(&mut self) -> usize {
@@ -99,18 +130,10 @@ impl<'t> HclLexer<'t> {
                     self.advance();
                 }
                 '#' => self.skip_line(),
-                '/' => {
+                '/' if self.rest().starts_with("//") => self.skip_line(),
+                '/' if self.rest().starts_with("/*") => {
                     self.advance();
-                    match self.peek() {
-                        Some('/') => self.skip_line(),
-                        Some('*') => self.skip_comment(begin)?,
-                        _ => {
-                            return Err(HclError::new(
-                                begin,
-                                "\"/\" begins no comment: write \"//\" or \"/*\"",
-                            ));
-                        }
-                    }
+                    self.skip_comment(begin)?;
                 }
                 _ => return Ok(()),
             }

@@ -72,6 +72,74 @@ fn heredocs_are_kept_to_the_byte() {
     }
 }
 
+/// Path, line, column and text of each expression.
+fn expressions_of(root: &Node) -> Vec<(String, u32, u32, String)> {
+    let found = expressions(root, "").into_iter();
+    found.map(|found| (found.path, found.position.line, found.position.column, found.shown)).collect()
+}
+
+#[test]
+fn expressions_are_found_and_what_stands_around_them_is_read() {
+    let text = "a = var.x\nb = [local.y, \"t\"] c = 1\nd { f = 2 e = file(\"Zq7marker\") }\ng = [for s in var.l : upper(s)]\n\
+                h = {\n for k, v in m.n : k => {\n x = v }\n}\ni = \"a\" > 1 ? true : !x # c\nj = (1 +\n 2)\nk = concat(\n <<EOT\nZq7marker\nEOT\n)\n\
+                l = 4\nm = 6 / 2\nn = true && x\no = a[0]\np = !q\n";
+    let root = parse(text).unwrap();
+    let expected = [
+        ("a", 1, 5, "var.x"),
+        ("b[0]", 2, 6, "local.y"),
+        ("d.e", 3, 15, "file(…"),
+        ("g", 4, 5, "[for s in var.l : upper(s)]"),
+        ("h", 5, 5, "{…"),
+        ("i", 9, 5, "…"),
+        ("j", 10, 5, "(1 +…"),
+        ("k", 12, 5, "concat(…"),
+        ("m", 18, 5, "6 / 2"),
+        ("n", 19, 5, "true && x"),
+        ("o", 20, 5, "a[0]"),
+        ("p", 21, 5, "!q"),
+    ];
+    let expected =
+        expected.map(|(path, line, column, shown)| (path.to_owned(), line, column, shown.to_owned()));
+    assert_eq!(expressions_of(&root), expected);
+    let tree = tree(&root);
+    assert_eq!(
+        (&tree["b"][1], &tree["c"], &tree["d"]["f"], &tree["l"]),
+        (&json!("t"), &json!("1"), &json!("2"), &json!("4"))
+    );
+    for (open, column) in [("a = file(x\n", 5), ("a = [for x in y\n", 5), ("a = (\n", 5)] {
+        let position = parse(open).map(|_| ()).map_err(|error| error.position);
+        assert_eq!(position, Err(Position { line: 1, column }), "{open:?}");
+    }
+}
+
+#[test]
+fn texts_of_hcl_2_have_expressions_and_other_escapes() {
+    let read = |text: &str| {
+        let mut root = parse(text).unwrap();
+        read_as_hcl_2(&mut root);
+        root
+    };
+    for (text, expected) in [
+        ("$${x} %%{y} $x % $", "${x} %{y} $x % $"),
+        ("${NOMAD_TASK_DIR}/a ${attr.kernel.name}", "${NOMAD_TASK_DIR}/a ${attr.kernel.name}"),
+        ("${env[\"HOME\"]}", "${env[\"HOME\"]}"),
+    ] {
+        assert_eq!(tree(&read(&format!("a = <<E\n{text}\nE\n"))), json!({ "a": format!("{expected}\n") }));
+    }
+    let place = |text: &str| expressions_of(&read(text)).pop();
+    for (text, line, column, shown) in [
+        ("a = <<E\nx\né ${var.x}\nE\n", 3, 3, "${var.x}"),
+        ("b { a = \"${local.x}\" }\n", 1, 9, "${local.x}"),
+        ("a = <<E\n${upper(\"Zq7marker\")}\nE\n", 2, 1, "${upper(…"),
+        ("a = <<E\n%{ if x }\nE\n", 2, 1, "%{ if x }"),
+        ("a = <<E\n${X:-y}\nE\n", 2, 1, "${X:-y}"),
+        ("a = <<E\n${x\nE\n", 2, 1, "${x…"),
+    ] {
+        let found = place(text).map(|(_, line, column, shown)| (line, column, shown));
+        assert_eq!(found, Some((line, column, shown.to_owned())), "{text}");
+    }
+}
+
 #[test]
 fn mistakes_have_their_place() {
     for (text, line, column) in [
