@@ -16,6 +16,7 @@ mod object;
 mod options;
 mod print;
 mod report;
+mod workload;
 mod yaml_text;
 
 use std::cell::RefCell;
@@ -76,8 +77,7 @@ pub fn convert(
     if !broken.is_empty() {
         return Err(broken);
     }
-    convert_yaml(&files, options, &mut document, &mut report);
-    convert_others(&others, options, templates, &mut document, &mut report);
+    convert_all(&files, &others, options, templates, &mut document, &mut report);
     for (subject, reason) in document.take_unusable() {
         let name = inputs.first().map_or("", |input| input.name.as_str());
         report.refuse_object(name, &subject, reason);
@@ -94,14 +94,16 @@ fn refuse(file: &str, found: &ForeignSource, report: &mut ConversionReport) {
     report.refuse_file(file, found.line, format!("this is {}: {}", found.what, found.remedy));
 }
 
-/// Converts HCL, and then the templates that it does not name.
-fn convert_others(
+/// Converts manifests and configurations in YAML, then HCL, and then the templates that nothing names.
+fn convert_all(
+    files: &[YamlFile<'_>],
     others: &[(&ConvertInput, InputKind)],
     options: &ConvertOptions,
     templates: &TemplateFinder<'_>,
     document: &mut Document,
     report: &mut ConversionReport,
 ) {
+    let (objects, configurations) = yaml_subjects(files, report);
     let used = RefCell::new(BTreeSet::new());
     let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
     let find = |path: &str, near: &str| {
@@ -116,6 +118,10 @@ fn convert_others(
     };
     let context = AgentContext { options, templates: &find };
     let mut output = AgentOutput { document, names: BTreeSet::new(), paths: BTreeSet::new() };
+    manifest::convert(&objects, &context, &mut output, report);
+    for subject in configurations {
+        go_tool::convert(subject, output.document, report);
+    }
     for (input, kind) in others {
         match kind {
             InputKind::Agent(root) => agent::convert(&input.name, root, &context, &mut output, report),
@@ -138,13 +144,12 @@ fn convert_others(
     }
 }
 
-fn convert_yaml(
-    files: &[YamlFile<'_>],
-    options: &ConvertOptions,
-    document: &mut Document,
+/// The objects of manifests, and the configurations of the Go tool. Anything else is reported.
+fn yaml_subjects<'f>(
+    files: &'f [YamlFile<'_>],
     report: &mut ConversionReport,
-) {
-    let (mut objects, mut configurations): (Vec<Object<'_>>, Vec<Object<'_>>) = (Vec::new(), Vec::new());
+) -> (Vec<Object<'f>>, Vec<Object<'f>>) {
+    let (mut objects, mut configurations) = (Vec::new(), Vec::new());
     for YamlFile { name, is_named, roots } in files {
         if roots.is_empty() {
             report.note_file(name, 1, FieldOutcome::Dropped("the file is empty".to_owned()));
@@ -175,8 +180,5 @@ fn convert_yaml(
             }
         }
     }
-    manifest::convert(&objects, options, document, report);
-    for subject in configurations {
-        go_tool::convert(subject, document, report);
-    }
+    (objects, configurations)
 }

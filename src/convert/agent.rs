@@ -9,6 +9,7 @@ mod folded;
 mod functions;
 mod group;
 mod hook;
+pub(super) mod injector;
 mod login;
 pub(super) mod nomad;
 mod place;

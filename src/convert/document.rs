@@ -40,9 +40,14 @@ impl Document {
         self.stores.push((key, store));
     }
 
-    /// Adds a store that has no name in its own notation; one that says the same is not added twice.
+    /// Adds a store that has no name in its own notation; one that says the same gets its comments.
     pub(super) fn describe_store(&mut self, name: &str, store: Commented) -> StoreKey {
-        if let Some((key, _)) = self.stores.iter().find(|(_, known)| known.value == store.value) {
+        if let Some((key, known)) = self.stores.iter_mut().find(|(_, known)| known.value == store.value) {
+            for comment in store.comments {
+                if !known.comments.contains(&comment) {
+                    known.comments.push(comment);
+                }
+            }
             return key.clone();
         }
         let number = self.stores.len().to_string();

@@ -1,7 +1,6 @@
 //! Kubernetes manifests: External Secrets, and workloads whose annotations or variables name secrets.
 
 mod compose;
-mod injector;
 mod layout;
 mod marks;
 mod place;
@@ -13,16 +12,14 @@ mod store;
 mod store_auth;
 mod stores;
 mod template;
-mod workload;
 
-use crate::convert::document::Document;
+use crate::convert::agent::{AgentContext, AgentOutput, injector};
 use crate::convert::fields::ObjectFields;
 use crate::convert::object::Object;
-use crate::convert::options::ConvertOptions;
 use crate::convert::report::{ConversionReport, FieldOutcome};
+use crate::convert::workload::PodTemplate;
 use secret::ConvertedSecret;
 use stores::ManifestStores;
-use workload::PodTemplate;
 
 /// The API group of External Secrets.
 const EXTERNAL_SECRETS: &str = "external-secrets.io";
@@ -40,10 +37,11 @@ const OLDER: &str = "this is the notation of kubernetes-external-secrets, which 
 /// Converts the objects of all files together: secrets name stores and texts that may lie in other files.
 pub(super) fn convert(
     objects: &[Object<'_>],
-    options: &ConvertOptions,
-    document: &mut Document,
+    context: &AgentContext<'_>,
+    output: &mut AgentOutput<'_>,
     report: &mut ConversionReport,
 ) {
+    let options = context.options;
     let mut stores = ManifestStores::new(options.mount_path.clone(), options.kv_versions.clone());
     let is_store = |object: &&Object<'_>| is_external(object) && object.kind.ends_with("SecretStore");
     for object in objects.iter().filter(is_store) {
@@ -52,7 +50,7 @@ pub(super) fn convert(
         }
     }
     let config_maps: Vec<_> = objects.iter().filter(|object| object.kind == "ConfigMap").copied().collect();
-    let mut secrets = Vec::new();
+    let (mut secrets, mut pods) = (Vec::new(), Vec::new());
     for object in objects.iter().filter(|object| !is_store(object)) {
         match (object.group, object.kind) {
             (EXTERNAL_SECRETS, "ExternalSecret" | "ClusterExternalSecret") if is_known_version(object) => {
@@ -61,28 +59,24 @@ pub(super) fn convert(
                 }
             }
             _ => match PodTemplate::of(object) {
-                Some(pod) => secrets.extend(workload(*object, &pod, &mut stores, report)),
+                Some(pod) => {
+                    let referenced = reference::convert(*object, &pod, &mut stores, report);
+                    pods.push((*object, pod, !referenced.is_empty()));
+                    secrets.extend(referenced);
+                }
                 None => other(object, report),
             },
         }
     }
     let used = secrets.iter().flat_map(ConvertedSecret::stores).cloned().collect();
-    compose::add(secrets, stores.into_used(&used), options, document, report);
-}
-
-/// What the annotations and the variables of a pod name.
-fn workload(
-    object: Object<'_>,
-    pod: &PodTemplate<'_>,
-    stores: &mut ManifestStores,
-    report: &mut ConversionReport,
-) -> Vec<ConvertedSecret> {
-    let is_injected = injector::refuse(&object, pod, report);
-    let secrets = reference::convert(object, pod, stores, report);
-    if secrets.is_empty() && !is_injected {
-        other(&object, report);
+    compose::add(secrets, stores.into_used(&used), options, output, report);
+    for (object, pod, is_referenced) in pods {
+        let has_config_map = |_: &str| false;
+        let is_injected = injector::convert(object, &pod, &has_config_map, context, output, report);
+        if !is_injected && !is_referenced {
+            other(&object, report);
+        }
     }
-    secrets
 }
 
 /// An object that becomes no secret.

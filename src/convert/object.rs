@@ -43,7 +43,7 @@ impl<'n> Object<'n> {
         match self.namespace {
             Some(namespace) => format!("{} {namespace}/{}", self.kind, self.name),
             None if self.kind.is_empty() => self.name.to_owned(),
-            None => format!("{} {}", self.kind, self.name),
+            None => format!("{} {}", self.kind, self.name).trim_end().to_owned(),
         }
     }
 
@@ -110,7 +110,7 @@ mod tests {
     fn documents_and_items_of_lists_are_objects() {
         let stream = "apiVersion: v1\nkind: List\nitems:\n- {kind: A, apiVersion: x.io/v1, metadata: {name: a, namespace: n}}\n\
                       - {kind: BList, items: [{kind: B, metadata: {name: b}}]}\n---\nkind: C\n";
-        assert_eq!(titles(stream), ["A n/a x.io/v1", "B b /", "C  /"]);
+        assert_eq!(titles(stream), ["A n/a x.io/v1", "B b /", "C /"]);
         assert_eq!(titles("[{\"kind\": \"A\", \"metadata\": {\"name\": \"a\"}}]"), ["A a /"]);
         assert!(titles("a: 1\n").is_empty());
     }
@@ -118,6 +118,6 @@ mod tests {
     #[test]
     fn lists_in_lists_end() {
         let deep = format!("{}{{kind: A}}{}", "{kind: List, items: [".repeat(9), "]}".repeat(9));
-        assert_eq!(titles(&deep), ["List  /"]);
+        assert_eq!(titles(&deep), ["List /"]);
     }
 }

@@ -56,6 +56,8 @@ pub struct ReportLine {
 pub struct ConversionReport {
     /// The lines.
     pub lines: Vec<ReportLine>,
+    /// How many of them are refusals.
+    refusals: usize,
 }
 
 impl ConversionReport {
@@ -99,7 +101,7 @@ impl ConversionReport {
 
     /// How many fields were refused.
     pub(super) fn refusals(&self) -> usize {
-        self.lines.iter().filter(|line| line.result() == ConversionResult::Refused).count()
+        self.refusals
     }
 
     /// The worst of all lines.
@@ -134,7 +136,13 @@ impl ConversionReport {
         is_warning: bool,
     ) {
         let (file, path) = (file.to_owned(), path.to_owned());
-        self.lines.push(ReportLine { file, object, path, position, outcome, is_warning });
+        self.push_line(ReportLine { file, object, path, position, outcome, is_warning });
+    }
+
+    /// Adds a line.
+    pub(super) fn push_line(&mut self, line: ReportLine) {
+        self.refusals += usize::from(line.result() == ConversionResult::Refused);
+        self.lines.push(line);
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct TemplateBody {
 /// Where a text stands, for the lines of the report.
 pub(super) struct TextPlace<'t> {
     pub(super) file: &'t str,
+    /// What reports call the object; empty for a file.
+    pub(super) object: String,
     pub(super) path: String,
     /// Where the text begins.
     pub(super) begin: Position,
@@ -34,7 +36,8 @@ pub(super) struct TextPlace<'t> {
 impl<'t> TextPlace<'t> {
     /// A file that is all template.
     pub(super) fn of_file(file: &'t str) -> Self {
-        Self { file, path: String::new(), begin: Position { line: 1, column: 1 }, has_lines: true }
+        let begin = Position { line: 1, column: 1 };
+        Self { file, object: String::new(), path: String::new(), begin, has_lines: true }
     }
 
     fn line(&self, text: &str, at: usize, outcome: FieldOutcome, is_warning: bool) -> ReportLine {
@@ -44,13 +47,13 @@ impl<'t> TextPlace<'t> {
         let position = if self.has_lines {
             Position {
                 line: self.begin.line.saturating_add(count(before.matches('\n').count())),
-                column: count(last.chars().count()).saturating_add(1),
+                column: count(last.chars().count()).saturating_add(self.begin.column),
             }
         } else {
             self.begin
         };
-        let file = self.file.to_owned();
-        ReportLine { file, object: String::new(), path: self.path.clone(), position, outcome, is_warning }
+        let (file, object, path) = (self.file.to_owned(), self.object.clone(), self.path.clone());
+        ReportLine { file, object, path, position, outcome, is_warning }
     }
 }
 
@@ -86,6 +89,7 @@ pub(super) fn of_stanza(
     let is_block = node.scalar().is_some_and(|scalar| scalar.style() == NodeStyle::Literal);
     let place = TextPlace {
         file: fields.object().file,
+        object: fields.object().title(),
         path: fields.path_of(key),
         begin: node.position,
         has_lines: is_block,
@@ -131,7 +135,7 @@ pub(super) fn of_text(
 ) -> Option<TemplateBody> {
     let refusals = report.refusals();
     if let Some((at, message)) = wrapped::find(&text) {
-        report.lines.push(place.line(&text, at, FieldOutcome::Refused(message.to_owned()), false));
+        report.push_line(place.line(&text, at, FieldOutcome::Refused(message.to_owned()), false));
         return None;
     }
     let uses = match TextUses::of(&text, &delimiters) {
@@ -140,7 +144,7 @@ pub(super) fn of_text(
             let at = byte_of(&text, error.line, error.column);
             let message =
                 format!("the template does not compile, so the Agent cannot render it either: {error}");
-            report.lines.push(place.line(&text, at, FieldOutcome::Refused(message), false));
+            report.push_line(place.line(&text, at, FieldOutcome::Refused(message), false));
             return None;
         }
     };
@@ -151,13 +155,13 @@ pub(super) fn of_text(
         match place::of(call, &mounts) {
             Ok(placed) => {
                 for doubt in placed.doubts {
-                    report.lines.push(place.line(&text, call.at, FieldOutcome::Mapped(doubt), true));
+                    report.push_line(place.line(&text, call.at, FieldOutcome::Mapped(doubt), true));
                 }
                 sources.insert(placed.source);
             }
             Err(message) => {
                 let at = call.lease_word.as_ref().map_or(call.at, |(_, at)| *at);
-                report.lines.push(place.line(&text, at, FieldOutcome::Refused(message), false));
+                report.push_line(place.line(&text, at, FieldOutcome::Refused(message), false));
             }
         }
     }
@@ -167,7 +171,7 @@ pub(super) fn of_text(
         } else {
             FieldOutcome::Refused(problem.message)
         };
-        report.lines.push(place.line(&text, problem.at, outcome, problem.is_warning));
+        report.push_line(place.line(&text, problem.at, outcome, problem.is_warning));
     }
     (report.refusals() == refusals).then_some(TemplateBody {
         text,

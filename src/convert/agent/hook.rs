@@ -34,12 +34,7 @@ pub(super) fn convert(
             dropped::all(fields, key, "it is empty", false, report);
             continue;
         };
-        if let Some(to) = own(&words, path, &mut actions) {
-            fields.changed(key, to, report);
-        } else {
-            actions.hooks.push(comment(&words, path));
-            fields.changed(key, LATER, report);
-        }
+        fields.changed(key, of_words(&words, path, &mut actions), report);
         if let Some(mut block) = block {
             block.mapped("command", "as said above", report);
             for entry in block.entries().iter().filter(|entry| entry.key != "command") {
@@ -49,6 +44,14 @@ pub(super) fn convert(
         }
     }
     actions
+}
+
+/// Adds what a command does when the file at `path` changes. Gives what became of it.
+pub(super) fn of_words(words: &[String], path: &str, actions: &mut FileActions) -> String {
+    own(words, path, actions).unwrap_or_else(|| {
+        actions.hooks.push(comment(words, path));
+        LATER.to_owned()
+    })
 }
 
 /// The command: one text that a shell reads, or a list.

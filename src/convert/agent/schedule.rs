@@ -16,6 +16,11 @@ pub(super) struct AgentSchedule {
 }
 
 impl AgentSchedule {
+    /// Everything is read once.
+    pub(super) fn once() -> Self {
+        Self { text: "0".to_owned(), interval: None }
+    }
+
     /// What the Agent does unless something says otherwise.
     pub(super) fn usual() -> Self {
         Self { text: USUAL.to_owned(), interval: duration::parse(USUAL).ok() }
@@ -51,7 +56,7 @@ pub(super) fn convert(top: &mut ObjectFields<'_>, report: &mut ConversionReport)
             "refreshInterval: \"0\"; `secrets-sync run --once` reads everything once and exits",
             report,
         );
-        return AgentSchedule { text: "0".to_owned(), interval: None };
+        return AgentSchedule::once();
     }
     top.dropped("exit_after_auth", "it is the default", report);
     given.unwrap_or_else(|| {
@@ -66,20 +71,29 @@ pub(super) fn convert(top: &mut ObjectFields<'_>, report: &mut ConversionReport)
 
 fn interval(config: &mut ObjectFields<'_>, report: &mut ConversionReport) -> Option<AgentSchedule> {
     let text = config.text(INTERVAL, report)?;
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let text = if is_number { format!("{text}s") } else { text.to_owned() };
-    match duration::parse(&text) {
-        Ok(found) if found.is_zero() => {
+    match of_interval(text) {
+        Ok(Some(schedule)) => {
+            config.mapped(INTERVAL, "refreshInterval", report);
+            Some(schedule)
+        }
+        Ok(None) => {
             config.dropped(INTERVAL, "it means the default", report);
             None
         }
-        Ok(found) => {
-            config.mapped(INTERVAL, "refreshInterval", report);
-            Some(AgentSchedule { text: duration::format(found), interval: Some(found) })
-        }
-        Err(_) => {
-            config.refused(INTERVAL, "this is no duration: write a number with its unit, such as 5m", report);
+        Err(remedy) => {
+            config.refused(INTERVAL, remedy, report);
             None
         }
+    }
+}
+
+/// Reads an interval; nothing where it means the default.
+pub(super) fn of_interval(text: &str) -> Result<Option<AgentSchedule>, &'static str> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let text = if is_number { format!("{text}s") } else { text.to_owned() };
+    match duration::parse(&text) {
+        Ok(found) if found.is_zero() => Ok(None),
+        Ok(found) => Ok(Some(AgentSchedule { text: duration::format(found), interval: Some(found) })),
+        Err(_) => Err("this is no duration: write a number with its unit, such as 5m"),
     }
 }

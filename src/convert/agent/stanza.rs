@@ -49,6 +49,18 @@ impl Stanza {
             hooks: Vec::new(),
         }
     }
+
+    /// The same with what was to happen when the file changed.
+    pub(super) fn with_actions(self, actions: FileActions) -> Self {
+        let FileActions { mode, owner, group, hooks } = actions;
+        Self {
+            mode: mode.unwrap_or(self.mode),
+            owner: owner.or(self.owner),
+            group: group.or(self.group),
+            hooks,
+            ..self
+        }
+    }
 }
 
 /// What consul-template gives a file whose stanza has no `perms`.

@@ -3,7 +3,8 @@
 use super::layout::{self, SecretPlace};
 use super::secret::{ConvertedSecret, Origin};
 use super::store::ConvertedStore;
-use crate::convert::document::{Commented, Document};
+use crate::convert::agent::AgentOutput;
+use crate::convert::document::Commented;
 use crate::convert::notation::Notation;
 use crate::convert::options::ConvertOptions;
 use crate::convert::report::{ConversionReport, FieldOutcome};
@@ -51,11 +52,11 @@ pub(super) fn add(
     secrets: Vec<ConvertedSecret>,
     stores: Vec<ConvertedStore>,
     options: &ConvertOptions,
-    document: &mut Document,
+    output: &mut AgentOutput<'_>,
     report: &mut ConversionReport,
 ) {
     for ConvertedStore { key, comments, entries, .. } in stores {
-        document.add_store(key, Commented { comments, value: Notation::map(entries) });
+        output.document.add_store(key, Commented { comments, value: Notation::map(entries) });
     }
     let places = layout::places(&secrets);
     for (one, place) in secrets.into_iter().zip(&places) {
@@ -64,7 +65,8 @@ pub(super) fn add(
             let Origin { file, title, position } = &one.origin;
             report.warn_object(file, title, *position, outcome);
         }
-        document.add_interval(one.interval);
-        document.add_secret(secret(one, place, options));
+        output.names.insert(place.name.clone());
+        output.document.add_interval(one.interval);
+        output.document.add_secret(secret(one, place, options));
     }
 }

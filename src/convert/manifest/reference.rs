@@ -3,13 +3,13 @@
 use super::place::{KvPlace, StoreMount};
 use super::secret::{ConvertedSecret, Origin};
 use super::stores::ManifestStores;
-use super::workload::PodTemplate;
 use crate::config::value::Scalar;
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
 use crate::convert::notation::StoreKey;
 use crate::convert::object::Object;
 use crate::convert::report::ConversionReport;
+use crate::convert::workload::PodTemplate;
 
 /// What all annotations of the webhook begin with.
 const PREFIX: &str = "vault.security.banzaicloud.io/";

@@ -1,7 +1,7 @@
 //! Pods and what makes them: where their annotations and containers are.
 
+use super::object::{Object, child};
 use crate::config::value::Node;
-use crate::convert::object::{Object, child};
 
 /// The pod of an object.
 pub(super) struct PodTemplate<'n> {

@@ -1,0 +1,86 @@
+//! Annotations, and what becomes of them: tests/convert/manifests has the configurations.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::config::yaml;
+use crate::convert::object::{child, objects};
+use crate::convert::workload::PodTemplate;
+use crate::convert::{Conversion, ConvertInput, ConvertOptions, convert};
+
+fn converted(texts: &[(&str, &str)]) -> Conversion {
+    let input = |(name, text): &(&str, &str)| ConvertInput {
+        name: (*name).to_owned(),
+        text: Zeroizing::new((*text).to_owned()),
+        is_named: true,
+    };
+    let options = ConvertOptions {
+        output_dir: "./secrets".to_owned(),
+        mount_path: None,
+        kv_versions: BTreeMap::new(),
+        mode: None,
+    };
+    let inputs: Vec<_> = texts.iter().map(input).collect();
+    convert(&inputs, &options, &|_, _| Vec::new()).unwrap()
+}
+
+#[test]
+fn every_annotation_has_a_line_in_the_report() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert/manifests");
+    let mut count = 0;
+    for name in ["injector", "injector-annotations", "injector-refused", "injector-workloads"] {
+        let text = fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
+        let report = converted(&[(name, &text)]).report;
+        for root in yaml::documents(&text).unwrap() {
+            for object in objects(name, &root).unwrap() {
+                let pod = PodTemplate::of(&object).unwrap();
+                let inner = pod.annotations().and_then(|node| node.entries()).unwrap_or_default();
+                let outer = child(object.node, "metadata").and_then(|node| child(node, "annotations"));
+                for entry in inner.iter().chain(outer.and_then(|node| node.entries()).unwrap_or_default()) {
+                    let is_meant = |line: &&crate::convert::ReportLine| {
+                        line.object == object.title()
+                            && line.path.ends_with(&format!("annotations.{}", entry.key))
+                    };
+                    assert!(
+                        report.lines.iter().any(|line| is_meant(&line)),
+                        "{name}: {}\n{}",
+                        entry.key,
+                        report.to_text(true)
+                    );
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count > 80, "{count}");
+}
+
+#[test]
+fn a_template_file_is_looked_for_in_the_input() {
+    let pod = "kind: Pod\nmetadata:\n  name: p\n  annotations:\n    vault.hashicorp.com/agent-inject: 'true'\n    \
+               vault.hashicorp.com/agent-inject-template-file-x: /vault/custom/x.ctmpl\n";
+    let template = "{{ with secret \"secret/data/app/db\" }}\n{{ .Data.data.user }}{{ end }}\n";
+    let Conversion { configuration, report } = converted(&[("pod.yaml", pod), ("x.ctmpl", template)]);
+    assert_eq!(report.refusals(), 0, "{}", report.to_text(true));
+    assert!(configuration.contains("path: ./secrets/p/x\n"), "{configuration}");
+    let bad = converted(&[
+        ("pod.yaml", pod),
+        ("x.ctmpl", "{{ with secret \"secret/data/a\" }}\n{{ file \"/x\" }}{{ end }}"),
+    ]);
+    assert!(bad.report.to_text(false).contains("x.ctmpl:2:4: error"), "{}", bad.report.to_text(false));
+}
+
+#[test]
+fn secrets_of_manifests_and_of_agents_have_names_of_their_own() {
+    let external = "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: { name: app-db }\nspec:\n  secretStoreRef: { name: s }\n  \
+                    data: [{ secretKey: a, remoteRef: { key: app/db, property: a } }]\n";
+    let template = "{{ with secret \"secret/data/app/db\" }}{{ .Data.data.a }}{{ end }}\n";
+    let Conversion { configuration, report } = converted(&[("a.yaml", external), ("x.ctmpl", template)]);
+    assert_eq!(report.refusals(), 0, "{}", report.to_text(true));
+    for name in ["- name: app-db\n", "- name: app-db-2\n"] {
+        assert!(configuration.contains(name), "{configuration}");
+    }
+}
