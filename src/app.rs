@@ -14,6 +14,7 @@ mod notifier;
 mod once;
 mod paths;
 mod reload;
+mod runner;
 mod sandbox;
 mod start;
 mod start_error;
@@ -24,6 +25,7 @@ mod sweep;
 mod watch;
 
 pub(crate) use composition::Composition;
+pub(crate) use runner::serve_as_runner;
 pub(crate) use start::{Launch, Mode, Summary, load, run, runtime};
 pub(crate) use start_error::StartError;
 pub(crate) use survey::{Finding, survey};

@@ -20,6 +20,7 @@ use std::panic::{self, PanicHookInfo};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::app;
 use crate::fault::ExitStatus;
 use crate::lifecycle;
 use crate::telemetry::{event, log};
@@ -28,6 +29,9 @@ use args::{Command, RunArgs};
 /// Runs the command that the process's arguments ask for.
 pub fn main() -> ExitStatus {
     lifecycle::hold_signals();
+    if app::serve_as_runner(&std::env::args_os().next().unwrap_or_default()) {
+        return ExitStatus::Success;
+    }
     panic::set_hook(Box::new(|panic| event::panicked(&place(panic))));
     let ended = panic::catch_unwind(|| dispatch().unwrap_or_else(|status| status)).unwrap_or_else(|_| {
         output::error("a defect ended this command", "please report it with the command and LOG_LEVEL=debug");

@@ -63,10 +63,12 @@ const STREAMS: [(&str, &str, &str); 2] = [
 
 /// Who besides `blocking` has threads, and why.
 const THREADS: &[&str] = &[
-    "blocking",             // the one shape of blocking work
-    "telemetry/audit",      // one writer for the life of the process; a stop leaves it behind after 2 s
-    "telemetry/log",        // one writer of stderr; nobody waits for its reader
-    "app/sandbox/landlock", // waits until no other thread is left
+    "blocking",                 // the one shape of blocking work
+    "telemetry/audit",          // one writer for the life of the process; a stop leaves it behind after 2 s
+    "telemetry/log",            // one writer of stderr; nobody waits for its reader
+    "app/sandbox/landlock",     // waits until no other thread is left
+    "lifecycle/runner/process", // no runtime there: one thread for each request
+    "lifecycle/runner/guard",   // sleeps between two looks at what is left
     "telemetry/trace",
     "net/pool",
 ];
