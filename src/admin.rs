@@ -5,6 +5,7 @@
 
 mod answer;
 mod connections;
+pub mod control;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 #[path = "../fuzz/hooks/admin.rs"]

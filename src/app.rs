@@ -5,8 +5,10 @@
 
 mod audit;
 mod collector;
+mod commands;
 mod composition;
 mod control;
+mod control_socket;
 mod daemon;
 mod diagnostics;
 mod hardening;

@@ -2,6 +2,7 @@
 
 mod args;
 mod completions;
+mod control;
 mod convert;
 mod explain;
 mod init;
@@ -62,6 +63,7 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
         Command::Validate(validate) => validate::validate(&common, &validate),
         Command::Plan(_) => plan::plan(&common),
         Command::Status(status) => status::status(&common, &status),
+        Command::Refresh(refresh) => control::refresh(&common, &refresh),
         Command::Init => init::init(),
         Command::Schema => schema::schema(),
         Command::Completions(completions) => completions::completions(&completions),
@@ -73,9 +75,8 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
 }
 
 /// Words that people try, and what does what they mean.
-const OTHER_WORDS: [(&str, &str); 7] = [
+const OTHER_WORDS: [(&str, &str); 6] = [
     ("reload", "SIGHUP makes the running daemon load its configuration again"),
-    ("refresh", "SIGUSR1 makes the running daemon read every secret now"),
     ("sync", "\"run --once\" syncs every secret once"),
     ("once", "\"run --once\" syncs every secret once"),
     ("--once", "\"run --once\" syncs every secret once"),

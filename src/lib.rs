@@ -5,7 +5,7 @@
 //! ```text
 //! 10 cli                        commands; the only module that prints
 //! 9  app                        start, composition, control loop, reload, shutdown
-//! 8  admin                      HTTP endpoints; never sees a value
+//! 8  admin                      HTTP endpoints and control socket; never sees a value
 //! 7  sync                       supervisor, one task per secret, the pass, the policy of retries
 //! 6  status                     the state of each secret, and the status file
 //! 5  store │ sink │ journal     adapters: where values come from, where they go, and what became of them

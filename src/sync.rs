@@ -1,6 +1,7 @@
 //! The sync: one task per secret, each of them fetch → render → publish, and the policy of when next.
 
 mod deletion;
+mod orders;
 mod pass;
 mod policy;
 mod publisher;
@@ -11,5 +12,6 @@ mod task;
 mod tests;
 mod witness;
 
+pub(crate) use orders::{PassReport, PassSummary};
 pub(crate) use policy::PolicySettings;
 pub(crate) use supervisor::{JobWithStores, Supervisor, SyncContext, interrupted, once, registry};

@@ -5,31 +5,28 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::commands::obey;
 use super::notifier::ServiceNotifier;
 use super::reload::{ReloadPlan, ReloadRefusal, Reloader};
 use super::suspend::Suspend;
 use super::watch::Changes;
+use crate::admin::control::ControlCall;
 use crate::lifecycle::{self, Signal, Signals};
-use crate::name::SecretName;
 use crate::sync::Supervisor;
 use crate::telemetry::event;
 
 /// Most commands that wait for their turn; a sender waits for room.
 const QUEUE: usize = 16;
 
-/// What the daemon is asked to do while it runs.
-#[derive(Debug)]
-pub(super) enum ControlCommand {
-    /// Load the configuration again.
-    Reload,
-    /// Read the secrets of these names now; `None` is all of them.
-    Refresh(Option<Vec<SecretName>>),
-}
-
 /// What the loop waits for.
 enum Wake {
     Stop,
-    Command(ControlCommand),
+    /// Load the configuration again.
+    Reload,
+    /// Read every secret now.
+    Refresh,
+    /// A command of the control socket.
+    Command(ControlCall),
     /// A new configuration has been loaded, or refused.
     Reloaded(Result<ReloadPlan, ReloadRefusal>),
     /// The machine was suspended for this long.
@@ -41,7 +38,7 @@ enum Wake {
 /// The loop with everything it listens to.
 pub(super) struct ControlLoop {
     signals: Signals,
-    commands: mpsc::Receiver<ControlCommand>,
+    commands: mpsc::Receiver<ControlCall>,
     config_changes: Option<Changes>,
     suspend: Suspend<fn() -> Duration>,
     reloader: Reloader,
@@ -55,7 +52,7 @@ impl ControlLoop {
         reloader: Reloader,
         config_changes: Option<Changes>,
         notifier: ServiceNotifier,
-    ) -> (Self, mpsc::Sender<ControlCommand>) {
+    ) -> (Self, mpsc::Sender<ControlCall>) {
         let (sender, commands) = mpsc::channel(QUEUE);
         let suspend = Suspend::watch(lifecycle::time_asleep as fn() -> Duration);
         (Self { signals, commands, config_changes, suspend, reloader, notifier }, sender)
@@ -68,11 +65,15 @@ impl ControlLoop {
             self.notifier.update();
             match self.next().await {
                 Wake::Stop => break,
-                Wake::Command(ControlCommand::Reload) => {
+                Wake::Reload => {
                     self.notifier.reloading();
                     self.reloader.request();
                 }
-                Wake::Command(ControlCommand::Refresh(names)) => refresh(supervisor, names.as_deref()),
+                Wake::Refresh => {
+                    event::refresh_requested(None, None);
+                    supervisor.refresh();
+                }
+                Wake::Command(call) => obey(call, supervisor),
                 Wake::Reloaded(outcome) => {
                     self.reloader.conclude(outcome, supervisor);
                     if self.reloader.is_idle() {
@@ -81,7 +82,7 @@ impl ControlLoop {
                 }
                 Wake::Resumed(slept) => {
                     event::resumed(slept);
-                    supervisor.refresh(None);
+                    supervisor.refresh();
                 }
                 Wake::Notify => {}
             }
@@ -96,22 +97,15 @@ impl ControlLoop {
             biased;
             signal = signals.next() => match signal {
                 Signal::Stop => Wake::Stop,
-                Signal::Reload => Wake::Command(ControlCommand::Reload),
-                Signal::Refresh => Wake::Command(ControlCommand::Refresh(None)),
+                Signal::Reload => Wake::Reload,
+                Signal::Refresh => Wake::Refresh,
             },
             outcome = reloader.prepared() => Wake::Reloaded(outcome),
             Some(command) = commands.recv() => Wake::Command(command),
-            () = next_change(config_changes) => Wake::Command(ControlCommand::Reload),
+            () = next_change(config_changes) => Wake::Reload,
             slept = suspend.over() => Wake::Resumed(slept),
             () = notifier.due() => Wake::Notify,
         }
-    }
-}
-
-fn refresh(supervisor: &Supervisor, names: Option<&[SecretName]>) {
-    event::refresh_requested(names.map(<[_]>::len));
-    for name in supervisor.refresh(names) {
-        event::refresh_of_unknown(name.as_str());
     }
 }
 

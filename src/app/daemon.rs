@@ -20,6 +20,8 @@ use super::status_writer::StatusWriter;
 use super::sweep::sweep_all;
 use super::watch::Watch;
 use crate::admin;
+use crate::admin::control::{ControlSocket, ControlSocketFile};
+use crate::blocking::Worker;
 use crate::config::settings::{Settings, StatusPath};
 use crate::lifecycle::{Signals, Systemd};
 use crate::name::SecretName;
@@ -43,6 +45,7 @@ pub(super) struct OpenDaemon {
     status_file: StatusFile,
     admin: Option<admin::AdminServer>,
     systemd: Option<Systemd>,
+    control: Option<ControlSocket>,
     sandbox: Arc<Sandbox>,
     settings: Settings,
 }
@@ -61,7 +64,7 @@ impl OpenDaemon {
     pub(super) fn open(
         composition: Composition,
         config: ConfigFile,
-        systemd: Option<Systemd>,
+        (systemd, control): (Option<Systemd>, Option<ControlSocket>),
         sandbox: Sandbox,
         settings: Settings,
     ) -> Result<Self, StartError> {
@@ -82,7 +85,8 @@ impl OpenDaemon {
         }
         registry.configured_by(config.watch.path().to_path_buf());
         registry.sandboxed(sandbox.as_str());
-        Ok(Self { composition, config, status_file, admin, systemd, sandbox: Arc::new(sandbox), settings })
+        let sandbox = Arc::new(sandbox);
+        Ok(Self { composition, config, status_file, admin, systemd, control, sandbox, settings })
     }
 
     /// Syncs until SIGTERM or SIGINT. The order of the shutdown: unready, no new passes, files being written are
@@ -90,7 +94,7 @@ impl OpenDaemon {
     /// immediately, and nothing that hangs can hold it up for longer than `SHUTDOWN_TIMEOUT`.
     pub(super) async fn run(self, mut signals: Signals) {
         self.announce();
-        let Self { composition, config, status_file, admin, systemd, sandbox, settings } = self;
+        let Self { composition, config, status_file, admin, systemd, control, sandbox, settings } = self;
         let SyncContext { registry, key, clock, .. } = &composition.context;
         let (registry, ended) = (Arc::clone(registry), CancellationToken::new());
         event::configuration_loaded(clock.now());
@@ -112,10 +116,19 @@ impl OpenDaemon {
         let mut supervisor = Supervisor::start(if swept { jobs } else { Vec::new() }, &context);
         if swept {
             let changes = settings.watch_config.then(|| config.watch.start());
-            // Nothing sends commands yet; endpoints that do will get the sender.
-            let (control, _commands) = ControlLoop::new(signals, reloader, changes, notifier);
-            signals = control.run(&mut supervisor).await;
+            let (control_loop, calls) = ControlLoop::new(signals, reloader, changes, notifier);
+            let mut commands = JoinSet::new();
+            let socket_file = control.map(|socket| {
+                let (serving, file) = socket.serve(calls);
+                commands.spawn(serving);
+                file
+            });
+            signals = control_loop.run(&mut supervisor).await;
+            // A daemon that stops takes no commands.
+            commands.shutdown().await;
+            remove(socket_file).await;
         } else {
+            remove(control.map(|socket| socket.file)).await;
             notifier.stopping();
         }
         registry.stopping();
@@ -129,6 +142,13 @@ impl OpenDaemon {
         let config_file = self.config.watch.path().display().to_string();
         let status_file = self.status_file.path().display().to_string();
         event::started(&config_file, self.composition.jobs.len(), &status_file, listen.as_deref());
+    }
+}
+
+/// Removes the control socket; a file system that hangs keeps it.
+async fn remove(socket: Option<ControlSocketFile>) {
+    if let Some(socket) = socket {
+        drop(Worker::default().run("removing the control socket", MOMENT, move |_| drop(socket)).await);
     }
 }
 

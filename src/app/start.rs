@@ -9,6 +9,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use super::audit::open_audit;
 use super::collector::start_tracing;
 use super::composition::Composition;
+use super::control_socket::{ControlSocketAttempt, make_control_socket};
 use super::daemon::{ConfigFile, OpenDaemon};
 use super::diagnostics::log_warnings;
 use super::hardening::Hardening;
@@ -137,7 +138,7 @@ async fn start(
         let launch = launch.clone();
         at_start("loading the configuration", LIMIT, move || StartInputs::new(&launch))
     };
-    let StartInputs { loaded, sandbox, config } = tokio::select! {
+    let StartInputs { loaded, sandbox, config, control } = tokio::select! {
         prepared = preparing => prepared??,
         () = signals.stop() => return stopped(launch.mode),
     };
@@ -149,6 +150,7 @@ async fn start(
     hardening.report();
     log_warnings(&loaded.warnings);
     sandbox.report();
+    let control = control.report();
     let systemd = systemd.unwrap_or_else(|error| {
         event::no_service_manager(&error.to_string());
         None
@@ -168,7 +170,9 @@ async fn start(
     let audit = open_audit(&composition, &launch.settings, Clock::system())?;
     let summary = match launch.mode {
         Mode::Daemon => {
-            OpenDaemon::open(composition, config, systemd, sandbox, launch.settings)?.run(signals).await;
+            OpenDaemon::open(composition, config, (systemd, control), sandbox, launch.settings)?
+                .run(signals)
+                .await;
             None
         }
         Mode::Once(timeout) => {
@@ -201,6 +205,7 @@ struct StartInputs {
     loaded: Loaded,
     sandbox: SandboxPlan,
     config: ConfigFile,
+    control: ControlSocketAttempt,
 }
 
 impl StartInputs {
@@ -218,9 +223,14 @@ impl StartInputs {
             roots_directories: env.value("SSL_CERT_DIR"),
             of_stores: provider::files_of_variables(env),
         };
+        // The sandbox lets nobody make a socket.
+        let control = match launch.mode {
+            Mode::Daemon => make_control_socket(settings),
+            Mode::Once(_) => ControlSocketAttempt::default(),
+        };
         let sandbox = SandboxPlan::new(&loaded, settings, &path, &environment);
         let config = ConfigFile { load: Arc::new(move || file.load()), watch };
-        Ok(Self { loaded, sandbox, config })
+        Ok(Self { loaded, sandbox, config, control })
     }
 }
 

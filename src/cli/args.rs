@@ -67,6 +67,8 @@ enum Obeys {
     Configuration,
     /// Where the daemon's status file is.
     StatusFile,
+    /// Where the daemon's control socket is.
+    ControlSocket,
     Nothing,
 }
 
@@ -77,6 +79,7 @@ pub(super) fn command() -> clap::Command {
         ("plan", Obeys::Configuration),
         ("isready", Obeys::StatusFile),
         ("status", Obeys::StatusFile),
+        ("refresh", Obeys::ControlSocket),
         ("init", Obeys::Nothing),
         ("schema", Obeys::Nothing),
         ("convert", Obeys::Nothing),
@@ -110,6 +113,7 @@ fn setting_arg(setting: &'static Setting, obeys: Obeys) -> Arg {
     let is_shown = match obeys {
         Obeys::Everything => true,
         Obeys::StatusFile => setting.variable == "STATUS_FILE",
+        Obeys::ControlSocket => ["STATUS_FILE", "CONTROL_SOCKET"].contains(&setting.variable),
         Obeys::Configuration | Obeys::Nothing => false,
     };
     let arg = Arg::new(setting.variable)
@@ -133,6 +137,8 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Show the running daemon's view of each secret
     Status(StatusArgs),
+    /// Have the running daemon read secrets now, and show what became of each
+    Refresh(RefreshArgs),
     /// Print a commented starter configuration
     Init,
     /// Print the JSON Schema of the configuration file, for editors
@@ -174,6 +180,13 @@ pub(super) struct StatusArgs {
     /// Show it again every 2 seconds, until Ctrl-C
     #[arg(long)]
     pub(super) watch: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct RefreshArgs {
+    /// Names of secrets; without one all of them
+    #[arg(value_name = "NAME")]
+    pub(super) secrets: Vec<String>,
 }
 
 #[derive(ClapArgs, Debug)]

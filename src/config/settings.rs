@@ -1,6 +1,7 @@
 //! Process settings: how the program runs, apart from what it keeps in sync. A flag comes before the environment, the
 //! environment before the default; a variable that is set to nothing counts as not set.
 
+mod control;
 mod listen;
 mod place;
 mod reader;
@@ -22,6 +23,7 @@ use super::env::{Env, parse_bool};
 use crate::backoff::BackoffSettings;
 use crate::telemetry::audit::Destination;
 
+pub use control::ControlSocketPath;
 pub(crate) use place::config_path;
 pub use reader::Flags;
 pub use sandbox::{SandboxMode, SandboxSettings};
@@ -44,6 +46,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `STATUS_FILE`.
     pub status_file: StatusPath,
+    /// `CONTROL_SOCKET`.
+    pub control_socket: ControlSocketPath,
     /// `AUDIT_LOG`: where audit lines go; `None` is nowhere.
     pub audit_log: Option<Destination>,
     /// `INITIAL_BACKOFF`, `MAX_BACKOFF`, `BACKOFF_MULTIPLIER`.
@@ -135,6 +139,7 @@ impl Settings {
             log_level: reader.value("LOG_LEVEL", LEVELS, level).unwrap_or(LogLevel::Info),
             log_format: reader.value("LOG_FORMAT", FORMATS, format).unwrap_or(LogFormat::Auto),
             status_file: reader.status_file(working_directory),
+            control_socket: reader.control_socket(working_directory),
             audit_log: reader.value(
                 "AUDIT_LOG",
                 "stdout, or the path of a file (an absolute one if its name is that of a stream)",

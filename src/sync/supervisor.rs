@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::deletion::Ledgers;
+use super::orders::{Orders, PassReport};
 use super::pass::Pass;
 use super::policy::{Policy, PolicySettings};
 use super::stopping::{StoppingTask, Writers};
@@ -64,7 +65,7 @@ pub(crate) struct Supervisor {
 struct Running {
     job: Job,
     stores: watch::Sender<SourceStores>,
-    refresh: watch::Sender<()>,
+    refresh: watch::Sender<Orders>,
     stop: CancellationToken,
     /// Fires when the task is gone, whatever ended it.
     ended: CancellationToken,
@@ -84,24 +85,41 @@ impl Supervisor {
         supervisor
     }
 
-    /// Makes the secrets of these names due now, or all; one that is being synced is synced once more afterwards. What
-    /// was read before is not good enough for them. Returns the names that no secret has.
-    pub(crate) fn refresh(&self, names: Option<&[SecretName]>) -> Vec<SecretName> {
+    /// Makes all secrets due now; one that is being synced is synced once more afterwards. What was read before is not
+    /// good enough for them.
+    pub(crate) fn refresh(&self) {
         let mut forgotten = HashSet::new();
-        let refresh = |running: &Running| {
-            let stores = running.stores.borrow().clone();
-            running.refresh.send_replace(());
-            for store in stores.iter().filter(|store| forgotten.insert(Arc::as_ptr(store).cast::<()>())) {
-                store.forget();
-            }
+        for running in self.running.values() {
+            Orders::bump(&running.refresh);
+            running.forget_what_was_read(&mut forgotten);
+        }
+    }
+
+    /// Makes the secrets of these names due now, or all, as [`Self::refresh`] does; for those who wait for the outcome
+    /// of these passes.
+    ///
+    /// # Errors
+    /// The first name that no secret has; then nothing was made due.
+    pub(crate) fn refresh_and_report(
+        &self,
+        names: Option<&[SecretName]>,
+    ) -> Result<Vec<(SecretName, oneshot::Receiver<PassReport>)>, SecretName> {
+        if let Some(unknown) = names.iter().copied().flatten().find(|name| !self.running.contains_key(*name))
+        {
+            return Err(unknown.clone());
+        }
+        let mut forgotten = HashSet::new();
+        let asked = self.running.iter().filter(|(name, _)| names.is_none_or(|names| names.contains(name)));
+        let place = |(name, running): (&SecretName, &Running)| {
+            running.forget_what_was_read(&mut forgotten);
+            (name.clone(), Orders::place(&running.refresh))
         };
-        let Some(names) = names else {
-            self.running.values().for_each(refresh);
-            return Vec::new();
-        };
-        let unknown = names.iter().filter(|name| !self.running.contains_key(name)).cloned().collect();
-        names.iter().filter_map(|name| self.running.get(name)).for_each(refresh);
-        unknown
+        Ok(asked.map(place).collect())
+    }
+
+    /// The names of all secrets, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &SecretName> {
+        self.running.keys()
     }
 
     /// Goes over to `jobs`. A secret whose job is the same keeps its task; if its store is another one, it is read
@@ -186,7 +204,7 @@ impl Supervisor {
         let name = job.secret.name.clone();
         let (stop, ended) = (self.shared.stop.child_token(), CancellationToken::new());
         let (sender, moves) = watch::channel(stores);
-        let refresh = watch::Sender::new(());
+        let refresh = watch::Sender::new(Orders::default());
         let mut task = self.shared.task(job.clone(), moves, refresh.subscribe(), stop.clone(), known.clone());
         let (stopped, gone) = (stop.clone(), ended.clone().drop_guard());
         let life = async move {
@@ -236,6 +254,14 @@ impl Supervisor {
 }
 
 impl Running {
+    /// What its stores remember of earlier reads is no answer any more; each store once.
+    fn forget_what_was_read(&self, forgotten: &mut HashSet<*const ()>) {
+        let stores = self.stores.borrow();
+        for store in stores.iter().filter(|store| forgotten.insert(Arc::as_ptr(store).cast::<()>())) {
+            store.forget();
+        }
+    }
+
     fn retire(self) -> StoppingTask {
         let Self { job, stores: _, refresh: _, stop, ended, known: _ } = self;
         stop.cancel();
@@ -261,7 +287,7 @@ pub(crate) async fn once(
         // Nobody moves these; the senders live as long as the tasks all the same.
         senders.push(sender);
         // Nobody asks for a refresh.
-        let refresh = watch::Sender::new(()).subscribe();
+        let refresh = watch::Sender::new(Orders::default()).subscribe();
         let is_required = job.secret.required;
         let task = shared.task(job, moves, refresh, over.clone(), KnownFiles::default());
         let name = task.name().clone();
@@ -327,7 +353,7 @@ impl TaskContext {
         &self,
         job: Job,
         moves: watch::Receiver<SourceStores>,
-        refresh: watch::Receiver<()>,
+        refresh: watch::Receiver<Orders>,
         stop: CancellationToken,
         known: KnownFiles,
     ) -> Task {

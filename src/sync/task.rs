@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::deletion::suspected;
+use super::orders::{Orders, PassReport, PassSummary};
 use super::pass::{Outcome, Pass};
 use super::policy::Policy;
 use crate::clock::{Clock, worked};
@@ -38,7 +39,7 @@ pub(super) struct Task {
     pub(super) clock: Clock,
     pub(super) stop: CancellationToken,
     /// Bumped when the secret is to be read now. A bump during a pass is seen right after it.
-    pub(super) refresh: watch::Receiver<()>,
+    pub(super) refresh: watch::Receiver<Orders>,
     /// When another secret of the store was found absent.
     pub(super) suspicion: watch::Receiver<Instant>,
     /// When the last pass began.
@@ -54,12 +55,13 @@ impl Task {
     /// Runs until stopped; returns when nothing of it writes any more.
     pub(super) async fn run(&mut self) {
         // On the heap, as the parts of a pass are: a task that waits for its next one, as most do, stays small.
-        while let Some(done) = Box::pin(self.sync()).await {
+        while let Some(mut done) = Box::pin(self.sync()).await {
             let wait = self.due_in(&done);
             if done.result.is_err() {
                 self.pass.look_at_files(&self.stop).await;
             }
             self.conclude(&done, wait);
+            done.report();
             if !self.wait(wait, done.result.err().as_ref()).await {
                 break;
             }
@@ -90,7 +92,7 @@ impl Task {
 
     /// One pass; `None` when it was stopped before it touched a file.
     async fn sync(&mut self) -> Option<PassResult> {
-        self.refresh.mark_unchanged();
+        let orders = Orders::take(&mut self.refresh);
         self.read_at = Instant::now();
         let secret = self.secret();
         let span =
@@ -111,7 +113,7 @@ impl Task {
             }
             Err(fault) => span.not_synced(fault),
         }
-        Some(PassResult { result, duration })
+        Some(PassResult { result, duration, orders })
     }
 
     /// Reads the secret; when it moves to another store meanwhile, from there. `None` when it was stopped.
@@ -133,7 +135,7 @@ impl Task {
     }
 
     /// How long to wait for the next pass; `None` when the secret is read once.
-    fn due_in(&mut self, PassResult { result, duration: _ }: &PassResult) -> Option<Duration> {
+    fn due_in(&mut self, PassResult { result, .. }: &PassResult) -> Option<Duration> {
         match result {
             Ok(Outcome { life, .. }) => self.policy.after_success(*life),
             Err(fault) => {
@@ -144,7 +146,7 @@ impl Task {
     }
 
     /// Notes the result where people and probes look, and when the next pass is if there is one.
-    fn conclude(&self, PassResult { result, duration }: &PassResult, wait: Option<Duration>) {
+    fn conclude(&self, PassResult { result, duration, .. }: &PassResult, wait: Option<Duration>) {
         let duration = *duration;
         let next_try = wait.map(|wait| self.clock.now() + wait.min(LONGEST_WAIT));
         let spec = self.secret();
@@ -239,6 +241,24 @@ async fn moved(moves: &watch::Receiver<SourceStores>) -> Result<(), watch::error
 struct PassResult {
     result: Result<Outcome, Fault>,
     duration: Duration,
+    /// Those who asked for it.
+    orders: Vec<oneshot::Sender<PassReport>>,
+}
+
+impl PassResult {
+    /// Reports to those who asked for the pass.
+    fn report(&mut self) {
+        for order in self.orders.drain(..) {
+            let report = match &self.result {
+                Ok(Outcome { version, written, .. }) => {
+                    Ok(PassSummary { version: *version, written: *written })
+                }
+                Err(fault) => Err(fault.clone()),
+            };
+            // Who has gone has no answer.
+            drop(order.send(report));
+        }
+    }
 }
 
 /// How long `run --once` waits for its next try after `fault`, with `left` until its end; `None` when that was the

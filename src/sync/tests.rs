@@ -145,7 +145,7 @@ async fn a_refresh_reads_everything_now_and_once_more_after_a_pass_under_way() {
     store.latency(Duration::from_secs(10));
     let (supervisor, _) = start(vec![job(&home, "a")], &store);
     sleep(Duration::from_secs(5)).await;
-    supervisor.refresh(None);
+    supervisor.refresh();
     sleep(Duration::from_secs(4)).await;
     assert_eq!(store.calls().len(), 1, "the pass under way is not disturbed");
     sleep(Duration::from_secs(5)).await;
@@ -154,7 +154,7 @@ async fn a_refresh_reads_everything_now_and_once_more_after_a_pass_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_of_named_secrets_reads_those_and_no_others() {
+async fn a_refresh_of_named_secrets_reads_those_and_reports_their_passes() {
     let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
     store.answer("a", fields("one"));
     store.answer("b", fields("one"));
@@ -164,11 +164,36 @@ async fn a_refresh_of_named_secrets_reads_those_and_no_others() {
     store.answer("a", fields("two"));
     store.answer("b", fields("two"));
     let names = ["b", "none"].map(SecretName::new);
-    assert_eq!(supervisor.refresh(Some(&names)), [SecretName::new("none")]);
+    assert_eq!(supervisor.refresh_and_report(Some(&names)).unwrap_err(), SecretName::new("none"));
     sleep(MINUTE).await;
+    assert_eq!(content(&home, "b").as_deref(), Some("one"), "then nothing was read");
+    let mut reports = supervisor.refresh_and_report(Some(&names[..1])).unwrap();
+    let (name, report) = reports.pop().unwrap();
+    assert!(name == names[0] && reports.is_empty());
+    assert_eq!(report.await.unwrap().unwrap().written.changed, 1);
     assert_eq!(content(&home, "a").as_deref(), Some("one"));
     assert_eq!(content(&home, "b").as_deref(), Some("two"));
+    store.fail("b", outage());
+    let mut reports = supervisor.refresh_and_report(None).unwrap();
+    assert_eq!(reports.len(), 2);
+    assert_eq!(reports.pop().unwrap().1.await.unwrap(), Err(outage()));
     assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_during_a_pass_reports_the_pass_after_it_and_a_stop_leaves_no_report() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    store.answer("a", fields("one"));
+    store.latency(Duration::from_secs(10));
+    let (supervisor, _) = start(vec![job(&home, "a")], &store);
+    sleep(Duration::from_secs(5)).await;
+    let begun = Instant::now();
+    let (_, report) = supervisor.refresh_and_report(None).unwrap().pop().unwrap();
+    report.await.unwrap().unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_secs(15));
+    let (_, report) = supervisor.refresh_and_report(None).unwrap().pop().unwrap();
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+    assert!(report.await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +217,7 @@ async fn a_secret_that_is_read_once_is_read_again_only_on_request() {
     let (supervisor, _) = start(vec![job], &store);
     sleep(MINUTE * 60 * 24).await;
     assert_eq!(store.calls().len(), 1);
-    supervisor.refresh(None);
+    supervisor.refresh();
     sleep(MINUTE).await;
     assert_eq!(store.calls().len(), 2);
     assert!(supervisor.stop(MINUTE).await.is_empty());

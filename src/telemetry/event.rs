@@ -24,7 +24,7 @@ pub(crate) use configuration::{
 pub use configuration::{Reloaded, configuration_loaded, reload_failed};
 pub(crate) use daemon::{
     abandoned, all_up_to_date, few_files, log_lines_lost, memory_not_locked, memory_not_private,
-    no_service_manager, not_sandboxed, not_started, port_in_use, privileges_not_refused, refresh_of_unknown,
+    no_control_socket, no_service_manager, not_sandboxed, not_started, port_in_use, privileges_not_refused,
     refresh_requested, resumed, some_failed, status_file_failed, status_file_in_tmp, sweep_failed,
     unfinished,
 };

@@ -15,6 +15,7 @@ mod audit;
 mod blocked;
 mod checks;
 mod commands;
+mod control;
 mod converted;
 mod deletions;
 mod dotenv;

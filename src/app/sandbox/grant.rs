@@ -57,7 +57,9 @@ impl Grant {
         };
         // Where that fails, claiming the status file says why.
         drop(settings.status_file.make_directory());
-        for path in [Some(&settings.status_file.path), audit].into_iter().flatten() {
+        // It was made already, and is removed at the end.
+        let control = settings.control_socket().filter(|path| path.exists());
+        for path in [Some(&settings.status_file.path), audit, control.as_ref()].into_iter().flatten() {
             let directory = resolved(path.parent().unwrap_or(path));
             self.write(&rule_for(&directory).unwrap_or(directory));
         }

@@ -47,6 +47,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Where the daemon writes its state, which isready and status read",
     ),
     setting(
+        "CONTROL_SOCKET",
+        "control-socket",
+        "PATH",
+        "control.sock beside STATUS_FILE",
+        "Socket that takes commands to the daemon; off for none",
+    ),
+    setting(
         "AUDIT_LOG",
         "audit-log",
         "FILE",

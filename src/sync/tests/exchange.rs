@@ -72,7 +72,7 @@ async fn a_secret_whose_store_is_another_one_is_read_there_at_once_and_stays_rea
     assert!(context.registry.snapshot().ready);
     sleep(SECOND).await;
     assert_eq!(content(&home, "a").as_deref(), Some("two"));
-    supervisor.refresh(None);
+    supervisor.refresh();
     sleep(SECOND).await;
     assert_eq!((old.calls().len(), new.calls().len()), (1, 2), "a refresh follows, too");
     assert!(supervisor.stop(MINUTE).await.is_empty());

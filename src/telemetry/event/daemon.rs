@@ -124,17 +124,18 @@ pub(crate) fn no_service_manager(cause: &str) {
     tracing::debug!(error = cause, "the service manager cannot be reached: NOTIFY_SOCKET");
 }
 
-/// A refresh was asked for: of this many secrets by name, or of all.
-pub(crate) fn refresh_requested(named: Option<usize>) {
-    match named {
-        None => tracing::info!("refreshing all secrets"),
-        Some(secrets) => tracing::info!(secrets, "refreshing secrets"),
-    }
+/// The control socket could not be made; commands to this daemon fail.
+pub(crate) fn no_control_socket(path: &str, cause: &str) {
+    let hint = "look at what is at that path, set CONTROL_SOCKET to a path of this daemon's own, or to off";
+    tracing::warn!(path, error = cause, hint, "no control socket, commands cannot reach this daemon");
 }
 
-/// A refresh was asked for of a secret that is not configured.
-pub(crate) fn refresh_of_unknown(secret: &str) {
-    tracing::warn!(secret, hint = "see `secrets-sync status` for the names", "no such secret to refresh");
+/// A refresh was asked for: of this many secrets by name, or of all; by a signal, or by this user.
+pub(crate) fn refresh_requested(named: Option<usize>, by: Option<u32>) {
+    match named {
+        None => tracing::info!(by, "refreshing all secrets"),
+        Some(secrets) => tracing::info!(secrets, by, "refreshing secrets"),
+    }
 }
 
 /// The machine was suspended; everything is read again.

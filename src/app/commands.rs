@@ -1,0 +1,93 @@
+//! What the commands of the control socket do. Each is begun by the control loop and answered when it is done, outside of
+//! the loop.
+
+use tokio::sync::oneshot;
+
+use crate::admin::control::{
+    AnswerFuture, CommandFailure, ControlAnswer, ControlCall, ControlRequest, SecretReport,
+};
+use crate::config::nearest;
+use crate::name::SecretName;
+use crate::sink::Written;
+use crate::sync::{PassReport, PassSummary, Supervisor};
+use crate::telemetry::event;
+
+/// Begins what `call` asks for. A client that has gone has no answer.
+pub(super) fn obey(call: ControlCall, supervisor: &Supervisor) {
+    let ControlCall { request, uid, begun } = call;
+    let answer = match request {
+        ControlRequest::Refresh { secrets } => refresh(&secrets, uid, supervisor),
+    };
+    drop(begun.send(answer));
+}
+
+fn refresh(secrets: &[String], uid: u32, supervisor: &Supervisor) -> AnswerFuture {
+    let wanted: Vec<SecretName> = secrets.iter().map(|name| SecretName::new(name)).collect();
+    let named = (!wanted.is_empty()).then_some(&*wanted);
+    match supervisor.refresh_and_report(named) {
+        Ok(asked) => {
+            event::refresh_requested(named.map(<[_]>::len), Some(uid));
+            Box::pin(reports(asked))
+        }
+        Err(unknown) => refused(no_such_secret(&unknown, supervisor)),
+    }
+}
+
+/// The outcomes, in the order of the names.
+async fn reports(asked: Vec<(SecretName, oneshot::Receiver<PassReport>)>) -> ControlAnswer {
+    let mut reports = Vec::with_capacity(asked.len());
+    for (name, report) in asked {
+        let outcome = match report.await {
+            Ok(Ok(summary)) => Ok(summary_text(&summary)),
+            Ok(Err(fault)) => Err(fault.into()),
+            Err(_) => Err(CommandFailure::failed(
+                format!("the configuration of {name} was changed meanwhile, or the daemon stops"),
+                "run the command again",
+            )),
+        };
+        reports.push(SecretReport { secret: name.to_string(), outcome });
+    }
+    ControlAnswer::Done(reports)
+}
+
+/// What a pass did, as a part of a sentence.
+fn summary_text(PassSummary { version, written }: &PassSummary) -> String {
+    let Written { changed, repaired, removed, unchanged: _ } = *written;
+    let counts = [(changed, "changed"), (repaired, "repaired"), (removed, "removed")];
+    let done: Vec<_> = counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {} {what}", if count == 1 { "file" } else { "files" }))
+        .collect();
+    let done = if done.is_empty() { "unchanged".to_owned() } else { done.join(", ") };
+    version.map_or(done.clone(), |version| format!("{done}, version {version}"))
+}
+
+fn refused(refusal: CommandFailure) -> AnswerFuture {
+    Box::pin(std::future::ready(ControlAnswer::Refused(refusal)))
+}
+
+fn no_such_secret(unknown: &SecretName, supervisor: &Supervisor) -> CommandFailure {
+    let names = supervisor.names().map(SecretName::as_str);
+    let hint = match nearest(unknown.as_str(), names) {
+        Some(name) => format!("did you mean {name}? `secrets-sync status` shows the names"),
+        None => "`secrets-sync status` shows the names".to_owned(),
+    };
+    CommandFailure::usage(format!("no secret is called {unknown}"), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_is_described_by_what_it_did() {
+        let text = |version, changed, repaired, removed| {
+            let written = Written { changed, repaired, removed, unchanged: 9 };
+            summary_text(&PassSummary { version, written })
+        };
+        assert_eq!(text(None, 0, 0, 0), "unchanged");
+        assert_eq!(text(Some(7), 1, 0, 0), "1 file changed, version 7");
+        assert_eq!(text(Some(7), 2, 1, 3), "2 files changed, 1 file repaired, 3 files removed, version 7");
+    }
+}
