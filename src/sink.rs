@@ -3,6 +3,7 @@
 //! What it keeps of a file are a stamp and a keyed fingerprint, never its content. Everything here blocks.
 
 mod preview;
+mod staged;
 mod written_paths;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -13,10 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::clock::Clock;
 use crate::config::secret::DirectorySpec;
 use crate::disk::{
-    self, Change, Committed, NewFile, OutputMounts, Published, PublishedGeneration, Staged, StagedGeneration,
-    Stamp, Swept, Switched, TargetPath, WantedFile,
+    self, Change, Committed, NewFile, OutputMounts, Published, PublishedGeneration, Stamp, Swept, Switched,
+    TargetPath, WantedFile,
 };
 use crate::fault::{Fault, Kind};
+use crate::name::ChangeNumber;
 use crate::regular_file;
 use crate::render::{Job, Rendered};
 use crate::secret::{Fingerprint, FingerprintKey};
@@ -24,6 +26,9 @@ use crate::telemetry::event::{self, FileChange};
 
 pub(crate) use preview::Removal;
 pub use preview::{PlannedAction, Preview};
+use staged::Prepared;
+pub(crate) use staged::StagedChange;
+pub use staged::StagedFiles;
 pub(crate) use written_paths::WrittenPaths;
 
 /// The files of one secret.
@@ -39,6 +44,8 @@ pub struct Sink {
     changed: Vec<ChangedFile>,
     /// What readers get, where the secret has generations and the last publishing came to its end.
     generation: Option<PublishedGeneration>,
+    /// New generations have a higher number.
+    highest: u64,
     clock: Clock,
 }
 
@@ -49,26 +56,6 @@ pub(crate) struct ChangedFile {
     pub path: TargetPath,
     /// What was done.
     pub change: FileChange,
-}
-
-/// What [`Sink::stage`] has prepared. Dropping it leaves every target as it was.
-#[derive(Debug)]
-#[must_use = "dropping it removes what was staged"]
-pub struct StagedFiles {
-    prepared: Prepared,
-    /// Of the files, in their order.
-    fingerprints: Vec<Fingerprint>,
-    /// Files of fields that have gone.
-    gone: Vec<TargetPath>,
-}
-
-/// The two ways to publish.
-#[derive(Debug)]
-enum Prepared {
-    /// Each file by a rename of its own.
-    Files(Staged),
-    /// All of them by one; `None` when nothing is there and nothing is wanted.
-    Generation(Option<Box<StagedGeneration>>),
 }
 
 /// The files of a secret that this process has published. At a reload the secret's next sink gets them: they may hold
@@ -116,7 +103,17 @@ impl Sink {
     pub fn new(job: Job, key: FingerprintKey) -> Self {
         let (known, mounts) = (KnownFiles::default(), Arc::default());
         let clock = Clock::system();
-        Self { job, key, known, mounts, complete: false, changed: Vec::new(), generation: None, clock }
+        Self {
+            job,
+            key,
+            known,
+            mounts,
+            complete: false,
+            changed: Vec::new(),
+            generation: None,
+            highest: 0,
+            clock,
+        }
     }
 
     /// With what an earlier sink of this secret has published, and with the mounts of the outputs.
@@ -128,6 +125,20 @@ impl Sink {
     /// Its job.
     pub fn job(&self) -> &Job {
         &self.job
+    }
+
+    /// New generations have a higher number than this one.
+    pub(crate) fn number_above(&mut self, highest: ChangeNumber) {
+        self.highest = self.highest.max(highest.get());
+    }
+
+    /// The generation that readers get, if the secret has generations and there is one.
+    ///
+    /// # Errors
+    /// The link to it cannot be read, or is no such link.
+    pub(crate) fn current_generation(&self) -> Result<Option<ChangeNumber>, Fault> {
+        let Some(generations) = &self.job.secret.generations else { return Ok(None) };
+        disk::current_generation(generations).map(|number| number.map(ChangeNumber::new))
     }
 
     /// Whether all of its files are in memory, so that no access to them waits for a disk or a server.
@@ -209,7 +220,7 @@ impl Sink {
         let fingerprint = |file: &NewFile| self.key.of(file.content.expose());
         let fingerprints: Vec<_> = rendered.files.iter().map(fingerprint).collect();
         let prepared = self.prepare(rendered.files, &fingerprints, &gone)?;
-        Ok(StagedFiles { prepared, fingerprints, gone })
+        Ok(StagedFiles { prepared, fingerprints, gone: Some(gone) })
     }
 
     fn prepare(
@@ -231,7 +242,8 @@ impl Sink {
         let wanted =
             wanted.map(|(file, fingerprint)| WantedFile { is_known: is_known(&file, fingerprint), file });
         let before = self.generation.take();
-        disk::stage_generation(generations, wanted.collect(), gone, before, left, self.clock.now())
+        let (wanted, numbers) = (wanted.collect(), self.highest);
+        disk::stage_generation(generations, wanted, gone, (before, numbers), left, self.clock.now())
             .map(|staged| Prepared::Generation(staged.map(Box::new)))
     }
 
@@ -244,9 +256,13 @@ impl Sink {
         let Committed { published, outcome } = self.publish_prepared(prepared);
         let written = self.remember(published, &fingerprints);
         outcome?;
-        // Also those that were no regular files any more: they are not this secret's.
-        self.known.lock().retain(|target, _| !gone.contains(target));
-        self.complete = true;
+        if let Some(gone) = gone {
+            // Also those that were no regular files any more: they are not this secret's.
+            self.known.lock().retain(|target, _| !gone.contains(target));
+            self.complete = true;
+        } else {
+            self.known.lock().clear();
+        }
         let removed = written.removed + self.remove_abandoned()?;
         Ok(Written { removed, ..written })
     }
@@ -271,24 +287,26 @@ impl Sink {
     /// # Errors
     /// A file could not be removed; those before it are gone.
     pub fn remove(&mut self) -> Result<usize, Fault> {
-        self.complete = false;
-        let removable = self.removable();
-        let removed = match &self.job.secret.generations {
-            None => self.remove_files(removable)?,
-            Some(_) => self.empty_generation(&removable)?,
-        };
-        let removed = removed + self.remove_abandoned()?;
-        self.known.lock().clear();
-        Ok(removed)
+        let staged = self.stage_removal()?;
+        self.commit(staged).map(|written| written.removed)
     }
 
-    /// Switches to a generation without files.
-    fn empty_generation(&mut self, removable: &BTreeSet<TargetPath>) -> Result<usize, Fault> {
-        let gone: Vec<_> = removable.iter().cloned().collect();
-        let prepared = self.prepare(Vec::new(), &[], &gone)?;
-        let Committed { published, outcome } = self.publish_prepared(prepared);
-        let written = self.remember(published, &[]);
-        outcome.map(|()| written.removed)
+    /// Prepares the removal of the files, as [`Sink::remove`] does it, for [`Sink::commit`].
+    ///
+    /// # Errors
+    /// A directory cannot be looked into.
+    pub(crate) fn stage_removal(&mut self) -> Result<StagedFiles, Fault> {
+        self.complete = false;
+        let removable = self.removable();
+        let prepared = if self.job.secret.generations.is_some() {
+            // A generation without files.
+            let gone: Vec<_> = removable.into_iter().collect();
+            self.prepare(Vec::new(), &[], &gone)?
+        } else {
+            self.check_mounts(&removable)?;
+            Prepared::Files(disk::stage(Vec::new(), removable, |_| None)?)
+        };
+        Ok(StagedFiles { prepared, fingerprints: Vec::new(), gone: None })
     }
 
     /// Removes what an earlier configuration of this secret wrote elsewhere, unless it has been changed or replaced.

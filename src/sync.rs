@@ -1,10 +1,12 @@
 //! The sync: one task per secret, each of them fetch → render → publish, and the policy of when next.
 
+mod change;
 mod deletion;
 mod orders;
 mod pass;
 mod policy;
 mod publisher;
+mod publishing;
 mod stopping;
 mod supervisor;
 mod task;

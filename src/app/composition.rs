@@ -10,6 +10,7 @@ use crate::config::settings::Settings;
 use crate::config::sources::Source;
 use crate::config::{Config, Limits, Loaded};
 use crate::fault::{Fault, Kind};
+use crate::journal::Journal;
 use crate::name::{CredentialsName, StoreName};
 use crate::render::Job;
 use crate::secret::FingerprintKey;
@@ -45,7 +46,8 @@ impl Composition {
         stores.come_into_force(&Stores::default());
         let plain: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
         let registry = Arc::new(registry(&plain, clock.clone()));
-        let context = SyncContext { registry, key, clock, policy, mounts: Arc::default() };
+        let journal = Journal::in_memory(key.clone(), clock.clone());
+        let context = SyncContext { registry, key, clock, policy, mounts: Arc::default(), journal };
         Ok(Self { jobs, context, stores, inputs })
     }
 }

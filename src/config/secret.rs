@@ -61,6 +61,11 @@ impl SecretSpec {
         let generations = self.generations.iter().map(|generations| generations.path.as_path());
         files.chain(directory).chain(generations)
     }
+
+    /// Whether what becomes of it has to be remembered.
+    pub(crate) fn needs_journal(&self) -> bool {
+        self.generations.is_some()
+    }
 }
 
 /// `refreshInterval`.

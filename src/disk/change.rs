@@ -17,6 +17,13 @@ pub enum Change {
     Removed,
 }
 
+impl Change {
+    /// Whether readers see other content.
+    pub(crate) fn is_of_content(self) -> bool {
+        matches!(self, Self::Created | Self::Replaced | Self::Removed)
+    }
+}
+
 /// What mode and owner were where they were wrong; `None` where they were right or nothing is asked.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Drift {

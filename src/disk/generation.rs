@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::{FileMode, NewFile, Owner, TargetPath};
 
 pub(crate) use back::dissolve;
+pub(crate) use look::current_generation;
 pub use published::PublishedGeneration;
 pub use staged::{StagedGeneration, Switched, stage_generation};
 pub(crate) use survey::{check_generation, survey_generation, survey_generation_removal};

@@ -109,6 +109,11 @@ impl Staged {
         Committed { published, outcome: renamed.and(synced).and_then(|()| dissolved()) }
     }
 
+    /// The files whose content is new or goes.
+    pub fn content_changes(&self) -> impl Iterator<Item = &TargetPath> {
+        self.files.iter().filter(|file| file.change.is_of_content()).map(|file| &file.target)
+    }
+
     /// Removes what was staged; every target is as it was.
     pub fn abort(self) {
         drop(self);

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::entry::JournalEntry;
-use super::record::{ChangeReason, ChangeRecord, Dropped, GapReason, RefusalResult};
+use super::record::{ChangeRecord, Dropped, GapReason, RefusalResult};
 use super::state::{Duty, Hold, JournalState, PublishedChange, RefusedContent, SecretHistory};
 use crate::name::{ChangeNumber, HookName, SecretName};
+use crate::render::ChangeReason;
 
 /// How many earlier changes of a secret are known by their number.
 const EARLIER: usize = 16;

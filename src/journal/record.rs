@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::name::{ChangeNumber, HookName, SecretName};
-use crate::render::Facts;
+use crate::render::{ChangeReason, Facts};
 use crate::secret::Fingerprint;
 
 /// New content of a secret. Where the secret has generations, the number is that of the generation.
@@ -39,26 +39,6 @@ pub struct ChangeRecord {
     /// Who asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<u32>,
-}
-
-/// Why a change is published.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ChangeReason {
-    /// The store has something new.
-    Store,
-    /// Another process had changed or removed files.
-    Repair,
-    /// `deletionPolicy` removed the files.
-    Removed,
-    /// An operator or a failed hook goes back to it.
-    Rollback,
-    /// An operator approved it.
-    Approve,
-    /// A hold has ended.
-    Release,
-    /// The files were there when the journal began: nothing was published, and no hook is due.
-    Found,
 }
 
 /// What became of one run of a hook, for one secret.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::name::{ChangeNumber, HookName, SecretName};
-use crate::render::{CertificateFacts, Facts};
+use crate::render::{CertificateFacts, ChangeReason, Facts};
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)

@@ -1,4 +1,4 @@
-//! What is kept of a published change without its values: a brake compares the next change with it.
+//! What is said of a change without its values. A brake compares the facts of the next change with those of the last.
 
 use std::time::SystemTime;
 
@@ -31,4 +31,24 @@ pub struct CertificateFacts {
     /// When it ends.
     #[serde(with = "as_rfc3339")]
     pub end: SystemTime,
+}
+
+/// Why a change is published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeReason {
+    /// The store has something new.
+    Store,
+    /// Another process had changed or removed files.
+    Repair,
+    /// `deletionPolicy` removed the files.
+    Removed,
+    /// An operator or a failed hook goes back to it.
+    Rollback,
+    /// An operator approved it.
+    Approve,
+    /// A hold has ended.
+    Release,
+    /// The files were there when the journal began: nothing was published, and no hook is due.
+    Found,
 }

@@ -14,7 +14,7 @@ use super::snapshot::{Daemon, LastError, SecretStatus, Snapshot, State};
 use super::sources::SourceStatus;
 use crate::clock::Clock;
 use crate::fault::Fault;
-use crate::name::SecretName;
+use crate::name::{ChangeNumber, SecretName};
 
 /// The registry of one daemon. Who watches it is woken when a secret changes its state, not at every refresh: ten
 /// thousand unchanged secrets wake nobody.
@@ -56,6 +56,8 @@ pub struct SecretEntry {
     removed: bool,
     /// Which of its files was removed or changed while it cannot be read, and how.
     lost: Option<String>,
+    /// The change that readers have, and when it was published.
+    change: Option<(ChangeNumber, SystemTime)>,
 }
 
 /// What the registry shows of a secret's configuration.
@@ -109,6 +111,7 @@ impl SecretEntry {
             last_error: None,
             removed: false,
             lost: None,
+            change: None,
         }
     }
 
@@ -151,6 +154,8 @@ impl SecretEntry {
             sources: sources.iter().zip(versions).map(with_version).collect(),
             last_success: self.last_success,
             next_try: self.next_try,
+            change: self.change.map(|(number, _)| number.get()),
+            changed_at: self.change.map(|(_, at)| at),
             failures: self.failures,
             last_error,
             files: files.clone(),
@@ -236,6 +241,11 @@ impl StatusRegistry {
     /// Notes which file of a secret that cannot be read is not as it was published; `None` when all are.
     pub(crate) fn files_lost(&self, name: &SecretName, lost: Option<String>) {
         self.update(name, |entry, _| entry.lost = lost);
+    }
+
+    /// Notes which change readers have, and when it was published.
+    pub(crate) fn changed(&self, name: &SecretName, change: Option<(ChangeNumber, SystemTime)>) {
+        self.update(name, |entry, _| entry.change = change);
     }
 
     /// Notes that the daemon is shutting down: from here on it is not ready.

@@ -8,20 +8,23 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::change::{ChangeNumbering, ChangeOrigin};
 use super::deletion::{Evidence, Ruling};
 use super::publisher::{PublishProgress, Publisher};
+use super::publishing::{Publishing, checked, committed, published, rendered, staged};
 use crate::config::secret::DeletionPolicy;
 use crate::config::sources::Source;
 use crate::fault::{Fault, Kind};
-use crate::render::{Job, Rendered, examine, render_sources};
-use crate::secret::{Fields, FingerprintKey, HANDLING, RENDERING, wipe_stack};
+use crate::journal::Journal;
+use crate::name::ChangeNumber;
+use crate::render::Job;
+use crate::secret::{FingerprintKey, HANDLING, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::gather::{Gathered, ReadFailure, SourceStores};
 use crate::store::{Life, Revision};
 use crate::sync::witness::{self, Provenance};
 use crate::telemetry::event;
 use crate::telemetry::trace;
-use crate::template;
 
 /// The passes of one secret, one at a time.
 pub(super) struct Pass {
@@ -44,6 +47,9 @@ pub(super) struct Pass {
     files: Vec<String>,
     /// Which published file is not as it was left, and how.
     lost: Option<String>,
+    changes: ChangeNumbering,
+    /// Whether it was looked what an earlier process was about to publish.
+    is_settled: bool,
 }
 
 /// What a pass did.
@@ -60,11 +66,13 @@ pub(super) struct Outcome {
 impl Pass {
     pub(super) fn new(
         (sink, key): (Sink, FingerprintKey),
+        journal: &Journal,
         stores: SourceStores,
         slots: Arc<Semaphore>,
         evidence: Evidence,
     ) -> Self {
         Self {
+            changes: ChangeNumbering::of(journal, sink.job()),
             job: sink.job().clone(),
             stores,
             key,
@@ -76,6 +84,7 @@ impl Pass {
             look_again: None,
             files: Vec::new(),
             lost: None,
+            is_settled: false,
         }
     }
 
@@ -116,6 +125,11 @@ impl Pass {
         self.lost.clone()
     }
 
+    /// The change that readers have, and when it was published.
+    pub(super) fn change(&self) -> Option<(ChangeNumber, SystemTime)> {
+        self.changes.latest()
+    }
+
     /// From now on the secret is read from `stores`.
     pub(super) fn read_from(&mut self, stores: SourceStores) {
         self.stores = stores;
@@ -134,6 +148,7 @@ impl Pass {
     /// Forgets what was published if the files are not as they were left, so that the next fetch brings what they are
     /// repaired from. `None` when `stop` fired first.
     pub(super) async fn verify(&mut self, stop: &CancellationToken) -> Option<Result<(), Fault>> {
+        self.settle(stop).await?;
         if self.published.is_none() {
             return Some(Ok(()));
         }
@@ -153,6 +168,23 @@ impl Pass {
             self.published = None;
         }
         Some(intact.map(drop))
+    }
+
+    /// Decides about a change that an earlier process was about to publish when it ended. `None` when `stop` fired first.
+    async fn settle(&mut self, stop: &CancellationToken) -> Option<()> {
+        if std::mem::replace(&mut self.is_settled, true) {
+            return Some(());
+        }
+        let Some((log, intent)) = self.changes.log().and_then(|log| Some((log, log.open_intent()?))) else {
+            return Some(());
+        };
+        let look = |sink: &mut Sink, _: &PublishProgress<'_>| sink.current_generation();
+        let current = match self.job.secret.generations {
+            Some(_) => Some(self.publisher.run(true, look, stop).await?),
+            None => None,
+        };
+        log.settle(intent, current.as_ref());
+        Some(())
     }
 
     /// Reads the secret.
@@ -188,9 +220,11 @@ impl Pass {
         match gathered {
             Ok(gathered) => self.publish(gathered, now, stop).await,
             Err(ReadFailure { fault, is_partial: true }) => Some(Err(fault)),
-            Err(ReadFailure { fault, .. }) if fault.kind == Kind::Absent => self.absent(fault, stop).await,
+            Err(ReadFailure { fault, .. }) if fault.kind == Kind::Absent => {
+                self.absent(fault, now, stop).await
+            }
             Err(ReadFailure { fault, .. }) if self.job.secret.is_removed_on(fault.kind) => {
-                self.delete(fault, stop).await
+                self.delete(fault, now, stop).await
             }
             Err(ReadFailure { fault, .. }) => Some(Err(fault)),
         }
@@ -206,7 +240,12 @@ impl Pass {
     }
 
     /// Removes the files of an absent secret, if that is its policy and the evidence suffices.
-    async fn absent(&mut self, mut fault: Fault, stop: &CancellationToken) -> Option<Result<Outcome, Fault>> {
+    async fn absent(
+        &mut self,
+        mut fault: Fault,
+        now: SystemTime,
+        stop: &CancellationToken,
+    ) -> Option<Result<Outcome, Fault>> {
         let secret = Arc::clone(&self.job.secret);
         if secret.deletion_policy == DeletionPolicy::Retain || self.removed {
             self.evidence.note_absent();
@@ -223,7 +262,7 @@ impl Pass {
             self.evidence.judge(place, secret.refresh)
         };
         match ruling {
-            Ruling::Remove => self.delete(fault, stop).await,
+            Ruling::Remove => self.delete(fault, now, stop).await,
             Ruling::Keep { why, look_again } => {
                 self.look_again = look_again;
                 if self.evidence.is_news(&why) {
@@ -241,7 +280,7 @@ impl Pass {
         now: SystemTime,
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
-        let provenance = Provenance::of(&gathered);
+        let (provenance, origin) = (Provenance::of(&gathered), ChangeOrigin::of(&gathered));
         let Gathered { answers, revision, versions, life, request_id: _, turn } = gathered;
         let version = revision.version();
         let read = if versions.is_empty() { std::slice::from_ref(&version) } else { &*versions };
@@ -257,8 +296,10 @@ impl Pass {
             return Some(Ok(outcome));
         };
         let (job, stopped) = (self.job.clone(), stop.clone());
-        let is_plain =
-            job.secret.sources.only().is_some() && answers.iter().all(|fields| job.is_plain(fields));
+        let log = self.changes.log().cloned();
+        let is_plain = job.secret.sources.only().is_some()
+            && log.as_ref().is_none_or(|log| !log.journal().is_kept())
+            && answers.iter().all(|fields| job.is_plain(fields));
         let work = move |sink: &mut Sink, progress: &PublishProgress<'_>| {
             // Until the files are written, the values are in memory.
             let _turn = turn;
@@ -271,43 +312,97 @@ impl Pass {
             }
             // A stop waits for files that are being written and for no template.
             if stopped.is_cancelled() {
-                return checked.map(|_| None);
+                return checked.map(|_| Publishing::Stopped);
             }
             let rendered = checked?;
             progress.writes(&job);
-            published(rendered, sink).map(Some)
+            match log {
+                Some(log) => staged(rendered, sink, &log, origin),
+                None => published(rendered, sink),
+            }
         };
         // Until the work is done it is unknown what is on disk.
         self.published = None;
-        match self.change_files(is_plain, work, &provenance, stop).await? {
-            Ok(written) => {
-                let written = written?;
+        let done = self.change_files(is_plain, work, &provenance, stop).await?;
+        match done {
+            Ok(Publishing::Stopped) => None,
+            Ok(publishing) => Some(self.finish(publishing, now, &provenance).await.map(|written| {
                 (self.published, self.serves, self.removed) = (Some(revision), true, false);
                 self.lost = None;
-                Some(Ok(Outcome { written, ..outcome }))
-            }
+                Outcome { written, ..outcome }
+            })),
             Err(_) if stop.is_cancelled() && !self.publisher.is_writing() => None,
             Err(fault) => Some(Err(fault)),
         }
     }
 
-    async fn delete(&mut self, mut fault: Fault, stop: &CancellationToken) -> Option<Result<Outcome, Fault>> {
+    async fn delete(
+        &mut self,
+        mut fault: Fault,
+        now: SystemTime,
+        stop: &CancellationToken,
+    ) -> Option<Result<Outcome, Fault>> {
         (self.published, self.serves) = (None, false);
         self.evidence.note_absent();
-        let work = |sink: &mut Sink, progress: &PublishProgress<'_>| {
+        let log = self.changes.log().cloned();
+        let work = move |sink: &mut Sink, progress: &PublishProgress<'_>| {
             progress.writes(sink.job());
-            Ok(Written { removed: sink.remove()?, ..Written::default() })
+            if let Some(log) = log {
+                sink.number_above(log.highest());
+                let (staged, origin) = (Box::new(sink.stage_removal()?), Box::default());
+                Ok(Publishing::Staged { staged, origin, span: trace::write() })
+            } else {
+                let removed = sink.remove()?;
+                let written = Written { removed, ..Written::default() };
+                Ok(Publishing::Done { written, is_change: removed > 0 })
+            }
         };
-        Some(self.change_files(true, work, &Provenance::default(), stop).await?.and_then(
-            |Written { removed, .. }| {
-                self.removed = true;
-                if removed > 0 {
-                    fault.message =
-                        format!("{}; files removed: {removed} (deletionPolicy: delete)", fault.message);
+        let removed = match self.change_files(true, work, &Provenance::default(), stop).await? {
+            Ok(publishing) => self.finish(publishing, now, &Provenance::default()).await,
+            Err(fault) => Err(fault),
+        };
+        Some(removed.and_then(|Written { removed, .. }| {
+            self.removed = true;
+            if removed > 0 {
+                fault.message =
+                    format!("{}; files removed: {removed} (deletionPolicy: delete)", fault.message);
+            }
+            Err(fault)
+        }))
+    }
+
+    /// Brings what was begun to its end. A stop does not end it any more: that waits for files that are being written.
+    async fn finish(
+        &mut self,
+        publishing: Publishing,
+        now: SystemTime,
+        provenance: &Provenance,
+    ) -> Result<Written, Fault> {
+        match publishing {
+            Publishing::Stopped => Ok(Written::default()),
+            Publishing::Done { written, is_change } => {
+                self.changes.count(is_change, now);
+                Ok(written)
+            }
+            Publishing::Staged { staged, origin, span } => {
+                let log = self.changes.log().cloned();
+                let record = log.as_ref().and_then(|log| log.record(staged.change(), *origin));
+                if let Some((log, record)) = log.as_ref().zip(record.as_ref()) {
+                    log.intend(record).await;
                 }
-                Err(fault)
-            },
-        ))
+                let work = move |sink: &mut Sink, progress: &PublishProgress<'_>| {
+                    progress.writes(sink.job());
+                    committed(*staged, sink, &span)
+                };
+                let never = CancellationToken::new();
+                let written = self.change_files(true, work, provenance, &never).await;
+                let written = written.unwrap_or_else(|| Ok(Written::default()))?;
+                if let Some((log, record)) = log.zip(record) {
+                    log.published(record);
+                }
+                Ok(written)
+            }
+        }
     }
 
     /// Does `work` and reports to the audit stream what became of it, and of work before it that had been late. `None`
@@ -330,35 +425,4 @@ impl Pass {
         witness::touched(&self.job.secret, provenance, &files, failure);
         Some(done)
     }
-}
-
-/// Not inlined, so that its variables lie where `wipe_stack` reaches.
-#[inline(never)]
-fn rendered(
-    job: &Job,
-    answers: &[Arc<Fields>],
-    versions: &[Option<u64>],
-    stop: CancellationToken,
-) -> Result<Rendered, Fault> {
-    let span = trace::render();
-    let render = || render_sources(job, answers, versions);
-    span.checked(span.within(|| template::until(move || stop.is_cancelled(), render)))
-}
-
-/// What may be published of `rendered`. Not inlined, for the same reason.
-#[inline(never)]
-fn checked(job: &Job, rendered: Rendered, now: SystemTime) -> Result<Rendered, Fault> {
-    if !job.secret.is_checked() {
-        return Ok(rendered);
-    }
-    let span = trace::check();
-    let refusals = span.within(|| examine(job, &rendered, now)).refusals;
-    span.checked(refusals.into_iter().next().map_or(Ok(rendered), Err))
-}
-
-fn published(rendered: Rendered, sink: &mut Sink) -> Result<Written, Fault> {
-    let span = trace::write();
-    let written = span.checked(span.within(|| sink.publish(rendered)))?;
-    span.wrote(written.changed + written.repaired + written.removed);
-    Ok(written)
 }

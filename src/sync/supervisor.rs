@@ -23,6 +23,7 @@ use crate::config::secret::DeletionPolicy;
 use crate::config::sources::Source;
 use crate::disk::OutputMounts;
 use crate::fault::{Fault, Kind};
+use crate::journal::Journal;
 use crate::name::SecretName;
 use crate::render::Job;
 use crate::secret::FingerprintKey;
@@ -47,6 +48,8 @@ pub(crate) struct SyncContext {
     pub policy: PolicySettings,
     /// What the outputs were mounted on at the start.
     pub mounts: Arc<OutputMounts>,
+    /// What becomes of each secret.
+    pub journal: Journal,
 }
 
 /// A secret's work with the stores it reads.
@@ -357,7 +360,7 @@ impl TaskContext {
         stop: CancellationToken,
         known: KnownFiles,
     ) -> Task {
-        let SyncContext { registry, key, clock, policy, mounts } = &self.context;
+        let SyncContext { registry, key, clock, policy, mounts, journal } = &self.context;
         let policy = Policy::new(job.secret.refresh, *policy, SmallRng::from_rng(&mut rand::rng()));
         let stores = moves.borrow().clone();
         let evidence = self.ledgers.evidence(&job.secret.sources.first().store, &job.secret.name);
@@ -366,6 +369,7 @@ impl TaskContext {
             read_at: Instant::now(),
             pass: Pass::new(
                 (Sink::new(job, key.clone()).with(known, Arc::clone(mounts)), key.clone()),
+                journal,
                 stores,
                 Arc::clone(&self.slots),
                 evidence,
@@ -469,9 +473,11 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let jobs = jobs(&[("s", &format!("files: [{{ path: {}/a, field: f }}]", home.path().display()))]);
         let clock = Clock::system();
+        let key = FingerprintKey::random().unwrap();
         let context = SyncContext {
             registry: Arc::new(registry(&jobs, clock.clone())),
-            key: FingerprintKey::random().unwrap(),
+            journal: Journal::in_memory(key.clone(), clock.clone()),
+            key,
             clock,
             policy: PolicySettings { backoff: crate::backoff::BackoffSettings::default(), jitter: 0.0 },
             mounts: Arc::default(),

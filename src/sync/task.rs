@@ -156,6 +156,7 @@ impl Task {
                 let (version, versions) = (*version, versions.clone());
                 if self.is_current() {
                     self.registry.succeeded(&spec.name, Success { version, versions, next_try });
+                    self.registry.changed(&spec.name, self.pass.change());
                 }
                 let (changed, repaired, removed) = (written.changed, written.repaired, written.removed);
                 let files = self.pass.files();
@@ -167,6 +168,7 @@ impl Task {
                     if self.pass.has_removed() {
                         self.registry.emptied(&spec.name);
                     }
+                    self.registry.changed(&spec.name, self.pass.change());
                     self.registry.failed(&spec.name, fault, next_try);
                     self.registry.files_lost(&spec.name, self.pass.lost());
                 }

@@ -1,5 +1,6 @@
 //! The sync with a scripted store, real files and paused time.
 
+mod changes;
 mod deletions;
 mod exchange;
 mod lost_files;
@@ -23,6 +24,7 @@ use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
 use crate::config::sources::{Source, Sources};
 use crate::disk::TargetPath;
 use crate::fault::{ExitStatus, Fault, Kind};
+use crate::journal::Journal;
 use crate::name::{SecretName, StoreName};
 use crate::render::Job;
 use crate::secret::{FieldValue, Fields, FingerprintKey};
@@ -56,10 +58,11 @@ fn change(job: &Job, change: impl FnOnce(&mut SecretSpec)) -> Job {
 
 /// No jitter, so that every wait of these tests is exact.
 fn context(jobs: &[Job]) -> SyncContext {
-    let clock = Clock::system();
+    let (key, clock) = (FingerprintKey::random().unwrap(), Clock::system());
     SyncContext {
         registry: Arc::new(registry(jobs, clock.clone())),
-        key: FingerprintKey::random().unwrap(),
+        journal: Journal::in_memory(key.clone(), clock.clone()),
+        key,
         clock,
         policy: PolicySettings { backoff: BackoffSettings::default(), jitter: 0.0 },
         mounts: Arc::default(),

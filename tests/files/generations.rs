@@ -341,7 +341,7 @@ fn publish_at(
     let path = generations.path.as_path().join("a");
     let file = new_file(Placement::new(target(&path)), text.as_bytes());
     let wanted = vec![WantedFile { file, is_known: false }];
-    let staged = stage_generation(generations, wanted, &[], known, |_| None, now).unwrap().unwrap();
+    let staged = stage_generation(generations, wanted, &[], (known, 0), |_| None, now).unwrap().unwrap();
     let Switched { committed, generation } = staged.switch(now);
     committed.outcome.unwrap();
     generation.unwrap()

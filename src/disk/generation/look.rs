@@ -8,12 +8,13 @@ use std::time::SystemTime;
 
 use rustix::fs::FileType;
 
+use super::Generations;
 use super::layout::{DATA, NEW_LINK, directory_name, is_private, link_text, number};
 use super::published::PublishedGeneration;
 use super::tree::{self, TreeEntry};
 use crate::disk::Stamp;
 use crate::disk::directory::Directory;
-use crate::disk::error::refused;
+use crate::disk::error::{errno, failed, refused};
 use crate::fault::Fault;
 
 /// What is in a directory of generations.
@@ -107,6 +108,19 @@ impl Current {
         let entries = tree::entries(&directory, |_| true)?;
         let files = entries.into_iter().filter(|entry| entry.kind != FileType::Directory);
         Ok(Some(Self { number, files: files.map(|entry| (entry.below, None)).collect() }))
+    }
+}
+
+/// The number of the generation that readers get, if there is one.
+///
+/// # Errors
+/// The link to it cannot be read.
+pub(crate) fn current_generation(generations: &Generations) -> Result<Option<u64>, Fault> {
+    let path = generations.path.as_path().join(DATA);
+    match std::fs::read_link(&path) {
+        Ok(text) => Ok(number(text.as_os_str())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read the link", &path, errno(&error))),
     }
 }
 

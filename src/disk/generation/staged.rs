@@ -89,7 +89,8 @@ struct NewGeneration {
 }
 
 /// Stages a generation of `wanted`. Outputs that an earlier generation had and those of `gone` are removed by the switch.
-/// `known` is what this process published last. `None` when nothing is there and nothing is wanted.
+/// `known` is what this process published last, `above` the number that a new generation is above. `None` when nothing
+/// is there and nothing is wanted.
 ///
 /// # Errors
 /// Something else has the name of an output, or a system call failed; every target is as it was.
@@ -97,7 +98,7 @@ pub fn stage_generation(
     generations: &Generations,
     wanted: Vec<WantedFile>,
     gone: &[TargetPath],
-    known: Option<PublishedGeneration>,
+    (known, above): (Option<PublishedGeneration>, u64),
     left: impl Fn(&TargetPath) -> Option<Owner>,
     now: SystemTime,
 ) -> Result<Option<StagedGeneration>, Fault> {
@@ -120,6 +121,7 @@ pub fn stage_generation(
         Some(known) => Found::known(known),
         None => Found::look(&root, changed.first(), now)?,
     };
+    found.highest = found.highest.max(above);
     make_room(&root, &mut found, generations, now);
     let planned = wanted
         .into_iter()
@@ -293,6 +295,26 @@ impl StagedGeneration {
         Switched { committed: Committed { published, outcome }, generation }
     }
 
+    /// The files whose content is new or goes.
+    pub fn content_changes(&self) -> impl Iterator<Item = &TargetPath> {
+        let files = self.files.iter().filter(|file| file.change.is_of_content());
+        let is_read = |gone: &&GoneOutput| {
+            self.found.links.contains(&gone.below) || (gone.is_file && gone.target.as_path().is_file())
+        };
+        files.map(|file| &file.target).chain(self.gone.iter().filter(is_read).map(|gone| &gone.target))
+    }
+
+    /// The number of the generation that readers get.
+    pub fn number(&self) -> Option<u64> {
+        let before = self.found.current.as_ref().map(|current| current.number);
+        self.fresh.as_ref().map(|fresh| fresh.number).or(before)
+    }
+
+    /// Whether that generation is a new one.
+    pub fn is_new(&self) -> bool {
+        self.fresh.is_some()
+    }
+
     /// Removes what was staged; every target is as it was.
     pub fn abort(self) {
         drop(self);
@@ -304,7 +326,7 @@ impl StagedGeneration {
         published: &mut Vec<Published>,
     ) -> Result<Option<PublishedGeneration>, Fault> {
         let before = self.found.current.as_ref().map(|current| current.number);
-        let number = self.fresh.as_ref().map(|fresh| fresh.number).or(before);
+        let number = self.number();
         if let Some(number) = number.filter(|_| self.fresh.is_some() || !self.found.is_linked) {
             put_link(&self.root, Path::new(&directory_name(number)), OsStr::new(DATA))?;
             if let Some(fresh) = &mut self.fresh {

@@ -162,8 +162,9 @@ async fn after_a_stop_nothing_that_was_fetched_is_published_any_more() {
     let key = FingerprintKey::random().unwrap();
     let shared = Arc::clone(&store) as Arc<dyn Store>;
     let evidence = Ledgers::default().evidence(&StoreName::main(), &job.secret.name);
+    let journal = Journal::in_memory(key.clone(), Clock::system());
     let sink = Sink::new(job.clone(), key.clone());
-    let mut pass = Pass::new((sink, key), shared.into(), Arc::clone(&slots), evidence);
+    let mut pass = Pass::new((sink, key), &journal, shared.into(), Arc::clone(&slots), evidence);
     let (fetched, again) = (pass.fetch().await, pass.fetch().await);
     tokio::join!(
         async {
@@ -357,11 +358,12 @@ async fn what_cannot_block_needs_neither_slot_nor_thread() {
         let mounts = Arc::new(OutputMounts::default());
         mounts.remember(known.then(|| home.path()));
         let key = FingerprintKey::random().unwrap();
+        let journal = Journal::in_memory(key.clone(), Clock::system());
         let sink = Sink::new(job(home, "a"), key.clone());
         let sink = sink.with(KnownFiles::default(), mounts);
         let evidence = Ledgers::default().evidence(&StoreName::main(), &SecretName::new("a"));
         let (shared, slots) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(Semaphore::new(0)));
-        let mut pass = Pass::new((sink, key), shared.into(), slots, evidence);
+        let mut pass = Pass::new((sink, key), &journal, shared.into(), slots, evidence);
         let fetched = pass.fetch().await;
         tokio::time::timeout(MINUTE, pass.apply(fetched, SystemTime::UNIX_EPOCH, &stop)).await
     };

@@ -1,0 +1,129 @@
+//! The words of a snapshot, and that it reads back.
+
+use super::*;
+
+fn snapshot(now: SystemTime) -> Snapshot {
+    let secret = SecretStatus {
+        name: "a".to_owned(),
+        store: "default".to_owned(),
+        path: "secret/a".to_owned(),
+        state: State::Failing,
+        required: true,
+        version: Some(3),
+        sources: Vec::new(),
+        last_success: None,
+        next_try: Some(now),
+        change: None,
+        changed_at: None,
+        failures: 2,
+        last_error: Some(LastError {
+            kind: "absent".to_owned(),
+            message: "nothing at secret/a".to_owned(),
+            remedy: "write it".to_owned(),
+            at: now,
+        }),
+        files: vec!["/secrets/a".into()],
+    };
+    Snapshot::new(now, false, vec![secret])
+}
+
+#[test]
+fn json_reads_back_as_the_same_snapshot() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
+    let snapshot = snapshot(now);
+    let json = serde_json::to_string(&snapshot).unwrap();
+    assert_eq!(serde_json::from_str::<Snapshot>(&json).unwrap(), snapshot);
+    assert!(json.contains(r#""heartbeat":"2023-11-14T22:13:20.250Z""#), "{json}");
+}
+
+#[test]
+fn the_reason_names_the_secret_and_its_cause() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let reason = snapshot(now).unready_reason(now).unwrap();
+    assert_eq!(reason, "a has not synced: nothing at secret/a");
+}
+
+#[test]
+fn one_line_names_a_few_and_counts_the_rest() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let mut all = snapshot(now);
+    all.pending = (0..100).map(|n| format!("s{n}")).collect();
+    let reason = all.unready_reason(now).unwrap();
+    assert!(
+        reason.starts_with("s0 has not synced yet; s1")
+            && reason.ends_with(" more")
+            && reason.len() < 2 * REASONS,
+        "{reason}"
+    );
+}
+
+#[test]
+fn the_summary_of_page_and_status_counts_as_people_do() {
+    let mut all = snapshot(SystemTime::UNIX_EPOCH);
+    all.pending = ["s1", "s10", "s11", "s2", "s3", "s4"].map(str::to_owned).to_vec();
+    all.stale = vec!["old".to_owned()];
+    assert_eq!(all.waiting_for().unwrap(), "waiting for s1, s2, s3, s4, s10 and 1 more; too old: old");
+    all.stopping = true;
+    assert_eq!(all.waiting_for(), None);
+}
+
+#[test]
+fn a_reason_is_one_line_and_never_empty() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let mut odd = snapshot(now);
+    odd.secrets[0].last_error.as_mut().unwrap().message = "no\nsuch \x1b[31mk\u{202e}ey".to_owned();
+    assert_eq!(odd.unready_reason(now).unwrap(), r"a has not synced: no such \u{1b}[31mk\u{202e}ey");
+    odd.pending.clear();
+    assert_eq!(odd.unready_reason(now).unwrap(), "the daemon does not say why");
+}
+
+#[test]
+fn who_keeps_it_from_being_ready_is_named_with_the_cause() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let mut snapshot = snapshot(now);
+    let cause = |snapshot: &Snapshot| {
+        snapshot.unready().into_iter().map(|one| (one.state, one.cause)).collect::<Vec<_>>()
+    };
+    assert_eq!(cause(&snapshot), [(State::Failing, "absent: nothing at secret/a".to_owned())]);
+    let secret = &mut snapshot.secrets[0];
+    (secret.state, secret.last_success) = (State::Stale, Some(now));
+    let expected = "older than its maxStaleness; absent: nothing at secret/a";
+    assert_eq!(cause(&snapshot), [(State::Stale, expected.to_owned())]);
+    snapshot.secrets[0].state = State::Degraded;
+    assert_eq!(cause(&snapshot), []);
+}
+
+#[test]
+fn problems_come_first_required_ones_before_optional_ones_and_numbers_count() {
+    let now = SystemTime::UNIX_EPOCH;
+    let one = snapshot(now).secrets.remove(0);
+    let secret = |name: &str, state, required| {
+        let last_success = (state != State::Failing).then_some(now);
+        SecretStatus { name: name.to_owned(), state, required, last_success, ..one.clone() }
+    };
+    let all = Snapshot::new(
+        now,
+        false,
+        vec![
+            secret("optional", State::Failing, false),
+            secret("s10", State::Synced, true),
+            secret("s2", State::Synced, true),
+            secret("s2b", State::Synced, true),
+            secret("required", State::Failing, true),
+            secret("kept", State::Degraded, true),
+        ],
+    );
+    let names: Vec<_> = all.problems_first().iter().map(|secret| secret.name.as_str()).collect();
+    assert_eq!(names, ["required", "kept", "optional", "s2", "s2b", "s10"]);
+    assert_eq!(all.in_sync(), "3 of 6 secrets synced");
+}
+
+#[test]
+fn an_old_heartbeat_is_not_ready_whatever_the_file_says() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let ready = Snapshot::new(now, false, Vec::new());
+    assert_eq!(ready.unready_reason(now + Duration::from_secs(29)), None);
+    assert!(ready.unready_reason(now + Duration::from_secs(30)).unwrap().contains("last heartbeat 30 s ago"));
+    assert_eq!(ready.unready_reason(now - Duration::from_secs(29)), None);
+    assert!(ready.unready_reason(now - Duration::from_secs(30)).unwrap().contains("in the future"));
+}

@@ -1,0 +1,186 @@
+//! The lines that a pass writes to the journal: what it is about to publish, and that it did.
+
+use std::time::SystemTime;
+
+use crate::fault::Fault;
+use crate::journal::{ChangeRecord, Dropped, Journal, JournalEntry, SecretHistory};
+use crate::name::{ChangeNumber, HookName, SecretName};
+use crate::render::{ChangeReason, Facts, Job};
+use crate::secret::Fingerprint;
+use crate::sink::StagedChange;
+use crate::store::RequestId;
+use crate::store::gather::Gathered;
+
+/// The journal, as the passes of one secret write to it.
+#[derive(Clone)]
+pub(super) struct ChangeLog {
+    journal: Journal,
+    secret: SecretName,
+    hooks: Vec<HookName>,
+}
+
+/// How the changes of a secret are numbered.
+pub(super) enum ChangeNumbering {
+    /// In the journal, which also says what is owed for them.
+    Journaled(Box<ChangeLog>),
+    /// By this process, for people: the latest, if there was one.
+    Counted(Option<(ChangeNumber, SystemTime)>),
+}
+
+impl ChangeNumbering {
+    pub(super) fn of(journal: &Journal, job: &Job) -> Self {
+        if !journal.is_kept() && !job.secret.needs_journal() {
+            return Self::Counted(None);
+        }
+        let (journal, secret) = (journal.clone(), job.secret.name.clone());
+        Self::Journaled(Box::new(ChangeLog { journal, secret, hooks: Vec::new() }))
+    }
+
+    /// The journal, if these changes are in one.
+    pub(super) fn log(&self) -> Option<&ChangeLog> {
+        match self {
+            Self::Journaled(log) => Some(log),
+            Self::Counted(_) => None,
+        }
+    }
+
+    /// The change that readers have, and when it was published.
+    pub(super) fn latest(&self) -> Option<(ChangeNumber, SystemTime)> {
+        match self {
+            Self::Counted(latest) => *latest,
+            Self::Journaled(log) => log.history(|history| {
+                let published = history?.published.as_deref()?;
+                Some((published.change, published.at))
+            }),
+        }
+    }
+
+    /// Numbers a change that no journal has.
+    pub(super) fn count(&mut self, is_change: bool, now: SystemTime) {
+        if let Self::Counted(latest) = self
+            && is_change
+        {
+            *latest = Some((latest.map(|(number, _)| number).unwrap_or_default().next(), now));
+        }
+    }
+}
+
+/// What a change is made of.
+#[derive(Clone, Default)]
+pub(super) struct ChangeOrigin {
+    version: Option<u64>,
+    revision: Option<String>,
+    request_id: Option<String>,
+    /// What the content is like.
+    pub(super) facts: Option<Facts>,
+    /// Of the content; `None` where the files are removed.
+    pub(super) fingerprint: Option<Fingerprint>,
+}
+
+impl ChangeOrigin {
+    pub(super) fn of(gathered: &Gathered) -> Self {
+        let version =
+            |version: &Option<u64>| version.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        let versions: Vec<_> = gathered.versions.iter().map(version).collect();
+        Self {
+            version: gathered.revision.version(),
+            revision: (!versions.is_empty()).then(|| versions.join(",")),
+            request_id: gathered.request_id.as_ref().map(RequestId::as_str).map(str::to_owned),
+            facts: None,
+            fingerprint: None,
+        }
+    }
+}
+
+impl ChangeLog {
+    /// The journal itself.
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// What is known of the secret.
+    pub(super) fn history<T>(&self, look: impl FnOnce(Option<&SecretHistory>) -> T) -> T {
+        self.journal.look(|state| look(state.secret(&self.secret)))
+    }
+
+    /// The highest number that a change of the secret has.
+    pub(super) fn highest(&self) -> ChangeNumber {
+        self.history(|history| history.map(|history| history.change)).unwrap_or_default()
+    }
+
+    /// The line for what was staged; `None` where neither readers nor the journal will see anything new.
+    pub(super) fn record(&self, staged: StagedChange, origin: ChangeOrigin) -> Option<ChangeRecord> {
+        let StagedChange { files, generation, is_new_generation } = staged;
+        let ChangeOrigin { version, revision, request_id, facts, fingerprint } = origin;
+        let (reason, makes_due) = self.history(|history| {
+            let before = history.and_then(|history| history.published.as_deref());
+            let before = before.and_then(|published| published.fingerprint);
+            let is_open = history.is_some_and(|history| history.intent.is_some());
+            let is_approved =
+                history.is_some_and(|history| history.approved.is_some_and(|it| Some(it) == fingerprint));
+            match fingerprint {
+                None => (!files.is_empty()).then_some((ChangeReason::Removed, true)),
+                _ if is_approved => Some((ChangeReason::Approve, true)),
+                // Files that are as they should be, and of which the journal knows something else.
+                _ if files.is_empty() && before.is_none() && !is_open => Some((ChangeReason::Found, false)),
+                _ if files.is_empty() && before == fingerprint => {
+                    is_new_generation.then_some((ChangeReason::Repair, false))
+                }
+                _ if before == fingerprint => Some((ChangeReason::Repair, true)),
+                _ => Some((ChangeReason::Store, true)),
+            }
+        })?;
+        let next = match reason {
+            ChangeReason::Found => self.highest().max(ChangeNumber::default().next()),
+            _ => self.highest().next(),
+        };
+        Some(ChangeRecord {
+            secret: self.secret.clone(),
+            change: generation.unwrap_or(next),
+            version,
+            revision,
+            fingerprint,
+            request_id,
+            files: files.iter().map(|file| file.as_path().display().to_string()).collect(),
+            facts,
+            hooks: if makes_due { self.hooks.clone() } else { Vec::new() },
+            reason,
+            by: None,
+        })
+    }
+
+    /// Notes what is about to be published, and waits until that is on disk.
+    pub(super) async fn intend(&self, record: &ChangeRecord) {
+        if record.reason != ChangeReason::Found {
+            self.journal.append_durably([JournalEntry::Intent(record.clone())]).await;
+        }
+    }
+
+    /// Notes that it was published.
+    pub(super) fn published(&self, record: ChangeRecord) {
+        self.journal.append([JournalEntry::Published(record)]);
+    }
+
+    /// The change that an earlier process was about to publish, where nobody knows yet whether it did.
+    pub(super) fn open_intent(&self) -> Option<ChangeRecord> {
+        self.history(|history| history.and_then(|history| history.intent.as_deref().cloned()))
+    }
+
+    /// Decides about such a change. `current` is the generation that readers get, if the secret
+    /// has generations.
+    pub(super) fn settle(&self, intent: ChangeRecord, current: Option<&Result<Option<ChangeNumber>, Fault>>) {
+        let was_published = match current {
+            Some(Ok(current)) => *current == Some(intent.change),
+            // Without generations each file has a rename of its own, and some may be done. What cannot be looked at
+            // counts as owed, too.
+            None | Some(Err(_)) => true,
+        };
+        let entry = if was_published {
+            JournalEntry::Published(intent)
+        } else {
+            let (secret, change) = (Some(intent.secret), Some(intent.change));
+            JournalEntry::Dropped(Dropped { hook: None, secret, change, reason: "not published".to_owned() })
+        };
+        self.journal.append([entry]);
+    }
+}

@@ -1,0 +1,74 @@
+//! The work of a pass on its thread, from what was fetched to files.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio_util::sync::CancellationToken;
+
+use super::change::{ChangeLog, ChangeOrigin};
+use crate::fault::Fault;
+use crate::render::{Job, Rendered, examine, render_sources};
+use crate::secret::Fields;
+use crate::sink::{Sink, StagedFiles, Written};
+use crate::telemetry::trace::{self, Span};
+use crate::template;
+
+/// How far the work on the thread came.
+pub(super) enum Publishing {
+    /// A stop came before a file was touched.
+    Stopped,
+    /// To its end. Where readers see other content, that is a change.
+    Done { written: Written, is_change: bool },
+    /// Everything is staged; the journal is next.
+    Staged { staged: Box<StagedFiles>, origin: Box<ChangeOrigin>, span: Span },
+}
+
+/// Not inlined, so that its variables lie where `wipe_stack` reaches.
+#[inline(never)]
+pub(super) fn rendered(
+    job: &Job,
+    answers: &[Arc<Fields>],
+    versions: &[Option<u64>],
+    stop: CancellationToken,
+) -> Result<Rendered, Fault> {
+    let span = trace::render();
+    let render = || render_sources(job, answers, versions);
+    span.checked(span.within(|| template::until(move || stop.is_cancelled(), render)))
+}
+
+/// What may be published of `rendered`. Not inlined, for the same reason.
+#[inline(never)]
+pub(super) fn checked(job: &Job, rendered: Rendered, now: SystemTime) -> Result<Rendered, Fault> {
+    if !job.secret.is_checked() {
+        return Ok(rendered);
+    }
+    let span = trace::check();
+    let refusals = span.within(|| examine(job, &rendered, now)).refusals;
+    span.checked(refusals.into_iter().next().map_or(Ok(rendered), Err))
+}
+
+pub(super) fn published(rendered: Rendered, sink: &mut Sink) -> Result<Publishing, Fault> {
+    let span = trace::write();
+    let staged = span.checked(span.within(|| sink.stage(rendered)))?;
+    let is_change = !staged.change().files.is_empty();
+    Ok(Publishing::Done { written: committed(staged, sink, &span)?, is_change })
+}
+
+pub(super) fn staged(
+    rendered: Rendered,
+    sink: &mut Sink,
+    log: &ChangeLog,
+    mut origin: ChangeOrigin,
+) -> Result<Publishing, Fault> {
+    let span = trace::write();
+    origin.fingerprint = Some(log.journal().fingerprint(&rendered));
+    sink.number_above(log.highest());
+    let staged = span.checked(span.within(|| sink.stage(rendered)))?;
+    Ok(Publishing::Staged { staged: Box::new(staged), origin: Box::new(origin), span })
+}
+
+pub(super) fn committed(staged: StagedFiles, sink: &mut Sink, span: &Span) -> Result<Written, Fault> {
+    let written = span.checked(span.within(|| sink.commit(staged)))?;
+    span.wrote(written.changed + written.repaired + written.removed);
+    Ok(written)
+}
