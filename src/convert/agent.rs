@@ -13,11 +13,13 @@ pub(super) mod injector;
 mod login;
 pub(super) mod nomad;
 mod place;
+mod problem;
 mod schedule;
 mod stanza;
 mod store;
 mod text;
 mod wrapped;
+mod written;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -166,13 +168,13 @@ pub(super) fn convert_template(
     report: &mut ConversionReport,
 ) {
     let place = body::TextPlace::of_file(file);
-    let Some(body) = body::of_text(text.to_owned(), Delimiters::default(), &place, context, report) else {
+    let Some(body) = body::of_text(text, Delimiters::default(), &place, context, report) else {
         return;
     };
     let name = file.rsplit('/').next().unwrap_or(file);
     let name = [".ctmpl", ".tpl", ".tmpl"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
     let mode = context.options.mode.clone().unwrap_or_else(|| stanza::MODE.to_owned());
-    let stanza = Stanza::of_template(file, stanza::placed(name, context.options), mode, body);
+    let stanza = Stanza::of_template(file, context.options.placed(name), mode, body);
     let outcome = FieldOutcome::Mapped(format!("{}: no configuration names the template", stanza.path));
     report.note_file(file, 1, outcome);
     add(file, vec![stanza], AgentStore::of_environment(), &schedule::AgentSchedule::usual(), output, report);
@@ -187,7 +189,7 @@ fn add(
     report: &mut ConversionReport,
 ) {
     let mut kept = Vec::new();
-    for stanza in stanzas {
+    for stanza in stanzas.into_iter().flat_map(Stanza::files) {
         if output.paths.insert(stanza.path.clone()) {
             kept.push(stanza);
         } else {

@@ -27,6 +27,16 @@ pub struct ConvertOptions {
     pub mode: Option<String>,
 }
 
+impl ConvertOptions {
+    /// Where a file lies: an absolute path stays, another one is below `--output-dir`.
+    pub(super) fn placed(&self, path: &str) -> String {
+        match path.strip_prefix("./").unwrap_or(path) {
+            absolute if absolute.starts_with('/') => absolute.to_owned(),
+            relative => format!("{}/{relative}", self.output_dir.trim_end_matches('/')),
+        }
+    }
+}
+
 /// A template that the operator's directories hold.
 pub struct FoundTemplate {
     /// Its path.

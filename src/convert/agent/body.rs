@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::place::{self, KnownMounts, KvSource};
 use super::text::TextUses;
+use super::written::{WrittenFile, WrittenFiles};
 use super::{AgentContext, wrapped};
 use crate::config::diagnostic::Position;
 use crate::config::value::NodeStyle;
@@ -19,6 +20,8 @@ pub(super) struct TemplateBody {
     pub(super) delimiters: Delimiters,
     pub(super) sources: BTreeSet<KvSource>,
     pub(super) variables: BTreeMap<String, Option<String>>,
+    /// Files that the text writes itself.
+    pub(super) written: Vec<WrittenFile>,
 }
 
 /// Where a text stands, for the lines of the report.
@@ -94,7 +97,7 @@ pub(super) fn of_stanza(
         begin: node.position,
         has_lines: is_block,
     };
-    of_text(text.to_owned(), delimiters, &place, context, report)
+    of_text(text, delimiters, &place, context, report)
 }
 
 fn of_source(
@@ -122,29 +125,29 @@ fn of_source(
             fields.changed("source", to, report);
         }
     }
-    of_text(text.to_string(), delimiters, &TextPlace::of_file(name), context, report)
+    of_text(text, delimiters, &TextPlace::of_file(name), context, report)
 }
 
 /// What a text asks for; nothing where something in it is refused.
 pub(super) fn of_text(
-    text: String,
+    text: &str,
     delimiters: Delimiters,
     place: &TextPlace<'_>,
     context: &AgentContext<'_>,
     report: &mut ConversionReport,
 ) -> Option<TemplateBody> {
     let refusals = report.refusals();
-    if let Some((at, message)) = wrapped::find(&text) {
-        report.push_line(place.line(&text, at, FieldOutcome::Refused(message.to_owned()), false));
+    if let Some((at, message)) = wrapped::find(text) {
+        report.push_line(place.line(text, at, FieldOutcome::Refused(message.to_owned()), false));
         return None;
     }
-    let uses = match TextUses::of(&text, &delimiters) {
+    let uses = match TextUses::of(text, &delimiters) {
         Ok(uses) => uses,
         Err(error) => {
-            let at = byte_of(&text, error.line, error.column);
+            let at = byte_of(text, error.line, error.column);
             let message =
                 format!("the template does not compile, so the Agent cannot render it either: {error}");
-            report.push_line(place.line(&text, at, FieldOutcome::Refused(message), false));
+            report.push_line(place.line(text, at, FieldOutcome::Refused(message), false));
             return None;
         }
     };
@@ -155,13 +158,13 @@ pub(super) fn of_text(
         match place::of(call, &mounts) {
             Ok(placed) => {
                 for doubt in placed.doubts {
-                    report.push_line(place.line(&text, call.at, FieldOutcome::Mapped(doubt), true));
+                    report.push_line(place.line(text, call.at, FieldOutcome::Mapped(doubt), true));
                 }
                 sources.insert(placed.source);
             }
             Err(message) => {
                 let at = call.lease_word.as_ref().map_or(call.at, |(_, at)| *at);
-                report.push_line(place.line(&text, at, FieldOutcome::Refused(message), false));
+                report.push_line(place.line(text, at, FieldOutcome::Refused(message), false));
             }
         }
     }
@@ -171,14 +174,40 @@ pub(super) fn of_text(
         } else {
             FieldOutcome::Refused(problem.message)
         };
-        report.push_line(place.line(&text, problem.at, outcome, problem.is_warning));
+        report.push_line(place.line(text, problem.at, outcome, problem.is_warning));
     }
+    let written = written(&uses.written, text, place, context, report);
+    let text = uses.written.left_of(text, &delimiters);
     (report.refusals() == refusals).then_some(TemplateBody {
         text,
         delimiters,
         sources,
         variables: uses.variables,
+        written,
     })
+}
+
+/// The files that a text writes itself, each at its place and with its mode.
+fn written(
+    found: &WrittenFiles,
+    text: &str,
+    place: &TextPlace<'_>,
+    context: &AgentContext<'_>,
+    report: &mut ConversionReport,
+) -> Vec<WrittenFile> {
+    let mut files = found.files.clone();
+    for file in &mut files {
+        let outcome = match file.mode(context.options) {
+            Ok(mode) => {
+                file.mode = mode;
+                file.path = context.options.placed(&file.path);
+                FieldOutcome::Mapped(format!("`writeToFile`: a further file of the secret, {}", file.path))
+            }
+            Err(message) => FieldOutcome::Refused(message),
+        };
+        report.push_line(place.line(text, file.at, outcome, false));
+    }
+    files
 }
 
 /// The byte at a line and a column.

@@ -20,6 +20,7 @@ pub(super) fn convert(
 ) -> Option<Stanza> {
     let refusals = report.refusals();
     let (mut text, mut sources, mut variables) = (String::new(), BTreeSet::new(), BTreeMap::new());
+    let mut written = Vec::new();
     let mut origin = None;
     let mut delimiters: Option<Delimiters> = None;
     for mut blocks in top.blocks("env_template", report) {
@@ -33,6 +34,7 @@ pub(super) fn convert(
                     block.note(FieldOutcome::Refused(remedy.to_owned()), report);
                 }
                 text.push_str(&line(&entry.key, &body));
+                written.extend(body.written);
                 sources.extend(body.sources);
                 variables.extend(body.variables);
                 block.warn(FieldOutcome::Mapped(ONE_FILE.to_owned()), report);
@@ -42,10 +44,15 @@ pub(super) fn convert(
         dropped::unknown(blocks, report);
     }
     let origin = origin.filter(|_| report.refusals() == refusals)?;
-    let path = stanza::placed(&format!("{}.env", super::stem(top.object().file)), context.options);
+    let path = context.options.placed(&format!("{}.env", super::stem(top.object().file)));
     let mode = context.options.mode.clone().unwrap_or_else(|| "0600".to_owned());
     let delimiters = delimiters.unwrap_or_default();
-    Some(Stanza::of_template(&origin, path, mode, TemplateBody { text, delimiters, sources, variables }))
+    Some(Stanza::of_template(
+        &origin,
+        path,
+        mode,
+        TemplateBody { text, delimiters, sources, variables, written },
+    ))
 }
 
 fn variable(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::folded::FoldedText;
 use super::place::{self, KnownMounts, KvSource};
 use super::schedule::AgentSchedule;
-use super::stanza::{self, Stanza};
+use super::stanza::Stanza;
 use super::text::{AnswerPart, SecretCall};
 use super::{AgentContext, AgentOutput, dropped, expression, store};
 use crate::config::value::Node;
@@ -79,7 +79,7 @@ pub(in crate::convert) fn convert(
     if sources.is_empty() || report.refusals() > refusals {
         return;
     }
-    let path = stanza::placed(&format!("{}.env", super::stem(file)), context.options);
+    let path = context.options.placed(&format!("{}.env", super::stem(file)));
     let mode = context.options.mode.clone().unwrap_or_else(|| "0600".to_owned());
     let stanza = Stanza {
         origin,
@@ -92,6 +92,7 @@ pub(in crate::convert) fn convert(
         owner: None,
         group: None,
         hooks: Vec::new(),
+        written: Vec::new(),
     };
     super::add(file, vec![stanza], store, &AgentSchedule::usual(), output, report);
 }

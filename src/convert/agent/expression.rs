@@ -26,7 +26,7 @@ pub(super) fn refuse(
     for hcl::HclExpression { path, position, shown } in found {
         let outcome = FieldOutcome::Refused(format!("`{shown}`: {remedy}"));
         let (file, object) = (file.to_owned(), String::new());
-        report.lines.push(ReportLine { file, object, path, position, outcome, is_warning: false });
+        report.push_line(ReportLine { file, object, path, position, outcome, is_warning: false });
     }
     has_some
 }

@@ -1,7 +1,7 @@
 //! Functions that templates of consul-template may call and that read more than the secrets of their own configuration.
 
 /// Functions that cannot be converted, and what to do.
-const REFUSED: [(&[&str], &str); 12] = [
+const REFUSED: [(&[&str], &str); 11] = [
     (
         &["file"],
         "templates reach no files: put the text of the file into the secret or into the template, or keep consul-template \
@@ -59,10 +59,6 @@ const REFUSED: [(&[&str], &str); 12] = [
         "the file would differ each time: take the time of the secret, {{ .Data.metadata.created_time }}",
     ),
     (&["pkiCert"], super::PKI),
-    (
-        &["writeToFile"],
-        "each file has a stanza of its own here: move this text into a `template` with its own destination",
-    ),
 ];
 
 /// The functions of consul-template besides those of Go that only compute.

@@ -6,6 +6,7 @@ use super::body::{self, TemplateBody};
 use super::dropped;
 use super::hook::{self, FileActions};
 use super::place::KvSource;
+use super::written::WrittenFile;
 use crate::config::value::NodeStyle;
 use crate::convert::ConvertOptions;
 use crate::convert::fields::ObjectFields;
@@ -29,12 +30,14 @@ pub(super) struct Stanza {
     pub(super) group: Option<String>,
     /// What was to happen when the file changed, as comment lines.
     pub(super) hooks: Vec<String>,
+    /// Files that its text writes itself.
+    pub(super) written: Vec<WrittenFile>,
 }
 
 impl Stanza {
     /// A template without a stanza.
     pub(super) fn of_template(file: &str, path: String, mode: String, body: TemplateBody) -> Self {
-        let TemplateBody { text, delimiters, sources, variables } = body;
+        let TemplateBody { text, delimiters, sources, variables, written } = body;
         let origin = file.to_owned();
         Self {
             origin,
@@ -47,7 +50,30 @@ impl Stanza {
             owner: None,
             group: None,
             hooks: Vec::new(),
+            written,
         }
+    }
+
+    /// The file itself, and those that its text writes.
+    pub(super) fn files(mut self) -> Vec<Self> {
+        let further = std::mem::take(&mut self.written).into_iter().map(|file| {
+            let WrittenFile { path, mode, owner, group, text, .. } = file;
+            Self {
+                origin: format!("`writeToFile` in {}", self.origin),
+                path,
+                text,
+                delimiters: self.delimiters.clone(),
+                sources: self.sources.clone(),
+                variables: self.variables.clone(),
+                mode,
+                owner,
+                group,
+                hooks: Vec::new(),
+                written: Vec::new(),
+            }
+        });
+        let further: Vec<_> = further.collect();
+        std::iter::once(self).chain(further).collect()
     }
 
     /// The same with what was to happen when the file changed.
@@ -118,7 +144,7 @@ pub(super) fn convert(
         dropped::all(&mut fields, key, reason, false, report);
     }
     dropped::unknown(fields, report);
-    let TemplateBody { text, delimiters, sources, variables } = body?;
+    let TemplateBody { text, delimiters, sources, variables, written } = body?;
     let stanza = Stanza {
         origin,
         path: path?,
@@ -130,6 +156,7 @@ pub(super) fn convert(
         owner: own_owner.or(owner),
         group: own_group.or(group),
         hooks,
+        written,
     };
     (report.refusals() == refusals).then_some(stanza)
 }
@@ -156,15 +183,7 @@ fn destination(
         return None;
     };
     fields.mapped("destination", "path", report);
-    Some(placed(path, options))
-}
-
-/// An absolute path stays; another one lies below `--output-dir`.
-pub(super) fn placed(path: &str, options: &ConvertOptions) -> String {
-    match path.strip_prefix("./").unwrap_or(path) {
-        absolute if absolute.starts_with('/') => absolute.to_owned(),
-        relative => format!("{}/{relative}", options.output_dir.trim_end_matches('/')),
-    }
+    Some(options.placed(path))
 }
 
 /// `perms`, as octal digits.

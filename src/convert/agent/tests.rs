@@ -275,6 +275,33 @@ fn a_job_has_one_namespace_and_its_tasks_may_stand_in_no_group() {
 }
 
 #[test]
+fn files_that_a_template_writes_belong_to_its_secret() {
+    let write = |arguments: &str| {
+        format!(
+            "template {{\n destination = \"/run/a\"\n contents = <<E\nx {{{{ with secret \"secret/data/a\" }}}}{{{{ .Data.data.k | writeToFile \
+             {arguments} }}}}{{{{ end }}}}\nE\n}}\n"
+        )
+    };
+    let Conversion { configuration, report } =
+        converted(&write("\"/run/k\" \"root\" \"adm\" \"0440\" \"newline\""));
+    assert_eq!(report.result(), ConversionResult::Lossless, "{}", report.to_text(true));
+    assert_eq!(configuration.matches("- name:").count(), 1, "{configuration}");
+    for part in
+        ["path: /run/k\n        mode: '0440'\n        owner: root\n        group: adm\n", "path: /run/a\n"]
+    {
+        assert!(configuration.contains(part), "{part}\n{configuration}");
+    }
+    for (arguments, word) in [
+        ("\"/run/a\" \"\" \"\" \"0600\"", "another one does so too"),
+        ("\"/run/k\" \"\" \"\" \"0666\"", "the mode"),
+        ("\"/run/k\" \"\" \"\" \"0600\" | print", "the last of an action"),
+    ] {
+        let refused = refusals("agent.hcl", &write(arguments));
+        assert!(refused.iter().any(|(_, _, reason)| reason.contains(word)), "{arguments}: {refused:?}");
+    }
+}
+
+#[test]
 fn credentials_of_the_input_are_nowhere() {
     for text in [
         "vault {\n token = \"Zq7marker\"\n}\n",

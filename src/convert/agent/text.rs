@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::folded::{self, FoldedPiece, FoldedText};
 use super::functions;
+use super::problem::TextProblem;
+use super::written::{self, WrittenFiles};
 use crate::template::CompileError;
 use crate::template::go::lexer::Delimiters;
 use crate::template::go::parser;
@@ -20,6 +22,8 @@ pub(super) struct TextUses {
     /// Variables of the environment, and their defaults; one without must be set.
     pub(super) variables: BTreeMap<String, Option<String>>,
     pub(super) problems: Vec<TextProblem>,
+    /// The files that the text writes itself.
+    pub(super) written: WrittenFiles,
 }
 
 /// A call of `secret`, and what is done with its answer.
@@ -47,21 +51,15 @@ pub(super) enum AnswerPart {
     Whole,
 }
 
-/// Something that cannot be converted, or changes.
-#[derive(Debug)]
-pub(super) struct TextProblem {
-    pub(super) at: usize,
-    pub(super) message: String,
-    pub(super) is_warning: bool,
-}
-
 impl TextUses {
     /// Reads `text`.
     pub(super) fn of(text: &str, delimiters: &Delimiters) -> Result<Self, CompileError> {
         let tree = parser::parse(text, delimiters)?;
+        let mut written = WrittenFiles::of(&tree, text, delimiters);
+        let problems = std::mem::take(&mut written.problems);
         let mut reader = TextReader {
             tree: &tree,
-            uses: Self::default(),
+            uses: Self { problems, written, ..Self::default() },
             scope: Vec::new(),
             followed: 0,
             open: Vec::new(),
@@ -298,6 +296,14 @@ impl<'t> TextReader<'t> {
             ("printf" | "print", _) => {
                 let folded = texts(arguments).and_then(|texts| folded::call(name, &texts));
                 return folded.map_or(Bound::Other, Bound::Text);
+            }
+            (written::NAME, _) => {
+                if !self.uses.written.calls.contains(&at) {
+                    self.refuse(
+                        at,
+                        format!("`{name}`: it must be the last of an action: {{{{ VALUE | {name} … }}}}"),
+                    );
+                }
             }
             _ => {
                 if let Some(message) = functions::refusal(name) {

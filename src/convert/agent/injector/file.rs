@@ -132,9 +132,7 @@ impl<'p, 'n, 'o> InjectedFiles<'p, 'n, 'o> {
         report: &mut ConversionReport,
     ) -> Vec<Stanza> {
         let workload = self.workload();
-        let own = |directory: &str, file: &str| {
-            stanza::placed(&format!("{directory}/{file}"), self.context.options)
-        };
+        let own = |directory: &str, file: &str| self.context.options.placed(&format!("{directory}/{file}"));
         let names: Vec<_> = files.iter().map(|file| self.file_name(file)).collect();
         let is_free = |directory: &str| !names.iter().any(|name| self.taken.contains(&own(directory, name)));
         let directory = numbered(&workload, is_free);
@@ -247,7 +245,7 @@ impl<'p, 'n, 'o> InjectedFiles<'p, 'n, 'o> {
             return None;
         }
         let volume = own.map(|own| own.text).or(self.directory);
-        let below = |directory: &str| stanza::placed(&format!("{directory}/{name}"), self.context.options);
+        let below = |directory: &str| self.context.options.placed(&format!("{directory}/{name}"));
         let path = below(volume.map_or(directory, |volume| volume.trim_end_matches('/')));
         let free = if self.taken.contains(&path) { below(directory) } else { path.clone() };
         if free != path {
@@ -322,12 +320,12 @@ impl<'p, 'n, 'o> InjectedFiles<'p, 'n, 'o> {
                 let secret = secret?;
                 let text = default_text(secret.text, self.is_json);
                 let place = TextPlace { has_lines: false, ..self.place(secret) };
-                let body = body::of_text(text, Delimiters::default(), &place, self.context, report)?;
+                let body = body::of_text(&text, Delimiters::default(), &place, self.context, report)?;
                 pod.changed(secret, DEFAULT_TEXT, report);
                 return Some(body);
             }
         };
-        body::of_text(text.text, Delimiters::default(), &text.place, self.context, report)
+        body::of_text(&text.text, Delimiters::default(), &text.place, self.context, report)
     }
 
     fn place(&self, annotation: Annotation<'n>) -> TextPlace<'n> {
