@@ -12,6 +12,7 @@ mod excerpt;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod hook;
 mod interpolate;
 mod keys;
 mod limits;

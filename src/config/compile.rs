@@ -9,6 +9,7 @@ pub(super) mod context;
 pub(super) mod env_fallback;
 mod generations;
 mod go;
+mod hooks;
 mod local_path;
 mod outputs;
 pub(super) mod path;
@@ -23,6 +24,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::{Code, Diagnostic, Place, Position};
+use super::hook::HookSpec;
 use super::keys::{KeySet, KeySpec, KeyType};
 use super::limits::{self, Limits};
 use super::provider::{self, StoreSpec};
@@ -43,6 +45,8 @@ pub struct Config {
     pub limits: Limits,
     /// `logLevel`; comes before `LOG_LEVEL`.
     pub log_level: Option<LogLevel>,
+    /// `hooks`, in the order of the file, which is that in which they run.
+    pub hooks: Vec<HookSpec>,
     /// `secrets`, in the order of the file.
     pub secrets: Vec<SecretSpec>,
 }
@@ -55,26 +59,35 @@ impl Config {
 }
 
 /// The whole file.
-pub(super) static KEYS: KeySet = KeySet::new(
-    "",
-    &[&[
-        KeySpec::new("secretStore", KeyType::Section(&provider::STORE_KEYS), "", "the default store"),
-        KeySpec::new(
-            "secretStores",
-            KeyType::Named(&provider::STORE_KEYS),
-            "",
-            "further stores by name; `default` is reserved",
-        ),
-        KeySpec::new("limits", KeyType::Section(&limits::KEYS), "", "what the configuration may cost"),
-        KeySpec::new(
-            "logLevel",
-            KeyType::Choice(&["error", "warn", "info", "debug", "trace"]),
-            "that of `LOG_LEVEL`",
-            "how much is logged; comes before `LOG_LEVEL`, and a reload changes it",
-        ),
-        KeySpec::needed("secrets", KeyType::List(&secret::KEYS), "what is kept in sync; at least one"),
-    ]],
-);
+pub(super) static KEYS: KeySet = KeySet {
+    later: &["engine", "webhook"],
+    ..KeySet::new(
+        "",
+        &[&[
+            KeySpec::new("secretStore", KeyType::Section(&provider::STORE_KEYS), "", "the default store"),
+            KeySpec::new(
+                "secretStores",
+                KeyType::Named(&provider::STORE_KEYS),
+                "",
+                "further stores by name; `default` is reserved",
+            ),
+            KeySpec::new("limits", KeyType::Section(&limits::KEYS), "", "what the configuration may cost"),
+            KeySpec::new(
+                "logLevel",
+                KeyType::Choice(&["error", "warn", "info", "debug", "trace"]),
+                "that of `LOG_LEVEL`",
+                "how much is logged; comes before `LOG_LEVEL`, and a reload changes it",
+            ),
+            KeySpec::new(
+                "hooks",
+                KeyType::Named(&hooks::KEYS),
+                "",
+                "what runs before a secret is published and after it changed, by name, in this order ([hooks.md](hooks.md))",
+            ),
+            KeySpec::needed("secrets", KeyType::List(&secret::KEYS), "what is kept in sync; at least one"),
+        ]],
+    )
+};
 
 const LOG_LEVELS: [(&str, LogLevel); 5] = [
     ("error", LogLevel::Error),
@@ -97,11 +110,13 @@ pub(super) fn compile(root: &Node, context: &mut CompileContext<'_>) -> Option<C
     let limits = limits::compile(&mut top, context);
     let items = top.list("secrets", context);
     let stores = stores(&mut top, uses_main_store(&items), context);
-    let secrets = secrets(&top, items, &Scope { stores: &stores, limits: &limits }, context);
+    let hooks = hooks::compile(&top, context);
+    let secrets = secrets(&top, items, &Scope { stores: &stores, limits: &limits, hooks: &hooks }, context);
+    hooks::warn_of_unused(&hooks, secrets.iter().flat_map(|secret| &secret.hooks), context);
     top.finish(context);
     provider::warn_of_ignored_variables(root, context);
     let stores = stores.into_iter().filter_map(|(name, spec)| Some((name, spec?))).collect();
-    Some(Config { stores, limits, log_level, secrets })
+    Some(Config { stores, limits, log_level, hooks: hooks.specs, secrets })
 }
 
 /// Whether any secret reads from `secretStore`: only then may the environment make one.

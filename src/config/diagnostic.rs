@@ -144,6 +144,8 @@ codes! {
         "give it one of key, field, template and format";
     NothingToCheck, Error, "nothing-to-check", "`check` of a secret asks for something of certificates that no file is checked for.",
         "give the file that holds the certificate \"check: certificate\"";
+    UnknownHook, Error, "unknown-hook", "A name that is none of `hooks`.",
+        "describe it under \"hooks\", or correct the name";
     UnknownTemplate, Error, "unknown-template", "`key` names no entry of `template.data`.",
         "add the entry to template.data, or correct the name";
     TemplateSyntax, Error, "template-syntax", "A template does not compile.",
@@ -154,6 +156,8 @@ codes! {
         "run as root or with CAP_CHOWN, run as the owner itself, or leave \"owner\" and \"group\" out";
     PairedByPosition, Warning, "paired-by-position", "Files take their templates by their order.",
         "say in each file which entry it holds: \"key: …\"";
+    UnusedHook, Warning, "unused-hook", "A hook that no secret names.",
+        "name it in \"hooks\" of a secret, write \"secrets: all\" into it, or remove it";
     UnusedTemplate, Warning, "unused-template", "An entry of `template.data` that no file names.",
         "give a file this \"key\", or remove the entry";
     DataPrefix, Warning, "data-prefix", "A key that begins as the path of a URL does: with `data/` or `metadata/` on KV v2, with `v1/` or `ui/`.",

@@ -103,13 +103,15 @@ pub(in crate::config) struct KeySet {
     pub(in crate::config) groups: Groups,
     /// Further keys, which depend on the provider of the store.
     pub(in crate::config) of_providers: Option<fn() -> ProviderKeys>,
+    /// Keys of a later version.
+    pub(in crate::config) later: &'static [&'static str],
     /// Keys of one of these groups exclude those of the others.
     pub(in crate::config) exclusive: &'static [&'static [&'static str]],
 }
 
 impl KeySet {
     pub(in crate::config) const fn new(name: &'static str, groups: Groups) -> Self {
-        Self { name, groups, of_providers: None, exclusive: &[] }
+        Self { name, groups, of_providers: None, later: &[], exclusive: &[] }
     }
 
     /// Every key, whichever provider has it.

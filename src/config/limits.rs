@@ -71,25 +71,21 @@ pub(super) fn compile(top: &mut Section<'_>, context: &mut CompileContext<'_>) -
     let default = Limits::default();
     let Some(mut section) = top.child("limits", context) else { return default };
     let limits = Limits {
-        max_secrets: number(&mut section, "maxSecrets", usize::MAX, context).unwrap_or(default.max_secrets),
+        max_secrets: number(&section, "maxSecrets", usize::MAX, context).unwrap_or(default.max_secrets),
         max_file_size: bytes(&mut section, "maxFileSize", context).unwrap_or(default.max_file_size),
         max_response_size: bytes(&mut section, "maxResponseSize", context)
             .unwrap_or(default.max_response_size),
         min_refresh_interval: shortest(&mut section, context).unwrap_or(default.min_refresh_interval),
-        max_concurrent_requests: number(
-            &mut section,
-            "maxConcurrentRequests",
-            MOST_CONCURRENT_REQUESTS,
-            context,
-        )
-        .unwrap_or(default.max_concurrent_requests),
+        max_concurrent_requests: number(&section, "maxConcurrentRequests", MOST_CONCURRENT_REQUESTS, context)
+            .unwrap_or(default.max_concurrent_requests),
     };
     section.finish(context);
     limits
 }
 
-fn number(
-    section: &mut Section<'_>,
+/// The number under `key`, from 1 to `most`.
+pub(super) fn number(
+    section: &Section<'_>,
     key: &'static str,
     most: usize,
     context: &mut CompileContext<'_>,

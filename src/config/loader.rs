@@ -80,16 +80,7 @@ impl Config {
     pub fn parse(text: &str, file_name: &str, env: &Env, working_directory: &Path) -> Result<Loaded, Report> {
         let (root, diagnostics) = yaml::read(text);
         let report = Report { file: file_name.to_owned(), diagnostics };
-        let mut context = CompileContext {
-            env,
-            working_directory,
-            report,
-            origins: Origins::default(),
-            inputs: Vec::new(),
-            positions: BTreeMap::new(),
-            tables: &compile::KEYS,
-            listed: BTreeSet::new(),
-        };
+        let mut context = context(report, env, working_directory);
         context.reads("the configuration itself", Path::new(file_name));
         let config = root.and_then(|root| compile::compile(&root, &mut context));
         let CompileContext { mut report, origins, inputs, positions, .. } = context;
@@ -103,5 +94,18 @@ impl Config {
             }
             _ => Err(report),
         }
+    }
+}
+
+fn context<'e>(report: Report, env: &'e Env, working_directory: &'e Path) -> CompileContext<'e> {
+    CompileContext {
+        env,
+        working_directory,
+        report,
+        origins: Origins::default(),
+        inputs: Vec::new(),
+        positions: BTreeMap::new(),
+        tables: &compile::KEYS,
+        listed: BTreeSet::new(),
     }
 }

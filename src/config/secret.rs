@@ -8,7 +8,7 @@ use super::sources::Sources;
 use crate::certificate::CertificateName;
 use crate::disk::{FileMode, Generations, Owner, Placement, TargetPath};
 use crate::fault::Kind;
-use crate::name::SecretName;
+use crate::name::{HookName, SecretName};
 use crate::template::{Format, Template};
 
 /// One entry of `secrets`, resolved against the store's defaults.
@@ -34,6 +34,8 @@ pub struct SecretSpec {
     pub generations: Option<Generations>,
     /// `check`.
     pub check: CertificateCheck,
+    /// `hooks`, in the order in which they run.
+    pub hooks: Vec<HookName>,
 }
 
 impl SecretSpec {

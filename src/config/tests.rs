@@ -3,6 +3,7 @@
 mod defaults;
 mod errors;
 mod excerpts;
+mod hooks;
 mod outputs;
 mod slips;
 mod sources;
@@ -114,7 +115,7 @@ fn everything_the_contract_shows_is_understood() {
     // Who may not change owners is warned of the owners.
     let mut warnings = loaded.warnings.diagnostics.iter();
     assert!(warnings.all(|one| one.code == Code::CannotChown), "{}", loaded.warnings);
-    let Config { stores, limits, log_level: _, secrets } = loaded.config;
+    let Config { stores, limits, log_level: _, hooks: _, secrets } = loaded.config;
     assert_eq!(stores.len(), 2);
     assert_eq!((limits.max_file_size, limits.max_concurrent_requests), (1 << 16, 4));
     let source = secrets[0].sources.first().read.vault().unwrap();

@@ -45,6 +45,7 @@ pub(crate) fn secret_spec(name: &str, read: impl Into<SecretRead>) -> SecretSpec
         directory: None,
         generations: None,
         check: CertificateCheck::default(),
+        hooks: Vec::new(),
     }
 }
 

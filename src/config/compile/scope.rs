@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::context::CompileContext;
+use super::hooks::CompiledHooks;
 use super::section::Section;
 use super::suggest;
 use crate::config::diagnostic::{Code, Diagnostic};
@@ -20,6 +21,7 @@ pub(super) type StoreOfSecret<'s> = (StoreName, Option<&'s StoreSpec>);
 pub(super) struct Scope<'s> {
     pub(super) stores: &'s CompiledStores,
     pub(super) limits: &'s Limits,
+    pub(super) hooks: &'s CompiledHooks,
 }
 
 /// The store of the secret, unless an entry of `data` or `dataFrom` has another one.

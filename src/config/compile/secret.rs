@@ -6,7 +6,7 @@ use super::conflicts::Outputs;
 use super::context::CompileContext;
 use super::scope::Scope;
 use super::section::Section;
-use super::{checks, generations, outputs, sources, template};
+use super::{checks, generations, hooks, outputs, sources, template};
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::duration;
 use crate::config::keys::{KeySet, KeySpec, KeyType};
@@ -96,6 +96,12 @@ pub(super) static KEYS: KeySet = KeySet {
                 "",
                 "what its certificates have to be; see [checks.md](checks.md)",
             ),
+            KeySpec::new(
+                "hooks",
+                KeyType::Texts,
+                "",
+                "names of `hooks` that run for it; those `on: [staged]` need `generations`",
+            ),
         ]],
     )
 };
@@ -120,6 +126,7 @@ pub(super) fn compile(
     let (files, directory) = outputs::compile(&mut section, paths, written, context);
     let generations = generations::compile(&section, &files, directory.as_ref(), written, context);
     let check = checks::of_secret(&section, &files, directory.as_ref(), context);
+    let hooks = hooks::of_secret(&section, scope.hooks, generations.is_some(), context);
     section.finish(context);
     Some(SecretSpec {
         name: name?,
@@ -132,6 +139,7 @@ pub(super) fn compile(
         directory,
         generations,
         check,
+        hooks,
     })
 }
 

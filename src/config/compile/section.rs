@@ -385,6 +385,11 @@ impl<'a> Section<'a> {
             let key = entry.key.as_str();
             let shown = diagnostic::shown_key(key);
             let place = Place { path: self.path_of(&shown), position: Some(entry.position) };
+            if self.keys.later.contains(&key) {
+                let message = format!("{key:?} is known, and not built in yet");
+                context.push(Diagnostic::new(Code::NotBuiltIn, place, message));
+                continue;
+            }
             let has_it =
                 |(_, groups): &&(&str, Groups)| groups.iter().copied().flatten().any(|row| row.name == key);
             if let Some((other, _)) = others.iter().find(has_it) {
