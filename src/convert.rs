@@ -4,6 +4,7 @@
 //! another file holds.
 
 mod agent;
+mod config_map;
 mod detect;
 mod document;
 mod fields;
@@ -16,6 +17,7 @@ mod object;
 mod options;
 mod print;
 mod report;
+mod text_origin;
 mod workload;
 mod yaml_text;
 
@@ -31,6 +33,7 @@ use foreign::ForeignSource;
 use object::Object;
 pub use options::{ConvertInput, ConvertOptions, FoundTemplate};
 pub use report::{ConversionReport, ConversionResult, FieldOutcome, ReportLine};
+pub use text_origin::TextOrigin;
 
 /// A configuration, and what is said of it.
 #[derive(Debug)]
@@ -104,6 +107,7 @@ fn convert_all(
     report: &mut ConversionReport,
 ) {
     let (objects, configurations) = yaml_subjects(files, report);
+    let texts = config_map::texts(&objects, report);
     let used = RefCell::new(BTreeSet::new());
     let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
     let find = |path: &str, near: &str| {
@@ -112,19 +116,23 @@ fn convert_all(
         };
         let inputs: Vec<_> = others.iter().filter(is_meant).map(|(input, _)| *input).collect();
         used.borrow_mut().extend(inputs.iter().map(|input| input.name.as_str()));
-        let found =
-            |input: &&ConvertInput| FoundTemplate { name: input.name.clone(), text: input.text.clone() };
-        if inputs.is_empty() { templates(path, near) } else { inputs.iter().map(found).collect() }
+        let found = |input: &&ConvertInput| FoundTemplate::of_file(input.name.clone(), input.text.clone());
+        let found = inputs.iter().map(found).chain(texts.iter().filter_map(|text| text.named(path)));
+        let found: Vec<_> = found.collect();
+        if found.is_empty() { templates(path, near) } else { found }
     };
     let context = AgentContext { options, templates: &find };
     let mut output = AgentOutput { document, names: BTreeSet::new(), paths: BTreeSet::new() };
-    manifest::convert(&objects, &context, &mut output, report);
+    manifest::convert(&objects, &texts, &context, &mut output, report);
     for subject in configurations {
         go_tool::convert(subject, output.document, report);
     }
+    config_map::convert_agents(&texts, &context, &mut output, report);
     for (input, kind) in others {
         match kind {
-            InputKind::Agent(root) => agent::convert(&input.name, root, &context, &mut output, report),
+            InputKind::Agent(root) => {
+                agent::convert(agent::subject(&input.name, root), &context, &mut output, report);
+            }
             InputKind::Envconsul(root) => {
                 agent::envconsul::convert(&input.name, root, &context, &mut output, report);
             }
@@ -139,9 +147,11 @@ fn convert_all(
         if !input.is_named && !input.text.contains("secret") {
             report.note_file(&input.name, 1, FieldOutcome::Dropped("it reads no secret".to_owned()));
         } else {
-            agent::convert_template(&input.name, &input.text, &context, &mut output, report);
+            let found = FoundTemplate::of_file(input.name.clone(), input.text.clone());
+            agent::convert_template(&input.name, &found, &context, &mut output, report);
         }
     }
+    config_map::convert_templates(&texts, &context, &mut output, report);
 }
 
 /// The objects of manifests, and the configurations of the Go tool. Anything else is reported.

@@ -64,7 +64,7 @@ pub(super) fn convert(args: &ConvertArgs) -> Result<ExitStatus, ExitStatus> {
 
 /// What needs attention, and how much there is besides.
 fn summary(report: &convert::ConversionReport) -> String {
-    let lines = report.lines.len();
+    let lines = report.lines().len();
     format!(
         "{}{lines} fields were looked at: --report text says what became of each\n",
         report.to_text(false)

@@ -24,6 +24,7 @@ mod written;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::config::diagnostic::Position;
 use crate::config::value::Node;
 use crate::convert::document::{Commented, Document};
 use crate::convert::fields::ObjectFields;
@@ -121,18 +122,17 @@ const LOST: [(&str, &str); 8] = [
     ("import_system_roots", "the system's roots are trusted unless tlsCACert says otherwise"),
 ];
 
-/// Converts the configuration of an Agent or of consul-template.
+/// Converts the configuration of an Agent or of consul-template, which is the tree of `subject`.
 pub(super) fn convert(
-    file: &str,
-    root: &Node,
+    subject: Object<'_>,
     context: &AgentContext<'_>,
     output: &mut AgentOutput<'_>,
     report: &mut ConversionReport,
 ) {
-    if expression::refuse(file, "", root, expression::HCL_1, report) {
+    if expression::refuse(subject.file, "", subject.node, expression::HCL_1, report) {
         return;
     }
-    let Some(mut top) = ObjectFields::open(subject(file, root), root, String::new(), report) else { return };
+    let Some(mut top) = ObjectFields::open(subject, subject.node, String::new(), report) else { return };
     let has_files = top.has("template") || top.has("env_template");
     let store = store::convert(&mut top, report);
     let schedule = schedule::convert(&mut top, report);
@@ -153,30 +153,33 @@ pub(super) fn convert(
     dropped::unknown(top, report);
     if !has_files {
         let remedy = "nothing here becomes a file: there is no template. A proxy, or a sink for a token, is a task for the Agent";
-        report.refuse_file(file, 1, remedy);
+        report.add(&subject, "", subject.position(), FieldOutcome::Refused(remedy.to_owned()));
         return;
     }
-    add(file, stanzas, store, &schedule, output, report);
+    add(subject.file, stanzas, store, &schedule, output, report);
 }
 
-/// Converts a template that no configuration of the input names.
+/// Converts a template called `name` that no configuration of the input names.
 pub(super) fn convert_template(
-    file: &str,
-    text: &str,
+    name: &str,
+    found: &FoundTemplate,
     context: &AgentContext<'_>,
     output: &mut AgentOutput<'_>,
     report: &mut ConversionReport,
 ) {
-    let place = body::TextPlace::of_file(file);
+    let FoundTemplate { name: file, origin, text } = found;
+    let place = body::TextPlace::of_found(found);
     let Some(body) = body::of_text(text, Delimiters::default(), &place, context, report) else {
         return;
     };
-    let name = file.rsplit('/').next().unwrap_or(file);
+    let line = origin.place(Position { line: 1, column: 1 }).line;
+    let from = if name == file { file.clone() } else { format!("{name} ({file}, line {line})") };
+    let name = name.rsplit('/').next().unwrap_or(name);
     let name = [".ctmpl", ".tpl", ".tmpl"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
     let mode = context.options.mode.clone().unwrap_or_else(|| stanza::MODE.to_owned());
-    let stanza = Stanza::of_template(file, context.options.placed(name), mode, body);
+    let stanza = Stanza::of_template(&from, context.options.placed(name), mode, body);
     let outcome = FieldOutcome::Mapped(format!("{}: no configuration names the template", stanza.path));
-    report.note_file(file, 1, outcome);
+    report.note_file(file, line, outcome);
     add(file, vec![stanza], AgentStore::of_environment(), &schedule::AgentSchedule::usual(), output, report);
 }
 
@@ -230,7 +233,7 @@ fn stem(file: &str) -> String {
 }
 
 /// The configuration as what reports speak of.
-fn subject<'n>(file: &'n str, root: &'n Node) -> Object<'n> {
+pub(super) fn subject<'n>(file: &'n str, root: &'n Node) -> Object<'n> {
     Object { file, node: root, group: "", version: "", kind: "", name: "", namespace: None }
 }
 

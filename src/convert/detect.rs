@@ -50,7 +50,7 @@ impl fmt::Display for BrokenInput {
 }
 
 /// Endings of the names of templates.
-pub(super) const TEMPLATE_ENDINGS: [&str; 3] = [".ctmpl", ".tpl", ".tmpl"];
+const TEMPLATE_ENDINGS: [&str; 3] = [".ctmpl", ".tpl", ".tmpl"];
 
 /// Keys at the top of a configuration of the Agent or of consul-template.
 const AGENT: [&str; 8] = [
@@ -67,7 +67,7 @@ const AGENT: [&str; 8] = [
 /// Says what `input` is.
 pub(super) fn detect(input: &ConvertInput) -> Result<InputKind, BrokenInput> {
     let ConvertInput { name, text, .. } = input;
-    if TEMPLATE_ENDINGS.iter().any(|end| name.ends_with(end)) {
+    if is_template_name(name) {
         return Ok(InputKind::Template);
     }
     let is_hcl =
@@ -86,6 +86,23 @@ pub(super) fn detect(input: &ConvertInput) -> Result<InputKind, BrokenInput> {
         (None, Ok(roots)) => Ok(InputKind::Yaml(roots)),
         (None, Err(diagnostics)) => Err(BrokenInput::Yaml(Report { file: name.clone(), diagnostics })),
     })
+}
+
+/// Whether a file of that name is a template.
+pub(super) fn is_template_name(name: &str) -> bool {
+    TEMPLATE_ENDINGS.iter().any(|end| name.ends_with(end))
+}
+
+/// The configuration of an Agent that writes files or a token, in HCL or JSON.
+pub(super) fn agent(text: &str) -> Result<Node, HclError> {
+    let json = text.trim_start().starts_with('{').then(|| yaml::parse(text).ok()).flatten();
+    let root = json.map_or_else(|| hcl::parse(text), Ok)?;
+    let has = |key: &&str| object::child(&root, key).is_some();
+    if ["auto_auth", "template", "env_template"].iter().any(has) {
+        Ok(root)
+    } else {
+        Err(HclError::unknown())
+    }
 }
 
 fn is_one_text(roots: &[Node]) -> bool {

@@ -14,6 +14,7 @@ mod stores;
 mod template;
 
 use crate::convert::agent::{AgentContext, AgentOutput, injector};
+use crate::convert::config_map::{self, ConfigMapText};
 use crate::convert::fields::ObjectFields;
 use crate::convert::object::Object;
 use crate::convert::report::{ConversionReport, FieldOutcome};
@@ -37,6 +38,7 @@ const OLDER: &str = "this is the notation of kubernetes-external-secrets, which 
 /// Converts the objects of all files together: secrets name stores and texts that may lie in other files.
 pub(super) fn convert(
     objects: &[Object<'_>],
+    texts: &[ConfigMapText<'_>],
     context: &AgentContext<'_>,
     output: &mut AgentOutput<'_>,
     report: &mut ConversionReport,
@@ -64,6 +66,7 @@ pub(super) fn convert(
                     pods.push((*object, pod, !referenced.is_empty()));
                     secrets.extend(referenced);
                 }
+                None if config_map::report_data(texts, object, report) => {}
                 None => other(object, report),
             },
         }
@@ -71,7 +74,7 @@ pub(super) fn convert(
     let used = secrets.iter().flat_map(ConvertedSecret::stores).cloned().collect();
     compose::add(secrets, stores.into_used(&used), options, output, report);
     for (object, pod, is_referenced) in pods {
-        let has_config_map = |_: &str| false;
+        let has_config_map = |name: &str| texts.iter().any(|text| text.is_configuration_of(name));
         let is_injected = injector::convert(object, &pod, &has_config_map, context, output, report);
         if !is_injected && !is_referenced {
             other(&object, report);

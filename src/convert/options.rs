@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
+use super::text_origin::TextOrigin;
+
 /// One file to convert.
 pub struct ConvertInput {
     /// Its name as the operator wrote it.
@@ -39,8 +41,17 @@ impl ConvertOptions {
 
 /// A template that the operator's directories hold.
 pub struct FoundTemplate {
-    /// Its path.
+    /// Its path, or that of the file that holds it.
     pub name: String,
+    /// Where it begins there.
+    pub origin: TextOrigin,
     /// What it holds.
     pub text: Zeroizing<String>,
+}
+
+impl FoundTemplate {
+    /// A template that is a whole file.
+    pub fn of_file(name: String, text: Zeroizing<String>) -> Self {
+        Self { name, origin: TextOrigin::FILE, text }
+    }
 }

@@ -54,8 +54,7 @@ pub struct ReportLine {
 /// All lines of the report, in the order in which the fields were looked at.
 #[derive(Default, Debug)]
 pub struct ConversionReport {
-    /// The lines.
-    pub lines: Vec<ReportLine>,
+    lines: Vec<ReportLine>,
     /// How many of them are refusals.
     refusals: usize,
 }
@@ -97,6 +96,11 @@ impl ConversionReport {
     /// Adds a line about a whole file.
     pub(super) fn note_file(&mut self, file: &str, line: u32, outcome: FieldOutcome) {
         self.push((file, String::new(), ""), Position { line, column: 1 }, outcome, false);
+    }
+
+    /// The lines.
+    pub fn lines(&self) -> &[ReportLine] {
+        &self.lines
     }
 
     /// How many fields were refused.

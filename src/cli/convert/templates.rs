@@ -50,7 +50,7 @@ fn alike(path: &Path, other: &Path) -> usize {
 fn read(path: &Path) -> Option<FoundTemplate> {
     let bytes = regular_file::read(path, MAX_INPUT).ok()?;
     let text = std::str::from_utf8(&bytes).ok()?;
-    Some(FoundTemplate { name: path.display().to_string(), text: Zeroizing::new(text.to_owned()) })
+    Some(FoundTemplate::of_file(path.display().to_string(), Zeroizing::new(text.to_owned())))
 }
 
 #[cfg(test)]

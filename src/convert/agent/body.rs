@@ -7,10 +7,10 @@ use super::text::TextUses;
 use super::written::{WrittenFile, WrittenFiles};
 use super::{AgentContext, wrapped};
 use crate::config::diagnostic::Position;
-use crate::config::value::NodeStyle;
 use crate::convert::fields::ObjectFields;
 use crate::convert::options::FoundTemplate;
 use crate::convert::report::{ConversionReport, FieldOutcome, ReportLine};
+use crate::convert::text_origin::TextOrigin;
 use crate::template::go::lexer::Delimiters;
 
 /// A text and what it asks for.
@@ -30,31 +30,28 @@ pub(super) struct TextPlace<'t> {
     /// What reports call the object; empty for a file.
     pub(super) object: String,
     pub(super) path: String,
-    /// Where the text begins.
-    pub(super) begin: Position,
-    /// Whether the lines of the text are lines of the file.
-    pub(super) has_lines: bool,
+    pub(super) origin: TextOrigin,
 }
 
 impl<'t> TextPlace<'t> {
     /// A file that is all template.
     pub(super) fn of_file(file: &'t str) -> Self {
-        let begin = Position { line: 1, column: 1 };
-        Self { file, object: String::new(), path: String::new(), begin, has_lines: true }
+        Self { file, object: String::new(), path: String::new(), origin: TextOrigin::FILE }
+    }
+
+    /// A template that another file names.
+    pub(super) fn of_found(found: &'t FoundTemplate) -> Self {
+        Self { origin: found.origin, ..Self::of_file(&found.name) }
     }
 
     fn line(&self, text: &str, at: usize, outcome: FieldOutcome, is_warning: bool) -> ReportLine {
         let before = text.get(..at).unwrap_or(text);
         let last = before.rsplit('\n').next().unwrap_or_default();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let position = if self.has_lines {
-            Position {
-                line: self.begin.line.saturating_add(count(before.matches('\n').count())),
-                column: count(last.chars().count()).saturating_add(self.begin.column),
-            }
-        } else {
-            self.begin
-        };
+        let position = self.origin.place(Position {
+            line: count(before.matches('\n').count()).saturating_add(1),
+            column: count(last.chars().count()).saturating_add(1),
+        });
         let (file, object, path) = (self.file.to_owned(), self.object.clone(), self.path.clone());
         ReportLine { file, object, path, position, outcome, is_warning }
     }
@@ -89,13 +86,11 @@ pub(super) fn of_stanza(
     };
     fields.mapped(key, "a template", report);
     let node = fields.node(key)?;
-    let is_block = node.scalar().is_some_and(|scalar| scalar.style() == NodeStyle::Literal);
     let place = TextPlace {
         file: fields.object().file,
         object: fields.object().title(),
         path: fields.path_of(key),
-        begin: node.position,
-        has_lines: is_block,
+        origin: TextOrigin::of_node(node),
     };
     of_text(text, delimiters, &place, context, report)
 }
@@ -114,7 +109,7 @@ fn of_source(
         fields.refused("source", remedy, report);
         return None;
     };
-    let FoundTemplate { name, text } = first;
+    let FoundTemplate { name, text, .. } = first;
     match others.first() {
         None => fields.mapped("source", format!("the text of {name}"), report),
         Some(other) => {
@@ -125,7 +120,7 @@ fn of_source(
             fields.changed("source", to, report);
         }
     }
-    of_text(text, delimiters, &TextPlace::of_file(name), context, report)
+    of_text(text, delimiters, &TextPlace::of_found(first), context, report)
 }
 
 /// What a text asks for; nothing where something in it is refused.

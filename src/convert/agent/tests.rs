@@ -51,7 +51,7 @@ fn of_case(case: &Path) -> Conversion {
     let find = |path: &str, _: &str| {
         let found = case.join(Path::new(path).file_name().unwrap());
         let text = fs::read_to_string(&found).ok().map(Zeroizing::new);
-        text.map(|text| FoundTemplate { name: found.display().to_string(), text }).into_iter().collect()
+        text.map(|text| FoundTemplate::of_file(found.display().to_string(), text)).into_iter().collect()
     };
     convert(&[input("agent.hcl", &text)], &options(), &find).unwrap()
 }
@@ -106,7 +106,7 @@ fn assert_every_key_has_a_line(name: &str, text: &str) {
     for path in expected {
         // A list of texts has one line.
         assert!(
-            report.lines.iter().any(|line| line.path.starts_with(path.as_str())),
+            report.lines().iter().any(|line| line.path.starts_with(path.as_str())),
             "{name}: {path}\n{}",
             report.to_text(true)
         );
@@ -192,7 +192,7 @@ fn refused_constructs_have_their_place_and_a_remedy() {
         let report = of_case(&folder("agent").join(case)).report;
         let is_refusal =
             |line: &&crate::convert::ReportLine| matches!(line.outcome, FieldOutcome::Refused(_));
-        let found = report.lines.iter().find(is_refusal).unwrap();
+        let found = report.lines().iter().find(is_refusal).unwrap();
         assert_eq!((found.position.line, found.position.column), (line, column), "{case}: {found:?}");
         assert!(
             matches!(&found.outcome, FieldOutcome::Refused(text) if text.contains(word)),
@@ -204,11 +204,11 @@ fn refused_constructs_have_their_place_and_a_remedy() {
 /// The refusals of one text: path, line and what is said.
 fn refusals(name: &str, text: &str) -> Vec<(String, u32, String)> {
     let report = convert(&[input(name, text)], &options(), &|_, _| Vec::new()).unwrap().report;
-    let refused = |line: crate::convert::ReportLine| match line.outcome {
-        FieldOutcome::Refused(reason) => Some((line.path, line.position.line, reason)),
+    let refused = |line: &crate::convert::ReportLine| match &line.outcome {
+        FieldOutcome::Refused(reason) => Some((line.path.clone(), line.position.line, reason.clone())),
         _ => None,
     };
-    report.lines.into_iter().filter_map(refused).collect()
+    report.lines().iter().filter_map(refused).collect()
 }
 
 #[test]

@@ -40,9 +40,11 @@ fn converted(text: &str) -> (String, Vec<String>, usize) {
     convert(subject("config.yaml", &root), &mut document, &mut report);
     let written = document.into_text();
     let refusals = report.refusals();
-    let warnings = report.lines.into_iter().filter(|one| one.is_warning);
-    let line = |one: crate::convert::report::ReportLine| {
-        let (FieldOutcome::Mapped(text) | FieldOutcome::Dropped(text)) = one.outcome else { return one.path };
+    let warnings = report.lines().iter().filter(|one| one.is_warning);
+    let line = |one: &crate::convert::report::ReportLine| {
+        let (FieldOutcome::Mapped(text) | FieldOutcome::Dropped(text)) = &one.outcome else {
+            return one.path.clone();
+        };
         format!("{}: {text}", one.path)
     };
     (written, warnings.map(line).collect(), refusals)

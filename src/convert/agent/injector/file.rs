@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Annotation, PodAnnotations, is_true};
-use crate::config::diagnostic::Position;
-use crate::config::value::NodeStyle;
 use crate::convert::agent::AgentContext;
 use crate::convert::agent::body::{self, TemplateBody, TextPlace};
 use crate::convert::agent::hook::{self, FileActions};
@@ -12,6 +10,7 @@ use crate::convert::agent::stanza::{self, Stanza};
 use crate::convert::document::numbered;
 use crate::convert::foreign;
 use crate::convert::report::{ConversionReport, FieldOutcome};
+use crate::convert::text_origin::TextOrigin;
 use crate::disk::FileMode;
 use crate::template::go::lexer::Delimiters;
 
@@ -314,12 +313,13 @@ impl<'p, 'n, 'o> InjectedFiles<'p, 'n, 'o> {
                     return None;
                 };
                 pod.mapped(named, format!("the text of {}", first.name), report);
-                TemplateText { text: first.text.to_string(), place: TextPlace::of_file(&first.name) }
+                TemplateText { text: first.text.to_string(), place: TextPlace::of_found(first) }
             }
             (None, None) => {
                 let secret = secret?;
                 let text = default_text(secret.text, self.is_json);
-                let place = TextPlace { has_lines: false, ..self.place(secret) };
+                let origin = TextOrigin::at(secret.entry.node.position);
+                let place = TextPlace { origin, ..self.place(secret) };
                 let body = body::of_text(&text, Delimiters::default(), &place, self.context, report)?;
                 pod.changed(secret, DEFAULT_TEXT, report);
                 return Some(body);
@@ -329,18 +329,11 @@ impl<'p, 'n, 'o> InjectedFiles<'p, 'n, 'o> {
     }
 
     fn place(&self, annotation: Annotation<'n>) -> TextPlace<'n> {
-        let node = &annotation.entry.node;
-        let has_lines = node.scalar().is_some_and(|scalar| scalar.style() == NodeStyle::Literal);
-        // A block begins at its first line that is not blank.
-        let blank = annotation.text.bytes().take_while(|byte| *byte == b'\n').count();
-        let blank = u32::try_from(blank).unwrap_or(u32::MAX);
-        let begin = Position { line: node.position.line.saturating_sub(blank), ..node.position };
         TextPlace {
             file: self.pod.object.file,
             object: self.pod.object.title(),
             path: format!("{}.{}", self.pod.path, annotation.entry.key),
-            begin,
-            has_lines,
+            origin: TextOrigin::of_node(&annotation.entry.node),
         }
     }
 }

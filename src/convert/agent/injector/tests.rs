@@ -45,7 +45,7 @@ fn every_annotation_has_a_line_in_the_report() {
                             && line.path.ends_with(&format!("annotations.{}", entry.key))
                     };
                     assert!(
-                        report.lines.iter().any(|line| is_meant(&line)),
+                        report.lines().iter().any(|line| is_meant(&line)),
                         "{name}: {}\n{}",
                         entry.key,
                         report.to_text(true)
