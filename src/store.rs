@@ -18,6 +18,7 @@ pub mod vault;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
@@ -25,7 +26,7 @@ use tokio::time::Instant;
 
 use crate::config::provider::SecretRead;
 use crate::fault::{Fault, Kind};
-use crate::secret::{Fields, Fingerprint, FingerprintKey};
+use crate::secret::{Fields, Fingerprint, FingerprintKey, SecretText};
 
 /// Where secrets come from. Implementations never repeat a failed request: retry is `sync::policy`'s.
 #[async_trait]
@@ -100,7 +101,11 @@ pub struct Fetched {
     /// The fields; shared, because one answer may serve several secrets. `None`: unchanged since the revision that the
     /// caller has.
     pub fields: Option<Arc<Fields>>,
-    /// Equal revisions mean equal fields.
+    /// What the store says of them beside: the `metadata` of KV version 2 as it came, JSON. `None` with unchanged fields.
+    pub metadata: Option<SecretText>,
+    /// When this version was written, where the store says so: with unchanged fields too.
+    pub created: Option<SystemTime>,
+    /// Equal revisions mean equal fields and metadata.
     pub revision: Revision,
     /// How long it stays right, where the store says so.
     pub life: Life,

@@ -59,8 +59,7 @@ pub(crate) async fn survey(composition: Composition) -> Vec<Finding> {
 /// What publishing would do with what was fetched. What a check refuses is shown as it is, and each file with it.
 fn look_at(job: &Job, key: FingerprintKey, gathered: &Gathered, clock: &Clock) -> SecretLook {
     let mut faults = sink::check(job);
-    let rendered =
-        render_sources(job, gathered.answers.as_deref().unwrap_or_default(), &gathered.source_versions());
+    let rendered = render_sources(job, gathered.answers.as_deref().unwrap_or_default(), &gathered.metadata);
     let previews = rendered.map(|rendered| {
         let mut previews = preview(job, key, &rendered);
         let refusals = examine(job, &rendered, clock.now()).refusals;

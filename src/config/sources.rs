@@ -185,13 +185,13 @@ impl Source {
         }
     }
 
-    /// Whether its answer has the shape of KV version 2; `version` is that of the answer.
-    pub(crate) fn is_kv2(&self, version: Option<u64>) -> bool {
+    /// Whether its answer has the shape of KV version 2, which alone has metadata.
+    pub(crate) fn is_kv2(&self, has_metadata: bool) -> bool {
         let SecretRead::Vault(read) = &self.read else { return false };
         match read.kv_version {
             KvVersion::V1 => false,
             KvVersion::V2 => true,
-            KvVersion::Auto => version.is_some(),
+            KvVersion::Auto => has_metadata,
         }
     }
 

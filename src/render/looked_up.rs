@@ -3,26 +3,26 @@
 use std::sync::Arc;
 
 use crate::config::sources::{Source, Sources};
-use crate::secret::{Answers, FieldValue, Fields, SecretText};
+use crate::secret::{Answers, FieldValue, Fields, SecretText, json};
 
-/// The answers of `sources`; `versions` has the KV version of each, where there is one.
-pub(super) fn answers(sources: &Sources, fields: &[Arc<Fields>], versions: &[Option<u64>]) -> Answers {
+/// The answers of `sources`; `metadata` is what the store says of each, as JSON.
+pub(super) fn answers(sources: &Sources, fields: &[Arc<Fields>], metadata: &[Option<SecretText>]) -> Answers {
     let mut answers = Answers::default();
     for (index, (source, fields)) in sources.all().zip(fields).enumerate() {
         if let Some(path) = source.answer_path() {
-            let version = versions.get(index).copied().flatten();
-            answers.insert(path, answer(source, fields, version));
+            let metadata = metadata.get(index).and_then(Option::as_ref);
+            answers.insert(path, answer(source, fields, metadata));
         }
     }
     answers
 }
 
-fn answer(source: &Source, fields: &Fields, version: Option<u64>) -> FieldValue {
+fn answer(source: &Source, fields: &Fields, metadata: Option<&SecretText>) -> FieldValue {
     let fields = FieldValue::Map(fields.clone());
-    let data = if source.is_kv2(version) {
-        let number = |version: u64| FieldValue::Number(SecretText::new(version.to_string()));
-        let metadata = version.map(|version| ("version".to_owned(), number(version)));
-        map([("data", fields), ("metadata", FieldValue::Map(metadata.into_iter().collect()))])
+    let data = if source.is_kv2(metadata.is_some()) {
+        // Of use to few: what is odd in it is no reason to refuse the secret. A field that is asked for is then missing.
+        let metadata = metadata.and_then(|metadata| json::object_in(metadata).ok()).unwrap_or_default();
+        map([("data", fields), ("metadata", FieldValue::Map(metadata))])
     } else {
         fields
     };

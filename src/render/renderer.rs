@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::secret::{Content, Decoding, DirectorySpec, FileSpec};
 use crate::disk::{NewFile, Placement, TargetPath};
 use crate::fault::{Fault, Kind};
-use crate::secret::{Answers, FieldValue, Fields, SecretBytes};
+use crate::secret::{Answers, FieldValue, Fields, SecretBytes, SecretText};
 use crate::template::{self, Context, RenderError, field_list, field_text};
 
 use super::merge::merge;
@@ -30,21 +30,21 @@ pub fn render(job: &Job, fields: &Fields) -> Result<Rendered, Fault> {
     render_with(job, fields, Answers::none())
 }
 
-/// Renders every output of `job` from the fields of its sources; `versions` has the KV version of each, if it has one.
+/// Renders every output of `job` from the fields of its sources; `metadata` has what the store says of each.
 ///
 /// # Errors
 /// Those of [`render`], and of joining the sources.
 pub(crate) fn render_sources(
     job: &Job,
     answers: &[Arc<Fields>],
-    versions: &[Option<u64>],
+    metadata: &[Option<SecretText>],
 ) -> Result<Rendered, Fault> {
     let sources = &job.secret.sources;
     let fields = merge(sources, answers)?;
     if !job.looks_up() {
         return render(job, &fields);
     }
-    render_with(job, &fields, &looked_up::answers(sources, answers, versions))
+    render_with(job, &fields, &looked_up::answers(sources, answers, metadata))
 }
 
 fn render_with(job: &Job, fields: &Fields, answers: &Answers) -> Result<Rendered, Fault> {

@@ -54,7 +54,8 @@ impl FakeStore {
     pub(crate) fn answer_as(&self, key: &str, fields: Fields, version: u64) {
         let revision = Revision::Version(version, self.fingerprints.of_fields(&fields));
         let (fields, life) = (Some(Arc::new(fields)), Life::Open);
-        let fetched = Fetched { fields, revision, life, request_id: None, turn: None };
+        let fetched =
+            Fetched { fields, metadata: None, created: None, revision, life, request_id: None, turn: None };
         self.state().answers.insert(key.to_owned(), Ok(fetched));
     }
 

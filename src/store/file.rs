@@ -101,7 +101,15 @@ impl Inner {
         let fields = self.fields(key)?;
         let revision = Revision::Content(self.fingerprints.of_fields(&fields));
         let fields = (known != Some(revision)).then_some(fields);
-        Ok(Fetched { fields, revision, life: Life::Open, request_id: None, turn: None })
+        Ok(Fetched {
+            fields,
+            metadata: None,
+            created: None,
+            revision,
+            life: Life::Open,
+            request_id: None,
+            turn: None,
+        })
     }
 
     fn fields(&self, key: &str) -> Result<Arc<Fields>, Fault> {

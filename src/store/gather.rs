@@ -11,7 +11,7 @@ use super::search;
 use super::{Fetched, Life, RequestId, Revision, Store};
 use crate::config::sources::{Source, Sources};
 use crate::fault::{Fault, Kind};
-use crate::secret::{Fields, FingerprintKey};
+use crate::secret::{Fields, FingerprintKey, SecretText};
 
 /// Where a secret is read from: the store of each of its sources, in their order.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub(crate) struct SourceStores(Arc<[Arc<dyn Store>]>);
 pub(crate) struct Gathered {
     /// The fields of each source; `None`: unchanged since the revision that the caller has.
     pub answers: Option<Vec<Arc<Fields>>>,
+    /// What each source's store says of its fields; see [`Fetched::metadata`].
+    pub metadata: Vec<Option<SecretText>>,
     /// Of all of them.
     pub revision: Revision,
     /// The version number of each source, where there are several.
@@ -136,15 +138,10 @@ impl SourceStores {
 }
 
 impl Gathered {
-    /// The version number of each source, of a single one as well.
-    pub(crate) fn source_versions(&self) -> Vec<Option<u64>> {
-        if self.versions.is_empty() { vec![self.revision.version()] } else { self.versions.clone() }
-    }
-
     fn of_one(fetched: Fetched) -> Self {
-        let Fetched { fields, revision, life, request_id, turn } = fetched;
-        let (answers, versions) = (fields.map(|fields| vec![fields]), Vec::new());
-        Self { answers, revision, versions, life, request_id, turn }
+        let Fetched { fields, metadata, created: _, revision, life, request_id, turn } = fetched;
+        let (answers, metadata, versions) = (fields.map(|fields| vec![fields]), vec![metadata], Vec::new());
+        Self { answers, metadata, revision, versions, life, request_id, turn }
     }
 }
 
@@ -162,9 +159,10 @@ fn combined(
     let revision = Revision::of_all(fetched.iter().map(|fetched| ("", fetched.revision)), key);
     let versions = fetched.iter().map(|fetched| fetched.revision.version()).collect();
     let life = fetched.iter().fold(Life::Open, |life, fetched| life.shorter(fetched.life));
-    let answers = fetched.into_iter().map(|fetched| fetched.fields.unwrap_or_default()).collect();
+    let (answers, metadata) =
+        fetched.into_iter().map(|fetched| (fetched.fields.unwrap_or_default(), fetched.metadata)).unzip();
     let answers = (known != Some(revision)).then_some(answers);
-    Ok(Gathered { answers, revision, versions, life, request_id: None, turn: None })
+    Ok(Gathered { answers, metadata, revision, versions, life, request_id: None, turn: None })
 }
 
 /// The fault of the secret: of the sources that failed, one that is not simply gone, or else one that is absent, because

@@ -30,6 +30,8 @@ impl Store for MemoryStore {
         let revision = Revision::Content(self.key.of_fields(&fields));
         Ok(Fetched {
             fields: Some(Arc::new(fields)),
+            metadata: None,
+            created: None,
             revision,
             life: Life::Open,
             request_id: None,

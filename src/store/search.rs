@@ -65,12 +65,21 @@ pub(super) async fn find(
     let revisions = hits.iter().map(|(path, fetched)| (path.as_str(), fetched.revision));
     let revision = Revision::of_all(revisions, key);
     let life = hits.iter().fold(Life::Open, |life, (_, fetched)| life.shorter(fetched.life));
+    let created = hits.iter().filter_map(|(_, fetched)| fetched.created).max();
     let field = |(path, fetched): (String, Fetched)| {
         let fields = fetched.fields.map(|fields| fields.as_ref().clone()).unwrap_or_default();
         (path, FieldValue::Map(fields))
     };
     let fields: Fields = hits.into_iter().map(field).collect();
-    Ok(Fetched { fields: Some(Arc::new(fields)), revision, life, request_id: None, turn: None })
+    Ok(Fetched {
+        fields: Some(Arc::new(fields)),
+        metadata: None,
+        created,
+        revision,
+        life,
+        request_id: None,
+        turn: None,
+    })
 }
 
 /// Every secret below `folder`, in the order of their paths.

@@ -281,7 +281,7 @@ impl Pass {
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
         let (provenance, origin) = (Provenance::of(&gathered), ChangeOrigin::of(&gathered));
-        let Gathered { answers, revision, versions, life, request_id: _, turn } = gathered;
+        let Gathered { answers, metadata, revision, versions, life, turn, .. } = gathered;
         let version = revision.version();
         let read = if versions.is_empty() { std::slice::from_ref(&version) } else { &*versions };
         if let Some((before, version)) = self.evidence.note_read(read)
@@ -290,7 +290,6 @@ impl Pass {
             let (secret, store) = (self.job.secret.name.as_str(), self.job.secret.sources.store_names());
             event::version_went_back(secret, &store, before, version);
         }
-        let read = read.to_vec();
         let outcome = Outcome { version, versions, life, written: Written::default() };
         let Some(answers) = answers.filter(|_| self.published != Some(revision)) else {
             return Some(Ok(outcome));
@@ -303,7 +302,7 @@ impl Pass {
         let work = move |sink: &mut Sink, progress: &PublishProgress<'_>| {
             // Until the files are written, the values are in memory.
             let _turn = turn;
-            let rendered = rendered(&job, &answers, &read, stopped.clone());
+            let rendered = rendered(&job, &answers, &metadata, stopped.clone());
             let checked = rendered.and_then(|rendered| checked(&job, rendered, now));
             if job.uses_engine() || job.secret.is_checked() {
                 wipe_stack::<RENDERING>();

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::change::{ChangeLog, ChangeOrigin};
 use crate::fault::Fault;
 use crate::render::{Job, Rendered, examine, render_sources};
-use crate::secret::Fields;
+use crate::secret::{Fields, SecretText};
 use crate::sink::{Sink, StagedFiles, Written};
 use crate::telemetry::trace::{self, Span};
 use crate::template;
@@ -28,11 +28,11 @@ pub(super) enum Publishing {
 pub(super) fn rendered(
     job: &Job,
     answers: &[Arc<Fields>],
-    versions: &[Option<u64>],
+    metadata: &[Option<SecretText>],
     stop: CancellationToken,
 ) -> Result<Rendered, Fault> {
     let span = trace::render();
-    let render = || render_sources(job, answers, versions);
+    let render = || render_sources(job, answers, metadata);
     span.checked(span.within(|| template::until(move || stop.is_cancelled(), render)))
 }
 

@@ -47,6 +47,11 @@ impl Server {
         self.bao.must("POST", "", &format!("secret/metadata/{key}"), &json!({ "custom_metadata": tags }));
     }
 
+    /// What the server answers to a GET.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        self.bao.must("GET", "", path, &Value::Null)
+    }
+
     /// Makes a KV v1 mount.
     pub(crate) fn mount_v1(&self, mount: &str) {
         self.bao.enable_kv("", mount, 1);

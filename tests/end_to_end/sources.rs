@@ -52,6 +52,27 @@ fn two_sources_become_one_file_and_each_has_its_version() {
 }
 
 #[test]
+fn a_template_sees_the_metadata_of_kv2_as_the_agent_shows_it() {
+    let bao = server();
+    bao.put("metadata/db", &json!({ "user": "u" }));
+    bao.tag("metadata/db", &json!({ "owner": "team-a" }));
+    let template = "{{ with secret \"secret/data/metadata/db\" }}{{ with .Data.metadata }}{{ .version }} \
+        {{ .created_time }} {{ .custom_metadata.owner }} [{{ .deletion_time }}] {{ .destroyed }} {{ len . }}\
+        {{ end }}{{ end }}";
+    let template = format!(
+        "template: {{ engine: consul-template }}\n    files: [{{ path: out/f, template: '{template}' }}]"
+    );
+    let sandbox = Sandbox::new(&secret(&store(), "    key: metadata/db", &template));
+    let daemon = sandbox.ready_daemon();
+    let metadata = &bao.get("secret/data/metadata/db")["metadata"];
+    let shown = |owner: &str| format!("1 {} {owner} [] false 5", metadata["created_time"].as_str().unwrap());
+    assert_eq!(sandbox.read("out/f"), shown("team-a"));
+    bao.tag("metadata/db", &json!({ "owner": "team-b" }));
+    wait_until("a change of the metadata alone arrives", || sandbox.read("out/f") == shown("team-b"));
+    assert!(!daemon.stderr().contains("team-a"), "it may be confidential: {}", daemon.stderr());
+}
+
+#[test]
 fn one_source_that_is_gone_fails_the_secret_and_all_of_them_remove_the_files() {
     let bao = server();
     for key in ["leaving/db", "leaving/common"] {

@@ -396,8 +396,7 @@ fn remote_of(
     if fetches == Some(true) {
         let message = "\"metadataPolicy: Fetch\" is not supported";
         let place = section.place_of("metadataPolicy");
-        let hint =
-            "read the values; a template shows the version: {{ (secret \"…\").Data.metadata.version }}";
+        let hint = "a Go template shows metadata: {{ (secret \"…\").Data.metadata.custom_metadata.owner }}";
         context.push(Diagnostic::new(Code::NotSupported, place, message).hint(hint));
     }
     section.finish(context);

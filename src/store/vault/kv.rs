@@ -49,12 +49,16 @@ struct Envelope<'a> {
 struct Versioned<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
-    metadata: Metadata,
+    /// For templates, which see all of it. [`Metadata`] is what matters here.
+    #[serde(borrow)]
+    metadata: &'a RawValue,
 }
 
 #[derive(Deserialize)]
 struct Metadata {
     version: u64,
+    #[serde(default)]
+    created_time: String,
     #[serde(default)]
     deletion_time: String,
     #[serde(default)]
@@ -143,36 +147,44 @@ fn found(
 ) -> Result<Fetched, Fault> {
     let envelope = envelope(answered)?;
     let Some(data) = envelope.data else { return Err(answer::bad(answered, "the answer holds no `data`")) };
-    let (data, version, life) = match kv {
+    let (data, written, life) = match kv {
         Kv::V1 => (Some(data), None, Life::Open),
         Kv::V2 => {
-            let Some(versioned) = versioned(data) else {
+            let Some((Versioned { data, metadata: text }, metadata)) = versioned(data) else {
                 let place = &answered.place;
                 let message = format!("{place}: the answer has no version: the mount seems to be KV v1");
                 return Err(Fault::new(Kind::WrongForm, message, "set kvVersion: v1"));
             };
-            check_version(source, &versioned.metadata, answered)?;
-            if versioned.data.is_none()
-                && let Some(fault) = gone(answered, &versioned.metadata)
+            check_version(source, &metadata, answered)?;
+            if data.is_none()
+                && let Some(fault) = gone(answered, &metadata)
             {
                 return Err(fault);
             }
-            let Metadata { version, deletion_time, destroyed } = versioned.metadata;
-            if destroyed {
+            if metadata.destroyed {
                 return Err(answer::bad(
                     answered,
                     "the answer holds data of a version that it calls destroyed",
                 ));
             }
-            (versioned.data, Some(version), life(&deletion_time, answered.at))
+            let life = life(&metadata.deletion_time, answered.at);
+            (data, Some((text.get(), metadata)), life)
         }
     };
     // Of the text and not of the fields, so that an answer that brings nothing new is not taken apart.
-    let print = key.of(data.map_or("", RawValue::get).as_bytes());
-    let revision = version.map_or(Revision::Content(print), |version| Revision::Version(version, print));
+    let bytes = data.map_or("", RawValue::get).as_bytes();
+    let revision = match &written {
+        None => Revision::Content(key.of(bytes)),
+        Some((text, metadata)) => {
+            Revision::Version(metadata.version, key.of_pieces([bytes, text.as_bytes()]))
+        }
+    };
+    let created =
+        written.as_ref().and_then(|(_, metadata)| humantime::parse_rfc3339(&metadata.created_time).ok());
     let request_id = envelope.request_id.and_then(request_id);
+    let unchanged = Fetched { fields: None, metadata: None, created, revision, life, request_id, turn: None };
     if known == Some(revision) {
-        return Ok(Fetched { fields: None, revision, life, request_id, turn: None });
+        return Ok(unchanged);
     }
     // A version that was written with null is there, and has no field.
     let fields = data.map_or_else(|| Ok(Fields::default()), json::fields);
@@ -180,7 +192,8 @@ fn found(
         let fault = answer::bad(answered, not.cause());
         Fault { remedy: not.remedy().map_or(fault.remedy, Into::into), ..fault }
     })?;
-    Ok(Fetched { fields: Some(Arc::new(fields)), revision, life, request_id, turn: None })
+    let metadata = written.map(|(text, _)| SecretText::new(text.to_owned()));
+    Ok(Fetched { fields: Some(Arc::new(fields)), metadata, ..unchanged })
 }
 
 /// Refuses an answer of another version than the pinned one: a cache that drops the query answers with the newest.
@@ -202,11 +215,13 @@ fn missing(kv: Kv, source: &VaultRead, answered: &Answered) -> Result<Fault, Fau
         let message = format!("{}: the mount {} is KV v2, kvVersion says v1", answered.place, source.mount);
         return Ok(Fault::new(Kind::WrongForm, message, "set kvVersion: v2"));
     }
-    if let Some(versioned) = envelope.data.filter(|_| kv == Kv::V2).and_then(versioned) {
-        check_version(source, &versioned.metadata, answered)?;
+    if let Some((Versioned { data, .. }, metadata)) =
+        envelope.data.filter(|_| kv == Kv::V2).and_then(versioned)
+    {
+        check_version(source, &metadata, answered)?;
         // A 404 does not make a version deleted that it holds, or that its own metadata call alive.
-        return gone(answered, &versioned.metadata)
-            .filter(|_| versioned.data.is_none())
+        return gone(answered, &metadata)
+            .filter(|_| data.is_none())
             .ok_or_else(|| answer::bad(answered, "the server calls a version missing that is not deleted"));
     }
     match envelope.errors {
@@ -286,8 +301,10 @@ fn request_id(raw: &RawValue) -> Option<RequestId> {
     RequestId::parse(raw.get().strip_prefix('"')?.strip_suffix('"')?)
 }
 
-fn versioned(data: &RawValue) -> Option<Versioned<'_>> {
-    serde_json::from_str(data.get()).ok()
+fn versioned(data: &RawValue) -> Option<(Versioned<'_>, Metadata)> {
+    let versioned: Versioned<'_> = serde_json::from_str(data.get()).ok()?;
+    let metadata = serde_json::from_str(versioned.metadata.get()).ok()?;
+    Some((versioned, metadata))
 }
 
 fn envelope(answered: &Answered) -> Result<Envelope<'_>, Fault> {
@@ -314,13 +331,33 @@ mod tests {
     }
 
     fn judged_with(status: StatusCode, metadata: &str) -> Result<Option<u64>, Kind> {
+        fetched(status, metadata, &FingerprintKey::random().unwrap())
+            .map(|fetched| fetched.revision.version())
+            .map_err(|fault| fault.kind)
+    }
+
+    fn fetched(status: StatusCode, metadata: &str, print: &FingerprintKey) -> Result<Fetched, Fault> {
         let body = format!(r#"{{"data":{{"data":null,"metadata":{metadata}}}}}"#);
         let body = SecretBytes::new(body.into_bytes());
         let response = Response { status, headers: HeaderMap::new(), body, redirected_to: None, turn: None };
         let answered = Answered { place: "h: GET /p".into(), response, at: Clock::system().now() };
+        judge(Kv::V2, &source(), &answered, None, None, print)
+    }
+
+    #[test]
+    fn metadata_is_a_part_of_the_answer_and_of_its_revision() {
         let print = FingerprintKey::random().unwrap();
-        let judged = judge(Kv::V2, &source(), &answered, None, None, &print);
-        judged.map(|fetched| fetched.revision.version()).map_err(|fault| fault.kind)
+        let of = |owner: &str| {
+            let text = format!(
+                r#"{{"version":3,"created_time":"2026-01-02T03:04:05.5Z","custom_metadata":{{"owner":"{owner}"}}}}"#
+            );
+            (fetched(StatusCode::OK, &text, &print).unwrap(), text)
+        };
+        let (before, text) = of("a");
+        assert_eq!(before.metadata, Some(SecretText::new(text)));
+        let created = before.created.unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(created, Duration::from_millis(1_767_323_045_500));
+        assert!(before.revision == of("a").0.revision && before.revision != of("b").0.revision);
     }
 
     #[test]
