@@ -25,9 +25,23 @@ pub(super) struct Commented {
     pub(super) value: Notation,
 }
 
-/// Stores and secrets, in the order in which they were found.
+/// A hook of the configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ConvertedHook {
+    /// The name it would like to have.
+    pub(super) name: String,
+    pub(super) entries: Vec<(&'static str, Notation)>,
+    /// Why it cannot run as it is, and what to do: it is commented out then.
+    pub(super) remedy: Option<String>,
+    /// Where it comes from.
+    pub(super) origin: String,
+}
+
+/// Stores, hooks and secrets, in the order in which they were found.
 #[derive(Clone, Default)]
 pub(super) struct Document {
+    /// Hooks with their own names, and where each comes from.
+    hooks: Vec<(ConvertedHook, Vec<String>)>,
     stores: Vec<(StoreKey, Commented)>,
     secrets: Vec<Commented>,
     /// The shortest interval of all secrets.
@@ -54,6 +68,22 @@ impl Document {
         let key = StoreKey { is_cluster: true, namespace: Some(number), name: name.to_owned() };
         self.stores.push((key.clone(), store));
         key
+    }
+
+    /// Adds a hook, and gives its name: that of one that does the same, if there is one.
+    pub(super) fn add_hook(&mut self, mut hook: ConvertedHook) -> String {
+        let origin = format!("from {}", hook.origin);
+        let does_same = |(known, _): &&mut (ConvertedHook, _)| {
+            known.entries == hook.entries && known.remedy == hook.remedy
+        };
+        if let Some((known, origins)) = self.hooks.iter_mut().find(does_same) {
+            origins.push(origin);
+            return known.name.clone();
+        }
+        hook.name = numbered(&hook.name, |name| self.hooks.iter().all(|(known, _)| known.name != name));
+        let name = hook.name.clone();
+        self.hooks.push((hook, vec![origin]));
+        name
     }
 
     /// Adds a secret: a mapping, whose `store` is a [`Notation::Store`].
@@ -123,6 +153,7 @@ impl Document {
             let limit = Notation::map([("minRefreshInterval", Notation::text(duration::format(shortest)))]);
             print::mapping(&Notation::map([("limits", limit)]), 0, &names, &mut text);
         }
+        write_hooks(self.hooks, &mut text);
         if !self.secrets.is_empty() {
             text.push_str("secrets:\n");
         }
@@ -146,6 +177,27 @@ impl Document {
             names.insert(key.clone(), name);
         }
         names
+    }
+}
+
+/// Writes the hooks; those that cannot run as they are stand in comments.
+fn write_hooks(hooks: Vec<(ConvertedHook, Vec<String>)>, text: &mut String) {
+    let has_active = hooks.iter().any(|(hook, _)| hook.remedy.is_none());
+    if !hooks.is_empty() {
+        text.push_str(if has_active { "hooks:\n" } else { "# hooks:\n" });
+    }
+    for (hook, mut comments) in hooks {
+        comments.extend(hook.remedy.clone());
+        let value = Notation::Map(vec![(Cow::Owned(hook.name), Notation::map(hook.entries))]);
+        let mut written = String::new();
+        print::mapping(&value, 2, &BTreeMap::new(), &mut written);
+        if hook.remedy.is_some() {
+            comments.extend(written.lines().map(str::to_owned));
+            print::comment(&comments, if has_active { 2 } else { 0 }, text);
+        } else {
+            print::comment(&comments, 2, text);
+            text.push_str(&written);
+        }
     }
 }
 

@@ -110,6 +110,11 @@ impl<'n> ObjectFields<'n> {
         self.position
     }
 
+    /// Where it stands, for a comment of the configuration.
+    pub(super) fn origin(&self) -> String {
+        format!("{} ({}, line {})", self.path, self.object.file, self.position.line)
+    }
+
     pub(super) fn path(&self) -> &str {
         &self.path
     }

@@ -1,10 +1,12 @@
 //! Entries of the configuration → YAML.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::notation::{Notation, StoreKey};
 
 use super::yaml_text;
+use crate::printable::Printable;
 
 /// Writes `value` behind the key that stands at `indent`.
 pub(super) fn value(value: &Notation, indent: usize, stores: &BTreeMap<StoreKey, String>, text: &mut String) {
@@ -63,8 +65,7 @@ fn line(scalar: &str, text: &mut String) {
 pub(super) fn comment(lines: &[String], indent: usize, text: &mut String) {
     for line in lines {
         text.push_str(&" ".repeat(indent));
-        text.push_str("# ");
-        text.push_str(line);
-        text.push('\n');
+        // Names of others may hold a line break. Writing to a text cannot fail.
+        let _written = writeln!(text, "# {}", Printable(line));
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn convert(
     for mut blocks in top.blocks("env_template", report) {
         for entry in blocks.entries() {
             for mut block in blocks.blocks(&entry.key, report) {
-                origin.get_or_insert_with(|| stanza::origin(&block));
+                origin.get_or_insert_with(|| block.origin());
                 let Some(body) = variable(&mut block, context, report) else { continue };
                 if delimiters.get_or_insert_with(|| body.delimiters.clone()) != &body.delimiters {
                     let remedy =

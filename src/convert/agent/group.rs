@@ -55,7 +55,8 @@ pub(super) fn add(
         let name = numbered(&name(&group.sources), |name| !names.contains(name));
         names.insert(name.clone());
         document.add_interval(reads.schedule.interval);
-        document.add_secret(secret(name, group, reads));
+        let secret = secret(name, group, reads, document);
+        document.add_secret(secret);
     }
     left
 }
@@ -73,10 +74,17 @@ fn name(sources: &BTreeSet<KvSource>) -> String {
     if parts.is_empty() { "secret".to_owned() } else { parts.join("-") }
 }
 
-fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>) -> Commented {
-    let StanzaGroup { sources, stanzas } = group;
+fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>, document: &mut Document) -> Commented {
+    let StanzaGroup { sources, mut stanzas } = group;
     let mut comments: Vec<_> = stanzas.iter().map(|stanza| format!("from {}", stanza.origin)).collect();
-    comments.extend(stanzas.iter().flat_map(|stanza| stanza.hooks.clone()));
+    let (mut hooks, mut silent) = (BTreeSet::new(), BTreeSet::new());
+    for hook in stanzas.iter_mut().flat_map(|stanza| std::mem::take(&mut stanza.hooks)) {
+        let names = if hook.remedy.is_none() { &mut hooks } else { &mut silent };
+        names.insert(document.add_hook(hook));
+    }
+    if !silent.is_empty() {
+        comments.push(format!("hooks: [{}]", silent.into_iter().collect::<Vec<_>>().join(", ")));
+    }
     let mut entries = vec![("name", Notation::text(name)), ("store", Notation::Store(reads.store.clone()))];
     if sources.len() == 1 {
         entries.extend(sources.iter().flat_map(|source| keys(source, reads)));
@@ -108,6 +116,9 @@ fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>) -> Commente
     }
     entries.push(("template", Notation::map(template)));
     entries.push(("files", Notation::List(stanzas.into_iter().map(file).collect())));
+    if !hooks.is_empty() {
+        entries.push(("hooks", Notation::List(hooks.into_iter().map(Notation::Text).collect())));
+    }
     Commented { comments, value: Notation::map(entries) }
 }
 

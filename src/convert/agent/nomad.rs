@@ -1,10 +1,11 @@
 //! Jobs of Nomad: the `template` blocks of their tasks.
 
 use super::schedule::AgentSchedule;
-use super::{AgentContext, AgentOutput, AgentStore, dropped, expression, stanza};
+use super::{AgentContext, AgentOutput, AgentStore, dropped, expression, hook, stanza};
 use crate::config::value::Node;
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
+use crate::convert::object;
 use crate::convert::report::{ConversionReport, FieldOutcome};
 
 const OTHERS: &str = "it is Nomad's own matter";
@@ -149,16 +150,19 @@ impl NomadJob {
             block.dropped("env", "it is the default", report);
         }
         let mode = block.text("change_mode", report).map(str::to_owned);
-        let signal = block.text("change_signal", report).map(str::to_owned).unwrap_or_default();
+        let signal = block.text("change_signal", report).map(str::to_owned);
         let hook = match mode.as_deref() {
             Some("noop") => {
                 block.dropped("change_mode", "nothing happens here either", report);
                 None
             }
             Some(mode) => {
-                let to = "a comment: hooks are not built in yet. Let systemd or the application watch the file until then";
+                let hook =
+                    hook::of_task(&task(&block), mode, signal.as_deref(), script(&block), &block.origin());
+                let remedy = hook.remedy.as_deref().unwrap_or_default();
+                let to = format!("a hook that is commented out: {remedy}");
                 block.changed("change_mode", to, report);
-                Some(format!("hook: on change, {mode} {signal}"))
+                Some(hook)
             }
             None => {
                 block.defaulted("change_mode", "restart in Nomad: nothing is restarted here", report);
@@ -169,8 +173,25 @@ impl NomadJob {
             dropped::all(&mut block, key, "it belongs to change_mode", false, report);
         }
         if let Some(mut stanza) = stanza::convert(block, context, report) {
-            stanza.hooks.extend(hook.map(|hook| hook.trim_end().to_owned()));
+            stanza.hooks.extend(hook);
             self.stanzas.push(stanza);
         }
     }
+}
+
+/// The task that a template belongs to.
+fn task(block: &ObjectFields<'_>) -> String {
+    let behind = block.path().rsplit_once(".task").map_or("", |(_, behind)| behind);
+    let mut parts = behind.split('.').filter(|part| !part.is_empty() && !part.starts_with('['));
+    parts.next().unwrap_or("task").to_owned()
+}
+
+/// The program of `change_script`, and its arguments.
+fn script(block: &ObjectFields<'_>) -> Vec<String> {
+    let Some(script) = block.node("change_script") else { return Vec::new() };
+    let script = script.items().and_then(|items| items.first()).unwrap_or(script);
+    let command = object::text(script, "command").map(str::to_owned);
+    let arguments = object::child(script, "args").and_then(Node::items).unwrap_or_default();
+    let arguments = arguments.iter().filter_map(|node| node.scalar()).map(|scalar| scalar.text().to_owned());
+    command.into_iter().chain(arguments).collect()
 }

@@ -9,6 +9,7 @@ use super::place::KvSource;
 use super::written::WrittenFile;
 use crate::config::value::NodeStyle;
 use crate::convert::ConvertOptions;
+use crate::convert::document::ConvertedHook;
 use crate::convert::fields::ObjectFields;
 use crate::convert::report::{ConversionReport, FieldOutcome};
 use crate::disk::FileMode;
@@ -28,8 +29,8 @@ pub(super) struct Stanza {
     pub(super) mode: String,
     pub(super) owner: Option<String>,
     pub(super) group: Option<String>,
-    /// What was to happen when the file changed, as comment lines.
-    pub(super) hooks: Vec<String>,
+    /// What happens when the file changes.
+    pub(super) hooks: Vec<ConvertedHook>,
     /// Files that its text writes itself.
     pub(super) written: Vec<WrittenFile>,
 }
@@ -93,14 +94,13 @@ impl Stanza {
 pub(super) const MODE: &str = "0644";
 
 /// Keys that have no meaning here.
-const DROPPED: [(&str, &str); 9] = [
+const DROPPED: [(&str, &str); 8] = [
     ("wait", "the files of a secret are published together"),
     ("splay", "the files of a secret are published together"),
     ("error_fatal", "a failure of one secret never ends the program"),
     ("sandbox_path", "templates reach no files"),
     ("function_denylist", "templates reach nothing but the secret"),
     ("function_blacklist", "templates reach nothing but the secret"),
-    ("command_timeout", "it belongs to the command"),
     ("vault_grace", "consul-template itself ignores it"),
     ("once", "refreshInterval says how often a secret is read"),
 ];
@@ -139,7 +139,7 @@ pub(super) fn convert(
     let path_text = path.clone().unwrap_or_default();
     let FileActions { mode: own_mode, owner: own_owner, group: own_group, hooks } =
         hook::convert(&mut fields, &path_text, report);
-    let origin = origin(&fields);
+    let origin = fields.origin();
     for (key, reason) in DROPPED {
         dropped::all(&mut fields, key, reason, false, report);
     }
@@ -164,11 +164,6 @@ pub(super) fn convert(
 /// What is said of templates that may lack fields.
 pub(super) const LAX: &str =
     "a field that is missing fails its secret here, where the Agent writes \"<no value>\"";
-
-/// Where a block stands, for the comment above a secret.
-pub(super) fn origin(fields: &ObjectFields<'_>) -> String {
-    format!("{} ({}, line {})", fields.path(), fields.object().file, fields.position().line)
-}
 
 fn destination(
     fields: &mut ObjectFields<'_>,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Annotation, PodAnnotations, is_true};
 use crate::convert::agent::AgentContext;
 use crate::convert::agent::body::{self, TemplateBody, TextPlace};
-use crate::convert::agent::hook::{self, FileActions};
+use crate::convert::agent::hook::{FileActions, HookCommand};
 use crate::convert::agent::stanza::{self, Stanza};
 use crate::convert::document::numbered;
 use crate::convert::foreign;
@@ -199,15 +199,16 @@ impl<'p, 'n, 'o> InjectedFiles<'p, 'n, 'o> {
                 pod.dropped(strictness, stanza::LAX, report);
             }
         }
-        let mut actions = FileActions::default();
-        if let Some(command) = file.take(FilePart::Command) {
-            let words = [command.text.to_owned()];
-            let to = hook::of_words(&words, path.as_deref().unwrap_or(name), &mut actions);
-            pod.changed(command, to, report);
-        }
         let (title, in_file, line) = (pod.object.title(), pod.object.file, first.entry.position.line);
         let annotation = first.entry.key.rsplit('/').next().unwrap_or_default();
         let origin = format!("{annotation} of {title} ({in_file}, line {line})");
+        let mut actions = FileActions::default();
+        if let Some(command) = file.take(FilePart::Command) {
+            let words = [command.text.to_owned()];
+            let path = path.as_deref().unwrap_or(name);
+            let hook = HookCommand { words: &words, path, origin: &origin, timeout: None };
+            pod.changed(command, hook.add_to(&mut actions), report);
+        }
         let stanza = Stanza::of_template(&origin, path?, mode?, body?).with_actions(actions);
         (report.refusals() == refusals).then_some(stanza)
     }

@@ -6,10 +6,14 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::config::Config;
+use crate::config::env::Env;
+use crate::config::hook::HookAction;
 use crate::config::yaml;
 use crate::convert::object::{child, objects};
 use crate::convert::workload::PodTemplate;
 use crate::convert::{Conversion, ConvertInput, ConvertOptions, convert};
+use crate::lifecycle::ProcessSignal;
 
 fn converted(texts: &[(&str, &str)]) -> Conversion {
     let input = |(name, text): &(&str, &str)| ConvertInput {
@@ -83,4 +87,31 @@ fn secrets_of_manifests_and_of_agents_have_names_of_their_own() {
     for name in ["- name: app-db\n", "- name: app-db-2\n"] {
         assert!(configuration.contains(name), "{configuration}");
     }
+}
+
+#[test]
+fn hooks_load_and_do_what_the_commands_did() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert/manifests");
+    let text = fs::read_to_string(folder.join("injector-hooks.yaml")).unwrap();
+    // Owners are those of the machine.
+    let configuration = converted(&[("a.yaml", &text.replace("chown app:web", "chown 1:2"))]).configuration;
+    let names = ["VAULT_ADDR", "VAULT_ROLE_ID", "VAULT_SECRET_ID"];
+    let env = Env::from_pairs(names.map(|name| (name, "https://placeholder")));
+    let config = Config::parse(&configuration, "", &env, Path::new("/")).unwrap().config;
+    let found: Vec<_> = config.hooks.iter().map(|hook| (hook.name.as_str(), hook.action.clone())).collect();
+    let expected = [
+        ("signal-app", HookAction::PidFile { path: "/run/app.pid".into(), signal: ProcessSignal::Hup }),
+        ("reload-nginx", HookAction::Unit { unit: "nginx.service".to_owned(), restart: false }),
+        (
+            "haproxy",
+            HookAction::Command { argv: ["/usr/sbin/haproxy", "-c", "$x"].map(str::to_owned).into() },
+        ),
+    ];
+    assert_eq!(found, expected);
+    let of_secrets: Vec<Vec<_>> = config
+        .secrets
+        .iter()
+        .map(|secret| secret.hooks.iter().map(|name| name.as_str().to_owned()).collect())
+        .collect();
+    assert_eq!(of_secrets, [vec!["signal-app", "reload-nginx", "haproxy"], vec!["reload-nginx"]]);
 }
