@@ -83,20 +83,24 @@ impl WrittenFiles {
         found
     }
 
-    /// The template without the actions; those that trim what stands around them stay, and write nothing.
+    /// The template without the actions. Where something trims white space, an action that writes nothing stays in the
+    /// place of each: it ends what the others trim.
     pub(super) fn left_of(&self, source: &str, delimiters: &Delimiters) -> String {
         let (left, right) = (&*delimiters.left, &*delimiters.right);
+        let (left_trimming, right_trimming) = (format!("{left}-"), format!("-{right}"));
+        let trims = source.contains(&left_trimming) || source.contains(&right_trimming);
         let (mut text, mut from) = (String::with_capacity(source.len()), 0);
         let mut actions = self.actions.clone();
         actions.sort_by_key(|action| action.start);
         for action in actions {
             text.push_str(source.get(from..action.start).unwrap_or_default());
-            let inner = source.get(action.clone()).unwrap_or_default();
-            let (begins, ends) =
-                (inner.starts_with(&format!("{left}-")), inner.ends_with(&format!("-{right}")));
-            if begins || ends {
-                let mark = |is_there: bool| if is_there { "-" } else { "" };
-                text.extend([left, mark(begins), " \"\" ", mark(ends), right]);
+            if trims {
+                let inner = source.get(action.clone()).unwrap_or_default();
+                let is_blank = |rest: &str| rest.starts_with([' ', '\t', '\r', '\n']);
+                let begins = inner.strip_prefix(&left_trimming).is_some_and(is_blank);
+                let left = if begins { &left_trimming } else { left };
+                let right = if inner.ends_with(&right_trimming) { &right_trimming } else { right };
+                text.extend([left, " \"\" ", right]);
             }
             from = action.end;
         }
@@ -420,6 +424,7 @@ mod tests {
     fn the_template_keeps_its_text_and_its_trimming() {
         for (source, expected) in [
             ("a {{ 1 | writeToFile \"c\" \"\" \"\" \"0600\" }} b", "a  b"),
+            ("a {{ 2 -}}\n{{ 1 | writeToFile \"c\" \"\" \"\" \"0600\" }}\nb", "a {{ 2 -}}\n{{ \"\" }}\nb"),
             ("a {{- 1 | writeToFile \"c\" \"\" \"\" \"0600\" }} b", "a {{- \"\" }} b"),
             ("a {{ 1 | writeToFile \"c\" \"\" \"\" \"0600\"  -}}\nb", "a {{ \"\" -}}\nb"),
         ] {
