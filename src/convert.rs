@@ -15,6 +15,7 @@ mod manifest;
 mod notation;
 mod object;
 mod options;
+mod original;
 mod print;
 mod report;
 mod text_origin;
@@ -31,7 +32,8 @@ use detect::InputKind;
 use document::Document;
 use foreign::ForeignSource;
 use object::Object;
-pub use options::{ConvertInput, ConvertOptions, FoundTemplate};
+pub use options::{ConvertInput, ConvertOptions, FoundTemplate, TemplateFinder};
+pub use original::{OriginalPart, OriginalRead, OriginalSecret, OriginalTemplate, Originals, originals};
 pub use report::{ConversionReport, ConversionResult, FieldOutcome, ReportLine};
 pub use text_origin::TextOrigin;
 
@@ -50,9 +52,6 @@ struct YamlFile<'i> {
     is_named: bool,
     roots: Vec<Node>,
 }
-
-/// The files that a template's path may mean, the likeliest first; the second text is the file that names it.
-pub type TemplateFinder<'f> = dyn Fn(&str, &str) -> Vec<FoundTemplate> + 'f;
 
 /// Converts all files together. Templates that another file names are looked for among the inputs, and then by
 /// `templates`.

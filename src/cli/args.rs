@@ -253,6 +253,9 @@ pub(super) struct ConvertArgs {
     /// Write what can be converted although something is refused
     #[arg(long)]
     pub(super) partial: bool,
+    /// Render the original and the configuration with synthetic values, and compare the files
+    #[arg(long)]
+    pub(super) verify: bool,
     /// Where template files of the Agent are looked for, by their names; can be repeated
     #[arg(long, value_name = "DIR")]
     pub(super) template_dir: Vec<PathBuf>,

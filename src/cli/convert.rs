@@ -1,7 +1,9 @@
 //! `convert`: other tools' files become a configuration on stdout, and a report on stderr.
 
 mod query;
+mod rendered;
 mod templates;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,7 +39,7 @@ pub(super) fn convert(args: &ConvertArgs) -> Result<ExitStatus, ExitStatus> {
     };
     let files = TemplateFiles::list(&args.template_dir)?;
     let find = |source: &str, named_in: &str| files.find(source, named_in);
-    let Conversion { configuration, report } = match convert::convert(&inputs, &options, &find) {
+    let mut conversion = match convert::convert(&inputs, &options, &find) {
         Ok(conversion) => conversion,
         Err(broken) => {
             for error in broken {
@@ -46,6 +48,10 @@ pub(super) fn convert(args: &ConvertArgs) -> Result<ExitStatus, ExitStatus> {
             return Err(ExitStatus::Configuration);
         }
     };
+    if args.verify {
+        verify::verify(&convert::originals(&inputs, &options, &find), &mut conversion);
+    }
+    let Conversion { configuration, report } = conversion;
     match args.report {
         Some(ReportFormat::Json) => output::note(&printable::json(&report.to_json().to_string())),
         Some(ReportFormat::Text) => output::note(&report.to_text(true)),

@@ -39,6 +39,9 @@ impl ConvertOptions {
     }
 }
 
+/// The files that a template's path may mean, the likeliest first; the second text is the file that names it.
+pub type TemplateFinder<'f> = dyn Fn(&str, &str) -> Vec<FoundTemplate> + 'f;
+
 /// A template that the operator's directories hold.
 pub struct FoundTemplate {
     /// Its path, or that of the file that holds it.

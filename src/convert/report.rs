@@ -21,6 +21,10 @@ pub enum FieldOutcome {
     Dropped(String),
     /// It cannot be converted: why, and what to do.
     Refused(String),
+    /// `--verify`: both sides write the same.
+    Verified(String),
+    /// `--verify`: it could not be compared.
+    Unverified(String),
 }
 
 /// How much of the input is in the configuration.
@@ -103,6 +107,21 @@ impl ConversionReport {
         &self.lines
     }
 
+    /// Adds an output that is the same as before.
+    pub(crate) fn verified(&mut self, file: &str, line: u32, detail: String) {
+        self.note_file(file, line, FieldOutcome::Verified(detail));
+    }
+
+    /// Adds something that could not be compared.
+    pub(crate) fn unverified(&mut self, file: &str, line: u32, reason: String) {
+        self.note_file(file, line, FieldOutcome::Unverified(reason));
+    }
+
+    /// Adds an output that is not the same as before: it counts as refused.
+    pub(crate) fn differs(&mut self, file: &str, line: u32, what: String) {
+        self.refuse_file(file, line, what);
+    }
+
     /// How many fields were refused.
     pub(super) fn refusals(&self) -> usize {
         self.refusals
@@ -167,6 +186,8 @@ impl ReportLine {
             FieldOutcome::Defaulted(detail) => ("defaulted", detail),
             FieldOutcome::Dropped(detail) => ("dropped", detail),
             FieldOutcome::Refused(detail) => ("refused", detail),
+            FieldOutcome::Verified(detail) => ("verified", detail),
+            FieldOutcome::Unverified(detail) => ("unverified", detail),
         }
     }
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::config::diagnostic::Code;
+use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::env::Env;
 use crate::config::sources::Source;
 use crate::render::{self, Job};
-use crate::secret::{Fields, SecretBytes};
+use crate::secret::{Fields, SecretBytes, SecretText};
 
 /// What relative paths of the configuration start at.
 const DIRECTORY: &str = "/";
@@ -23,19 +23,20 @@ pub(super) struct ConvertedFile {
 #[derive(Clone)]
 pub(super) struct SourceAnswer {
     pub(super) fields: Arc<Fields>,
-    /// The KV version of the answer, which secrets of version 1 have not.
-    pub(super) version: Option<u64>,
+    /// The `metadata` of KV version 2, as JSON.
+    pub(super) metadata: Option<SecretText>,
 }
 
-/// The jobs of a configuration whose variables are those of `variable`. Owners are those of the machine that will run it,
-/// so they are left out.
+/// The jobs of a configuration whose variables are those of `variable`. Owners and files are those of the machine that will
+/// run it, so they are left out.
 pub(super) fn jobs(text: &str, variable: impl Fn(&str) -> String) -> Result<Vec<Job>, String> {
     let names = text.split("${").skip(1).filter_map(|rest| rest.split([':', '}']).next());
     let env = Env::from_pairs(names.map(|name| (name, variable(name))));
     let parse = |text: &str| Config::parse(text, "", &env, Path::new(DIRECTORY));
     let parsed = parse(text).or_else(|report| {
-        let owners = report.diagnostics.iter().filter(|found| found.code == Code::BadOwner);
-        let lines: Vec<_> = owners.filter_map(|found| found.place.position).map(|at| at.line).collect();
+        let is_elsewhere = |found: &&Diagnostic| matches!(found.code, Code::BadOwner | Code::UnreadableFile);
+        let elsewhere = report.diagnostics.iter().filter(is_elsewhere);
+        let lines: Vec<_> = elsewhere.filter_map(|found| found.place.position).map(|at| at.line).collect();
         let number = |index: usize| u32::try_from(index + 1).unwrap_or(u32::MAX);
         let kept = text.lines().enumerate().map(|(index, line)| {
             if lines.contains(&number(index)) { "\n".to_owned() } else { format!("{line}\n") }
@@ -59,9 +60,9 @@ pub(super) fn files(jobs: &[Job], answer: &dyn Fn(&Source) -> Option<SourceAnswe
 fn files_of(job: &Job, answer: &dyn Fn(&Source) -> Option<SourceAnswer>) -> Vec<ConvertedFile> {
     let answers: Option<Vec<SourceAnswer>> = job.secret.sources.all().map(answer).collect();
     let rendered = answers.ok_or_else(|| "a source has no answer".to_owned()).and_then(|answers| {
-        let (fields, versions): (Vec<_>, Vec<_>) =
-            answers.into_iter().map(|answer| (answer.fields, answer.version)).unzip();
-        render::render_sources(job, &fields, &versions).map_err(|fault| fault.to_string())
+        let (fields, metadata): (Vec<_>, Vec<_>) =
+            answers.into_iter().map(|answer| (answer.fields, answer.metadata)).unzip();
+        render::render_sources(job, &fields, &metadata).map_err(|fault| fault.to_string())
     });
     match rendered {
         Ok(rendered) => rendered

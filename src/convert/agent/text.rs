@@ -72,6 +72,24 @@ impl TextUses {
     }
 }
 
+/// A path in pieces: a text, or the name of a variable; and whether the answer is used as that of KV version 2.
+pub(in crate::convert) type ReadPath = (Vec<Result<String, String>>, bool);
+
+/// The paths that a text reads, and the variables of the environment; nothing where it does not compile.
+pub(in crate::convert) fn reads(text: &str, delimiters: &Delimiters) -> Option<(Vec<ReadPath>, Vec<String>)> {
+    let uses = TextUses::of(text, delimiters).ok()?;
+    let piece = |piece: FoldedPiece| match piece {
+        FoldedPiece::Literal(text) => Ok(text),
+        FoldedPiece::Variable(name) => Err(name),
+    };
+    let read = |call: SecretCall| {
+        let path = call.path.to_configuration();
+        let is_v2 = path.contains("/data/") || path.contains('?') || call.uses.contains(&AnswerPart::Data);
+        (call.path.0.into_iter().map(piece).collect(), is_v2)
+    };
+    Some((uses.calls.into_iter().map(read).collect(), uses.variables.into_keys().collect()))
+}
+
 /// What is known of a value.
 #[derive(Clone, Debug)]
 enum Bound {

@@ -12,9 +12,12 @@ use super::*;
 use crate::convert::{ConversionResult, ConvertInput, ConvertOptions, FoundTemplate, convert};
 use crate::secret::json;
 
+/// Path and text, or a word of the error.
+type Different = Result<(&'static str, &'static str), &'static str>;
+
 /// Where a converted configuration writes something else on purpose: the case, and the files that it writes. Nothing:
 /// the secret fails with an error that has the word.
-const DIFFERENT: [(&str, Result<(&str, &str), &str>); 2] = [
+const DIFFERENT: [(&str, Different); 2] = [
     // The Agent writes "<no value>" for a field that is missing.
     ("15-lax-missing", Err("nope")),
     // The variables of a process become the lines of one dotenv file.
@@ -42,7 +45,7 @@ fn configuration(case: &Path) -> (String, bool) {
     let find = |source: &str, _: &str| {
         let found = case.join(Path::new(source).file_name().unwrap());
         let text = fs::read_to_string(&found).ok().map(Zeroizing::new);
-        text.map(|text| FoundTemplate { name: found.display().to_string(), text }).into_iter().collect()
+        text.map(|text| FoundTemplate::of_file(found.display().to_string(), text)).into_iter().collect()
     };
     let conversion = convert(&[input], &options, &find).unwrap();
     (conversion.configuration, conversion.report.result() != ConversionResult::Refused)
@@ -54,13 +57,11 @@ fn answer(source: &Source) -> Option<SourceAnswer> {
         serde_json::from_str(&text(&folder().join("data.json"))).unwrap();
     let data = all.get(source.answer_path().unwrap().as_str())?.get("data")?;
     let inner: BTreeMap<String, Box<RawValue>> = serde_json::from_str(data.get()).unwrap();
-    let metadata = inner.get("metadata").filter(|_| source.is_kv2(None));
-    let Some(metadata) = metadata else {
-        return Some(SourceAnswer { fields: Arc::new(json::fields(data).unwrap()), version: None });
+    let Some(metadata) = inner.get("metadata").filter(|_| source.is_kv2(false)) else {
+        return Some(SourceAnswer { fields: Arc::new(json::fields(data).unwrap()), metadata: None });
     };
-    let metadata: Json = serde_json::from_str(metadata.get()).unwrap();
     let fields = Arc::new(json::fields(inner.get("data").unwrap()).unwrap());
-    Some(SourceAnswer { fields, version: metadata["version"].as_u64() })
+    Some(SourceAnswer { fields, metadata: Some(SecretText::new(metadata.get().to_owned())) })
 }
 
 /// Only these exist, as for the recorded texts.
