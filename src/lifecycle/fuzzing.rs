@@ -1,8 +1,9 @@
-//! What the fuzz targets reach of the words with the service manager. Exists under `cfg(fuzzing)` only.
+//! What the fuzz targets reach of the words with the service manager and with the runner. Exists under `cfg(fuzzing)` only.
 
 use std::os::linux::net::SocketAddrExt;
 use std::time::Duration;
 
+pub use super::runner::fuzzing::{pid, requests, staging};
 use super::systemd;
 
 /// The socket that `NOTIFY_SOCKET` names as that variable would be written, and how often the manager wants a sign.

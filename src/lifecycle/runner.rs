@@ -15,6 +15,8 @@
 
 mod channel;
 mod command;
+#[cfg(fuzzing)]
+pub(in crate::lifecycle) mod fuzzing;
 mod guard;
 mod message;
 mod pid_file;
