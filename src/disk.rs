@@ -37,10 +37,12 @@ pub use access::{check, check_directory};
 pub use change::{Change, Drift};
 pub(crate) use directory::make_directory;
 pub use generation::{
-    Generations, PublishedGeneration, StagedGeneration, Switched, WantedFile, stage_generation,
+    GenerationBase, Generations, PublishedGeneration, StagedGeneration, Switched, WantedFile,
+    stage_generation,
 };
 pub(crate) use generation::{
-    check_generation, current_generation, dissolve, survey_generation, survey_generation_removal,
+    check_generation, current_generation, directory_name, dissolve, generations_there, survey_generation,
+    survey_generation_removal,
 };
 pub use location::{Location, resolved};
 pub(crate) use location::{has_own_symlinks, identity};

@@ -1,5 +1,6 @@
 //! The job of each secret, the rendering of its files, and the checks before they are published.
 
+mod brake;
 mod check;
 mod facts;
 mod job;
@@ -7,6 +8,7 @@ mod looked_up;
 pub(crate) mod merge;
 mod renderer;
 
+pub(crate) use brake::{brake_fault, stopped_by_brake};
 pub use check::{CheckOutcome, CheckedCertificate, examine};
 pub use facts::{CertificateFacts, ChangeReason, Facts};
 pub use job::Job;

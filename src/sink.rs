@@ -3,6 +3,7 @@
 //! What it keeps of a file are a stamp and a keyed fingerprint, never its content. Everything here blocks.
 
 mod preview;
+mod read_back;
 mod staged;
 mod written_paths;
 
@@ -14,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::clock::Clock;
 use crate::config::secret::DirectorySpec;
 use crate::disk::{
-    self, Change, Committed, NewFile, OutputMounts, Published, PublishedGeneration, Stamp, Swept, Switched,
-    TargetPath, WantedFile,
+    self, Change, Committed, GenerationBase, NewFile, OutputMounts, Published, PublishedGeneration, Stamp,
+    Swept, Switched, TargetPath, WantedFile,
 };
 use crate::fault::{Fault, Kind};
 use crate::name::ChangeNumber;
@@ -127,20 +128,6 @@ impl Sink {
         &self.job
     }
 
-    /// New generations have a higher number than this one.
-    pub(crate) fn number_above(&mut self, highest: ChangeNumber) {
-        self.highest = self.highest.max(highest.get());
-    }
-
-    /// The generation that readers get, if the secret has generations and there is one.
-    ///
-    /// # Errors
-    /// The link to it cannot be read, or is no such link.
-    pub(crate) fn current_generation(&self) -> Result<Option<ChangeNumber>, Fault> {
-        let Some(generations) = &self.job.secret.generations else { return Ok(None) };
-        disk::current_generation(generations).map(|number| number.map(ChangeNumber::new))
-    }
-
     /// Whether all of its files are in memory, so that no access to them waits for a disk or a server.
     pub(crate) fn is_in_memory(&self) -> bool {
         let directories: BTreeSet<&Path> = self.job.secret.directories().collect();
@@ -212,6 +199,18 @@ impl Sink {
     /// # Errors
     /// A file cannot be written.
     pub fn stage(&mut self, rendered: Rendered) -> Result<StagedFiles, Fault> {
+        self.stage_onto(rendered, None)
+    }
+
+    /// The same; where the generation `onto` holds that content, readers get it by going back to it.
+    ///
+    /// # Errors
+    /// Those of [`Sink::stage`].
+    pub(crate) fn stage_onto(
+        &mut self,
+        rendered: Rendered,
+        onto: Option<ChangeNumber>,
+    ) -> Result<StagedFiles, Fault> {
         self.complete = false;
         self.check_mounts(rendered.files.iter().map(|file| &file.placement.target))?;
         self.known.lock().retain(|target, _| self.is_output(target));
@@ -219,7 +218,7 @@ impl Sink {
         // EXPOSE: only its keyed fingerprint is kept.
         let fingerprint = |file: &NewFile| self.key.of(file.content.expose());
         let fingerprints: Vec<_> = rendered.files.iter().map(fingerprint).collect();
-        let prepared = self.prepare(rendered.files, &fingerprints, &gone)?;
+        let prepared = self.prepare(rendered.files, &fingerprints, &gone, onto)?;
         Ok(StagedFiles { prepared, fingerprints, gone: Some(gone) })
     }
 
@@ -228,6 +227,7 @@ impl Sink {
         files: Vec<NewFile>,
         fingerprints: &[Fingerprint],
         gone: &[TargetPath],
+        onto: Option<ChangeNumber>,
     ) -> Result<Prepared, Fault> {
         let known = self.known.clone();
         let left = |target: &TargetPath| known.lock().get(target).map(|known| known.stamp.owner());
@@ -241,9 +241,9 @@ impl Sink {
         let wanted = files.into_iter().zip(fingerprints.iter().copied());
         let wanted =
             wanted.map(|(file, fingerprint)| WantedFile { is_known: is_known(&file, fingerprint), file });
-        let before = self.generation.take();
-        let (wanted, numbers) = (wanted.collect(), self.highest);
-        disk::stage_generation(generations, wanted, gone, (before, numbers), left, self.clock.now())
+        let (known, above) = (self.generation.take(), self.highest);
+        let base = GenerationBase { known, above, onto: onto.map(ChangeNumber::get) };
+        disk::stage_generation(generations, wanted.collect(), gone, base, left, self.clock.now())
             .map(|staged| Prepared::Generation(staged.map(Box::new)))
     }
 
@@ -301,7 +301,7 @@ impl Sink {
         let prepared = if self.job.secret.generations.is_some() {
             // A generation without files.
             let gone: Vec<_> = removable.into_iter().collect();
-            self.prepare(Vec::new(), &[], &gone)?
+            self.prepare(Vec::new(), &[], &gone, None)?
         } else {
             self.check_mounts(&removable)?;
             Prepared::Files(disk::stage(Vec::new(), removable, |_| None)?)

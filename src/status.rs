@@ -10,5 +10,5 @@ pub use file::read;
 pub(crate) use file::{StatusFile, is_owned};
 pub(crate) use registry::Success;
 pub use registry::{RegistryInner, SecretEntry, SecretInfo, StatusRegistry};
-pub use snapshot::{Daemon, LastError, SecretStatus, Snapshot, State, Unready};
+pub use snapshot::{Daemon, HeldStatus, LastError, RefusedStatus, SecretStatus, Snapshot, State, Unready};
 pub use sources::SourceStatus;

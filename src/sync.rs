@@ -14,6 +14,6 @@ mod task;
 mod tests;
 mod witness;
 
-pub(crate) use orders::{PassReport, PassSummary};
+pub(crate) use orders::{OrderFailure, OrderReport, PassSummary, SecretCommand};
 pub(crate) use policy::PolicySettings;
 pub(crate) use supervisor::{JobWithStores, Supervisor, SyncContext, interrupted, once, registry};

@@ -67,6 +67,8 @@ fn scrape(snapshot: &Snapshot) -> Answer {
         sources: secret.sources.iter().map(|source| (source.path.as_str(), source.version)).collect(),
         last_success: secret.last_success,
         next_sync: secret.next_try,
+        refused: secret.refused.is_some(),
+        held: secret.held.is_some(),
     });
     Answer::metrics(metrics().text(facts))
 }

@@ -7,9 +7,9 @@ use crate::admin::control::{
     AnswerFuture, CommandFailure, ControlAnswer, ControlCall, ControlRequest, SecretReport,
 };
 use crate::config::nearest;
-use crate::name::SecretName;
+use crate::name::{ChangeNumber, SecretName};
 use crate::sink::Written;
-use crate::sync::{PassReport, PassSummary, Supervisor};
+use crate::sync::{OrderFailure, OrderReport, PassSummary, SecretCommand, Supervisor};
 use crate::telemetry::event;
 
 /// Begins what `call` asks for. A client that has gone has no answer.
@@ -17,6 +17,12 @@ pub(super) fn obey(call: ControlCall, supervisor: &Supervisor) {
     let ControlCall { request, uid, begun } = call;
     let answer = match request {
         ControlRequest::Refresh { secrets } => refresh(&secrets, uid, supervisor),
+        ControlRequest::Approve { secret } => order(&secret, SecretCommand::Approve, uid, supervisor),
+        ControlRequest::Rollback { secret, to } => {
+            let to = to.map(ChangeNumber::new);
+            order(&secret, SecretCommand::RollBack { to }, uid, supervisor)
+        }
+        ControlRequest::Release { secret } => order(&secret, SecretCommand::Release, uid, supervisor),
     };
     drop(begun.send(answer));
 }
@@ -27,19 +33,33 @@ fn refresh(secrets: &[String], uid: u32, supervisor: &Supervisor) -> AnswerFutur
     match supervisor.refresh_and_report(named) {
         Ok(asked) => {
             event::refresh_requested(named.map(<[_]>::len), Some(uid));
-            Box::pin(reports(asked))
+            Box::pin(reports(asked, SecretCommand::Read))
         }
         Err(unknown) => refused(no_such_secret(&unknown, supervisor)),
     }
 }
 
+fn order(secret: &str, command: SecretCommand, uid: u32, supervisor: &Supervisor) -> AnswerFuture {
+    let name = SecretName::new(secret);
+    match supervisor.order(&name, command, uid) {
+        Some(report) => Box::pin(reports(vec![(name, report)], command)),
+        None => refused(no_such_secret(&name, supervisor)),
+    }
+}
+
 /// The outcomes, in the order of the names.
-async fn reports(asked: Vec<(SecretName, oneshot::Receiver<PassReport>)>) -> ControlAnswer {
+async fn reports(
+    asked: Vec<(SecretName, oneshot::Receiver<OrderReport>)>,
+    command: SecretCommand,
+) -> ControlAnswer {
     let mut reports = Vec::with_capacity(asked.len());
     for (name, report) in asked {
         let outcome = match report.await {
-            Ok(Ok(summary)) => Ok(summary_text(&summary)),
-            Ok(Err(fault)) => Err(fault.into()),
+            Ok(Ok(summary)) => Ok(done_text(command, &summary)),
+            Ok(Err(OrderFailure::Pass(fault))) => Err(fault.into()),
+            Ok(Err(OrderFailure::NotPossible { message, hint })) => {
+                Err(CommandFailure::failed(message, hint))
+            }
             Err(_) => Err(CommandFailure::failed(
                 format!("the configuration of {name} was changed meanwhile, or the daemon stops"),
                 "run the command again",
@@ -50,8 +70,21 @@ async fn reports(asked: Vec<(SecretName, oneshot::Receiver<PassReport>)>) -> Con
     ControlAnswer::Done(reports)
 }
 
+/// What a command did, as a part of a sentence.
+fn done_text(command: SecretCommand, summary: &PassSummary) -> String {
+    let pass = summary_text(summary);
+    match (command, summary.change) {
+        (SecretCommand::RollBack { .. }, Some(change)) => {
+            format!("change {change} is published and held: {pass}")
+        }
+        (SecretCommand::RollBack { .. }, None) | (SecretCommand::Read, _) => pass,
+        (SecretCommand::Approve, _) => format!("approved: {pass}"),
+        (SecretCommand::Release, _) => format!("released: {pass}"),
+    }
+}
+
 /// What a pass did, as a part of a sentence.
-fn summary_text(PassSummary { version, written }: &PassSummary) -> String {
+fn summary_text(PassSummary { version, written, change: _ }: &PassSummary) -> String {
     let Written { changed, repaired, removed, unchanged: _ } = *written;
     let counts = [(changed, "changed"), (repaired, "repaired"), (removed, "removed")];
     let done: Vec<_> = counts
@@ -84,7 +117,7 @@ mod tests {
     fn a_pass_is_described_by_what_it_did() {
         let text = |version, changed, repaired, removed| {
             let written = Written { changed, repaired, removed, unchanged: 9 };
-            summary_text(&PassSummary { version, written })
+            summary_text(&PassSummary { version, written, change: None })
         };
         assert_eq!(text(None, 0, 0, 0), "unchanged");
         assert_eq!(text(Some(7), 1, 0, 0), "1 file changed, version 7");

@@ -52,6 +52,11 @@ impl CertificateChain {
         self.leaf.not_after
     }
 
+    /// The name of the one who issued the first certificate.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.leaf.issuer_name
+    }
+
     /// Whom the first certificate is for: DNS names, IP addresses and URIs, a hundred at most.
     pub(crate) fn names(&self) -> &[String] {
         &self.leaf.names

@@ -15,6 +15,9 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 /// Most names of a certificate that are kept; it may have any number of them.
 const NAMES: usize = 100;
 
+/// Most characters of an issuer's name that are kept.
+const ISSUER_NAME: usize = 300;
+
 /// What is asked of a certificate.
 pub(super) struct Certificate {
     pub(super) der: CertificateDer<'static>,
@@ -23,6 +26,8 @@ pub(super) struct Certificate {
     pub(super) public_key: Vec<u8>,
     /// Its alternative names: DNS names, IP addresses and URIs.
     pub(super) names: Vec<String>,
+    /// The name of its issuer, for people.
+    pub(super) issuer_name: String,
     subject: Vec<u8>,
     issuer: Vec<u8>,
     signature: Signature,
@@ -55,7 +60,8 @@ impl Certificate {
         let (subject, issuer) = (tbs.subject.as_raw().to_vec(), tbs.issuer.as_raw().to_vec());
         let public_key = tbs.subject_pki.subject_public_key.data.to_vec();
         let names = names.take(NAMES).collect();
-        Some(Self { der, not_before, not_after, public_key, names, subject, issuer, signature })
+        let issuer_name = tbs.issuer.to_string().chars().take(ISSUER_NAME).collect();
+        Some(Self { der, not_before, not_after, public_key, names, issuer_name, subject, issuer, signature })
     }
 
     /// Whether `issuer` has issued it: its name stands here, and its key has signed this. Where the algorithm is unknown,

@@ -80,6 +80,9 @@ pub(super) fn command() -> clap::Command {
         ("isready", Obeys::StatusFile),
         ("status", Obeys::StatusFile),
         ("refresh", Obeys::ControlSocket),
+        ("rollback", Obeys::ControlSocket),
+        ("release", Obeys::ControlSocket),
+        ("approve", Obeys::ControlSocket),
         ("init", Obeys::Nothing),
         ("schema", Obeys::Nothing),
         ("convert", Obeys::Nothing),
@@ -139,6 +142,12 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Have the running daemon read secrets now, and show what became of each
     Refresh(RefreshArgs),
+    /// Publish an earlier change of a secret again, and hold it until it is released
+    Rollback(RollbackArgs),
+    /// End the hold of a secret
+    Release(OneSecretArgs),
+    /// Publish what a brake has refused, that content alone
+    Approve(OneSecretArgs),
     /// Print a commented starter configuration
     Init,
     /// Print the JSON Schema of the configuration file, for editors
@@ -187,6 +196,23 @@ pub(super) struct RefreshArgs {
     /// Names of secrets; without one all of them
     #[arg(value_name = "NAME")]
     pub(super) secrets: Vec<String>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct RollbackArgs {
+    /// Name of the secret
+    #[arg(value_name = "NAME")]
+    pub(super) secret: String,
+    /// Number of the change; without it the one before that of now
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) to: Option<u64>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct OneSecretArgs {
+    /// Name of the secret
+    #[arg(value_name = "NAME")]
+    pub(super) secret: String,
 }
 
 #[derive(ClapArgs, Debug)]

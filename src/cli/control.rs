@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::args::{Common, RefreshArgs};
+use super::args::{Common, OneSecretArgs, RefreshArgs, RollbackArgs};
 use super::output;
 use super::setup::Setup;
 use crate::admin::control::{
@@ -24,6 +24,21 @@ const PATIENCE: Duration = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(10)
 /// Has the daemon read secrets now, and prints what became of each.
 pub(super) fn refresh(common: &Common, args: &RefreshArgs) -> Result<ExitStatus, ExitStatus> {
     command(common, &ControlRequest::Refresh { secrets: args.secrets.clone() })
+}
+
+/// Publishes an earlier change and holds it.
+pub(super) fn rollback(common: &Common, args: &RollbackArgs) -> Result<ExitStatus, ExitStatus> {
+    command(common, &ControlRequest::Rollback { secret: args.secret.clone(), to: args.to })
+}
+
+/// Ends a hold.
+pub(super) fn release(common: &Common, args: &OneSecretArgs) -> Result<ExitStatus, ExitStatus> {
+    command(common, &ControlRequest::Release { secret: args.secret.clone() })
+}
+
+/// Lets content pass that a brake has refused.
+pub(super) fn approve(common: &Common, args: &OneSecretArgs) -> Result<ExitStatus, ExitStatus> {
+    command(common, &ControlRequest::Approve { secret: args.secret.clone() })
 }
 
 /// Sends a request and prints the answer.

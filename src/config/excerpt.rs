@@ -174,7 +174,7 @@ fn of_key(keys: &KeySet, name: &str) -> Contents {
             KeyType::Credential => return Contents::Unknown,
             KeyType::Section(keys) | KeyType::PathOrSection(keys) => Contents::Keys(keys),
             KeyType::List(keys) | KeyType::Named(keys) => Contents::Several(keys),
-            KeyType::NamedTemplates | KeyType::Texts => Contents::Texts,
+            KeyType::NamedTemplates | KeyType::Texts | KeyType::Choices(_) => Contents::Texts,
             // Constants: one may be a password.
             KeyType::NamedTexts => Contents::Unknown,
             _ => Contents::Text,

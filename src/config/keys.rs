@@ -63,6 +63,8 @@ pub(in crate::config) enum KeyType {
     Mode,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// A list of some of these words.
+    Choices(&'static [&'static str]),
     Section(&'static KeySet),
     /// The one path that matters, or a section.
     PathOrSection(&'static KeySet),

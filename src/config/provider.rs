@@ -130,6 +130,11 @@ trait ProviderRead {
         true
     }
 
+    /// The same in one version; nothing where the provider has no versions.
+    fn at_version(&self, _version: u64) -> Option<SecretRead> {
+        None
+    }
+
     /// What lies in this folder under `name`; nothing where the provider has no folders.
     fn below(&self, _name: &str) -> Option<SecretRead> {
         None
@@ -180,6 +185,11 @@ impl SecretRead {
     /// The path as it is configured: below the mount, if there is one.
     pub(crate) fn key(&self) -> String {
         self.read().key().to_owned()
+    }
+
+    /// The same in one version, where the provider has versions.
+    pub(crate) fn at_version(&self, version: u64) -> Option<Self> {
+        self.read().at_version(version)
     }
 
     /// What lies in this folder under `name`.

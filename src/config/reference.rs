@@ -64,6 +64,7 @@ fn takes(takes: &KeyType) -> String {
         KeyType::NamedTexts => "texts by name",
         KeyType::PathOrSection(_) => "path or mapping",
         KeyType::NamedTemplates => "templates by name",
+        KeyType::Choices(words) => return format!("list of {}", choice(words)),
         KeyType::NamedChoice(words) => return format!("by name: {}", choice(words)),
     };
     name.to_owned()

@@ -127,6 +127,7 @@ fn takes(takes: &KeyType) -> Value {
         KeyType::Named(keys) => json!({ "type": "object", "additionalProperties": section(keys) }),
         KeyType::Texts => json!({ "type": "array", "items": text() }),
         KeyType::NamedTexts => json!({ "type": "object", "additionalProperties": text() }),
+        KeyType::Choices(words) => json!({ "type": "array", "items": choice(words) }),
         KeyType::NamedChoice(words) => json!({ "type": "object", "additionalProperties": choice(words) }),
         KeyType::NamedTemplates => json!({ "type": "object", "additionalProperties": or_nothing(text()) }),
     }

@@ -36,6 +36,8 @@ pub struct SecretSpec {
     pub check: CertificateCheck,
     /// `hooks`, in the order in which they run.
     pub hooks: Vec<HookName>,
+    /// `check.brakes`.
+    pub brakes: Vec<Brake>,
 }
 
 impl SecretSpec {
@@ -66,7 +68,7 @@ impl SecretSpec {
 
     /// Whether what becomes of it has to be remembered.
     pub(crate) fn needs_journal(&self) -> bool {
-        self.generations.is_some()
+        self.generations.is_some() || !self.brakes.is_empty()
     }
 }
 
@@ -140,6 +142,19 @@ pub struct CertificateCheck {
     pub names: Vec<CertificateName>,
     /// What has to be left of their life.
     pub min_life: Duration,
+}
+
+/// What stops a change that looks like a mistake, until an operator approves it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Brake {
+    /// Half of the fields are gone, and two at least.
+    LostFields,
+    /// A field that held something is blank.
+    Emptied,
+    /// A certificate has another issuer.
+    Issuer,
+    /// A certificate ends earlier.
+    Expiry,
 }
 
 /// Where a file's content comes from.

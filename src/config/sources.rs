@@ -154,6 +154,15 @@ impl Sources {
         self.all().any(|source| source.read.is_pinned())
     }
 
+    /// The same, read in one version; `None` where there are several sources, or the provider has no versions.
+    pub(crate) fn at_version(&self, version: u64) -> Option<Self> {
+        if !self.others.is_empty() || self.first.search.is_some() {
+            return None;
+        }
+        let first = Source { read: self.first.read.at_version(version)?, ..self.first.clone() };
+        Some(Self { first, others: Vec::new(), parts: self.parts.clone() })
+    }
+
     /// The names of the stores, each once, as logs have them.
     pub(crate) fn store_names(&self) -> Cow<'_, str> {
         if self.others.is_empty() {

@@ -19,9 +19,10 @@ use std::time::Duration;
 use super::{FileMode, NewFile, Owner, TargetPath};
 
 pub(crate) use back::dissolve;
-pub(crate) use look::current_generation;
+pub(crate) use layout::directory_name;
+pub(crate) use look::{current_generation, generations_there};
 pub use published::PublishedGeneration;
-pub use staged::{StagedGeneration, Switched, stage_generation};
+pub use staged::{GenerationBase, StagedGeneration, Switched, stage_generation};
 pub(crate) use survey::{check_generation, survey_generation, survey_generation_removal};
 
 /// Where the generations of a secret lie, and how long old ones stay.

@@ -7,7 +7,7 @@ mod pieces;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::{Job, Rendered};
+use super::{CertificateFacts, Job, Rendered};
 use crate::certificate::Flaw;
 use crate::config::secret::FileCheck;
 use crate::disk::{NewFile, TargetPath};
@@ -29,6 +29,8 @@ pub struct CheckOutcome {
 pub struct CheckedCertificate {
     /// The file.
     pub file: PathBuf,
+    /// Who issued it.
+    pub issuer: String,
     /// When it ends.
     pub not_after: SystemTime,
     /// Whom it is for: DNS names, IP addresses and URIs, a hundred at most.
@@ -36,6 +38,16 @@ pub struct CheckedCertificate {
 }
 
 impl CheckOutcome {
+    /// What is kept of the certificates.
+    pub(crate) fn certificate_facts(&self) -> Vec<CertificateFacts> {
+        let facts = |certificate: &CheckedCertificate| CertificateFacts {
+            file: certificate.file.display().to_string(),
+            issuer: certificate.issuer.clone(),
+            end: certificate.not_after,
+        };
+        self.certificates.iter().map(facts).collect()
+    }
+
     fn refuse(&mut self, target: &TargetPath, flaw: &Flaw) {
         let message = format!("{}: {}", target.as_path().display(), flaw.cause);
         self.refusals.push(Fault::new(Kind::Refused, message, flaw.remedy));

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::as_rfc3339;
+use crate::secret::{FieldValue, Fields};
 
 /// What the content of a secret was like.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -19,6 +20,28 @@ pub struct Facts {
     /// The certificates in its files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateFacts>,
+}
+
+impl Facts {
+    /// The names of `fields`, and which of them hold nothing.
+    pub(super) fn of_fields(fields: &Fields) -> Self {
+        let blank = fields.iter().filter(|(_, value)| is_blank(value)).map(|(name, _)| name.clone());
+        let names = fields.names().map(str::to_owned);
+        Self { fields: names.collect(), blank: blank.collect(), certificates: Vec::new() }
+    }
+}
+
+fn is_blank(value: &FieldValue) -> bool {
+    match value {
+        FieldValue::Null => true,
+        FieldValue::Bool(_) | FieldValue::Number(_) => false,
+        // EXPOSE: whether there is anything but blanks is all that leaves.
+        FieldValue::Text(text) => text.expose().trim().is_empty(),
+        // EXPOSE: the same
+        FieldValue::Bytes(bytes) => bytes.expose().trim_ascii().is_empty(),
+        FieldValue::List(items) => items.is_empty(),
+        FieldValue::Map(fields) => fields.is_empty(),
+    }
 }
 
 /// The first certificate of one file.

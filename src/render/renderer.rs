@@ -10,13 +10,15 @@ use crate::secret::{Answers, FieldValue, Fields, SecretBytes, SecretText};
 use crate::template::{self, Context, RenderError, field_list, field_text};
 
 use super::merge::merge;
-use super::{Job, looked_up};
+use super::{Facts, Job, looked_up};
 
 /// Every file of one secret, complete.
 #[derive(Debug)]
 pub struct Rendered {
     /// `files` in the order of the configuration, then the entries of `directory` by name.
     pub files: Vec<NewFile>,
+    /// What they are like; `None` where nobody asks.
+    pub facts: Option<Facts>,
 }
 
 /// Renders every output of `job` in memory. A file may be empty: every field a template prints is there and not null,
@@ -65,7 +67,8 @@ fn render_with(job: &Job, fields: &Fields, answers: &Answers) -> Result<Rendered
             files.push(entry);
         }
     }
-    Ok(Rendered { files })
+    let facts = job.secret.needs_journal().then(|| Facts::of_fields(fields));
+    Ok(Rendered { files, facts })
 }
 
 /// A secret without fields would empty its documents and its directory; who wants that deletes the secret.

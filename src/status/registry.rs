@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::snapshot::{Daemon, LastError, SecretStatus, Snapshot, State};
+use super::snapshot::{Daemon, HeldStatus, LastError, RefusedStatus, SecretStatus, Snapshot, State};
 use super::sources::SourceStatus;
 use crate::clock::Clock;
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::name::{ChangeNumber, SecretName};
 
 /// The registry of one daemon. Who watches it is woken when a secret changes its state, not at every refresh: ten
@@ -58,6 +58,10 @@ pub struct SecretEntry {
     lost: Option<String>,
     /// The change that readers have, and when it was published.
     change: Option<(ChangeNumber, SystemTime)>,
+    /// The version that was read last, where that is not the one that readers have.
+    available: Option<u64>,
+    refused: Option<RefusedStatus>,
+    held: Option<HeldStatus>,
 }
 
 /// What the registry shows of a secret's configuration.
@@ -112,6 +116,9 @@ impl SecretEntry {
             removed: false,
             lost: None,
             change: None,
+            available: None,
+            refused: None,
+            held: None,
         }
     }
 
@@ -125,6 +132,14 @@ impl SecretEntry {
             (Some(_), Some(_)) if self.lost.is_some() => State::Failing,
             (Some(_), Some(_)) => State::Degraded,
             (Some(_), None) => State::Synced,
+        }
+    }
+
+    fn change_state(&self) -> Option<&'static str> {
+        match (&self.held, &self.refused) {
+            (Some(_), _) => Some("held"),
+            (None, Some(_)) => Some("refused"),
+            (None, None) => self.change.map(|_| "published"),
         }
     }
 
@@ -156,6 +171,10 @@ impl SecretEntry {
             next_try: self.next_try,
             change: self.change.map(|(number, _)| number.get()),
             changed_at: self.change.map(|(_, at)| at),
+            change_state: self.change_state().map(str::to_owned),
+            available_version: self.available,
+            refused: self.refused.clone(),
+            held: self.held.clone(),
             failures: self.failures,
             last_error,
             files: files.clone(),
@@ -212,7 +231,7 @@ impl StatusRegistry {
             entry.next_try = success.next_try;
             entry.failures = 0;
             entry.last_error = None;
-            (entry.removed, entry.lost) = (false, None);
+            (entry.removed, entry.lost, entry.refused) = (false, None, None);
         });
     }
 
@@ -229,6 +248,11 @@ impl StatusRegistry {
         self.update(name, |entry, now| {
             entry.next_try = next_try;
             entry.failures = entry.failures.saturating_add(1);
+            if fault.kind == Kind::Refused {
+                let before = entry.refused.take().filter(|before| before.reason == fault.message);
+                let new = || RefusedStatus { reason: fault.message.clone(), at: now };
+                entry.refused = Some(before.unwrap_or_else(new));
+            }
             entry.last_error = Some(LastError {
                 kind: fault.kind.as_str().to_owned(),
                 message: fault.message.clone(),
@@ -246,6 +270,11 @@ impl StatusRegistry {
     /// Notes which change readers have, and when it was published.
     pub(crate) fn changed(&self, name: &SecretName, change: Option<(ChangeNumber, SystemTime)>) {
         self.update(name, |entry, _| entry.change = change);
+    }
+
+    /// Notes which change a secret is held at, and which version was read last if readers do not have it.
+    pub(crate) fn held(&self, name: &SecretName, held: Option<HeldStatus>, available: Option<u64>) {
+        self.update(name, |entry, _| (entry.held, entry.available) = (held, available));
     }
 
     /// Notes that the daemon is shutting down: from here on it is not ready.
@@ -311,7 +340,6 @@ impl StatusRegistry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Kind;
 
     const OK: Success = Success { version: Some(1), versions: Vec::new(), next_try: None };
 

@@ -107,12 +107,46 @@ pub struct SecretStatus {
     /// When it was published.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
     pub changed_at: Option<SystemTime>,
+    /// `published`, `refused` or `held`: what became of what was read last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_state: Option<String>,
+    /// The version that was read last, where that is not the one that is on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_version: Option<u64>,
+    /// Why what was read last is not published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedStatus>,
+    /// The change that it is held at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldStatus>,
     /// Failures since the last success.
     pub failures: u32,
     /// Why it failed; gone after a success.
     pub last_error: Option<LastError>,
     /// The files it writes, absolute.
     pub files: Vec<PathBuf>,
+}
+
+/// Why content is not published.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RefusedStatus {
+    /// Place and cause.
+    pub reason: String,
+    /// Since when.
+    #[serde(with = "as_rfc3339")]
+    pub at: SystemTime,
+}
+
+/// The change that a secret is held at.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeldStatus {
+    /// Its number.
+    pub change: u64,
+    /// Since when.
+    #[serde(with = "as_rfc3339")]
+    pub at: SystemTime,
+    /// The user who asked for it.
+    pub by: u32,
 }
 
 /// One word for a secret.

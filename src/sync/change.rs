@@ -2,10 +2,13 @@
 
 use std::time::SystemTime;
 
+use crate::config::secret::Brake;
 use crate::fault::Fault;
-use crate::journal::{ChangeRecord, Dropped, Journal, JournalEntry, SecretHistory};
+use crate::journal::{
+    ChangeRecord, Dropped, Journal, JournalEntry, PublishedChange, Refusal, RefusalResult, SecretHistory,
+};
 use crate::name::{ChangeNumber, HookName, SecretName};
-use crate::render::{ChangeReason, Facts, Job};
+use crate::render::{ChangeReason, Facts, Job, brake_fault, stopped_by_brake};
 use crate::secret::Fingerprint;
 use crate::sink::StagedChange;
 use crate::store::RequestId;
@@ -68,13 +71,23 @@ impl ChangeNumbering {
 /// What a change is made of.
 #[derive(Clone, Default)]
 pub(super) struct ChangeOrigin {
-    version: Option<u64>,
-    revision: Option<String>,
-    request_id: Option<String>,
+    pub(super) version: Option<u64>,
+    pub(super) revision: Option<String>,
+    pub(super) request_id: Option<String>,
     /// What the content is like.
     pub(super) facts: Option<Facts>,
     /// Of the content; `None` where the files are removed.
     pub(super) fingerprint: Option<Fingerprint>,
+    /// Why it is published, where an operator asked for it, and which user that is.
+    pub(super) asked: Option<(ChangeReason, u32)>,
+}
+
+/// What may become of content.
+pub(super) enum ContentVerdict {
+    Publish,
+    /// Another change is held.
+    Held,
+    Refused(Fault),
 }
 
 impl ChangeOrigin {
@@ -88,7 +101,16 @@ impl ChangeOrigin {
             request_id: gathered.request_id.as_ref().map(RequestId::as_str).map(str::to_owned),
             facts: None,
             fingerprint: None,
+            asked: None,
         }
+    }
+
+    /// Of a change that was published before.
+    pub(super) fn of_earlier(
+        PublishedChange { version, facts, .. }: &PublishedChange,
+        asked: Option<(ChangeReason, u32)>,
+    ) -> Self {
+        Self { version: *version, facts: facts.clone(), asked, ..Self::default() }
     }
 }
 
@@ -111,7 +133,7 @@ impl ChangeLog {
     /// The line for what was staged; `None` where neither readers nor the journal will see anything new.
     pub(super) fn record(&self, staged: StagedChange, origin: ChangeOrigin) -> Option<ChangeRecord> {
         let StagedChange { files, generation, is_new_generation } = staged;
-        let ChangeOrigin { version, revision, request_id, facts, fingerprint } = origin;
+        let ChangeOrigin { version, revision, request_id, facts, fingerprint, asked } = origin;
         let (reason, makes_due) = self.history(|history| {
             let before = history.and_then(|history| history.published.as_deref());
             let before = before.and_then(|published| published.fingerprint);
@@ -130,6 +152,11 @@ impl ChangeLog {
                 _ => Some((ChangeReason::Store, true)),
             }
         })?;
+        let asked = asked.filter(|(asked, _)| match asked {
+            ChangeReason::Rollback => reason != ChangeReason::Found,
+            asked => reason == *asked || reason == ChangeReason::Store,
+        });
+        let reason = asked.map_or(reason, |(asked, _)| asked);
         let next = match reason {
             ChangeReason::Found => self.highest().max(ChangeNumber::default().next()),
             _ => self.highest().next(),
@@ -145,8 +172,49 @@ impl ChangeLog {
             facts,
             hooks: if makes_due { self.hooks.clone() } else { Vec::new() },
             reason,
-            by: None,
+            by: asked.map(|(_, by)| by),
         })
+    }
+
+    /// What may become of content of this origin. A brake that stops it is noted.
+    pub(super) fn judge(&self, brakes: &[Brake], origin: &ChangeOrigin) -> ContentVerdict {
+        let Some(fingerprint) = origin.fingerprint else { return ContentVerdict::Publish };
+        let known = self.history(|history| {
+            let Some(SecretHistory { published, refused, approved, held, .. }) = history else {
+                return Err(None);
+            };
+            let before = published.as_deref();
+            if held.is_some() {
+                let is_held = before.and_then(|before| before.fingerprint) == Some(fingerprint);
+                return Ok(if is_held { ContentVerdict::Publish } else { ContentVerdict::Held });
+            }
+            if *approved == Some(fingerprint) {
+                return Ok(ContentVerdict::Publish);
+            }
+            match refused.as_deref().filter(|refused| refused.fingerprint == fingerprint) {
+                Some(refused) => {
+                    Ok(ContentVerdict::Refused(brake_fault(&self.secret, refused.reason.clone())))
+                }
+                None => Err(before.and_then(|before| before.facts.clone())),
+            }
+        });
+        let before = match known {
+            Ok(verdict) => return verdict,
+            Err(before) => before,
+        };
+        let stopped = before
+            .as_ref()
+            .zip(origin.facts.as_ref())
+            .and_then(|(before, next)| stopped_by_brake(brakes, before, next));
+        let Some(reason) = stopped else { return ContentVerdict::Publish };
+        self.journal.append([JournalEntry::Refused(Refusal {
+            secret: self.secret.clone(),
+            version: origin.version,
+            fingerprint,
+            reason: reason.clone(),
+            result: RefusalResult::Remembered,
+        })]);
+        ContentVerdict::Refused(brake_fault(&self.secret, reason))
     }
 
     /// Notes what is about to be published, and waits until that is on disk.

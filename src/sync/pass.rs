@@ -1,6 +1,8 @@
 //! One sync of one secret: fetch, and unless nothing has changed render and publish. Idempotent; who asked for it
 //! and why does not matter here.
 
+mod hold;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +19,7 @@ use crate::config::sources::Source;
 use crate::fault::{Fault, Kind};
 use crate::journal::Journal;
 use crate::name::ChangeNumber;
-use crate::render::Job;
+use crate::render::{ChangeReason, Job};
 use crate::secret::{FingerprintKey, HANDLING, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::gather::{Gathered, ReadFailure, SourceStores};
@@ -50,6 +52,10 @@ pub(super) struct Pass {
     changes: ChangeNumbering,
     /// Whether it was looked what an earlier process was about to publish.
     is_settled: bool,
+    /// Why the pass that begins publishes, where an operator asked for it, and which user that is.
+    asked: Option<(ChangeReason, u32)>,
+    /// The version that was read last, where that is not the one that readers have.
+    available: Option<u64>,
 }
 
 /// What a pass did.
@@ -85,6 +91,8 @@ impl Pass {
             files: Vec::new(),
             lost: None,
             is_settled: false,
+            asked: None,
+            available: None,
         }
     }
 
@@ -280,7 +288,9 @@ impl Pass {
         now: SystemTime,
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
-        let (provenance, origin) = (Provenance::of(&gathered), ChangeOrigin::of(&gathered));
+        let asked = self.asked.take();
+        let (provenance, origin) =
+            (Provenance::of(&gathered), ChangeOrigin { asked, ..ChangeOrigin::of(&gathered) });
         let Gathered { answers, metadata, revision, versions, life, turn, .. } = gathered;
         let version = revision.version();
         let read = if versions.is_empty() { std::slice::from_ref(&version) } else { &*versions };
@@ -292,7 +302,7 @@ impl Pass {
         }
         let outcome = Outcome { version, versions, life, written: Written::default() };
         let Some(answers) = answers.filter(|_| self.published != Some(revision)) else {
-            return Some(Ok(outcome));
+            return Some(Ok(self.of_readers(outcome)));
         };
         let (job, stopped) = (self.job.clone(), stop.clone());
         let log = self.changes.log().cloned();
@@ -325,13 +335,23 @@ impl Pass {
         let done = self.change_files(is_plain, work, &provenance, stop).await?;
         match done {
             Ok(Publishing::Stopped) => None,
-            Ok(publishing) => Some(self.finish(publishing, now, &provenance).await.map(|written| {
-                (self.published, self.serves, self.removed) = (Some(revision), true, false);
-                self.lost = None;
-                Outcome { written, ..outcome }
-            })),
+            Ok(publishing) => {
+                self.available = version.filter(|_| matches!(publishing, Publishing::Held));
+                let finished = match publishing {
+                    Publishing::Held => self.restore(now, stop).await?,
+                    publishing => self.finish(publishing, now, &provenance).await,
+                };
+                Some(finished.map(|written| {
+                    (self.published, self.serves, self.removed) = (Some(revision), true, false);
+                    self.lost = None;
+                    self.of_readers(Outcome { written, ..outcome })
+                }))
+            }
             Err(_) if stop.is_cancelled() && !self.publisher.is_writing() => None,
-            Err(fault) => Some(Err(fault)),
+            Err(fault) => {
+                self.available = version.filter(|_| fault.kind == Kind::Refused);
+                Some(Err(fault))
+            }
         }
     }
 
@@ -341,6 +361,9 @@ impl Pass {
         now: SystemTime,
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
+        if self.hold().is_some() {
+            return Some(Err(fault));
+        }
         (self.published, self.serves) = (None, false);
         self.evidence.note_absent();
         let log = self.changes.log().cloned();
@@ -378,7 +401,7 @@ impl Pass {
         provenance: &Provenance,
     ) -> Result<Written, Fault> {
         match publishing {
-            Publishing::Stopped => Ok(Written::default()),
+            Publishing::Stopped | Publishing::Held => Ok(Written::default()),
             Publishing::Done { written, is_change } => {
                 self.changes.count(is_change, now);
                 Ok(written)

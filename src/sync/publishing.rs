@@ -5,8 +5,9 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
-use super::change::{ChangeLog, ChangeOrigin};
+use super::change::{ChangeLog, ChangeOrigin, ContentVerdict};
 use crate::fault::Fault;
+use crate::name::ChangeNumber;
 use crate::render::{Job, Rendered, examine, render_sources};
 use crate::secret::{Fields, SecretText};
 use crate::sink::{Sink, StagedFiles, Written};
@@ -19,6 +20,8 @@ pub(super) enum Publishing {
     Stopped,
     /// To its end. Where readers see other content, that is a change.
     Done { written: Written, is_change: bool },
+    /// Another change is held, so this one is not published.
+    Held,
     /// Everything is staged; the journal is next.
     Staged { staged: Box<StagedFiles>, origin: Box<ChangeOrigin>, span: Span },
 }
@@ -38,13 +41,16 @@ pub(super) fn rendered(
 
 /// What may be published of `rendered`. Not inlined, for the same reason.
 #[inline(never)]
-pub(super) fn checked(job: &Job, rendered: Rendered, now: SystemTime) -> Result<Rendered, Fault> {
+pub(super) fn checked(job: &Job, mut rendered: Rendered, now: SystemTime) -> Result<Rendered, Fault> {
     if !job.secret.is_checked() {
         return Ok(rendered);
     }
     let span = trace::check();
-    let refusals = span.within(|| examine(job, &rendered, now)).refusals;
-    span.checked(refusals.into_iter().next().map_or(Ok(rendered), Err))
+    let outcome = span.within(|| examine(job, &rendered, now));
+    if let Some(facts) = &mut rendered.facts {
+        facts.certificates = outcome.certificate_facts();
+    }
+    span.checked(outcome.refusals.into_iter().next().map_or(Ok(rendered), Err))
 }
 
 pub(super) fn published(rendered: Rendered, sink: &mut Sink) -> Result<Publishing, Fault> {
@@ -54,16 +60,34 @@ pub(super) fn published(rendered: Rendered, sink: &mut Sink) -> Result<Publishin
     Ok(Publishing::Done { written: committed(staged, sink, &span)?, is_change })
 }
 
+/// Stages what may be published.
 pub(super) fn staged(
-    rendered: Rendered,
+    mut rendered: Rendered,
     sink: &mut Sink,
     log: &ChangeLog,
     mut origin: ChangeOrigin,
 ) -> Result<Publishing, Fault> {
-    let span = trace::write();
     origin.fingerprint = Some(log.journal().fingerprint(&rendered));
+    origin.facts = rendered.facts.take();
+    let brakes = &sink.job().secret.brakes;
+    match log.judge(brakes, &origin) {
+        ContentVerdict::Publish => staged_onto(rendered, sink, log, origin, None),
+        ContentVerdict::Held => Ok(Publishing::Held),
+        ContentVerdict::Refused(fault) => Err(fault),
+    }
+}
+
+/// Stages it; where the generation of `onto` holds that content, readers get it by going back to it.
+pub(super) fn staged_onto(
+    rendered: Rendered,
+    sink: &mut Sink,
+    log: &ChangeLog,
+    origin: ChangeOrigin,
+    onto: Option<ChangeNumber>,
+) -> Result<Publishing, Fault> {
+    let span = trace::write();
     sink.number_above(log.highest());
-    let staged = span.checked(span.within(|| sink.stage(rendered)))?;
+    let staged = span.checked(span.within(|| sink.stage_onto(rendered, onto)))?;
     Ok(Publishing::Staged { staged: Box::new(staged), origin: Box::new(origin), span })
 }
 

@@ -1,19 +1,21 @@
 //! The supervisor: owns the tasks, wakes them together, exchanges them at a reload, and stops them within a deadline.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod ordering;
+
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::deletion::Ledgers;
-use super::orders::{Orders, PassReport};
+use super::orders::Orders;
 use super::pass::Pass;
 use super::policy::{Policy, PolicySettings};
 use super::stopping::{StoppingTask, Writers};
@@ -86,43 +88,6 @@ impl Supervisor {
             supervisor.begin(job, stores, Vec::new(), KnownFiles::default());
         }
         supervisor
-    }
-
-    /// Makes all secrets due now; one that is being synced is synced once more afterwards. What was read before is not
-    /// good enough for them.
-    pub(crate) fn refresh(&self) {
-        let mut forgotten = HashSet::new();
-        for running in self.running.values() {
-            Orders::bump(&running.refresh);
-            running.forget_what_was_read(&mut forgotten);
-        }
-    }
-
-    /// Makes the secrets of these names due now, or all, as [`Self::refresh`] does; for those who wait for the outcome
-    /// of these passes.
-    ///
-    /// # Errors
-    /// The first name that no secret has; then nothing was made due.
-    pub(crate) fn refresh_and_report(
-        &self,
-        names: Option<&[SecretName]>,
-    ) -> Result<Vec<(SecretName, oneshot::Receiver<PassReport>)>, SecretName> {
-        if let Some(unknown) = names.iter().copied().flatten().find(|name| !self.running.contains_key(*name))
-        {
-            return Err(unknown.clone());
-        }
-        let mut forgotten = HashSet::new();
-        let asked = self.running.iter().filter(|(name, _)| names.is_none_or(|names| names.contains(name)));
-        let place = |(name, running): (&SecretName, &Running)| {
-            running.forget_what_was_read(&mut forgotten);
-            (name.clone(), Orders::place(&running.refresh))
-        };
-        Ok(asked.map(place).collect())
-    }
-
-    /// The names of all secrets, in order.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &SecretName> {
-        self.running.keys()
     }
 
     /// Goes over to `jobs`. A secret whose job is the same keeps its task; if its store is another one, it is read
@@ -257,14 +222,6 @@ impl Supervisor {
 }
 
 impl Running {
-    /// What its stores remember of earlier reads is no answer any more; each store once.
-    fn forget_what_was_read(&self, forgotten: &mut HashSet<*const ()>) {
-        let stores = self.stores.borrow();
-        for store in stores.iter().filter(|store| forgotten.insert(Arc::as_ptr(store).cast::<()>())) {
-            store.forget();
-        }
-    }
-
     fn retire(self) -> StoppingTask {
         let Self { job, stores: _, refresh: _, stop, ended, known: _ } = self;
         stop.cancel();

@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::deletion::suspected;
-use super::orders::{Orders, PassReport, PassSummary};
+use super::orders::{Order, OrderFailure, Orders, PassSummary, SecretCommand};
 use super::pass::{Outcome, Pass};
 use super::policy::Policy;
 use crate::clock::{Clock, worked};
 use crate::config::secret::{Refresh, SecretSpec};
 use crate::fault::{Disposition, Fault, Kind};
+use crate::journal::Hold;
 use crate::name::SecretName;
 use crate::sink::Written;
-use crate::status::{StatusRegistry, Success};
+use crate::status::{HeldStatus, StatusRegistry, Success};
 use crate::store::gather::{Gathered, ReadFailure, SourceStores};
 use crate::telemetry::event::{Failed, FilesLeft, Synced};
 use crate::telemetry::trace;
@@ -55,6 +56,7 @@ impl Task {
     /// Runs until stopped; returns when nothing of it writes any more.
     pub(super) async fn run(&mut self) {
         // On the heap, as the parts of a pass are: a task that waits for its next one, as most do, stays small.
+        self.pass.announce_hold();
         while let Some(mut done) = Box::pin(self.sync()).await {
             let wait = self.due_in(&done);
             if done.result.is_err() {
@@ -98,7 +100,9 @@ impl Task {
         let span =
             trace::sync(secret.name.as_str(), &secret.sources.store_names(), || secret.sources.paths());
         // A panic ends the pass, not the task: this secret is tried again, the others never notice.
+        let mut kept = Vec::new();
         let pass = AssertUnwindSafe(async {
+            self.obey(orders, &mut kept).await?;
             let gathered = match self.pass.verify(&self.stop).await? {
                 Ok(()) => self.fetch().await?,
                 Err(fault) => Err(fault.into()),
@@ -113,7 +117,30 @@ impl Task {
             }
             Err(fault) => span.not_synced(fault),
         }
-        Some(PassResult { result, duration, orders })
+        Some(PassResult { result, duration, orders: kept })
+    }
+
+    /// Does what operators ask for. Orders that are fulfilled by the pass that follows are kept for its report. `None`
+    /// when it was stopped.
+    async fn obey(&mut self, orders: Vec<Order>, kept: &mut Vec<Order>) -> Option<()> {
+        for order in orders {
+            let begun = match order.command {
+                SecretCommand::Read => Ok(()),
+                SecretCommand::Approve => self.pass.approve(order.by),
+                SecretCommand::Release => self.pass.release(order.by),
+                SecretCommand::RollBack { to } => {
+                    let now = self.clock.now();
+                    let done = Box::pin(self.pass.roll_back(to, order.by, now, &self.stop)).await?;
+                    order.report(done);
+                    continue;
+                }
+            };
+            match begun {
+                Ok(()) => kept.push(order),
+                Err(failure) => order.report(Err(failure)),
+            }
+        }
+        Some(())
     }
 
     /// Reads the secret; when it moves to another store meanwhile, from there. `None` when it was stopped.
@@ -151,6 +178,11 @@ impl Task {
         let next_try = wait.map(|wait| self.clock.now() + wait.min(LONGEST_WAIT));
         let spec = self.secret();
         let (secret, store) = (spec.name.as_str(), &spec.sources.store_names());
+        if self.is_current() {
+            let held =
+                self.pass.hold().map(|Hold { change, at, by }| HeldStatus { change: change.get(), at, by });
+            self.registry.held(&spec.name, held, self.pass.available());
+        }
         match result {
             Ok(Outcome { version, versions, written, life: _ }) => {
                 let (version, versions) = (*version, versions.clone());
@@ -244,21 +276,19 @@ struct PassResult {
     result: Result<Outcome, Fault>,
     duration: Duration,
     /// Those who asked for it.
-    orders: Vec<oneshot::Sender<PassReport>>,
+    orders: Vec<Order>,
 }
 
 impl PassResult {
     /// Reports to those who asked for the pass.
     fn report(&mut self) {
         for order in self.orders.drain(..) {
-            let report = match &self.result {
+            order.report(match &self.result {
                 Ok(Outcome { version, written, .. }) => {
-                    Ok(PassSummary { version: *version, written: *written })
+                    Ok(PassSummary { version: *version, written: *written, change: None })
                 }
-                Err(fault) => Err(fault.clone()),
-            };
-            // Who has gone has no answer.
-            drop(order.send(report));
+                Err(fault) => Err(OrderFailure::Pass(fault.clone())),
+            });
         }
     }
 }

@@ -4,6 +4,7 @@ mod changes;
 mod deletions;
 mod exchange;
 mod lost_files;
+mod orders;
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{JobWithStores, PolicySettings, Supervisor, SyncContext, once, registry};
+use super::{JobWithStores, OrderFailure, PolicySettings, Supervisor, SyncContext, once, registry};
 use crate::backoff::BackoffSettings;
 use crate::clock::Clock;
 use crate::config::provider::SecretRead;
@@ -179,7 +180,8 @@ async fn a_refresh_of_named_secrets_reads_those_and_reports_their_passes() {
     store.fail("b", outage());
     let mut reports = supervisor.refresh_and_report(None).unwrap();
     assert_eq!(reports.len(), 2);
-    assert_eq!(reports.pop().unwrap().1.await.unwrap(), Err(outage()));
+    let failed = reports.pop().unwrap().1.await.unwrap();
+    assert_eq!(failed, Err(OrderFailure::Pass(outage())));
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 

@@ -34,8 +34,10 @@ pub(crate) use login::{
     login_failed, logins_in_sync_lines, new_token_rejected, renewal_failed, token_configured, token_ending,
     token_looked_up, token_renewed,
 };
-pub use secret::{Failed, FilesLeft, Synced};
-pub(crate) use secret::{deletion_held, old_generation_stays, version_went_back};
+pub use secret::{Failed, FilesLeft, Synced, rolled_back};
+pub(crate) use secret::{
+    change_approved, deletion_held, held, old_generation_stays, released, version_went_back,
+};
 pub use store::{BreakerState, breaker_moved, requested};
 pub(crate) use store::{answers_mixed_up, redirected};
 pub(crate) use trace::{traces_lost, traces_resumed};

@@ -181,6 +181,10 @@ impl Metrics {
         self.sync_duration.observe(duration.as_secs_f64());
     }
 
+    pub(super) fn rolled_back(&self, secret: &str) {
+        self.of_secrets.rolled_back(secret);
+    }
+
     pub(super) fn failed(&self, secret: &str, kind: Kind, duration: Duration) {
         self.of_secrets.failed(secret, kind);
         self.sync_duration.observe(duration.as_secs_f64());
@@ -264,6 +268,8 @@ mod tests {
             sources: Vec::new(),
             last_success: at,
             next_sync: None,
+            refused: false,
+            held: false,
         }
     }
 

@@ -22,6 +22,7 @@ mod dotenv;
 mod examples;
 mod generations;
 mod hanging;
+mod holds;
 mod http;
 mod large_answers;
 mod leaks;

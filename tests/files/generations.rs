@@ -14,7 +14,8 @@ use crate::placement::{new_file, target};
 use crate::specs::{file_read, file_spec, job_of, secret_spec};
 use secrets_sync::config::secret::{DeletionPolicy, DirectorySpec, SecretSpec};
 use secrets_sync::disk::{
-    FileMode, Generations, Owner, Placement, PublishedGeneration, Switched, WantedFile, stage_generation,
+    FileMode, GenerationBase, Generations, Owner, Placement, PublishedGeneration, Switched, WantedFile,
+    stage_generation,
 };
 use secrets_sync::fault::Kind;
 use secrets_sync::render::{Job, Rendered};
@@ -68,7 +69,7 @@ fn rendered(root: &Path, files: &[(&str, &str)]) -> Rendered {
     let file = |&(name, text): &(&str, &str)| {
         new_file(Placement::new(target(&root.join("tls").join(name))), text.as_bytes())
     };
-    Rendered { files: files.iter().map(file).collect() }
+    Rendered { files: files.iter().map(file).collect(), facts: None }
 }
 
 fn written(changed: usize, repaired: usize, unchanged: usize, removed: usize) -> Written {
@@ -78,7 +79,7 @@ fn written(changed: usize, repaired: usize, unchanged: usize, removed: usize) ->
 /// One pass of a new process, which may have to begin with what a killed one left.
 pub(crate) fn publish_set(root: &Path, names: &[&str], content: &[u8]) {
     let file = |name: &&str| new_file(Placement::new(target(&root.join("tls").join(name))), content);
-    new_sink(root).publish(Rendered { files: names.iter().map(file).collect() }).unwrap();
+    new_sink(root).publish(Rendered { files: names.iter().map(file).collect(), facts: None }).unwrap();
 }
 
 /// Everything in `tls` and below, links with what they say, files with what they hold.
@@ -341,7 +342,8 @@ fn publish_at(
     let path = generations.path.as_path().join("a");
     let file = new_file(Placement::new(target(&path)), text.as_bytes());
     let wanted = vec![WantedFile { file, is_known: false }];
-    let staged = stage_generation(generations, wanted, &[], (known, 0), |_| None, now).unwrap().unwrap();
+    let base = GenerationBase { known, ..GenerationBase::default() };
+    let staged = stage_generation(generations, wanted, &[], base, |_| None, now).unwrap().unwrap();
     let Switched { committed, generation } = staged.switch(now);
     committed.outcome.unwrap();
     generation.unwrap()

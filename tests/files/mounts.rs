@@ -156,7 +156,7 @@ fn an_output_whose_mount_has_gone_is_refused_until_it_is_back() {
         let mut sink = Sink::new(crate::sink::job(&mounted), key).with(KnownFiles::default(), mounts);
         let mut publish = |text: &[u8]| {
             let file = new_file(place(&target(&mounted.join("made/later/a"))), text);
-            sink.publish(Rendered { files: vec![file] })
+            sink.publish(Rendered { files: vec![file], facts: None })
         };
         publish(b"one").unwrap();
         umount2(&mounted, MntFlags::MNT_DETACH).unwrap();

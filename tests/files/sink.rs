@@ -43,7 +43,7 @@ fn rendered(root: &Path, files: &[(&str, &str)]) -> Rendered {
     let file = |&(name, text): &(&str, &str)| {
         crate::placement::new_file(Placement::new(target(&root.join(name))), text.as_bytes())
     };
-    Rendered { files: files.iter().map(file).collect() }
+    Rendered { files: files.iter().map(file).collect(), facts: None }
 }
 
 fn new_sink(root: &Path) -> Sink {

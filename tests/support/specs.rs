@@ -46,6 +46,7 @@ pub(crate) fn secret_spec(name: &str, read: impl Into<SecretRead>) -> SecretSpec
         generations: None,
         check: CertificateCheck::default(),
         hooks: Vec::new(),
+        brakes: Vec::new(),
     }
 }
 

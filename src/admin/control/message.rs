@@ -17,6 +17,24 @@ pub enum ControlRequest {
         #[serde(default)]
         secrets: Vec<String>,
     },
+    /// Publish what a brake has refused.
+    Approve {
+        /// The secret.
+        secret: String,
+    },
+    /// Publish an earlier change, by default the one before, and hold it.
+    Rollback {
+        /// The secret.
+        secret: String,
+        /// The number of the change.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<u64>,
+    },
+    /// End a hold.
+    Release {
+        /// The secret.
+        secret: String,
+    },
 }
 
 impl ControlRequest {

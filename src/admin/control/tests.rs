@@ -57,7 +57,7 @@ impl Daemon {
 
 /// Says which user asked for which secrets.
 fn echo(request: ControlRequest, uid: u32) -> AnswerFuture {
-    let ControlRequest::Refresh { secrets } = request;
+    let ControlRequest::Refresh { secrets } = request else { return never(request, uid) };
     let report = SecretReport { secret: secrets.join(" "), outcome: Ok(uid.to_string()) };
     Box::pin(async { ControlAnswer::Done(vec![report]) })
 }

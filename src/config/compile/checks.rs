@@ -7,7 +7,7 @@ use super::section::Section;
 use crate::certificate::CertificateName;
 use crate::config::diagnostic::{Code, Diagnostic, Place};
 use crate::config::keys::{KeySet, KeySpec, KeyType};
-use crate::config::secret::{CertificateCheck, DirectorySpec, FileCheck, FileSpec};
+use crate::config::secret::{Brake, CertificateCheck, DirectorySpec, FileCheck, FileSpec};
 use crate::disk::TargetPath;
 
 /// `check` of a secret.
@@ -26,7 +26,12 @@ pub(super) static KEYS: KeySet = KeySet::new(
             "`0`",
             "what has to be left of the life of each certificate when it is published",
         ),
-        KeySpec::new("brakes", KeyType::Texts, "", "not built in yet"),
+        KeySpec::new(
+            "brakes",
+            KeyType::Choices(&BRAKE_WORDS),
+            "",
+            "what stops a change that looks like a mistake, until it is approved ([brakes](checks.md#brakes))",
+        ),
     ]],
 );
 
@@ -45,6 +50,15 @@ const CHECKS: [(&str, FileCheck); 10] = [
     ("toml", FileCheck::Toml),
     ("dotenv", FileCheck::Dotenv),
     ("not-empty", FileCheck::NotEmpty),
+];
+
+const BRAKE_WORDS: [&str; 4] = ["lost-fields", "emptied", "issuer", "expiry"];
+
+const BRAKES: [(&str, Brake); 4] = [
+    ("lost-fields", Brake::LostFields),
+    ("emptied", Brake::Emptied),
+    ("issuer", Brake::Issuer),
+    ("expiry", Brake::Expiry),
 ];
 
 const OTHERWISE: &str = "docs/checks.md says what each of them looks at";
@@ -78,8 +92,8 @@ pub(super) fn of_secret(
     files: &[FileSpec],
     directory: Option<&DirectorySpec>,
     context: &mut CompileContext<'_>,
-) -> CertificateCheck {
-    let Some(section) = secret.child("check", context) else { return CertificateCheck::default() };
+) -> (CertificateCheck, Vec<Brake>) {
+    let Some(section) = secret.child("check", context) else { return Default::default() };
     let mut names = Vec::new();
     for (text, place) in section.placed_texts("names", context) {
         match CertificateName::parse(&text.value) {
@@ -91,9 +105,7 @@ pub(super) fn of_secret(
         }
     }
     let min_life = section.duration("minLife", context).unwrap_or_default();
-    if !section.placed_texts("brakes", context).is_empty() {
-        section.not_built_in("brakes", context);
-    }
+    let brakes = section.choices("brakes", &BRAKES, context);
     let in_directory = directory.into_iter().flat_map(|directory| directory.checks.values());
     let mut checks = files.iter().filter_map(|file| file.check.as_ref()).chain(in_directory);
     let uses = ["names", "minLife"].iter().any(|key| section.has(key));
@@ -107,5 +119,5 @@ pub(super) fn of_secret(
         );
     }
     section.finish(context);
-    CertificateCheck { names, min_life }
+    (CertificateCheck { names, min_life }, brakes)
 }

@@ -125,8 +125,8 @@ pub(super) fn compile(
     let paths = sources.as_ref().map(Sources::answer_paths);
     let (files, directory) = outputs::compile(&mut section, paths, written, context);
     let generations = generations::compile(&section, &files, directory.as_ref(), written, context);
-    let check = checks::of_secret(&section, &files, directory.as_ref(), context);
     let hooks = hooks::of_secret(&section, scope.hooks, generations.is_some(), context);
+    let (check, brakes) = checks::of_secret(&section, &files, directory.as_ref(), context);
     section.finish(context);
     Some(SecretSpec {
         name: name?,
@@ -140,6 +140,7 @@ pub(super) fn compile(
         generations,
         check,
         hooks,
+        brakes,
     })
 }
 

@@ -370,14 +370,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Reports that this version does not do yet what `key` says, if it is there.
-    pub(in crate::config) fn not_built_in(&self, key: &'static str, context: &mut CompileContext<'_>) {
-        if self.row(key).is_some() && self.has(key) {
-            let message = format!("{key:?} is known, and not built in yet");
-            context.push(Diagnostic::new(Code::NotBuiltIn, self.place_of(key), message));
-        }
-    }
-
     /// Reports the keys that there are not.
     pub(in crate::config) fn finish(self, context: &mut CompileContext<'_>) {
         let others = self.keys.of_providers.map(|all| all()).unwrap_or_default();

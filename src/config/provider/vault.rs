@@ -103,6 +103,11 @@ impl ProviderRead for VaultRead {
         Some(SecretRead::Vault(Self { key: format!("{}{slash}{name}", self.key), ..self.clone() }))
     }
 
+    fn at_version(&self, version: u64) -> Option<SecretRead> {
+        let has_versions = self.kv_version != KvVersion::V1;
+        has_versions.then(|| SecretRead::Vault(Self { version: Some(version), ..self.clone() }))
+    }
+
     fn namespace(&self) -> Option<&str> {
         self.namespace.as_deref()
     }

@@ -31,7 +31,7 @@ pub(super) fn number(name: &OsStr) -> Option<u64> {
 }
 
 /// The name of a generation's directory.
-pub(super) fn directory_name(number: u64) -> String {
+pub(crate) fn directory_name(number: u64) -> String {
     format!("{PRIVATE}{number}")
 }
 

@@ -85,6 +85,26 @@ impl Found {
         })
     }
 
+    /// Has readers see the earlier generation `number` in place of the current one, if it is there. Whether that is
+    /// another one.
+    pub(super) fn go_back_to(
+        &mut self,
+        number: u64,
+        root: &Arc<Directory>,
+        now: SystemTime,
+    ) -> Result<bool, Fault> {
+        let before = self.current.as_ref().map(|current| current.number);
+        let Some(earlier) = Current::look(root, number)?.filter(|_| before != Some(number)) else {
+            return Ok(false);
+        };
+        self.current = Some(earlier);
+        self.is_linked = false;
+        self.retired.remove(&number);
+        self.unfinished.retain(|unfinished| *unfinished != number);
+        self.retired.extend(before.map(|before| (before, now)));
+        Ok(true)
+    }
+
     /// What this process published and nobody has changed.
     pub(super) fn known(known: &PublishedGeneration) -> Self {
         let files = known.files.iter().map(|(below, stamp)| (below.clone(), Some(*stamp))).collect();
@@ -109,6 +129,12 @@ impl Current {
         let files = entries.into_iter().filter(|entry| entry.kind != FileType::Directory);
         Ok(Some(Self { number, files: files.map(|entry| (entry.below, None)).collect() }))
     }
+}
+
+/// The numbers of the generations that are there.
+pub(crate) fn generations_there(generations: &Generations) -> Vec<u64> {
+    let entries = std::fs::read_dir(generations.path.as_path()).into_iter().flatten();
+    entries.filter_map(|entry| number(&entry.ok()?.file_name())).collect()
 }
 
 /// The number of the generation that readers get, if there is one.

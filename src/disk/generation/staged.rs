@@ -41,6 +41,17 @@ pub struct StagedGeneration {
     gone: Vec<GoneOutput>,
 }
 
+/// What a new generation stands on.
+#[derive(Debug, Default)]
+pub struct GenerationBase {
+    /// What this process published last.
+    pub known: Option<PublishedGeneration>,
+    /// A new generation has a higher number than this.
+    pub above: u64,
+    /// The earlier generation to go back to, where it holds what is wanted.
+    pub onto: Option<u64>,
+}
+
 /// What a switch did.
 #[derive(Debug)]
 pub struct Switched {
@@ -89,8 +100,7 @@ struct NewGeneration {
 }
 
 /// Stages a generation of `wanted`. Outputs that an earlier generation had and those of `gone` are removed by the switch.
-/// `known` is what this process published last, `above` the number that a new generation is above. `None` when nothing
-/// is there and nothing is wanted.
+/// `None` when nothing is there and nothing is wanted.
 ///
 /// # Errors
 /// Something else has the name of an output, or a system call failed; every target is as it was.
@@ -98,7 +108,7 @@ pub fn stage_generation(
     generations: &Generations,
     wanted: Vec<WantedFile>,
     gone: &[TargetPath],
-    (known, above): (Option<PublishedGeneration>, u64),
+    GenerationBase { known, above, onto }: GenerationBase,
     left: impl Fn(&TargetPath) -> Option<Owner>,
     now: SystemTime,
 ) -> Result<Option<StagedGeneration>, Fault> {
@@ -122,6 +132,9 @@ pub fn stage_generation(
         None => Found::look(&root, changed.first(), now)?,
     };
     found.highest = found.highest.max(above);
+    let switches_back = onto.map(|number| found.go_back_to(number, &root, now)).transpose()?.unwrap_or(false);
+    // Its stamps are those of another generation.
+    let known = known.filter(|_| !switches_back);
     make_room(&root, &mut found, generations, now);
     let planned = wanted
         .into_iter()
@@ -130,10 +143,15 @@ pub fn stage_generation(
     let gone = gone_outputs(&root, &found, &planned, gone)?;
     let fresh =
         if needs_new(&found, &planned) { Some(NewGeneration::make(&root, &found, metadata)?) } else { None };
-    let files = match &fresh {
+    let mut files: Vec<_> = match &fresh {
         Some(fresh) => fresh.fill(planned, metadata)?,
         None => planned.into_iter().filter_map(Planned::kept).collect(),
     };
+    if switches_back {
+        for file in &mut files {
+            file.change = Change::Replaced;
+        }
+    }
     // The directories of links to be; like all parents they stay if this comes to nothing.
     for file in files.iter().filter(|file| file.needs_link) {
         directory_of(&root, &file.below, metadata)?;

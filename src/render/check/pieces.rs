@@ -88,6 +88,7 @@ impl<'r> Pieces<'r> {
             }
             outcome.certificates.push(CheckedCertificate {
                 file: target.as_path().to_owned(),
+                issuer: chain.issuer().to_owned(),
                 not_after: chain.not_after(),
                 names: chain.names().to_vec(),
             });

@@ -42,7 +42,7 @@ fn rendered(files: &[(&str, Option<FileCheck>, &str)]) -> (Job, Rendered) {
         content: SecretBytes::new(text.as_bytes().to_vec()),
     };
     let job = job_of(SecretSpec { files: files_of, ..secret_spec("app", file_read("app")) });
-    (job, Rendered { files: files.iter().map(new).collect() })
+    (job, Rendered { files: files.iter().map(new).collect(), facts: None })
 }
 
 fn now() -> SystemTime {
@@ -207,7 +207,8 @@ fn entries_of_a_directory_are_checked_by_name_and_have_to_be_there() {
         |directory| SecretSpec { files: files.clone(), directory, ..secret_spec("app", file_read("app")) };
     let job = job_of(spec(Some(directory.clone())));
     let first = NewFile { placement: Placement::new(target("app.json")), content: SecretBytes::default() };
-    let rendered = Rendered { files: vec![first, entry("app.json", "{"), entry("other.json", "{")] };
+    let rendered =
+        Rendered { files: vec![first, entry("app.json", "{"), entry("other.json", "{")], facts: None };
     let causes = causes(&job, &rendered);
     assert_eq!(causes.len(), 2, "{causes:?}");
     assert!(causes[0].starts_with("/run/app/app.json: it is not JSON"), "{causes:?}");

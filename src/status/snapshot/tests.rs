@@ -15,6 +15,10 @@ fn snapshot(now: SystemTime) -> Snapshot {
         next_try: Some(now),
         change: None,
         changed_at: None,
+        change_state: None,
+        available_version: None,
+        refused: None,
+        held: None,
         failures: 2,
         last_error: Some(LastError {
             kind: "absent".to_owned(),

@@ -10,7 +10,7 @@ use crate::render::ChangeReason;
 use crate::sync::change::ChangeNumbering;
 
 /// A secret with generations, whose field `value` goes to `run/a`.
-fn generations(home: &TempDir) -> Job {
+pub(super) fn generations(home: &TempDir) -> Job {
     let run = TargetPath::parse_directory("run", home.path()).unwrap();
     let directory_mode = FileMode::parse("0750").unwrap();
     let (keep, grace, owner) = (1, MINUTE, Owner::default());
@@ -22,12 +22,12 @@ fn generations(home: &TempDir) -> Job {
 }
 
 /// A daemon that goes on with what another one has written to `journal`.
-fn resume(jobs: Vec<Job>, store: &Arc<FakeStore>, journal: &Journal) -> (Supervisor, SyncContext) {
+pub(super) fn resume(jobs: Vec<Job>, store: &Arc<FakeStore>, journal: &Journal) -> (Supervisor, SyncContext) {
     let context = SyncContext { journal: journal.clone(), ..context(&jobs) };
     (Supervisor::start(with(jobs, store), &context), context)
 }
 
-fn history(journal: &Journal) -> SecretHistory {
+pub(super) fn history(journal: &Journal) -> SecretHistory {
     journal.look(|state| state.secret(&SecretName::new("a")).cloned().unwrap_or_default())
 }
 

@@ -143,6 +143,32 @@ pub(crate) fn version_went_back(secret: &str, store: &str, before: u64, version:
     tracing::warn!(secret, store, before, version, hint, "secret went back to an earlier version");
 }
 
+/// An operator lets content pass that a brake has refused.
+pub(crate) fn change_approved(secret: &str, by: u32) {
+    tracing::info!(secret, by, "approved");
+}
+
+/// Readers have an earlier change again.
+pub fn rolled_back(secret: &str, change: u64, by: u32) {
+    metrics().rolled_back(secret);
+    tracing::warn!(secret, change, by, "rolled back");
+}
+
+/// Nothing but this change is published until it is released; also at each start.
+pub(crate) fn held(secret: &str, change: u64, by: u32, is_kept: bool) {
+    let hint = if is_kept {
+        "\"secrets-sync release\" ends it"
+    } else {
+        "\"secrets-sync release\" ends it; without a STATE_DIR it ends with this process"
+    };
+    tracing::warn!(secret, change, by, hint, "held");
+}
+
+/// The hold is over.
+pub(crate) fn released(secret: &str, by: u32) {
+    tracing::info!(secret, by, "released");
+}
+
 /// An earlier generation of the files is to go and cannot be removed; the next pass tries again.
 pub(crate) fn old_generation_stays(secret: &str, fault: &Fault) {
     let (error, hint) = (&*fault.message, &*fault.remedy);

@@ -30,6 +30,10 @@ pub struct SecretFacts<'a> {
     pub last_success: Option<SystemTime>,
     /// When it is read next.
     pub next_sync: Option<SystemTime>,
+    /// What was read last was refused.
+    pub refused: bool,
+    /// An operator holds it at an earlier change.
+    pub held: bool,
 }
 
 /// What the passes of one secret counted.
@@ -39,6 +43,7 @@ struct Counts {
     failed: BTreeMap<&'static str, u64>,
     written: u64,
     repaired: u64,
+    rolled_back: u64,
 }
 
 /// The series of one secret: the values of the labels after `secret_name`, and the number.
@@ -53,7 +58,7 @@ struct SecretMetric(
     for<'a> fn(&SecretFacts<'a>, &'a Counts) -> Series<'a>,
 );
 
-const METRICS: [SecretMetric; 8] = [
+const METRICS: [SecretMetric; 11] = [
     SecretMetric("secret_info", "What a secret reads; always 1.", &["store", "vault_path"], |facts, _| {
         vec![(vec![facts.store, facts.path], 1.0)]
     }),
@@ -76,6 +81,27 @@ const METRICS: [SecretMetric; 8] = [
     SecretMetric("next_sync_timestamp_seconds", "When a secret is read next.", &[], |facts, _| {
         series(facts.next_sync.map(seconds))
     }),
+    SecretMetric(
+        "secret_refused",
+        "1 while what was read last is refused; no series otherwise.",
+        &[],
+        |facts, _| series(facts.refused.then_some(1.0)),
+    ),
+    SecretMetric(
+        "secret_held",
+        "1 while a secret is held at an earlier change; no series otherwise.",
+        &[],
+        |facts, _| series(facts.held.then_some(1.0)),
+    ),
+    SecretMetric(
+        "rollbacks_total",
+        "Ways back to an earlier change, by their cause.",
+        &["cause"],
+        |_, counts| {
+            let count = (counts.rolled_back > 0).then(|| number(counts.rolled_back));
+            count.into_iter().map(|count| (vec!["command"], count)).collect()
+        },
+    ),
     // Counters begin at 0, so that a first failure is an increase.
     SecretMetric("fetch_total", "Passes by their end: success or error.", &["status"], |_, counts| {
         let ends = [counts.succeeded, counts.failed.values().sum()];
@@ -105,6 +131,10 @@ impl SecretMetrics {
             counts.written += changed as u64;
             counts.repaired += repaired as u64;
         });
+    }
+
+    pub(super) fn rolled_back(&self, secret: &str) {
+        self.count(secret, |counts| counts.rolled_back += 1);
     }
 
     pub(super) fn failed(&self, secret: &str, kind: Kind) {

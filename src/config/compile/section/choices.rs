@@ -70,8 +70,26 @@ impl<'a> Section<'a> {
         section.entries.iter().filter_map(choice).collect()
     }
 
+    /// Some of a few words, in their order; each once.
+    pub(in crate::config) fn choices<T: Copy + PartialEq>(
+        &self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+        context: &mut CompileContext<'_>,
+    ) -> Vec<T> {
+        debug_assert!(self.takes(key, words), "the words of {key:?} are not those of its table");
+        let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        let otherwise = format!("write some of {}", known.join(", "));
+        let mut chosen = Vec::new();
+        for (text, place) in self.placed_texts(key, context) {
+            let word = one_of(&text, words, &otherwise, place, context);
+            chosen.extend(word.filter(|word| !chosen.contains(word)));
+        }
+        chosen
+    }
+
     fn takes<T>(&self, key: &str, words: &[(&str, T)]) -> bool {
-        let (KeyType::Choice(known) | KeyType::NamedChoice(known)) =
+        let (KeyType::Choice(known) | KeyType::Choices(known) | KeyType::NamedChoice(known)) =
             self.row(key).map_or(&KeyType::Text, |row| &row.takes)
         else {
             return false;
