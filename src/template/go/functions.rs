@@ -1,7 +1,9 @@
 //! The functions of the two dialects: a table of names, what each takes, and how it is called.
 
 mod builtin;
+mod cases;
 mod consul;
+mod decimal;
 mod dict;
 mod encoding;
 mod list;
@@ -126,13 +128,7 @@ static CONSUL_TEMPLATE: LazyLock<FunctionTable> = LazyLock::new(|| {
     let own = builtin::FUNCTIONS.iter().chain(consul::FUNCTIONS);
     let own = own.map(|function| (function.name.to_owned(), function));
     let sprig = SPRIG.into_iter().flatten();
-    let mut table: FunctionTable =
-        own.chain(sprig.map(|function| (format!("sprig_{}", function.name), function))).collect();
-    // sprig cuts lists as Go itself does.
-    if let Some(slice) = table.get("slice").copied() {
-        table.insert("sprig_slice".to_owned(), slice);
-    }
-    table
+    own.chain(sprig.map(|function| (format!("sprig_{}", function.name), function))).collect()
 });
 
 const SPRIG: [&[GoFunction]; 8] = [

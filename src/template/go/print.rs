@@ -236,6 +236,9 @@ impl GoFormatter<'_> {
             return fault(format!("a value is nested more than {DEPTH_LIMIT} levels deep"));
         }
         limits::steps(1)?;
+        if matches!((verb, value), ('T', GoValue::Nil)) && depth == 0 {
+            return self.padded(b"<nil>");
+        }
         if verb == 'T' && depth == 0 {
             return self.text(value.type_name().as_bytes());
         }
@@ -252,8 +255,10 @@ impl GoFormatter<'_> {
                 let is_syntax = self.flags.go_syntax;
                 self.raw(if is_syntax { value.type_name() } else { "" })?;
                 self.raw(if is_syntax { "{" } else { "[" })?;
+                let flags = self.flags;
                 for (index, item) in list.items.iter().enumerate() {
                     self.separate(index)?;
+                    self.flags = flags;
                     self.value(item, verb, depth + 1)?;
                 }
                 self.raw(if is_syntax { "}" } else { "]" })
@@ -262,10 +267,12 @@ impl GoFormatter<'_> {
                 let is_syntax = self.flags.go_syntax;
                 self.raw(if is_syntax { value.type_name() } else { "map" })?;
                 self.raw(if is_syntax { "{" } else { "[" })?;
+                let flags = self.flags;
                 for (index, (key, item)) in map.entries.borrow().iter().enumerate() {
                     self.separate(index)?;
                     self.value(&GoValue::Text(Rc::clone(key)), verb, depth + 1)?;
                     self.raw(":")?;
+                    self.flags = flags;
                     self.value(item, verb, depth + 1)?;
                 }
                 self.raw(if is_syntax { "}" } else { "]" })
@@ -323,9 +330,8 @@ impl GoFormatter<'_> {
 
     fn string(&mut self, value: &GoValue, bytes: &[u8], verb: char) -> GoResult<()> {
         match verb {
-            'v' if self.flags.go_syntax => self.quoted(bytes),
-            'v' | 's' => self.text(bytes),
-            'q' => {
+            'v' | 's' if !(verb == 'v' && self.flags.go_syntax) => self.text(bytes),
+            'v' | 'q' => {
                 let end = self.truncated(bytes);
                 self.quoted(bytes.get(..end).unwrap_or(bytes))
             }

@@ -60,7 +60,7 @@ pub(super) const FUNCTIONS: &[GoFunction] = &[
     GoFunction::new("containsAny", &[Any, Any], |_, v| count_of(v).map(|(found, _)| GoValue::Bool(found > 0))),
     GoFunction::new("containsNone", &[Any, Any], |_, v| count_of(v).map(|(found, _)| GoValue::Bool(found == 0))),
     GoFunction::new("containsNotAll", &[Any, Any], |_, v| count_of(v).map(|(found, all)| GoValue::Bool(found < all))),
-    GoFunction::variadic("loop", &[Int, Int], loop_numbers),
+    GoFunction::variadic("loop", &[Any, Any], loop_numbers),
     GoFunction::new("add", &[Any, Any], |_, v| calculated(v, i64::checked_add, |a, b| a + b)),
     GoFunction::new("subtract", &[Any, Any], |_, v| calculated(v, i64::checked_sub, |a, b| a - b)),
     GoFunction::new("multiply", &[Any, Any], |_, v| calculated(v, i64::checked_mul, |a, b| a * b)),
@@ -223,8 +223,8 @@ fn count_of(v: &[GoValue]) -> GoResult<(usize, usize)> {
 
 fn loop_numbers(_: &GoScope<'_>, v: &[GoValue]) -> GoResult {
     let (start, stop) = match v {
-        [_] => (0, int_at(v, 0)),
-        [_, _] => (int_at(v, 0), int_at(v, 1)),
+        [GoValue::Int(stop, _)] => (0, *stop),
+        [GoValue::Int(start, _), GoValue::Int(stop, _)] => (*start, *stop),
         _ => return fault("`loop` takes one or two whole numbers"),
     };
     let count = usize::try_from(stop.saturating_sub(start)).unwrap_or(0);

@@ -124,8 +124,14 @@ fn merge_into(target: &Rc<GoMap>, source: &Rc<GoMap>, is_overwriting: bool, dept
             continue;
         }
         let is_replaced = match &known {
+            _ if matches!(value, GoValue::Nil) => is_overwriting,
             None => true,
-            Some(known) => is_empty(known) || is_overwriting && !is_empty(&value),
+            Some(known) if matches!(value, GoValue::Map(_)) => is_empty(known),
+            Some(GoValue::Map(_)) if is_overwriting => true,
+            Some(known) => {
+                let is_empty_list = matches!(&value, GoValue::List(list) if list.items.is_empty());
+                is_empty(known) || is_overwriting && !is_empty_list
+            }
         };
         if is_replaced {
             refuse_circle(target, &value, 0)?;
@@ -161,6 +167,9 @@ fn dig(_: &GoScope<'_>, v: &[GoValue]) -> GoResult {
     let Some((default, keys)) = rest.split_last() else {
         return fault("`dig` takes keys, a default and a map");
     };
+    if !keys.iter().all(|key| matches!(key, GoValue::Text(_))) {
+        return fault("the keys of `dig` are texts");
+    }
     let mut value = map.clone();
     for key in keys {
         let (GoValue::Map(map), GoValue::Text(key)) = (&value, key) else {

@@ -1,6 +1,7 @@
 //! sprig's functions for lists, defaults and types.
 
 use super::Param::{Any, Bool, Int, Text};
+use super::math::whole;
 use super::{GoFunction, GoScope, at, bytes_at, int_at, items};
 use crate::template::go::value::{DEPTH_LIMIT, GoResult, GoValue, ListType, fault};
 
@@ -25,6 +26,8 @@ pub(super) const FUNCTIONS: &[GoFunction] = &[
     GoFunction::variadic("without", &[Any, Any], without),
     GoFunction::new("has", &[Any, Any], has),
     GoFunction::new("compact", &[Any], |_, v| any(items(&at(v, 0))?.items.iter().filter(|item| !is_empty(item)).cloned())),
+    GoFunction::variadic("slice", &[Any, Any], slice),
+    GoFunction::variadic("mustSlice", &[Any, Any], slice),
     GoFunction::new("chunk", &[Int, Any], chunk),
     GoFunction::variadic("default", &[Any, Any], |_, v| Ok(v.get(1).filter(|value| !is_empty(value)).cloned().unwrap_or(at(v, 0)))),
     GoFunction::new("empty", &[Any], |_, v| Ok(GoValue::Bool(is_empty(&at(v, 0))))),
@@ -95,6 +98,24 @@ pub(super) fn is_in(item: &GoValue, list: &[GoValue]) -> GoResult<bool> {
         }
     }
     Ok(false)
+}
+
+/// Unlike Go's own `slice` it takes lists alone, and anything that is a number in some way.
+fn slice(_: &GoScope<'_>, v: &[GoValue]) -> GoResult {
+    let GoValue::List(list) = at(v, 0) else { return fault("`slice` takes a list") };
+    if list.items.is_empty() {
+        return Ok(GoValue::Nil);
+    }
+    let index = |index: usize, absent: usize| match v.get(index) {
+        Some(number) => usize::try_from(whole(number)).ok(),
+        None => Some(absent),
+    };
+    let part =
+        index(1, 0).zip(index(2, list.items.len())).and_then(|(start, end)| list.items.get(start..end));
+    match part {
+        Some(part) => GoValue::list(list.of, part.to_vec()),
+        None => fault("`slice` begins or ends outside of the list"),
+    }
 }
 
 fn chunk(_: &GoScope<'_>, v: &[GoValue]) -> GoResult {

@@ -1,6 +1,7 @@
 //! sprig's functions for numbers.
 
 use super::Param::{Any, Int};
+use super::decimal::{self, Decimal};
 use super::text::int64;
 use super::{GoFunction, GoScope, at, int_at};
 use crate::template::go::value::{GoResult, GoValue, IntType, ListType, fault};
@@ -26,13 +27,13 @@ pub(super) const FUNCTIONS: &[GoFunction] = &[
     GoFunction::new("floor", &[Any], |_, v| Ok(GoValue::Float(fraction(&at(v, 0)).floor()))),
     GoFunction::new("ceil", &[Any], |_, v| Ok(GoValue::Float(fraction(&at(v, 0)).ceil()))),
     GoFunction::variadic("round", &[Any, Int, super::Param::Float], |_, v| Ok(round(v))),
-    GoFunction::variadic("addf", &[Any], |_, v| folded_fractions(v, |a, b| a + b)),
-    GoFunction::new("add1f", &[Any], |_, v| folded_fractions(&[at(v, 0), GoValue::Float(1.0)], |a, b| a + b)),
-    GoFunction::variadic("subf", &[Any, Any], |_, v| folded_fractions(v, |a, b| a - b)),
-    GoFunction::variadic("mulf", &[Any, Any], |_, v| folded_fractions(v, |a, b| a * b)),
-    GoFunction::variadic("divf", &[Any, Any], |_, v| folded_fractions(v, |a, b| a / b)),
-    GoFunction::variadic("maxf", &[Any, Any], |_, v| folded_fractions(v, f64::max)),
-    GoFunction::variadic("minf", &[Any, Any], |_, v| folded_fractions(v, f64::min)),
+    GoFunction::variadic("addf", &[Any], |_, v| decimal(v, Decimal::plus, |a, b| a + b)),
+    GoFunction::new("add1f", &[Any], |_, v| decimal(&[at(v, 0), GoValue::Float(1.0)], Decimal::plus, |a, b| a + b)),
+    GoFunction::variadic("subf", &[Any, Any], |_, v| decimal(v, Decimal::minus, |a, b| a - b)),
+    GoFunction::variadic("mulf", &[Any, Any], |_, v| decimal(v, Decimal::times, |a, b| a * b)),
+    GoFunction::variadic("divf", &[Any, Any], |_, v| decimal(v, Decimal::divided_by, |a, b| a / b)),
+    GoFunction::variadic("maxf", &[Any, Any], |_, v| Ok(folded_fractions(v, f64::max))),
+    GoFunction::variadic("minf", &[Any, Any], |_, v| Ok(folded_fractions(v, f64::min))),
     GoFunction::new("until", &[Int], |_, v| ints(0, int_at(v, 0), if int_at(v, 0) < 0 { -1 } else { 1 })),
     GoFunction::new("untilStep", &[Int, Int, Int], |_, v| ints(int_at(v, 0), int_at(v, 1), int_at(v, 2))),
     GoFunction::variadic("seq", &[Int], seq),
@@ -40,7 +41,7 @@ pub(super) const FUNCTIONS: &[GoFunction] = &[
 
 /// A whole number out of anything; 0 where Go finds none.
 #[expect(clippy::cast_possible_truncation, reason = "as Go: the fraction is cut off")]
-fn whole(value: &GoValue) -> i64 {
+pub(super) fn whole(value: &GoValue) -> i64 {
     match value {
         GoValue::Int(int, _) => *int,
         GoValue::Bool(truth) => i64::from(*truth),
@@ -89,17 +90,17 @@ fn divided(values: &[GoValue], divide: fn(i64, i64) -> i64) -> GoResult {
     }
 }
 
-/// sprig calculates with decimals: 0.1 and 0.2 are 0.3.
-fn folded_fractions(values: &[GoValue], fold: fn(f64, f64) -> f64) -> GoResult {
-    let number = values.iter().map(fraction).reduce(fold).unwrap_or(0.0);
-    if !number.is_finite() {
-        return fault("a division by 0, or a number that is too large");
-    }
-    Ok(GoValue::Float(
-        format!("{number:.15e}")
-            .parse::<f64>()
-            .map_or(number, |number| format!("{number:.14e}").parse().unwrap_or(number)),
-    ))
+/// With the decimals of sprig.
+fn decimal(
+    values: &[GoValue],
+    exact: fn(Decimal, Decimal) -> Option<Decimal>,
+    nearly: fn(f64, f64) -> f64,
+) -> GoResult {
+    decimal::folded(&values.iter().map(fraction).collect::<Vec<_>>(), exact, nearly)
+}
+
+fn folded_fractions(values: &[GoValue], fold: fn(f64, f64) -> f64) -> GoValue {
+    GoValue::Float(values.iter().map(fraction).reduce(fold).unwrap_or(0.0))
 }
 
 fn round(v: &[GoValue]) -> GoValue {

@@ -27,8 +27,20 @@ pub(super) const FUNCTIONS: &[GoFunction] = &[
     GoFunction::new("mustRegexReplaceAllLiteral", &[Text, Text, Text], |_, v| literally(text_at(v, 0)?, text_at(v, 1)?, text_at(v, 2)?)),
     GoFunction::new("regexSplit", &[Text, Text, Int], |_, v| split(text_at(v, 0)?, text_at(v, 1)?, int_at(v, 2))),
     GoFunction::new("mustRegexSplit", &[Text, Text, Int], |_, v| split(text_at(v, 0)?, text_at(v, 1)?, int_at(v, 2))),
-    GoFunction::new("regexQuoteMeta", &[Text], |_, v| GoValue::text(regex_lite::escape(text_at(v, 0)?))),
+    GoFunction::new("regexQuoteMeta", &[Text], |_, v| GoValue::text(escaped(text_at(v, 0)?))),
 ];
+
+/// With a backslash before every sign that means something in an expression.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(letter) {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
+}
 
 /// Compiles an expression, and charges for looking through `text` with it.
 fn compiled(pattern: &str, text: &str) -> GoResult<Regex> {

@@ -20,7 +20,7 @@ pub(super) const FUNCTIONS: &[GoFunction] = &[
     GoFunction::new("lower", &[Text], |_, v| GoValue::text(mapped(text_at(v, 0)?, lower))),
     GoFunction::new("substr", &[Int, Int, Text], substr),
     GoFunction::new("repeat", &[Int, Text], repeat),
-    GoFunction::new("nospace", &[Text], |_, v| GoValue::text(text_at(v, 0)?.split_whitespace().collect::<String>())),
+    GoFunction::new("nospace", &[Text], |_, v| GoValue::text(without_space(bytes_at(v, 0)))),
     GoFunction::new("trunc", &[Int, Text], trunc),
     GoFunction::new("abbrev", &[Int, Text], |_, v| GoValue::text(abbreviated(bytes_at(v, 1), int_at(v, 0)))),
     GoFunction::new("abbrevboth", &[Int, Int, Text], |_, v| GoValue::text(abbreviated_at(bytes_at(v, 2), int_at(v, 0), int_at(v, 1)))),
@@ -55,6 +55,12 @@ pub(super) fn trim_space(bytes: &[u8]) -> &[u8] {
         Ok(text) => text.trim().as_bytes(),
         Err(_) => bytes.trim_ascii(),
     }
+}
+
+/// The library of sprig takes bytes for letters where it removes anything, which spoils those that are not ASCII.
+fn without_space(text: &[u8]) -> Vec<u8> {
+    let kept: Vec<char> = text.iter().copied().map(char::from).filter(|byte| !byte.is_whitespace()).collect();
+    if kept.len() == text.len() { text.to_vec() } else { kept.into_iter().collect::<String>().into_bytes() }
 }
 
 /// `text` without the letters of `cutset` at both ends.

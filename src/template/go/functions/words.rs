@@ -1,6 +1,7 @@
 //! sprig's functions for words: capitals, cases, wrapping.
 
 use super::Param::{Int, Text};
+use super::cases::{self, is_connector};
 use super::text::{lower, upper};
 use super::{GoFunction, bytes_at, int_at, text_at};
 use crate::template::go::value::{GoResult, GoValue};
@@ -9,10 +10,10 @@ use crate::template::go::value::{GoResult, GoValue};
 pub(super) const FUNCTIONS: &[GoFunction] = &[
     GoFunction::new("title", &[Text], |_, v| GoValue::text(title(text_at(v, 0)?))),
     GoFunction::new("untitle", &[Text], |_, v| GoValue::text(by_word(text_at(v, 0)?, lower))),
-    GoFunction::new("initials", &[Text], |_, v| GoValue::text(initials(text_at(v, 0)?))),
+    GoFunction::new("initials", &[Text], |_, v| GoValue::text(initials(bytes_at(v, 0)))),
     GoFunction::new("swapcase", &[Text], |_, v| GoValue::text(swapped(text_at(v, 0)?))),
-    GoFunction::new("snakecase", &[Text], |_, v| GoValue::text(words(text_at(v, 0)?).join("_"))),
-    GoFunction::new("kebabcase", &[Text], |_, v| GoValue::text(words(text_at(v, 0)?).join("-"))),
+    GoFunction::new("snakecase", &[Text], |_, v| GoValue::text(cases::in_small_letters(text_at(v, 0)?, '_'))),
+    GoFunction::new("kebabcase", &[Text], |_, v| GoValue::text(cases::in_small_letters(text_at(v, 0)?, '-'))),
     GoFunction::new("camelcase", &[Text], |_, v| GoValue::text(camel(text_at(v, 0)?))),
     GoFunction::new("wrap", &[Int, Text], |_, v| wrapped(text_at(v, 1)?, int_at(v, 0), b"\n")),
     GoFunction::new("wrapWith", &[Int, Text, Text], |_, v| wrapped(text_at(v, 2)?, int_at(v, 0), bytes_at(v, 1))),
@@ -47,8 +48,10 @@ fn by_word(text: &str, map: fn(char) -> char) -> String {
     text.chars().map(first).collect()
 }
 
-fn initials(text: &str) -> String {
-    text.split_whitespace().filter_map(|word| word.chars().next()).collect()
+/// The first byte of every word: the library of sprig takes bytes for letters here.
+fn initials(text: &[u8]) -> String {
+    let words = text.split(|byte| char::from(*byte).is_whitespace());
+    words.filter_map(|word| word.first().copied().map(char::from)).collect()
 }
 
 fn swapped(text: &str) -> String {
@@ -56,55 +59,23 @@ fn swapped(text: &str) -> String {
     text.chars().map(swap).collect()
 }
 
-/// The words of an identifier, in small letters: `HTTPServer2` is `http` and `server2`.
-fn words(text: &str) -> Vec<String> {
-    let letters: Vec<char> = text.chars().collect();
-    let mut words = Vec::new();
-    let mut word = String::new();
-    let at = |index: usize| letters.get(index).copied().unwrap_or(' ');
-    for (index, letter) in letters.iter().copied().enumerate() {
-        let before = if index == 0 { ' ' } else { at(index - 1) };
-        if matches!(letter, '_' | '-' | ' ' | '\t') {
-            words.push(std::mem::take(&mut word));
+/// `some_words` as `SomeWords`; blanks in front stay.
+fn camel(text: &str) -> String {
+    let start = text.find(|letter| !is_connector(letter)).unwrap_or(text.len());
+    let (blanks, text) = text.split_at(start);
+    let mut letters = text.chars();
+    let mut camel = String::with_capacity(blanks.len() + text.len());
+    camel.push_str(blanks);
+    let Some(mut before) = letters.next().map(upper) else { return camel };
+    for letter in letters {
+        if is_connector(before) && !is_connector(letter) {
+            before = upper(letter);
             continue;
         }
-        let starts_word = letter.is_uppercase()
-            && (before.is_lowercase()
-                || before.is_numeric()
-                || before.is_uppercase() && at(index + 1).is_lowercase())
-            || letter.is_numeric()
-                && before.is_alphabetic()
-                && is_number_word(letters.get(index..).unwrap_or_default());
-        if starts_word && !word.is_empty() {
-            words.push(std::mem::take(&mut word));
-        }
-        word.push(lower(letter));
+        camel.push(before);
+        before = lower(letter);
     }
-    words.push(word);
-    words
-}
-
-/// Whether the digits belong to what follows: `2m3s` is a word, and the 2 of `Server2` is a part of its own.
-fn is_number_word(letters: &[char]) -> bool {
-    letters.iter().find(|letter| !letter.is_numeric()).is_some_and(|letter| letter.is_lowercase())
-}
-
-/// `some_words` as `SomeWords`.
-fn camel(text: &str) -> String {
-    let mut camel = String::with_capacity(text.len());
-    let start = text.find(|letter| letter != '_').unwrap_or(text.len());
-    camel.push_str(text.get(..start).unwrap_or_default());
-    let mut is_start = true;
-    for letter in text.get(start..).unwrap_or_default().chars() {
-        if matches!(letter, '_' | '-' | ' ') {
-            is_start = true;
-        } else if is_start {
-            camel.push(upper(letter));
-            is_start = false;
-        } else {
-            camel.push(lower(letter));
-        }
-    }
+    camel.push(before);
     camel
 }
 
@@ -112,6 +83,7 @@ fn camel(text: &str) -> String {
 fn wrapped(text: &str, width: i64, line_end: &[u8]) -> GoResult {
     let width = usize::try_from(width).unwrap_or(1).max(1);
     let is_long = line_end != b"\n";
+    let line_end = if line_end.is_empty() { b"\n" } else { line_end };
     let letters: Vec<char> = text.chars().collect();
     super::super::super::limits::text(text.len().saturating_mul(line_end.len() + 1))?;
     let (mut out, mut offset) = (Vec::with_capacity(text.len() + 32), 0);
