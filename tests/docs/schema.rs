@@ -192,6 +192,38 @@ fn every_example_and_every_configuration_of_a_page_is_accepted() {
 }
 
 /// A value of another type, for each key: so each key of the tables is one that the loader reads.
+/// What `convert` makes of each recorded file, by its path.
+fn of_conversions() -> Vec<(String, Value)> {
+    let folder = root().join("tests/convert");
+    let entries = |name: &str| -> Vec<_> {
+        std::fs::read_dir(folder.join(name)).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let mut files: Vec<_> = entries("agent").into_iter().map(|case| case.join("agent.hcl")).collect();
+    files.extend(
+        entries("manifests").into_iter().filter(|path| path.extension().is_some_and(|end| end == "yaml")),
+    );
+    files.extend(entries("inputs"));
+    files.sort();
+    let sandbox = Sandbox::new("");
+    let convert = |path: std::path::PathBuf| {
+        let (file, directory) = (path.display().to_string(), path.parent().unwrap().display().to_string());
+        let finished = sandbox.run(&["convert", &file, "--partial", "--template-dir", &directory]);
+        assert!([0, 3, 12, 13].contains(&finished.code), "{file}: {finished:?}");
+        (!finished.stdout.is_empty()).then(|| (file, json_of(&finished.stdout)))
+    };
+    files.into_iter().filter_map(convert).collect()
+}
+
+#[test]
+fn every_converted_configuration_is_accepted() {
+    let (paths, documents): (Vec<_>, Vec<_>) = of_conversions().into_iter().unzip();
+    assert!(paths.len() >= 70, "{}", paths.len());
+    let judged = judged(&schema(), &documents);
+    let wrong: Vec<_> =
+        paths.iter().zip(judged).filter_map(|(path, wrong)| Some(format!("{path}: {}", wrong?))).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn a_wrong_type_and_an_unknown_key_are_found_by_both() {
     let schema = schema();
