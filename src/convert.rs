@@ -33,7 +33,9 @@ use document::Document;
 use foreign::ForeignSource;
 use object::Object;
 pub use options::{ConvertInput, ConvertOptions, FoundTemplate, TemplateFinder};
-pub use original::{OriginalPart, OriginalRead, OriginalSecret, OriginalTemplate, Originals, originals};
+pub use original::{
+    OriginalField, OriginalPart, OriginalRead, OriginalSecret, OriginalTemplate, Originals, originals,
+};
 pub use report::{ConversionReport, ConversionResult, FieldOutcome, ReportLine};
 pub use text_origin::TextOrigin;
 

@@ -270,7 +270,7 @@ pub(super) struct ConvertArgs {
     /// The KV version of a mount, such as kv=v1; can be repeated
     #[arg(long, value_name = "MOUNT=VERSION", value_parser = kv_version)]
     pub(super) kv_version: Vec<(String, String)>,
-    /// Ask the server which KV mounts there are, and of which version
+    /// Ask the server which KV mounts there are, of which version, and which fields the secrets have
     #[arg(long)]
     pub(super) query_vault: bool,
     /// The mode of all files

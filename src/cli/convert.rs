@@ -18,6 +18,7 @@ use crate::convert::{self, Conversion, ConversionResult, ConvertInput, ConvertOp
 use crate::fault::ExitStatus;
 use crate::printable;
 use crate::regular_file;
+use query::Query;
 use templates::TemplateFiles;
 
 /// Most bytes of one input.
@@ -29,7 +30,10 @@ const MAX_DEPTH: usize = 32;
 /// Converts the inputs together.
 pub(super) fn convert(args: &ConvertArgs) -> Result<ExitStatus, ExitStatus> {
     let inputs = inputs(&args.inputs)?;
-    let mut kv_versions = if args.query_vault { query::kv_versions()? } else { BTreeMap::new() };
+    refuse_own_input(args.output.as_deref(), &inputs)?;
+    let query = if args.query_vault { Some(Query::open()?) } else { None };
+    let served = query.as_ref().map_or_else(|| Ok(BTreeMap::new()), Query::kv_versions)?;
+    let mut kv_versions = served.clone();
     kv_versions.extend(args.kv_version.iter().cloned());
     let options = ConvertOptions {
         output_dir: args.output_dir.clone(),
@@ -48,8 +52,14 @@ pub(super) fn convert(args: &ConvertArgs) -> Result<ExitStatus, ExitStatus> {
             return Err(ExitStatus::Configuration);
         }
     };
-    if args.verify {
-        verify::verify(&convert::originals(&inputs, &options, &find), &mut conversion);
+    if args.verify || query.is_some() {
+        let originals = convert::originals(&inputs, &options, &find);
+        if let Some(query) = &query {
+            query::check(query, &originals, &args.kv_version, &served, &mut conversion)?;
+        }
+        if args.verify {
+            verify::verify(&originals, &mut conversion);
+        }
     }
     let Conversion { configuration, report } = conversion;
     match args.report {
@@ -66,6 +76,19 @@ pub(super) fn convert(args: &ConvertArgs) -> Result<ExitStatus, ExitStatus> {
         ConversionResult::Warnings => ExitStatus::ConvertedWithWarnings,
         ConversionResult::Refused => ExitStatus::NotConverted,
     })
+}
+
+/// An input is not overwritten.
+fn refuse_own_input(output: Option<&Path>, inputs: &[ConvertInput]) -> Result<(), ExitStatus> {
+    let Some(path) = output else { return Ok(()) };
+    let real = fs::canonicalize(path).ok();
+    let is_it = |input: &ConvertInput| real.is_some() && fs::canonicalize(&input.name).ok() == real;
+    if inputs.iter().any(is_it) {
+        let message = format!("{} is one of the inputs: it would be overwritten", path.display());
+        output::error(&message, "choose another path for --output");
+        return Err(ExitStatus::Usage);
+    }
+    Ok(())
 }
 
 /// What needs attention, and how much there is besides.

@@ -35,7 +35,7 @@ use crate::convert::report::{ConversionReport, FieldOutcome};
 use crate::template::go::lexer::Delimiters;
 use group::SecretReads;
 use stanza::Stanza;
-pub(super) use text::reads;
+pub(super) use text::{TextReads, UsedField, reads};
 
 /// What is said of certificates that an engine issues.
 const PKI: &str = "certificates that an engine issues (`vaultDynamic` with `kind: certificate`) are not built in yet: keep the Agent \

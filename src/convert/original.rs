@@ -8,7 +8,7 @@ use crate::convert::detect::{self, InputKind};
 use crate::convert::object;
 use crate::convert::options::{ConvertInput, ConvertOptions, TemplateFinder};
 pub use external::{OriginalPart, OriginalSecret};
-pub use template::{OriginalRead, OriginalTemplate};
+pub use template::{OriginalField, OriginalRead, OriginalTemplate};
 
 /// All that the files of one call write.
 #[derive(Default)]

@@ -21,6 +21,8 @@ pub enum FieldOutcome {
     Dropped(String),
     /// It cannot be converted: why, and what to do.
     Refused(String),
+    /// `--query-vault`: the server says something else.
+    Contradicted(String),
     /// `--verify`: both sides write the same.
     Verified(String),
     /// `--verify`: it could not be compared.
@@ -107,6 +109,12 @@ impl ConversionReport {
         &self.lines
     }
 
+    /// Adds what the server says otherwise: a warning.
+    pub(crate) fn contradicted(&mut self, file: &str, line: u32, what: String) {
+        let outcome = FieldOutcome::Contradicted(what);
+        self.push((file, String::new(), ""), Position { line, column: 1 }, outcome, true);
+    }
+
     /// Adds an output that is the same as before.
     pub(crate) fn verified(&mut self, file: &str, line: u32, detail: String) {
         self.note_file(file, line, FieldOutcome::Verified(detail));
@@ -186,6 +194,7 @@ impl ReportLine {
             FieldOutcome::Defaulted(detail) => ("defaulted", detail),
             FieldOutcome::Dropped(detail) => ("dropped", detail),
             FieldOutcome::Refused(detail) => ("refused", detail),
+            FieldOutcome::Contradicted(detail) => ("contradicted", detail),
             FieldOutcome::Verified(detail) => ("verified", detail),
             FieldOutcome::Unverified(detail) => ("unverified", detail),
         }

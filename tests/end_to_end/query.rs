@@ -46,3 +46,46 @@ fn a_server_that_does_not_answer_or_refuses_is_an_error_and_nothing_is_converted
         assert!(!finished.stderr.contains("hunter2"), "{finished:?}");
     }
 }
+
+const AGENT: &str = r#"template {
+  destination = "/run/a"
+  contents = <<EOT
+{{ with secret "secret/data/query/app" }}{{ .Data.data.user }}
+{{ .Data.data.gone }}{{ with .Data.data }}{{ .lost }}{{ end }}{{ index .Data.data "absent" }}{{ end }}
+{{ with secret "query-old/app" }}{{ .Data.data.user }}{{ end }}
+{{ with secret "secret/data/query/nowhere" }}{{ .Data.data.user }}{{ end }}
+EOT
+}
+"#;
+
+#[test]
+fn fields_and_versions_that_the_server_does_not_have_are_warnings_without_a_value() {
+    let bao = Bao::shared();
+    bao.enable_kv("", "query-old", 1);
+    bao.put_v2("", "secret", "query/app", &serde_json::json!({ "user": "hunter2", "key": "hunter2" }));
+    let address = format!("http://{}", server().address());
+    let sandbox = Sandbox::new("");
+    sandbox.write("agent.hcl", AGENT);
+    sandbox.write("app.yaml", MANIFESTS.replace("dataFrom: [{ extract: { key: query-old/app } }]", "data: [\n{ secretKey: a, remoteRef: { key: secret/query/app, property: user } },\n{ secretKey: b, remoteRef: { key: secret/query/app, property: none } }]"));
+    let convert = |arguments: &[&str]| {
+        let mut command = sandbox.command(&[&["convert"] as &[&str], arguments].concat());
+        command.env("VAULT_ADDR", &address).env("VAULT_TOKEN", ROOT);
+        Process::start(command).finish()
+    };
+    let plain = convert(&["agent.hcl", "app.yaml"]);
+    assert!(!plain.stderr.contains("contradicted"), "{plain:?}");
+    let asked = convert(&["agent.hcl", "app.yaml", "--query-vault", "--kv-version", "query-old=v2"]);
+    assert_eq!(asked.code, 12, "{asked:?}");
+    for line in [
+        "agent.hcl:5:1: warning: contradicted: secret/query/app has no field \"gone\"",
+        "agent.hcl:5:1: warning: contradicted: secret/query/app has no field \"lost\"",
+        "agent.hcl:5:1: warning: contradicted: secret/query/app has no field \"absent\"",
+        "agent.hcl:1:1: warning: contradicted: query-old/app: the template uses it as KV v2",
+        "agent.hcl:7:1: warning: contradicted: secret/query/nowhere: ",
+        "app.yaml:8:1: warning: contradicted: secret/query/app has no field \"none\"",
+        "--kv-version query-old=v2: the server says that the mount is KV v1",
+    ] {
+        assert!(asked.stderr.contains(line), "{line}\n{}", asked.stderr);
+    }
+    assert!(!asked.stderr.contains("\"user\"") && !asked.output().contains("hunter2"), "{}", asked.stderr);
+}

@@ -5,7 +5,7 @@
 
 mod external;
 mod synthetic;
-mod template;
+pub(super) mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ pub(super) fn verify(originals: &Originals, conversion: &mut Conversion) {
 }
 
 /// The value of a variable of the environment, on both sides.
-fn variable(name: &str) -> String {
+pub(super) fn variable(name: &str) -> String {
     match name.rsplit('_').next() {
         Some("ADDR") => "https://localhost:8200".to_owned(),
         Some("MOUNT") => "secret".to_owned(),
@@ -82,7 +82,7 @@ fn variable(name: &str) -> String {
 }
 
 /// Mount and key of a source, and its version, as the original's reads have them.
-fn path_of(source: &Source) -> Option<String> {
+pub(super) fn path_of(source: &Source) -> Option<String> {
     let SecretRead::Vault(read) = &source.read else { return None };
     let path = normal(&format!("{}/{}", read.mount, read.key));
     Some(read.version.map_or_else(|| path.clone(), |version| format!("{path}?version={version}")))

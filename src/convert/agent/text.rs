@@ -24,6 +24,26 @@ pub(super) struct TextUses {
     pub(super) problems: Vec<TextProblem>,
     /// The files that the text writes itself.
     pub(super) written: WrittenFiles,
+    /// The fields it takes from the answer of each call, by its number, and where.
+    fields: Vec<UsedField>,
+}
+
+/// A field that a text takes out of an answer.
+#[derive(Debug)]
+pub(in crate::convert) struct UsedField {
+    /// The number of the call.
+    pub(in crate::convert) call: usize,
+    pub(in crate::convert) name: String,
+    /// Byte in the text.
+    pub(in crate::convert) at: usize,
+}
+
+/// What a text reads: see [`reads`].
+pub(in crate::convert) struct TextReads {
+    pub(in crate::convert) paths: Vec<ReadPath>,
+    pub(in crate::convert) fields: Vec<UsedField>,
+    /// Variables of the environment.
+    pub(in crate::convert) variables: Vec<String>,
 }
 
 /// A call of `secret`, and what is done with its answer.
@@ -75,8 +95,8 @@ impl TextUses {
 /// A path in pieces: a text, or the name of a variable; and whether the answer is used as that of KV version 2.
 pub(in crate::convert) type ReadPath = (Vec<Result<String, String>>, bool);
 
-/// The paths that a text reads, and the variables of the environment; nothing where it does not compile.
-pub(in crate::convert) fn reads(text: &str, delimiters: &Delimiters) -> Option<(Vec<ReadPath>, Vec<String>)> {
+/// What a text reads; nothing where it does not compile.
+pub(in crate::convert) fn reads(text: &str, delimiters: &Delimiters) -> Option<TextReads> {
     let uses = TextUses::of(text, delimiters).ok()?;
     let piece = |piece: FoldedPiece| match piece {
         FoldedPiece::Literal(text) => Ok(text),
@@ -87,7 +107,11 @@ pub(in crate::convert) fn reads(text: &str, delimiters: &Delimiters) -> Option<(
         let is_v2 = path.contains("/data/") || path.contains('?') || call.uses.contains(&AnswerPart::Data);
         (call.path.0.into_iter().map(piece).collect(), is_v2)
     };
-    Some((uses.calls.into_iter().map(read).collect(), uses.variables.into_keys().collect()))
+    Some(TextReads {
+        paths: uses.calls.into_iter().map(read).collect(),
+        fields: uses.fields,
+        variables: uses.variables.into_keys().collect(),
+    })
 }
 
 /// What is known of a value.
@@ -97,6 +121,8 @@ enum Bound {
     Answer(usize),
     /// `.Data` of it.
     Data(usize),
+    /// `.Data.data` of it.
+    Fields(usize),
     /// A text that is known before anything is read.
     Text(FoldedText),
     Other,
@@ -245,11 +271,21 @@ impl<'t> TextReader<'t> {
                 return Bound::Other;
             }
             (Bound::Data(call), below) => (*call, below),
+            (Bound::Fields(call), [name, ..]) => {
+                self.takes(*call, name, at);
+                return Bound::Other;
+            }
             _ => return Bound::Other,
         };
         match below {
             [] => return Bound::Data(call),
             [name, ..] => self.data(call, name),
+        }
+        match below {
+            [data] if data == "data" => return Bound::Fields(call),
+            [data, name, ..] if data == "data" => self.takes(call, name, at),
+            [name, ..] if name != "metadata" => self.takes(call, name, at),
+            _ => {}
         }
         Bound::Other
     }
@@ -261,6 +297,10 @@ impl<'t> TextReader<'t> {
             "metadata" => {}
             _ => self.uses_part(call, AnswerPart::Field),
         }
+    }
+
+    fn takes(&mut self, call: usize, name: &str, at: usize) {
+        self.uses.fields.push(UsedField { call, name: name.to_owned(), at });
     }
 
     fn uses_part(&mut self, call: usize, part: AnswerPart) {
@@ -307,6 +347,11 @@ impl<'t> TextReader<'t> {
         match (name, arguments) {
             ("secret", _) => return self.secret(at, arguments),
             ("env" | "mustEnv" | "envOrDefault", _) => return self.environment(name, at, arguments),
+            ("index", [Bound::Fields(call), Bound::Text(key), ..]) => {
+                if let Some(key) = key.literal() {
+                    self.takes(*call, &key, at);
+                }
+            }
             ("index", [Bound::Data(call), Bound::Text(key), ..]) => match key.literal() {
                 Some(key) => self.data(*call, &key),
                 None => self.uses_part(*call, AnswerPart::Whole),
@@ -393,102 +438,4 @@ impl<'t> TextReader<'t> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn uses(text: &str) -> TextUses {
-        TextUses::of(text, &Delimiters::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
-    }
-
-    fn paths(text: &str) -> Vec<String> {
-        uses(text).calls.iter().map(|call| call.path.to_configuration()).collect()
-    }
-
-    #[test]
-    fn paths_of_texts_and_variables_are_known() {
-        for (text, path) in [
-            ("{{ with secret \"secret/data/a\" }}{{ end }}", "secret/data/a"),
-            ("{{ (secret \"a/b\").Data.x }}", "a/b"),
-            ("{{ with secret (printf \"a/%s/%v\" \"b\" `c`) }}{{ end }}", "a/b/c"),
-            ("{{ \"b\" | printf \"a/%s\" | secret }}", "a/b"),
-            ("{{ $p := \"a/b\" }}{{ secret $p }}", "a/b"),
-            ("{{ with secret (print \"a/\" (env \"X\") \"/$c\") }}{{ end }}", "a/${X}/$$c"),
-            ("{{ define \"t\" }}{{ secret \"a/b\" }}{{ end }}{{ template \"t\" . }}", "a/b"),
-        ] {
-            assert_eq!(paths(text), [path], "{text}");
-        }
-    }
-
-    #[test]
-    fn paths_out_of_secrets_are_refused() {
-        for text in [
-            "{{ with secret \"a/b\" }}{{ secret (printf \"x/%s\" .Data.k) }}{{ end }}",
-            "{{ $p := \"a\" }}{{ if true }}{{ $p = \"b\" }}{{ end }}{{ secret $p }}",
-            "{{ range $k, $v := .x }}{{ secret $k }}{{ end }}",
-            "{{ secret }}",
-        ] {
-            assert!(uses(text).problems.iter().any(|problem| !problem.is_warning), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_done_with_an_answer_is_known() {
-        for (text, expected) in [
-            ("{{ with secret \"p/q\" }}{{ .Data.data.x }}{{ end }}", (true, false, false)),
-            ("{{ with secret \"p/q\" }}{{ .Data.x }}{{ end }}", (false, true, false)),
-            (
-                "{{ with $s := secret \"p/q\" }}{{ range $k, $v := $s.Data }}{{ end }}{{ end }}",
-                (false, false, true),
-            ),
-            ("{{ $d := (secret \"p/q\").Data }}{{ $d.data.x }}", (true, false, false)),
-            (
-                "{{ with secret \"p/q\" }}{{ with .Data.data }}{{ .x }}{{ end }}{{ end }}",
-                (true, false, false),
-            ),
-            (
-                "{{ with secret \"p/q\" }}{{ index .Data \"x-y\" }}{{ .Data | toJSON }}{{ end }}",
-                (false, true, true),
-            ),
-            (
-                "{{ define \"t\" }}{{ .Data.data.x }}{{ end }}{{ with secret \"p/q\" }}{{ template \"t\" . }}{{ end }}",
-                (true, false, false),
-            ),
-        ] {
-            let uses = uses(text);
-            let call = uses.calls.first().unwrap();
-            let has = |part| call.uses.contains(&part);
-            let found = (has(AnswerPart::Data), has(AnswerPart::Field), has(AnswerPart::Whole));
-            assert_eq!(found, expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn functions_that_reach_further_are_named() {
-        for (text, word, at) in [
-            ("{{ file \"/etc/x\" }}", "`file`", 3),
-            ("a {{ key \"x\" }}", "`key`", 5),
-            ("{{ .x | default \"y\" }}", "sprig_default", 8),
-            ("{{ range service \"db\" }}{{ end }}", "Consul", 9),
-            ("{{ env \"NOMAD_IP_http\" }}", "Nomad", 3),
-            ("{{ with secret \"a/b\" }}{{ .RequestID }}{{ end }}", "`.RequestID`", 26),
-            ("{{ timestamp }}", "created_time", 3),
-            ("{{ nothing }}", "no such function", 3),
-        ] {
-            let uses = uses(text);
-            let found = uses.problems.first().unwrap();
-            assert!(found.message.contains(word) && found.at == at, "{text}: {found:?}");
-        }
-        assert!(uses("{{ sprig_default \"x\" .y | toUpper | printf \"%q\" }}").problems.is_empty());
-    }
-
-    #[test]
-    fn texts_that_use_each_other_end() {
-        let twice = |n: usize| {
-            let inner = format!("{{{{ template \"t{}\" . }}}}", n + 1);
-            format!("{{{{ define \"t{n}\" }}}}{inner}{inner}{{{{ end }}}}")
-        };
-        let mut text: String = (0..40).map(twice).collect();
-        text.push_str("{{ define \"t40\" }}{{ template \"t0\" . }}{{ end }}{{ template \"t0\" . }}");
-        assert!(uses(&text).calls.is_empty());
-    }
-}
+mod tests;

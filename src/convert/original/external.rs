@@ -27,6 +27,8 @@ pub struct OriginalPart {
     pub path: String,
     /// `data`: the name, and the property.
     pub one: Option<(String, Option<String>)>,
+    /// The line of the entry.
+    pub line: u32,
     /// `dataFrom`: what `rewrite` puts before each name; nothing without a rewrite.
     pub prefix: Option<String>,
 }
@@ -67,7 +69,8 @@ fn secret(
         if text(extract, "property").is_some() {
             return Err("a property of extract".to_owned());
         }
-        parts.push(OriginalPart { path: mount.path(extract)?, one: None, prefix: prefix(item)? });
+        let (path, line) = (mount.path(extract)?, item.position.line);
+        parts.push(OriginalPart { path, one: None, line, prefix: prefix(item)? });
     }
     for item in list(spec, "data") {
         only(item, &["secretKey", "remoteRef"])?;
@@ -75,7 +78,8 @@ fn secret(
         only(reference, READS)?;
         let name = text(item, "secretKey").ok_or("data without secretKey")?.to_owned();
         let property = text(reference, "property").filter(|text| !text.is_empty()).map(str::to_owned);
-        parts.push(OriginalPart { path: mount.path(reference)?, one: Some((name, property)), prefix: None });
+        let (path, line) = (mount.path(reference)?, item.position.line);
+        parts.push(OriginalPart { path, one: Some((name, property)), line, prefix: None });
     }
     let template = target.and_then(|target| child(target, "template"));
     let templates = template.map(texts).transpose()?.unwrap_or_default();

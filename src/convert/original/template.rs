@@ -3,10 +3,12 @@
 use zeroize::Zeroizing;
 
 use super::Originals;
+use crate::config::diagnostic::Position;
 use crate::config::value::Node;
-use crate::convert::agent::reads;
+use crate::convert::agent::{TextReads, UsedField, reads};
 use crate::convert::object::{child, text};
 use crate::convert::options::{ConvertInput, ConvertOptions, TemplateFinder};
+use crate::convert::text_origin::TextOrigin;
 use crate::template::go::lexer::Delimiters;
 
 /// One template, and the file it is rendered to.
@@ -23,6 +25,8 @@ pub struct OriginalTemplate {
     pub delimiters: Option<(String, String)>,
     /// What it reads.
     pub reads: Vec<OriginalRead>,
+    /// The fields that it takes from them.
+    pub fields: Vec<OriginalField>,
     /// Variables of the environment.
     pub variables: Vec<String>,
     /// What relative paths in it start at.
@@ -36,6 +40,16 @@ impl OriginalTemplate {
     }
 }
 
+/// A field of an answer.
+pub struct OriginalField {
+    /// The number of the read.
+    pub read: usize,
+    /// Its name.
+    pub name: String,
+    /// The file and the line where it stands.
+    pub place: (String, u32),
+}
+
 /// A call of `secret`.
 pub struct OriginalRead {
     /// The path, in pieces: a text, or the name of a variable.
@@ -43,6 +57,9 @@ pub struct OriginalRead {
     /// Whether the answer has the shape of KV version 2.
     pub is_v2: bool,
 }
+
+/// A text, its file, and where it stands there.
+type PlacedText = (Zeroizing<String>, String, TextOrigin);
 
 /// One file that is read.
 pub(super) struct Reading<'r> {
@@ -85,21 +102,27 @@ impl Reading<'_> {
         let word = |key: &str| text(block, key).filter(|text| !text.is_empty());
         let Some(destination) = word("destination") else { return };
         let source = word("source").and_then(|path| self.source(path));
-        let inline = || word("contents").or_else(|| word("data")).map(|text| Zeroizing::new(text.to_owned()));
-        let Some(text) = source.or_else(inline) else { return };
+        let Some((text, file, origin)) = source.or_else(|| self.inline(block)) else { return };
         let delimiters = match (word("left_delimiter"), word("right_delimiter")) {
             (None, None) => None,
             (left, right) => Some((left.unwrap_or("{{").to_owned(), right.unwrap_or("}}").to_owned())),
         };
         let signs = delimiters.clone().map(|(left, right)| Delimiters { left, right });
-        let Some((reads, variables)) = reads(&text, &signs.unwrap_or_default()) else {
+        let Some(TextReads { paths, fields, variables }) = reads(&text, &signs.unwrap_or_default()) else {
             return self.unread(
                 block,
                 "the template does not compile, so it is not rendered for comparison",
                 found,
             );
         };
-        let reads = reads.into_iter().map(|(path, is_v2)| OriginalRead { path, is_v2 }).collect();
+        let reads = paths.into_iter().map(|(path, is_v2)| OriginalRead { path, is_v2 }).collect();
+        let field = |UsedField { call, name, at }| {
+            let before = text.get(..at).unwrap_or_default().matches('\n').count();
+            let line = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);
+            let place = (file.clone(), origin.place(Position { line, column: 1 }).line);
+            OriginalField { read: call, name, place }
+        };
+        let fields = fields.into_iter().map(field).collect();
         let path = self.options.placed(destination);
         found.templates.push(OriginalTemplate {
             file: self.file.to_owned(),
@@ -108,16 +131,26 @@ impl Reading<'_> {
             text,
             delimiters,
             reads,
+            fields,
             variables,
             output_dir: self.options.output_dir.trim_end_matches('/').to_owned(),
         });
     }
 
-    fn source(&self, path: &str) -> Option<Zeroizing<String>> {
+    fn source(&self, path: &str) -> Option<PlacedText> {
         let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
         let own = self.inputs.iter().find(|input| input.name != self.file && base(&input.name) == base(path));
-        let other = || (self.templates)(path, self.file).into_iter().next().map(|found| found.text);
-        own.map(|input| input.text.clone()).or_else(other)
+        let other = || {
+            let found = (self.templates)(path, self.file).into_iter().next()?;
+            Some((found.text, found.name, found.origin))
+        };
+        own.map(|input| (input.text.clone(), input.name.clone(), TextOrigin::FILE)).or_else(other)
+    }
+
+    fn inline(&self, block: &Node) -> Option<PlacedText> {
+        let node = child(block, "contents").or_else(|| child(block, "data"))?;
+        let text = Zeroizing::new(node.scalar()?.text().to_owned());
+        Some((text, self.file.to_owned(), TextOrigin::of_node(node)))
     }
 
     fn unread(&self, block: &Node, reason: &str, found: &mut Originals) {

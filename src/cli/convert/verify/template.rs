@@ -28,7 +28,7 @@ pub(super) fn add_secrets(templates: &[OriginalTemplate], secrets: &mut Syntheti
         let names = uses(template).map(|uses| names(&uses)).unwrap_or_default();
         for read in &template.reads {
             let all = names.iter().cloned().chain(MORE.map(str::to_owned));
-            secrets.add(&path_of(read), all);
+            secrets.add(&path_of(read, &variable), all);
         }
     }
 }
@@ -46,8 +46,9 @@ pub(super) fn outputs(
     let compiled = Template::compile_as(&marked(template)?, dialect).map_err(|error| error.to_string())?;
     let mut answers = Answers::default();
     for read in &template.reads {
-        let fields = secrets.fields(&path_of(read), form).ok_or("it reads nothing that is known")?;
-        answers.insert(AnswerPath::plain(&asked(read)), answer(&fields, read));
+        let fields =
+            secrets.fields(&path_of(read, &variable), form).ok_or("it reads nothing that is known")?;
+        answers.insert(AnswerPath::plain(&asked(read, &variable)), answer(&fields, read));
     }
     let fields = Fields::default();
     let rendered = compiled.render(&Context::with_answers(&fields, &answers), LIMIT);
@@ -72,13 +73,13 @@ pub(super) fn names(uses: &GoUses) -> Vec<String> {
 }
 
 /// The path of a call as the Agent asks for it.
-fn asked(read: &OriginalRead) -> String {
+fn asked(read: &OriginalRead, variable: &dyn Fn(&str) -> String) -> String {
     read.path.iter().map(|piece| piece.as_ref().map_or_else(|name| variable(name), Clone::clone)).collect()
 }
 
 /// Mount and key, without the `data` of KV version 2.
-fn path_of(read: &OriginalRead) -> String {
-    let asked = asked(read);
+pub(in crate::cli::convert) fn path_of(read: &OriginalRead, variable: &dyn Fn(&str) -> String) -> String {
+    let asked = asked(read, variable);
     let (path, query) = asked.split_once('?').map_or((asked.as_str(), ""), |(path, query)| (path, query));
     let path = normal(path);
     let path = if read.is_v2 { path.replacen("/data/", "/", 1) } else { path };
@@ -91,8 +92,9 @@ fn answer(fields: &Fields, read: &OriginalRead) -> FieldValue {
         FieldValue::Map(entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     };
     let fields = FieldValue::Map(fields.clone());
-    let version =
-        asked(read).split_once("?version=").map_or("1".to_owned(), |(_, version)| version.to_owned());
+    let version = asked(read, &variable)
+        .split_once("?version=")
+        .map_or("1".to_owned(), |(_, version)| version.to_owned());
     let metadata = map(vec![("version", FieldValue::Number(SecretText::new(version)))]);
     let data = if read.is_v2 { map(vec![("data", fields), ("metadata", metadata)]) } else { fields };
     map(vec![("Data", data)])
