@@ -20,6 +20,7 @@ mod quoting;
 pub(crate) mod tree;
 mod value;
 mod yaml;
+mod yaml_reader;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -38,7 +38,7 @@ const DOORS: [(&str, &[&str]); 22] = [
     ("axum", &["admin"]),
     ("rustls", &["net", "certificate"]),
     ("hickory_resolver", &["net/dns"]),
-    ("granit_parser", &["config/yaml"]),
+    ("granit_parser", &["config/yaml", "template/go/yaml_reader"]),
     ("tera", &["template"]),
     ("x509_parser", &["certificate/x509"]),
     ("clap", &["cli"]),

@@ -12,6 +12,7 @@ mod path;
 mod pattern;
 mod refused;
 mod text;
+mod url;
 mod words;
 
 use std::cell::RefCell;
@@ -131,7 +132,7 @@ static CONSUL_TEMPLATE: LazyLock<FunctionTable> = LazyLock::new(|| {
     own.chain(sprig.map(|function| (format!("sprig_{}", function.name), function))).collect()
 });
 
-const SPRIG: [&[GoFunction]; 8] = [
+const SPRIG: [&[GoFunction]; 9] = [
     text::FUNCTIONS,
     words::FUNCTIONS,
     list::FUNCTIONS,
@@ -140,6 +141,7 @@ const SPRIG: [&[GoFunction]; 8] = [
     encoding::FUNCTIONS,
     pattern::FUNCTIONS,
     path::FUNCTIONS,
+    url::FUNCTIONS,
 ];
 
 fn table(dialect: GoDialect) -> &'static FunctionTable {

@@ -4,18 +4,20 @@
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use sha2::Digest as _;
 
-use super::Param::{Any, Int, Text, Texts};
+use super::Param::{Any, Int, Map, Text, Texts};
 use super::list::is_in;
 use super::text::{find, joined, lower, mapped, pieces, replaced, strings, trim_space, trimmed, upper};
 use super::text::{int64, without_prefix, without_suffix};
 use super::{
-    GoFunction, GoScope, at, bytes_at, encoding, fields_of, int_at, items, pattern, text_at, texts, words,
+    GoFunction, GoScope, at, bytes_at, dict, encoding, fields_of, int_at, items, pattern, text_at, texts,
+    words,
 };
 use crate::secret::FieldValue;
 use crate::template::go::json::JsonStyle;
 use crate::template::go::value::{
-    FieldStyle, GoRecord, GoResult, GoValue, IntType, ListType, fault, of_field,
+    DEPTH_LIMIT, FieldStyle, GoRecord, GoResult, GoValue, IntType, ListType, fault, of_field,
 };
+use crate::template::go::yaml_reader;
 use std::rc::Rc;
 
 use super::super::super::limits;
@@ -69,6 +71,11 @@ pub(super) const FUNCTIONS: &[GoFunction] = &[
     GoFunction::new("minimum", &[Any, Any], |_, v| calculated(v, |a, b| Some(a.min(b)), f64::min)),
     GoFunction::new("maximum", &[Any, Any], |_, v| calculated(v, |a, b| Some(a.max(b)), f64::max)),
     GoFunction::new("md5sum", &[Text], |_, v| GoValue::text(encoding::hex(&md5::Md5::digest(bytes_at(v, 0))))),
+    GoFunction::new("hmacSHA256Hex", &[Text, Text], |_, v| GoValue::text(encoding::hmac_sha256(bytes_at(v, 1), bytes_at(v, 0)))),
+    GoFunction::new("parseYAML", &[Text], |_, v| parse_yaml(bytes_at(v, 0))),
+    GoFunction::new("explodeMap", &[Map], |_, v| exploded(&at(v, 0))),
+    GoFunction::new("mergeMap", &[Map, Map], |_, v| dict::merge(v, false)),
+    GoFunction::new("mergeMapWithOverride", &[Map, Map], |_, v| dict::merge(v, true)),
     GoFunction::new("sha256Hex", &[Text], |_, v| GoValue::text(encoding::hex(&sha2::Sha256::digest(bytes_at(v, 0))))),
 ];
 
@@ -178,6 +185,43 @@ fn parse_bool(_: &GoScope<'_>, v: &[GoValue]) -> GoResult {
         b"" | b"0" | b"f" | b"F" | b"FALSE" | b"false" | b"False" => Ok(GoValue::Bool(false)),
         _ => fault("the text is neither true nor false"),
     }
+}
+
+fn parse_yaml(text: &[u8]) -> GoResult {
+    if text.is_empty() {
+        return encoding::empty_map();
+    }
+    yaml_reader::decode(text)
+}
+
+/// Names with slashes as maps within maps: `a/b` as `b` in `a`.
+fn exploded(flat: &GoValue) -> GoResult {
+    let root = encoding::empty_map()?;
+    let GoValue::Map(flat) = flat else { return Ok(root) };
+    for (name, value) in flat.entries.borrow().iter() {
+        let mut parts: Vec<&[u8]> = name.split(|byte| *byte == b'/').collect();
+        let last = parts.pop().unwrap_or_default();
+        if parts.len() > DEPTH_LIMIT {
+            return fault(format!("a name has more than {DEPTH_LIMIT} slashes"));
+        }
+        let mut map = root.clone();
+        for part in parts {
+            let known = map.entry(part);
+            let inner = known.map_or_else(encoding::empty_map, Ok)?;
+            let GoValue::Map(outer) = &map else { break };
+            if !matches!(inner, GoValue::Map(_)) {
+                return fault("one name is the beginning of another, up to a slash");
+            }
+            outer.entries.borrow_mut().insert(part.into(), inner.clone());
+            map = inner;
+        }
+        if let GoValue::Map(map) = &map
+            && !last.is_empty()
+        {
+            map.entries.borrow_mut().insert(last.into(), value.clone());
+        }
+    }
+    Ok(root)
 }
 
 fn parse<T: std::str::FromStr>(v: &[GoValue], what: &str) -> GoResult<T> {

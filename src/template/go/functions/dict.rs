@@ -97,7 +97,7 @@ fn chosen(v: &[GoValue], is_kept: bool) -> GoResult {
     GoValue::map(entries(&at(v, 0)).into_iter().filter(|(key, _)| is_named(key) == is_kept).collect())
 }
 
-fn merge(v: &[GoValue], is_overwriting: bool) -> GoResult {
+pub(super) fn merge(v: &[GoValue], is_overwriting: bool) -> GoResult {
     let GoValue::Map(target) = at(v, 0) else { return fault("`merge` takes maps") };
     for source in v.get(1..).unwrap_or_default() {
         let GoValue::Map(source) = source else { return fault("`merge` takes maps") };

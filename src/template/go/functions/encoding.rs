@@ -6,12 +6,13 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::Digest as _;
+use zeroize::Zeroizing;
 
 use super::Param::{Any, Text};
 use super::{GoFunction, bytes_at, text_at};
 use crate::template::go::json::{self, JsonStyle};
 use crate::template::go::value::{GoResult, GoValue, fault};
-use crate::template::go::yaml;
+use crate::template::go::{yaml, yaml_reader};
 
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[GoFunction] = &[
@@ -37,6 +38,7 @@ pub(super) const FUNCTIONS: &[GoFunction] = &[
 #[rustfmt::skip]
 pub(super) const EXTERNAL_SECRETS: &[GoFunction] = &[
     GoFunction::new("toYaml", &[Any], |_, v| yaml_text(v)),
+    GoFunction::new("fromYaml", &[Text], |_, v| from_yaml(bytes_at(v, 0))),
     GoFunction::new("hexdec", &[Text], |_, v| hex_decoded(bytes_at(v, 0))),
     GoFunction::new("filterPEM", &[Text, Text], |_, v| filter_pem(text_at(v, 0)?, text_at(v, 1)?)),
 ];
@@ -50,6 +52,15 @@ pub(super) fn decoded(text: &[u8]) -> GoResult {
     json::decode(text).unwrap_or_else(|| fault("the text is no JSON"))
 }
 
+/// External Secrets gives a map alone.
+fn from_yaml(text: &[u8]) -> GoResult {
+    match yaml_reader::decode(text)? {
+        GoValue::Nil => empty_map(),
+        map @ GoValue::Map(_) => Ok(map),
+        _ => fault("the YAML is no map"),
+    }
+}
+
 pub(super) fn yaml_text(values: &[GoValue]) -> GoResult {
     let yaml = yaml::encode(values.first().unwrap_or(&GoValue::Nil))?;
     GoValue::text(yaml.trim_end_matches('\n').as_bytes())
@@ -59,9 +70,20 @@ pub(super) fn yaml_text(values: &[GoValue]) -> GoResult {
 pub(super) fn base64_decoded(text: &[u8], engine: &impl base64::Engine) -> GoResult {
     let text: Vec<u8> = text.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
     match engine.decode(text) {
-        Ok(bytes) => GoValue::text(zeroize::Zeroizing::new(bytes).as_slice()),
+        Ok(bytes) => GoValue::text(Zeroizing::new(bytes).as_slice()),
         Err(_) => fault("the text is no base64"),
     }
+}
+
+/// HMAC with SHA-256 (RFC 2104).
+pub(super) fn hmac_sha256(key: &[u8], message: &[u8]) -> String {
+    let mut block = Zeroizing::new([0_u8; 64]);
+    let short = Zeroizing::new(<[u8; 32]>::from(sha2::Sha256::digest(key)));
+    let key = if key.len() > block.len() { &short[..] } else { key };
+    block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    let pad = |byte: u8| sha2::Sha256::new().chain_update(*Zeroizing::new(block.map(|key| key ^ byte)));
+    let inner = pad(0x36).chain_update(message).finalize();
+    hex(&pad(0x5c).chain_update(inner).finalize())
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

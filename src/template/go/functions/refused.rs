@@ -11,6 +11,7 @@ const CRYPTO: &str = "it is not built in: do this before the value is stored, an
 const TIME: &str =
     "the file would differ at each look: for when the secret was written, take `.Data.metadata.created_time`";
 const DATES: &str = "dates are not calculated with here: store the text that the file needs";
+const VERSIONS: &str = "versions are not compared here: put the result into `template.vars`";
 const PATHS: &str = "take the name without `os`: paths are those of Unix here";
 const EFFECT: &str = "a template writes nothing by itself: give the file an entry of its own under `files`";
 
@@ -24,9 +25,9 @@ const EVERYWHERE: &[(&str, &str)] = &[
     ("date_in_zone", DATES), ("date_modify", DATES), ("duration", DATES), ("durationRound", DATES), ("htmlDate", DATES),
     ("htmlDateInZone", DATES), ("mustDateModify", DATES), ("must_date_modify", DATES), ("mustToDate", DATES),
     ("toDate", DATES), ("unixEpoch", DATES),
-    ("urlParse", CRYPTO), ("urlJoin", CRYPTO), ("semver", CRYPTO), ("semverCompare", CRYPTO), ("osBase", PATHS), ("osDir", PATHS),
+    ("semver", VERSIONS), ("semverCompare", VERSIONS), ("osBase", PATHS), ("osDir", PATHS),
     ("osExt", PATHS), ("osClean", PATHS), ("osIsAbs", PATHS), ("hello", "it does nothing"),
-    ("filterCertChain", CRYPTO), ("certSANs", CRYPTO), ("fromYaml", "YAML is not read in templates: store JSON and use `fromJson`"),
+    ("filterCertChain", CRYPTO), ("certSANs", CRYPTO),
 ];
 
 #[rustfmt::skip]
@@ -37,9 +38,8 @@ const AGENT: &[(&str, &str)] = &[
     ("spew_sdump", OUTSIDE), ("spew_sprintf", OUTSIDE), ("caLeaf", CONSUL), ("caRoots", CONSUL), ("connect", CONSUL),
     ("datacenters", CONSUL), ("ls", CONSUL), ("safeLs", CONSUL), ("tree", CONSUL), ("safeTree", CONSUL),
     ("partitions", CONSUL), ("peerings", CONSUL), ("byMeta", CONSUL), ("byTag", CONSUL), ("byKey", CONSUL),
-    ("parseYAML", "YAML is not read in templates: store JSON and use `parseJSON`"),
     ("toTOML", "TOML is not written here: write the file's text in the template"),
-    ("explode", CONSUL), ("explodeMap", "it is not built in: store the fields without slashes in their names"),
+    ("explode", CONSUL),
 ];
 
 /// Families of names: what begins so is refused.
@@ -51,7 +51,7 @@ const FAMILIES: &[(&str, &str)] = &[
 
 #[rustfmt::skip]
 const AGENT_FAMILIES: &[(&str, &str)] = &[
-    ("key", CONSUL), ("service", CONSUL), ("node", CONSUL), ("nomad", CONSUL), ("hmacSHA", CRYPTO),
+    ("key", CONSUL), ("service", CONSUL), ("node", CONSUL), ("nomad", CONSUL),
 ];
 
 /// Why `name` is refused in `dialect`, and what to do; nothing for names that nobody has.
