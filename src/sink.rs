@@ -123,6 +123,12 @@ impl Sink {
         Self { known, mounts, ..self }
     }
 
+    /// With another clock than the system's.
+    #[must_use]
+    pub(crate) fn timed_by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     /// Its job.
     pub fn job(&self) -> &Job {
         &self.job
@@ -147,14 +153,16 @@ impl Sink {
             }
     }
 
-    /// Removes the generations that are not kept any longer.
-    pub(crate) fn prune(&mut self) {
+    /// Removes the generations that are not kept any longer; false when one of them stays.
+    pub(crate) fn prune(&mut self) -> bool {
         if let Some((generation, generations)) =
             self.generation.as_mut().zip(self.job.secret.generations.as_ref())
             && let Err(fault) = generation.prune(generations, self.clock.now())
         {
             event::old_generation_stays(self.job.secret.name.as_str(), &fault);
+            return false;
         }
+        true
     }
 
     /// Which published file was removed or changed since, and how; `None` when all of them are there.

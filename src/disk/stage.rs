@@ -15,7 +15,7 @@ use crate::secret::SecretBytes;
 use super::directory::Directory;
 use super::error::{errno, failed, refused};
 use super::existing::{Existing, is_regular, is_sole, open_regular};
-use super::generation::back::dissolve;
+use super::generation::back::{dissolve, generations_around, is_left_over};
 use super::inherit::unasked_owner;
 use super::metadata::FileMetadata;
 use super::survey::decide;
@@ -31,6 +31,8 @@ pub struct Staged {
     files: Vec<StagedFile>,
     /// Directories of generations whose links these files replace.
     left: BTreeSet<PathBuf>,
+    /// Directories above the outputs that hold generations.
+    around: BTreeSet<PathBuf>,
 }
 
 /// What a commit did.
@@ -84,6 +86,11 @@ pub fn stage(
     let mut staged = Staged::default();
     for file in files {
         let directory = staged.directory(&file.placement)?;
+        for path in &staged.around {
+            if is_left_over(path, &file.placement.target)? {
+                staged.left.insert(path.clone());
+            }
+        }
         let owner = left(&file.placement.target);
         staged.files.push(StagedFile::new(&directory, file, owner, &mut staged.left)?);
     }
@@ -96,7 +103,7 @@ pub fn stage(
 impl Staged {
     /// Publishes everything in the order in which it was staged. It stops at the first failure.
     pub fn commit(self) -> Committed {
-        let Self { directories, files, left } = self;
+        let Self { directories, files, left, around: _ } = self;
         let mut published = Vec::with_capacity(files.len());
         let renamed = files.into_iter().try_for_each(|file| {
             published.push(file.commit()?);
@@ -141,6 +148,7 @@ impl Staged {
             return Ok(Arc::clone(directory));
         }
         let directory = Directory::open_or_make(target.directory(), FileMetadata::of_parents(placement))?;
+        self.around.extend(generations_around(target.directory()));
         Ok(self.remember(target, directory))
     }
 

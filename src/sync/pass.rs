@@ -115,6 +115,15 @@ impl Pass {
         self.serves && self.lost.is_none()
     }
 
+    /// Removes the generations that are not kept any longer; false when that has to be tried again.
+    pub(super) async fn remove_old_generations(&mut self, stop: &CancellationToken) -> bool {
+        let prune = |sink: &mut Sink, progress: &PublishProgress<'_>| {
+            progress.writes(sink.job());
+            Ok(sink.prune())
+        };
+        self.publisher.run(true, prune, stop).await.is_some_and(|pruned| pruned == Ok(true))
+    }
+
     /// Looks whether files that were published have been removed or changed since. For a secret that cannot be read
     /// now: otherwise the next publishing repairs them.
     pub(super) async fn look_at_files(&mut self, stop: &CancellationToken) {

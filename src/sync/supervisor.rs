@@ -319,15 +319,15 @@ impl TaskContext {
     ) -> Task {
         let SyncContext { registry, key, clock, policy, mounts, journal } = &self.context;
         let policy = Policy::new(job.secret.refresh, *policy, SmallRng::from_rng(&mut rand::rng()));
-        let stores = moves.borrow().clone();
         let evidence = self.ledgers.evidence(&job.secret.sources.first().store, &job.secret.name);
+        let sink = Sink::new(job, key.clone()).with(known, Arc::clone(mounts)).timed_by(clock.clone());
         Task {
             suspicion: evidence.suspicion(),
             read_at: Instant::now(),
             pass: Pass::new(
-                (Sink::new(job, key.clone()).with(known, Arc::clone(mounts)), key.clone()),
+                (sink, key.clone()),
                 journal,
-                stores,
+                moves.borrow().clone(),
                 Arc::clone(&self.slots),
                 evidence,
             ),

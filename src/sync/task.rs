@@ -27,6 +27,9 @@ use crate::telemetry::trace;
 /// Longest single sleep: far enough not to matter, near enough for every timer implementation.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// How long after a failed removal of old generations it is tried again.
+const CLEANING_AGAIN: Duration = Duration::from_secs(3600);
+
 /// How long before the end of `run --once --timeout` the last try begins at the latest.
 const LAST_TRY: Duration = Duration::from_secs(1);
 
@@ -228,6 +231,9 @@ impl Task {
             Refresh::Every(interval) if fault.is_some() => Some(interval.min(LONGEST_WAIT)),
             Refresh::Every(_) | Refresh::Once => None,
         };
+        // A secret that is read once has no further pass to remove what was replaced.
+        let grace = self.secret().generations.as_ref().filter(|_| due.is_none()).map(|kept| kept.grace);
+        let mut cleaning = grace.map(|grace| Instant::now() + grace.min(LONGEST_WAIT));
         loop {
             let look = interval.map(|interval| Instant::now() + interval);
             tokio::select! {
@@ -239,6 +245,11 @@ impl Task {
                 () = suspected(&mut self.suspicion, self.read_at) => return true,
                 () = self.pass.outdated(self.read_at, fault) => return true,
                 () = until(due) => return true,
+                () = until(cleaning) => {
+                    let is_clean = self.pass.remove_old_generations(&self.stop).await;
+                    cleaning = (!is_clean).then(|| Instant::now() + CLEANING_AGAIN);
+                    continue;
+                }
                 () = until(look) => {}
             }
             self.pass.look_at_files(&self.stop).await;

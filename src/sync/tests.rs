@@ -3,6 +3,7 @@
 mod changes;
 mod deletions;
 mod exchange;
+mod generations;
 mod lost_files;
 mod orders;
 

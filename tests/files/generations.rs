@@ -24,7 +24,7 @@ use secrets_sync::sink::{self, PlannedAction, Sink, Written};
 use tempfile::TempDir;
 
 /// Keeps nothing but the current generation.
-fn generations(root: &Path) -> Generations {
+pub(crate) fn generations(root: &Path) -> Generations {
     Generations {
         path: target(&root.join("tls")),
         keep: 0,
@@ -53,26 +53,26 @@ fn job(generations: Option<Generations>, root: &Path) -> Job {
     })
 }
 
-fn new_sink(root: &Path) -> Sink {
+pub(crate) fn new_sink(root: &Path) -> Sink {
     sink_with(generations(root), root)
 }
 
-fn sink_with(generations: Generations, root: &Path) -> Sink {
+pub(crate) fn sink_with(generations: Generations, root: &Path) -> Sink {
     Sink::new(job(Some(generations), root), FingerprintKey::random().unwrap())
 }
 
-fn plain_sink(root: &Path) -> Sink {
+pub(crate) fn plain_sink(root: &Path) -> Sink {
     Sink::new(job(None, root), FingerprintKey::random().unwrap())
 }
 
-fn rendered(root: &Path, files: &[(&str, &str)]) -> Rendered {
+pub(crate) fn rendered(root: &Path, files: &[(&str, &str)]) -> Rendered {
     let file = |&(name, text): &(&str, &str)| {
         new_file(Placement::new(target(&root.join("tls").join(name))), text.as_bytes())
     };
     Rendered { files: files.iter().map(file).collect(), facts: None }
 }
 
-fn written(changed: usize, repaired: usize, unchanged: usize, removed: usize) -> Written {
+pub(crate) fn written(changed: usize, repaired: usize, unchanged: usize, removed: usize) -> Written {
     Written { changed, repaired, unchanged, removed }
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn publish_set(root: &Path, names: &[&str], content: &[u8]) {
 }
 
 /// Everything in `tls` and below, links with what they say, files with what they hold.
-fn layout(root: &Path) -> BTreeMap<String, String> {
+pub(crate) fn layout(root: &Path) -> BTreeMap<String, String> {
     let (top, mut found) = (root.join("tls"), BTreeMap::new());
     let mut left = vec![top.clone()];
     while let Some(directory) = left.pop() {
@@ -102,7 +102,7 @@ fn layout(root: &Path) -> BTreeMap<String, String> {
     found
 }
 
-fn expected(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub(crate) fn expected(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
     entries.iter().map(|(name, what)| ((*name).to_owned(), (*what).to_owned())).collect()
 }
 
@@ -332,7 +332,7 @@ fn a_deletion_switches_to_an_empty_generation() {
 }
 
 /// Publishes `text` with the clock at `seconds`.
-fn publish_at(
+pub(crate) fn publish_at(
     generations: &Generations,
     text: &str,
     known: Option<PublishedGeneration>,

@@ -1,6 +1,7 @@
 //! Files on disk: the write protocol, mounts, kills, a hostile user, and all files of one secret.
 
 mod filesystems;
+mod foreign_generations;
 mod generations;
 mod kill;
 mod mounts;

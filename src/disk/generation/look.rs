@@ -45,20 +45,26 @@ pub(super) struct Current {
 }
 
 impl Found {
-    /// Looks at the directory itself. `known` is what this process published there, and another program has changed.
+    /// Looks at the directory itself; generations of other users (see [`tree::is_ours`]) are passed over. `known` is what this process published there, and another program has changed.
     pub(super) fn look(
         root: &Arc<Directory>,
+        generations: &Generations,
         known: Option<&PublishedGeneration>,
         now: SystemTime,
     ) -> Result<Self, Fault> {
         let entries = tree::entries(root, |below| !is_private(below.as_os_str()))?;
-        let generations: BTreeSet<u64> = entries.iter().filter_map(TreeEntry::generation).collect();
-        let pointed_at = current_number(root, &entries, known)?.filter(|number| generations.contains(number));
-        let known_number = known.map(|known| known.number).filter(|number| generations.contains(number));
+        let mut numbers = BTreeSet::new();
+        for number in entries.iter().filter_map(TreeEntry::generation) {
+            if tree::is_ours(root, number, generations.owner)? {
+                numbers.insert(number);
+            }
+        }
+        let pointed_at = current_number(root, &entries, known)?.filter(|number| numbers.contains(number));
+        let known_number = known.map(|known| known.number).filter(|number| numbers.contains(number));
         let number = pointed_at.or(known_number);
-        let highest = generations.last().copied().max(known.map(|known| known.number)).unwrap_or(0);
+        let highest = numbers.last().copied().max(known.map(|known| known.number)).unwrap_or(0);
         let switched = Stamp::at(&root.path().join(DATA)).map_or(now, |stamp| stamp.changed_at());
-        let (retired, unfinished): (Vec<u64>, Vec<u64>) = generations
+        let (retired, unfinished): (Vec<u64>, Vec<u64>) = numbers
             .into_iter()
             .filter(|other| Some(*other) != number)
             .partition(|other| number.is_some_and(|number| *other < number));

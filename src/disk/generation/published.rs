@@ -1,7 +1,6 @@
 //! A generation that was switched to, as this process left it; and the removal of old ones.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -75,11 +74,16 @@ pub(super) fn prune(
     generations: &Generations,
     now: SystemTime,
 ) -> Result<(), Fault> {
+    let mut outcome = Ok(());
     for number in due(retired, generations, now) {
-        tree::remove(root, OsStr::new(&directory_name(number)))?;
-        retired.remove(&number);
+        match tree::remove(root, number, generations.owner) {
+            Ok(()) => {
+                retired.remove(&number);
+            }
+            Err(fault) => outcome = Err(fault),
+        }
     }
-    Ok(())
+    outcome
 }
 
 fn due(retired: &BTreeMap<u64, SystemTime>, generations: &Generations, now: SystemTime) -> Vec<u64> {

@@ -96,6 +96,7 @@ struct NewGeneration {
     root: Arc<Directory>,
     directory: Arc<Directory>,
     number: u64,
+    owner: Owner,
     is_switched: bool,
 }
 
@@ -129,7 +130,7 @@ pub fn stage_generation(
     let known = intact.into_iter().next();
     let mut found = match &known {
         Some(known) => Found::known(known),
-        None => Found::look(&root, changed.first(), now)?,
+        None => Found::look(&root, generations, changed.first(), now)?,
     };
     found.highest = found.highest.max(above);
     let switches_back = onto.map(|number| found.go_back_to(number, &root, now)).transpose()?.unwrap_or(false);
@@ -162,7 +163,7 @@ pub fn stage_generation(
 /// Removes what nobody reads and nobody keeps. What cannot be removed now is tried again after the switch.
 fn make_room(root: &Arc<Directory>, found: &mut Found, generations: &Generations, now: SystemTime) {
     for number in found.unfinished.drain(..) {
-        let _passed_over = tree::remove(root, OsStr::new(&directory_name(number)));
+        let _passed_over = tree::remove(root, number, generations.owner);
     }
     if std::mem::take(&mut found.has_new_link) {
         let _replaced_later = root.remove(OsStr::new(NEW_LINK));
@@ -264,7 +265,8 @@ impl NewGeneration {
             number += 1;
             if let Some(directory) = root.make_below(OsStr::new(&directory_name(number)), metadata)? {
                 let (root, directory) = (Arc::clone(root), Arc::new(directory));
-                return Ok(Self { root, directory, number, is_switched: false });
+                let owner = metadata.owner;
+                return Ok(Self { root, directory, number, owner, is_switched: false });
             }
         }
         Err(failed("make a generation", root.path(), Errno::EXIST))
@@ -296,7 +298,7 @@ impl Drop for NewGeneration {
     fn drop(&mut self) {
         if !self.is_switched {
             // What cannot be removed now is removed by the next look at the directory.
-            let _left_for_the_next_look = tree::remove(&self.root, OsStr::new(&directory_name(self.number)));
+            let _left_for_the_next_look = tree::remove(&self.root, self.number, self.owner);
         }
     }
 }
@@ -365,7 +367,8 @@ impl StagedGeneration {
             retired.extend(before.map(|before| (before, now)));
         }
         // Not synced: a generation that a crash brings back is removed by the next look.
-        prune(&self.root, &mut retired, &self.generations, now)?;
+        // What cannot be removed is tried again by each pass, which also reports it: readers have the new files.
+        let _again_by_the_next_pass = prune(&self.root, &mut retired, &self.generations, now);
         number.map(|number| self.published(number, retired)).transpose()
     }
 

@@ -66,6 +66,6 @@ pub(crate) fn check_generation(generations: &Generations, placement: &Placement)
 
 fn look(generations: &Generations, now: SystemTime) -> Result<Option<(Arc<Directory>, Found)>, Fault> {
     let Some(root) = Directory::open(generations.path.as_path())?.map(Arc::new) else { return Ok(None) };
-    let found = Found::look(&root, None, now)?;
+    let found = Found::look(&root, generations, None, now)?;
     Ok(Some((root, found)))
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use rustix::fs::{self, AtFlags, Dir, FileType, FlockOperation};
 use rustix::io::Errno;
 
-use super::layout::number;
+use super::layout::{directory_name, number};
+use crate::disk::Owner;
 use crate::disk::directory::Directory;
 use crate::disk::error::{failed, refused};
+use crate::disk::trust::is_trusted;
 use crate::fault::Fault;
 
 /// Deepest directory that is looked into.
@@ -38,7 +40,13 @@ pub(super) fn entries(top: &Arc<Directory>, enters: impl Fn(&Path) -> bool) -> R
     let mut found = Vec::new();
     let mut left = vec![PathBuf::new()];
     while let Some(at) = left.pop() {
-        let Some(directory) = open(top, &at)? else { continue };
+        let directory = match open(top, &at) {
+            Ok(Some(directory)) => directory,
+            // What cannot be opened holds nothing that could be changed: another user's, or gone meanwhile.
+            Ok(None) => continue,
+            Err(_) if !at.as_os_str().is_empty() => continue,
+            Err(fault) => return Err(fault),
+        };
         let fault = |error| failed("read the directory", directory.path(), error);
         for entry in Dir::read_from(&*directory).map_err(fault)? {
             let entry = entry.map_err(fault)?;
@@ -91,9 +99,35 @@ pub(super) fn kind(directory: &Directory, name: &OsStr) -> Result<Option<FileTyp
     }
 }
 
-/// Removes the directory called `name` with all that is in it.
-pub(super) fn remove(top: &Arc<Directory>, name: &OsStr) -> Result<(), Fault> {
+/// Whether the directory of generation `number` in `root` is there and ours. Where other users may write, the name alone
+/// proves nothing: it has to be root's, this process's user's, that of the owner of `root`, or `owner`'s.
+pub(super) fn is_ours(root: &Directory, number: u64, owner: Owner) -> Result<bool, Fault> {
+    match fs::statat(root, directory_name(number), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(facts) => belongs_to_us(root, &facts, owner),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(failed("look at the directory", &root.path().join(directory_name(number)), error)),
+    }
+}
+
+fn belongs_to_us(root: &Directory, facts: &fs::Stat, owner: Owner) -> Result<bool, Fault> {
+    let user = facts.st_uid;
+    let is_directory = FileType::from_raw_mode(facts.st_mode) == FileType::Directory;
+    let is_known_user = is_trusted(user) || owner.user == Some(user) || root.facts()?.st_uid == user;
+    Ok(is_directory && (is_known_user || root.is_private()))
+}
+
+/// Removes generation `number` with all that is in it, if it is ours (see [`is_ours`]).
+pub(super) fn remove(top: &Arc<Directory>, number: u64, owner: Owner) -> Result<(), Fault> {
+    if !is_ours(top, number, owner)? {
+        return Ok(());
+    }
+    let name = directory_name(number);
+    let name = OsStr::new(&name);
     let Some(tree) = top.open_below(name)?.map(Arc::new) else { return Ok(()) };
+    // It may have been exchanged meanwhile.
+    if !belongs_to_us(top, &tree.facts()?, owner)? {
+        return Ok(());
+    }
     let gone = |removed: Result<(), Errno>, below: &Path| match removed {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(failed("remove the old generation", &tree.path().join(below), error)),
