@@ -151,9 +151,19 @@ pub(crate) fn source(key: &str) -> SecretRead {
 
 /// What a secret with these keys reads.
 pub(crate) fn sources(keys: &str) -> Sources {
-    let text = format!(
-        "secretStore: {{ provider: vault, address: 'https://v:8200', token: t, mountPath: kv }}\nsecrets:\n  - name: s\n    files: [{{ path: /out/f, field: f }}]\n{keys}"
-    );
+    sources_with(&format!("secretStore: {STORE}"), keys)
+}
+
+/// What a secret with these keys reads, where there are the stores `first`, which it names, and `second`.
+pub(crate) fn sources_of_two(keys: &str) -> Sources {
+    let stores = format!("secretStores: {{ first: {STORE}, second: {STORE} }}");
+    sources_with(&stores, &format!("    store: first\n{keys}"))
+}
+
+const STORE: &str = "{ provider: vault, address: 'https://v:8200', token: t, mountPath: kv }";
+
+fn sources_with(stores: &str, keys: &str) -> Sources {
+    let text = format!("{stores}\nsecrets:\n  - name: s\n    files: [{{ path: /out/f, field: f }}]\n{keys}");
     let loaded = Config::parse(&text, "c.yaml", &Env::default(), Path::new("/"));
     loaded.unwrap_or_else(|report| panic!("{report}")).config.secrets.remove(0).sources
 }

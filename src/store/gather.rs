@@ -42,11 +42,13 @@ pub(crate) struct ReadFailure {
     pub fault: Fault,
     /// Other sources of the secret are still there: it is not gone.
     pub is_partial: bool,
+    /// Numbers of the sources that are absent, where there are several.
+    pub absent: Vec<usize>,
 }
 
 impl From<Fault> for ReadFailure {
     fn from(fault: Fault) -> Self {
-        Self { fault, is_partial: false }
+        Self { fault, is_partial: false, absent: Vec::new() }
     }
 }
 
@@ -189,7 +191,12 @@ fn failure(sources: &Sources, outcomes: &[Result<Fetched, Fault>]) -> ReadFailur
     let is_partial = is_gone(fault.kind) && faults().count() < outcomes.len();
     let stays = if is_partial { "; other sources of the secret are there, so its files stay" } else { "" };
     let message = format!("source {}: {}{others}{stays}", source.path(), fault.message);
-    ReadFailure { fault: Fault { message, retry_after, ..fault.clone() }, is_partial }
+    let is_absent =
+        |outcome: &Result<_, Fault>| outcome.as_ref().is_err_and(|fault| fault.kind == Kind::Absent);
+    let absent =
+        outcomes.iter().enumerate().filter(|(_, outcome)| is_absent(outcome)).map(|(source, _)| source);
+    let absent = absent.collect();
+    ReadFailure { fault: Fault { message, retry_after, ..fault.clone() }, is_partial, absent }
 }
 
 #[cfg(test)]

@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use rand::Rng;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::config::secret::Refresh;
+use crate::config::secret::{Refresh, SecretSpec};
+use crate::config::sources::Source;
 use crate::fault::{Disposition, Fault};
 use crate::name::{SecretName, StoreName};
 
@@ -53,13 +55,15 @@ impl Ruling {
 pub(super) struct Ledgers(Mutex<HashMap<StoreName, Arc<Ledger>>>);
 
 impl Ledgers {
-    /// The evidence about one secret of `store`.
-    pub(super) fn evidence(&self, store: &StoreName, name: &SecretName) -> Evidence {
-        let ledger = Arc::clone(locked(&self.0).entry(store.clone()).or_default());
-        locked(&ledger.entries).members += 1;
+    /// The evidence about one secret.
+    pub(super) fn evidence(&self, secret: &SecretSpec) -> Evidence {
+        let mut known = locked(&self.0);
+        let mut of = |source: &Source| Arc::clone(known.entry(source.store.clone()).or_default());
+        let ledgers: Vec<Arc<Ledger>> = secret.sources.all().map(&mut of).collect();
+        distinct(&ledgers).for_each(|ledger| locked(&ledger.entries).members += 1);
         Evidence {
-            ledger,
-            name: name.clone(),
+            ledgers,
+            name: secret.name.clone(),
             asked: None,
             is_hidden: false,
             place: None,
@@ -94,9 +98,10 @@ impl Default for Ledger {
     }
 }
 
-/// What is known about one secret. Dropping it takes the secret out of its store's ledger.
+/// What is known about one secret. Dropping it takes the secret out of the ledgers of its stores.
 pub(super) struct Evidence {
-    ledger: Arc<Ledger>,
+    /// Of the store of each source; sources of one store have the same.
+    ledgers: Vec<Arc<Ledger>>,
     name: SecretName,
     /// The place as it was before the read under way.
     asked: Option<String>,
@@ -115,10 +120,20 @@ pub(super) struct Evidence {
 
 impl Drop for Evidence {
     fn drop(&mut self) {
-        let mut entries = locked(&self.ledger.entries);
-        entries.members = entries.members.saturating_sub(1);
-        entries.absent.remove(&self.name);
+        for ledger in distinct(&self.ledgers) {
+            let mut entries = locked(&ledger.entries);
+            entries.members = entries.members.saturating_sub(1);
+            entries.absent.remove(&self.name);
+        }
     }
+}
+
+/// Each ledger once.
+fn distinct(ledgers: &[Arc<Ledger>]) -> impl Iterator<Item = &Arc<Ledger>> {
+    let is_first = |(index, ledger): &(usize, &Arc<Ledger>)| {
+        !ledgers.iter().take(*index).any(|other| Arc::ptr_eq(other, ledger))
+    };
+    ledgers.iter().enumerate().filter(is_first).map(|(_, ledger)| ledger)
 }
 
 impl Evidence {
@@ -146,23 +161,50 @@ impl Evidence {
     pub(super) fn note_read(&mut self, versions: &[Option<u64>]) -> Option<(u64, u64)> {
         let now = Instant::now();
         (self.place, self.read_at, self.since, self.given) = (self.asked.clone(), Some(now), None, None);
-        let both = self.versions.iter().zip(versions).filter_map(|(before, now)| Some(((*before)?, (*now)?)));
-        let went_back = both.into_iter().find(|(before, now)| now < before);
+        let both = self.versions.iter().zip(versions).zip(&self.ledgers);
+        let lower = |((before, now), ledger): ((&Option<u64>, &Option<u64>), _)| match (before, now) {
+            (Some(before), Some(now)) if now < before => Some((ledger, *before, *now)),
+            _ => None,
+        };
+        let gone_back: Vec<(&Arc<Ledger>, u64, u64)> = both.filter_map(lower).collect();
+        for ledger in distinct(&self.ledgers) {
+            locked(&ledger.entries).absent.remove(&self.name);
+        }
+        for (ledger, ..) in &gone_back {
+            locked(&ledger.entries).went_back = Some(now);
+        }
+        let went_back = gone_back.first().map(|(_, before, now)| (*before, *now));
         self.versions.clear();
         self.versions.extend_from_slice(versions);
-        let mut entries = locked(&self.ledger.entries);
-        entries.absent.remove(&self.name);
-        if went_back.is_some() {
-            entries.went_back = Some(now);
-        }
         went_back
+    }
+
+    /// Some of the secret's sources are absent, by their numbers: that says something of their stores.
+    pub(super) fn note_partly_absent(&self, sources: &[usize]) {
+        let now = Instant::now();
+        let is_meant = |ledger: &Arc<Ledger>| {
+            sources
+                .iter()
+                .filter_map(|source| self.ledgers.get(*source))
+                .any(|meant| Arc::ptr_eq(meant, ledger))
+        };
+        for ledger in distinct(&self.ledgers) {
+            let absent = &mut locked(&ledger.entries).absent;
+            if is_meant(ledger) {
+                absent.entry(self.name.clone()).or_insert(now);
+            } else {
+                absent.remove(&self.name);
+            }
+        }
     }
 
     /// The secret is absent. Gives since when, and whether that is new.
     pub(super) fn note_absent(&mut self) -> (Instant, bool) {
         let now = Instant::now();
         let (since, is_new) = (*self.since.get_or_insert(now), self.since == Some(now));
-        locked(&self.ledger.entries).absent.insert(self.name.clone(), since);
+        for ledger in distinct(&self.ledgers) {
+            locked(&ledger.entries).absent.insert(self.name.clone(), since);
+        }
         (since, is_new)
     }
 
@@ -184,48 +226,69 @@ impl Evidence {
             self.asked = Some(place);
             return Ruling::keep("the mount is not the one it was read from, it was made again");
         }
-        let entries = locked(&self.ledger.entries);
-        if entries.went_back > self.read_at {
+        let went_back = |ledger: &Arc<Ledger>| locked(&ledger.entries).went_back > self.read_at;
+        if distinct(&self.ledgers).any(went_back) {
             return Ruling::keep("other secrets of the store have gone back to older versions");
         }
         let waited = since.elapsed();
         if waited < SECOND_LOOK {
-            drop(entries);
             if is_new {
-                self.ledger.suspicion.send_replace(Instant::now());
+                for ledger in distinct(&self.ledgers) {
+                    ledger.suspicion.send_replace(Instant::now());
+                }
             }
             return Ruling::Keep {
                 why: format!("it is looked at again after {} s", SECOND_LOOK.as_secs()),
                 look_again: Some(SECOND_LOOK.saturating_sub(waited)),
             };
         }
-        let with_it = entries.absent.values().filter(|other| **other + interval >= since).count();
-        if with_it >= MANY && with_it * 2 > entries.members && waited < interval {
-            let why = format!(
-                "{with_it} of {} secrets of the store are gone, so one more interval is waited",
-                entries.members
-            );
+        let most =
+            distinct(&self.ledgers).find_map(|ledger| locked(&ledger.entries).mostly_gone(since, interval));
+        if let Some((gone, members)) = most.filter(|_| waited < interval) {
+            let why =
+                format!("{gone} of {members} secrets of the store are gone, so one more interval is waited");
             return Ruling::Keep { why, look_again: Some(interval.saturating_sub(waited)) };
         }
         Ruling::Remove
     }
 
     /// What to watch for [`suspected`].
-    pub(super) fn suspicion(&self) -> watch::Receiver<Instant> {
-        self.ledger.suspicion.subscribe()
+    pub(super) fn suspicion(&self) -> Suspicions {
+        distinct(&self.ledgers).map(|ledger| ledger.suspicion.subscribe()).collect()
     }
 }
 
+impl Entries {
+    /// How many secrets of how many are absent since `since`, an interval before it or later, if these are most of them.
+    fn mostly_gone(&self, since: Instant, interval: Duration) -> Option<(usize, usize)> {
+        let gone = self.absent.values().filter(|other| **other + interval >= since).count();
+        (gone >= MANY && gone * 2 > self.members).then_some((gone, self.members))
+    }
+}
+
+/// When another secret of each store was found absent.
+pub(super) type Suspicions = Vec<watch::Receiver<Instant>>;
+
 /// Returns when another secret of the store was found absent after `read_at`, so that this one is to be looked at; not
 /// all of them in one moment.
-pub(super) async fn suspected(suspicion: &mut watch::Receiver<Instant>, read_at: Instant) {
-    while suspicion.changed().await.is_ok() {
-        if *suspicion.borrow_and_update() > read_at + JUST_READ {
+pub(super) async fn suspected(suspicions: &mut Suspicions, read_at: Instant) {
+    while let Some(at) = next(suspicions).await {
+        if at > read_at + JUST_READ {
             let wait = LOOK_AROUND.mul_f64(rand::rng().random());
             return tokio::time::sleep(wait).await;
         }
     }
     std::future::pending::<()>().await;
+}
+
+/// The next suspicion of any store; `None` when there will be none.
+async fn next(suspicions: &mut Suspicions) -> Option<Instant> {
+    select_all(suspicions.iter_mut().map(|suspicion| Box::pin(raised(suspicion)))).await.0
+}
+
+async fn raised(suspicion: &mut watch::Receiver<Instant>) -> Option<Instant> {
+    suspicion.changed().await.ok()?;
+    Some(*suspicion.borrow_and_update())
 }
 
 /// No code runs under these locks that could panic or wait.

@@ -236,7 +236,10 @@ impl Pass {
     ) -> Option<Result<Outcome, Fault>> {
         match gathered {
             Ok(gathered) => self.publish(gathered, now, stop).await,
-            Err(ReadFailure { fault, is_partial: true }) => Some(Err(fault)),
+            Err(ReadFailure { fault, is_partial: true, absent }) => {
+                self.evidence.note_partly_absent(&absent);
+                Some(Err(fault))
+            }
             Err(ReadFailure { fault, .. }) if fault.kind == Kind::Absent => {
                 self.absent(fault, now, stop).await
             }

@@ -319,18 +319,13 @@ impl TaskContext {
     ) -> Task {
         let SyncContext { registry, key, clock, policy, mounts, journal } = &self.context;
         let policy = Policy::new(job.secret.refresh, *policy, SmallRng::from_rng(&mut rand::rng()));
-        let evidence = self.ledgers.evidence(&job.secret.sources.first().store, &job.secret.name);
+        let evidence = self.ledgers.evidence(&job.secret);
+        let stores = moves.borrow().clone();
         let sink = Sink::new(job, key.clone()).with(known, Arc::clone(mounts)).timed_by(clock.clone());
         Task {
             suspicion: evidence.suspicion(),
             read_at: Instant::now(),
-            pass: Pass::new(
-                (sink, key.clone()),
-                journal,
-                moves.borrow().clone(),
-                Arc::clone(&self.slots),
-                evidence,
-            ),
+            pass: Pass::new((sink, key.clone()), journal, stores, Arc::clone(&self.slots), evidence),
             moves,
             policy,
             registry: Arc::clone(registry),

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::deletion::suspected;
+use super::deletion::{Suspicions, suspected};
 use super::orders::{Order, OrderFailure, Orders, PassSummary, SecretCommand};
 use super::pass::{Outcome, Pass};
 use super::policy::Policy;
@@ -45,7 +45,7 @@ pub(super) struct Task {
     /// Bumped when the secret is to be read now. A bump during a pass is seen right after it.
     pub(super) refresh: watch::Receiver<Orders>,
     /// When another secret of the store was found absent.
-    pub(super) suspicion: watch::Receiver<Instant>,
+    pub(super) suspicion: Suspicions,
     /// When the last pass began.
     pub(super) read_at: Instant,
 }
