@@ -1,11 +1,13 @@
 //! What is known of each secret: the registry that tasks write on, and the status file that `isready` reads.
 
+mod certificate;
 mod file;
 mod registry;
 mod snapshot;
 mod sources;
 pub mod words;
 
+pub use certificate::CertificateStatus;
 pub use file::read;
 pub(crate) use file::{StatusFile, is_owned};
 pub(crate) use registry::Success;

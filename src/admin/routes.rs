@@ -69,6 +69,9 @@ fn scrape(snapshot: &Snapshot) -> Answer {
         next_sync: secret.next_try,
         refused: secret.refused.is_some(),
         held: secret.held.is_some(),
+        certificates: (secret.certificates.iter())
+            .filter_map(|certificate| Some((certificate.file.to_str()?, certificate.not_after)))
+            .collect(),
     });
     Answer::metrics(metrics().text(facts))
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::certificate::CertificateStatus;
 use super::snapshot::{Daemon, HeldStatus, LastError, RefusedStatus, SecretStatus, Snapshot, State};
 use super::sources::SourceStatus;
 use crate::clock::Clock;
@@ -62,6 +63,8 @@ pub struct SecretEntry {
     available: Option<u64>,
     refused: Option<RefusedStatus>,
     held: Option<HeldStatus>,
+    /// The certificates in its files.
+    certificates: Vec<CertificateStatus>,
 }
 
 /// What the registry shows of a secret's configuration.
@@ -119,6 +122,7 @@ impl SecretEntry {
             available: None,
             refused: None,
             held: None,
+            certificates: Vec::new(),
         }
     }
 
@@ -169,6 +173,7 @@ impl SecretEntry {
             sources: sources.iter().zip(versions).map(with_version).collect(),
             last_success: self.last_success,
             next_try: self.next_try,
+            certificates: self.certificates.clone(),
             change: self.change.map(|(number, _)| number.get()),
             changed_at: self.change.map(|(_, at)| at),
             change_state: self.change_state().map(str::to_owned),
@@ -235,11 +240,17 @@ impl StatusRegistry {
         });
     }
 
+    /// Notes which certificates are in a secret's files.
+    pub(crate) fn certified(&self, name: &SecretName, certificates: Vec<CertificateStatus>) {
+        self.update(name, |entry, _| entry.certificates = certificates);
+    }
+
     /// Notes that a secret's files were removed: until it succeeds again no version is on disk.
     pub(crate) fn emptied(&self, name: &SecretName) {
         self.update(name, |entry, _| {
             (entry.version, entry.removed) = (None, true);
             entry.versions.clear();
+            entry.certificates.clear();
         });
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::certificate::CertificateStatus;
 use super::sources::SourceStatus;
 use crate::clock::as_rfc3339;
 use crate::printable::one_line;
@@ -125,6 +126,9 @@ pub struct SecretStatus {
     pub last_error: Option<LastError>,
     /// The files it writes, absolute.
     pub files: Vec<PathBuf>,
+    /// The certificates in them, of those whose check looks at one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
 }
 
 /// Why content is not published.

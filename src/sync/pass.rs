@@ -19,7 +19,7 @@ use crate::config::sources::Source;
 use crate::fault::{Fault, Kind};
 use crate::journal::Journal;
 use crate::name::ChangeNumber;
-use crate::render::{ChangeReason, Job};
+use crate::render::{ChangeReason, CheckedCertificate, Job};
 use crate::secret::{FingerprintKey, HANDLING, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::gather::{Gathered, ReadFailure, SourceStores};
@@ -49,6 +49,8 @@ pub(super) struct Pass {
     files: Vec<String>,
     /// Which published file is not as it was left, and how.
     lost: Option<String>,
+    /// Those in the files that were published last.
+    certificates: Vec<CheckedCertificate>,
     changes: ChangeNumbering,
     /// Whether it was looked what an earlier process was about to publish.
     is_settled: bool,
@@ -90,6 +92,7 @@ impl Pass {
             look_again: None,
             files: Vec::new(),
             lost: None,
+            certificates: Vec::new(),
             is_settled: false,
             asked: None,
             available: None,
@@ -140,6 +143,11 @@ impl Pass {
     /// Which published file is not as it was left, and how.
     pub(super) fn lost(&self) -> Option<String> {
         self.lost.clone()
+    }
+
+    /// The certificates in the files that were published last, of those whose check looks at one.
+    pub(super) fn certificates(&self) -> &[CheckedCertificate] {
+        &self.certificates
     }
 
     /// The change that readers have, and when it was published.
@@ -333,22 +341,24 @@ impl Pass {
             }
             // A stop waits for files that are being written and for no template.
             if stopped.is_cancelled() {
-                return checked.map(|_| Publishing::Stopped);
+                return checked.map(|_| (Publishing::Stopped, Vec::new()));
             }
-            let rendered = checked?;
+            let (rendered, certificates) = checked?;
             progress.writes(&job);
-            match log {
+            let publishing = match log {
                 Some(log) => staged(rendered, sink, &log, origin),
                 None => published(rendered, sink),
-            }
+            };
+            Ok((publishing?, certificates))
         };
         // Until the work is done it is unknown what is on disk.
         self.published = None;
         let done = self.change_files(is_plain, work, &provenance, stop).await?;
         match done {
-            Ok(Publishing::Stopped) => None,
-            Ok(publishing) => {
-                self.available = version.filter(|_| matches!(publishing, Publishing::Held));
+            Ok((Publishing::Stopped, _)) => None,
+            Ok((publishing, certificates)) => {
+                let is_held = matches!(publishing, Publishing::Held);
+                self.available = version.filter(|_| is_held);
                 let finished = match publishing {
                     Publishing::Held => self.restore(now, stop).await?,
                     publishing => self.finish(publishing, now, &provenance).await,
@@ -356,6 +366,9 @@ impl Pass {
                 Some(finished.map(|written| {
                     (self.published, self.serves, self.removed) = (Some(revision), true, false);
                     self.lost = None;
+                    if !is_held {
+                        self.certificates = certificates;
+                    }
                     self.of_readers(Outcome { written, ..outcome })
                 }))
             }
@@ -396,7 +409,7 @@ impl Pass {
             Err(fault) => Err(fault),
         };
         Some(removed.and_then(|Written { removed, .. }| {
-            self.removed = true;
+            (self.removed, self.certificates) = (true, Vec::new());
             if removed > 0 {
                 fault.message =
                     format!("{}; files removed: {removed} (deletionPolicy: delete)", fault.message);

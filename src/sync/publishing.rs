@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::change::{ChangeLog, ChangeOrigin, ContentVerdict};
 use crate::fault::Fault;
 use crate::name::ChangeNumber;
-use crate::render::{Job, Rendered, examine, render_sources};
+use crate::render::{CheckedCertificate, Job, Rendered, examine, render_sources};
 use crate::secret::{Fields, SecretText};
 use crate::sink::{Sink, StagedFiles, Written};
 use crate::telemetry::trace::{self, Span};
@@ -39,18 +39,23 @@ pub(super) fn rendered(
     span.checked(span.within(|| template::until(move || stop.is_cancelled(), render)))
 }
 
-/// What may be published of `rendered`. Not inlined, for the same reason.
+/// What may be published of `rendered`, with the certificates in it. Not inlined, for the same reason.
 #[inline(never)]
-pub(super) fn checked(job: &Job, mut rendered: Rendered, now: SystemTime) -> Result<Rendered, Fault> {
+pub(super) fn checked(
+    job: &Job,
+    mut rendered: Rendered,
+    now: SystemTime,
+) -> Result<(Rendered, Vec<CheckedCertificate>), Fault> {
     if !job.secret.is_checked() {
-        return Ok(rendered);
+        return Ok((rendered, Vec::new()));
     }
     let span = trace::check();
     let outcome = span.within(|| examine(job, &rendered, now));
     if let Some(facts) = &mut rendered.facts {
         facts.certificates = outcome.certificate_facts();
     }
-    span.checked(outcome.refusals.into_iter().next().map_or(Ok(rendered), Err))
+    span.checked(outcome.refusals.into_iter().next().map_or(Ok(()), Err))?;
+    Ok((rendered, outcome.certificates))
 }
 
 pub(super) fn published(rendered: Rendered, sink: &mut Sink) -> Result<Publishing, Fault> {

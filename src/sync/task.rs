@@ -18,8 +18,9 @@ use crate::config::secret::{Refresh, SecretSpec};
 use crate::fault::{Disposition, Fault, Kind};
 use crate::journal::Hold;
 use crate::name::SecretName;
+use crate::render::CheckedCertificate;
 use crate::sink::Written;
-use crate::status::{HeldStatus, StatusRegistry, Success};
+use crate::status::{CertificateStatus, HeldStatus, StatusRegistry, Success};
 use crate::store::gather::{Gathered, ReadFailure, SourceStores};
 use crate::telemetry::event::{Failed, FilesLeft, Synced};
 use crate::telemetry::trace;
@@ -190,6 +191,9 @@ impl Task {
             Ok(Outcome { version, versions, written, life: _ }) => {
                 let (version, versions) = (*version, versions.clone());
                 if self.is_current() {
+                    if spec.is_checked() {
+                        self.registry.certified(&spec.name, self.certificates());
+                    }
                     self.registry.succeeded(&spec.name, Success { version, versions, next_try });
                     self.registry.changed(&spec.name, self.pass.change());
                 }
@@ -211,6 +215,14 @@ impl Task {
                 Failed { secret, store, fault, duration, attempt, next_try, left }.emit();
             }
         }
+    }
+
+    /// The certificates in the files, as the registry has them.
+    fn certificates(&self) -> Vec<CertificateStatus> {
+        let status = |CheckedCertificate { file, not_after, names, .. }: &CheckedCertificate| {
+            CertificateStatus { file: file.clone(), not_after: *not_after, names: names.clone() }
+        };
+        self.pass.certificates().iter().map(status).collect()
     }
 
     /// What a failed pass leaves on disk.

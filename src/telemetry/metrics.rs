@@ -270,6 +270,7 @@ mod tests {
             next_sync: None,
             refused: false,
             held: false,
+            certificates: Vec::new(),
         }
     }
 

@@ -278,9 +278,21 @@ fn a_daemon_keeps_the_old_pair_says_so_once_and_takes_the_next_good_one() {
     assert_eq!(sandbox.run(&["isready"]).code, 0, "the old files are good");
     let status = sandbox.run(&["status"]).stdout;
     assert!(status.contains("refused: ") && status.contains("tls.key: it is not the key of"), "{status}");
+    let end =
+        |status: &Value| status["secrets"][0]["certificates"][0]["not_after"].as_str().map(str::to_owned);
+    let status = || -> Value { serde_json::from_str(&sandbox.run(&["status", "--json"]).stdout).unwrap() };
+    let before = status();
+    let shown = &before["secrets"][0]["certificates"];
+    assert_eq!(
+        (&shown[0]["names"], shown.as_array().unwrap().len()),
+        (&json!(["www.example.com"]), 1),
+        "{before}"
+    );
+    assert!(shown[0]["file"].as_str().unwrap().ends_with("/tls.crt"), "{before}");
     put(&second);
     wait_until("it is synced", || state("synced"));
     assert_eq!(contents(&sandbox, &["tls.crt", "tls.key"]), second);
+    assert!(end(&status()) > end(&before), "{before}");
     let log = daemon.stderr();
     assert_eq!(log.matches("\"msg\":\"change refused\"").count(), 1, "{log}");
     assert!(log.contains("\"msg\":\"secret recovered\""), "{log}");

@@ -47,6 +47,7 @@ fn facts(name: &str) -> SecretFacts<'_> {
         next_sync: at,
         refused: true,
         held: true,
+        certificates: at.map(|end| ("/secrets/tls.crt", end)).into_iter().collect(),
     }
 }
 

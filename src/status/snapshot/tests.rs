@@ -19,6 +19,7 @@ fn snapshot(now: SystemTime) -> Snapshot {
         available_version: None,
         refused: None,
         held: None,
+        certificates: Vec::new(),
         failures: 2,
         last_error: Some(LastError {
             kind: "absent".to_owned(),

@@ -199,6 +199,8 @@ impl Pass {
         stop: &CancellationToken,
     ) -> Option<Result<Written, Fault>> {
         let log = self.changes.log().cloned()?;
+        // Nothing is known of those of an earlier change.
+        self.certificates.clear();
         let wanted = target.clone();
         let work = move |sink: &mut Sink, progress: &PublishProgress<'_>| {
             progress.writes(sink.job());
@@ -245,7 +247,7 @@ impl Pass {
             let rendered = rendered(&job, &answers, &metadata, stopped.clone());
             let checked = rendered.and_then(|rendered| checked(&job, rendered, now));
             wipe_stack::<RENDERING>();
-            let rendered = checked?;
+            let (rendered, _) = checked?;
             let fingerprint = log.journal().fingerprint(&rendered);
             if asked.is_none() && wanted.fingerprint != Some(fingerprint) {
                 return Err(rendered_otherwise(&wanted));

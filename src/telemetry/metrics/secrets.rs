@@ -34,6 +34,8 @@ pub struct SecretFacts<'a> {
     pub refused: bool,
     /// An operator holds it at an earlier change.
     pub held: bool,
+    /// The end of each certificate in its files, by file.
+    pub certificates: Vec<(&'a str, SystemTime)>,
 }
 
 /// What the passes of one secret counted.
@@ -58,7 +60,7 @@ struct SecretMetric(
     for<'a> fn(&SecretFacts<'a>, &'a Counts) -> Series<'a>,
 );
 
-const METRICS: [SecretMetric; 11] = [
+const METRICS: [SecretMetric; 12] = [
     SecretMetric("secret_info", "What a secret reads; always 1.", &["store", "vault_path"], |facts, _| {
         vec![(vec![facts.store, facts.path], 1.0)]
     }),
@@ -101,6 +103,12 @@ const METRICS: [SecretMetric; 11] = [
             let count = (counts.rolled_back > 0).then(|| number(counts.rolled_back));
             count.into_iter().map(|count| (vec!["command"], count)).collect()
         },
+    ),
+    SecretMetric(
+        "certificate_expiry_timestamp_seconds",
+        "When the certificate in a file ends; of files with `check: certificate` or `bundle`.",
+        &["file"],
+        |facts, _| facts.certificates.iter().map(|(file, end)| (vec![*file], seconds(*end))).collect(),
     ),
     // Counters begin at 0, so that a first failure is an increase.
     SecretMetric("fetch_total", "Passes by their end: success or error.", &["status"], |_, counts| {
