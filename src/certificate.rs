@@ -3,6 +3,10 @@
 
 mod ca;
 mod chain;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[path = "../fuzz/hooks/certificate.rs"]
+pub mod fuzzing;
 mod key;
 mod name;
 mod pem;
