@@ -133,6 +133,7 @@ pub(super) fn convert(
     if expression::refuse(subject.file, "", subject.node, expression::HCL_1, report) {
         return;
     }
+    expression::warn_of_placeholder(&subject, report);
     let Some(mut top) = ObjectFields::open(subject, subject.node, String::new(), report) else { return };
     let has_files = top.has("template") || top.has("env_template");
     let store = store::convert(&mut top, report);

@@ -92,6 +92,9 @@ fn mount(name: &str, method: &mut ObjectFields<'_>, store: &mut AgentStore, repo
 /// The Agent logs in there and reads in `vault.namespace`: the store has the first, each secret the second.
 fn namespace(method: &mut ObjectFields<'_>, store: &mut AgentStore, report: &mut ConversionReport) {
     let Some(login) = method.text("namespace", report) else { return };
+    if login.is_empty() {
+        return method.dropped("namespace", "an empty one is that of the vault block", report);
+    }
     let reads = store.entries.iter().position(|(key, _)| *key == "namespace");
     let reads = reads.map(|at| store.entries.remove(at).1);
     store.entries.push(("namespace", Notation::text(login)));

@@ -372,3 +372,23 @@ fn a_template_of_the_input_is_what_its_configuration_means() {
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert!(refused.iter().all(|line| line.starts_with("t/app.ctmpl:1:37: error")), "{refused:?}");
 }
+
+#[test]
+fn what_another_program_was_to_fill_in_is_a_warning() {
+    let agent = |address: &str, contents: &str| {
+        format!(
+            "vault {{ address = \"{address}\" }}\nauto_auth {{ method \"token_file\" {{ config = {{ token_file_path = \"/t\" }} }} }}\n\
+             template {{\n  contents = \"{{{{ with secret \\\"kv/data/a\\\" }}}}{{{{ .Data.data.b }}}}{contents}{{{{ end }}}}\"\n  destination = \"/a\"\n}}\n"
+        )
+    };
+    let warnings = |text: &str| {
+        let report = convert(&[input("agent.hcl", text)], &options(), &|_, _| Vec::new()).unwrap().report;
+        let lines = report.lines().iter().filter(|line| line.is_warning);
+        lines.map(|line| (line.path.clone(), line.position.line)).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(&agent("${vault_addr}", "")), [("vault.address".to_owned(), 1)]);
+    assert_eq!(warnings(&agent("https://$${x}y-${a.b}", "")), [("vault.address".to_owned(), 1)]);
+    for (address, contents) in [("https://v", "${HOME}"), ("https://v/$x", ""), ("https://v/${ a b }", "")] {
+        assert_eq!(warnings(&agent(address, contents)), [], "{address} {contents}");
+    }
+}

@@ -170,7 +170,16 @@ impl SourceConverter<'_> {
                 let text = tags.kept_text(&entry.key, report);
                 wanted.extend(text.map(|text| (entry.key.clone().into(), Notation::text(text))));
             }
-            map.push(("tags", Notation::Map(wanted)));
+            if wanted.is_empty() {
+                tags.note(FieldOutcome::Dropped("there is no tag in it".to_owned()), report);
+            } else {
+                map.push(("tags", Notation::Map(wanted)));
+            }
+        }
+        if !fields.has("name") && !fields.has("tags") {
+            map.push(("name", Notation::map([("regexp", Notation::as_is(".*"))])));
+            let what = "name { regexp: .* }, everything below the path: Vault's provider asks for name or tags, others do not";
+            fields.warn(FieldOutcome::Defaulted(what.to_owned()), report);
         }
         map.extend(strategies(&mut fields, report));
         fields.finish(report);

@@ -59,3 +59,21 @@ fn the_version_of_a_mount_is_written_where_the_manifest_has_another() {
     let configuration = convert(&[input], &options, &|_, _| Vec::new()).unwrap().configuration;
     assert!(configuration.contains("\n  kvVersion: v1\n"), "{configuration}");
 }
+
+#[test]
+fn searches_by_nothing_have_their_line_in_the_report() {
+    let text = "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: { name: s }\nspec: { secretStoreRef: { name: v }, \
+                dataFrom: [{ find: { name: { regexp: a }, tags: {} } }, { find: { path: below } }] }\n";
+    let input = ConvertInput { name: "a".to_owned(), text: Zeroizing::new(text.to_owned()), is_named: true };
+    let options = ConvertOptions {
+        output_dir: "./secrets".to_owned(),
+        mount_path: None,
+        kv_versions: BTreeMap::new(),
+        mode: None,
+    };
+    let Conversion { configuration, report } = convert(&[input], &options, &|_, _| Vec::new()).unwrap();
+    assert!(report.lines().iter().any(|line| line.path == "spec.dataFrom[0].find.tags"));
+    assert!(!configuration.contains("tags"), "{configuration}");
+    let everything = report.lines().iter().find(|line| line.path == "spec.dataFrom[1].find").unwrap();
+    assert!(everything.is_warning && configuration.contains("regexp: .*"), "{configuration}");
+}
