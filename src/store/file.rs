@@ -86,6 +86,11 @@ impl Store for FileStore {
         self.read("reading", move |inner| inner.read(&key, known)).await
     }
 
+    async fn list(&self, read: &SecretRead) -> Result<Vec<String>, Fault> {
+        let FileRead { key } = read.file()?.clone();
+        self.read("listing", move |inner| inner.list(&key)).await
+    }
+
     /// The file system that the path is on: a directory below a mount point that was unmounted holds no secret either.
     async fn place(&self, _: &SecretRead) -> Result<String, Fault> {
         let device = |inner: &Inner| match inner.path.metadata() {
@@ -116,8 +121,7 @@ impl Inner {
         if self.path.is_dir() {
             return directory::read(&self.path, key, self.limit).map(Arc::new);
         }
-        let parse = |content| parse_file(&self.path, content);
-        let root = self.cache.read(&self.path, self.limit, &self.fingerprints, parse)?;
+        let root = self.document()?;
         if is_dotenv(&self.path) {
             return Ok(root);
         }
@@ -126,6 +130,25 @@ impl Inner {
             Some(other) => Err(fault::not_a_mapping(&self.path, key, other.type_name())),
             None => Err(fault::absent(&self.path, key, &document::near(&root, key))),
         }
+    }
+
+    /// What lies directly below the folder `key`, as [`Store::list`] has it.
+    fn list(&self, key: &str) -> Result<Vec<String>, Fault> {
+        if self.path.is_dir() {
+            return directory::list(&self.path, key);
+        }
+        let root = self.document()?;
+        if is_dotenv(&self.path) {
+            Err(fault::one_secret(&self.path))
+        } else {
+            Ok(document::list(&root, key))
+        }
+    }
+
+    /// The whole file.
+    fn document(&self) -> Result<Arc<Fields>, Fault> {
+        let parse = |content| parse_file(&self.path, content);
+        self.cache.read(&self.path, self.limit, &self.fingerprints, parse)
     }
 }
 

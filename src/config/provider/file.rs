@@ -6,6 +6,7 @@ use super::{Provider, ProviderRead, ProviderSpec, SecretRead, StoreSpec};
 use crate::config::compile::context::CompileContext;
 use crate::config::compile::path;
 use crate::config::compile::section::Section;
+use crate::config::diagnostic::Code;
 use crate::config::keys::{KeySpec, KeyType};
 
 /// `provider: file`.
@@ -61,6 +62,15 @@ impl ProviderSpec for FileStoreSpec {
         }
         Some(SecretRead::File(FileRead { key: path::of_secret(section, context)? }))
     }
+
+    fn folder(&self, section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<SecretRead> {
+        let key = if section.has("path") {
+            section.parsed("path", (Code::BadKey, "the path of a folder"), path::folder, context)
+        } else {
+            Some(String::new())
+        };
+        Some(SecretRead::File(FileRead { key: key? }))
+    }
 }
 
 impl ProviderRead for FileRead {
@@ -70,5 +80,14 @@ impl ProviderRead for FileRead {
 
     fn key(&self) -> &str {
         &self.key
+    }
+
+    fn may_have_tags(&self) -> bool {
+        false
+    }
+
+    fn below(&self, name: &str) -> Option<SecretRead> {
+        let slash = if self.key.is_empty() { "" } else { "/" };
+        Some(SecretRead::File(Self { key: format!("{}{slash}{name}", self.key) }))
     }
 }

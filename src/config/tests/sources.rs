@@ -118,8 +118,8 @@ fn what_is_not_supported_is_refused_by_name() {
     );
     refused("    dataFrom: [{ extract: { key: a }, sourceRef: {} }]", &["\"storeRef\" is missing"]);
     refused(
-        "    dataFrom: [{ find: { name: { regexp: a } }, sourceRef: { storeRef: { name: lab } } }]",
-        &["not-supported", "cannot be searched"],
+        "    dataFrom: [{ find: { tags: { a: b } }, sourceRef: { storeRef: { name: lab } } }]",
+        &["conflicting-keys", "files have none"],
     );
 }
 

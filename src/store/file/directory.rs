@@ -4,6 +4,7 @@
 //! Contents are kept byte for byte, a trailing newline too. Names that start with a dot are not fields: Kubernetes
 //! keeps its generations under such names, and the links to them are followed. Nothing outside the directory is read.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -53,6 +54,39 @@ pub(super) fn read(root: &Path, key: &str, limit: usize) -> Result<Fields, Fault
         }
     }
     Err(fault::unstable(&root.join(key)))
+}
+
+/// The secrets and folders directly below the folder `key`, folders with a slash at their end; a directory with files
+/// is a secret and may be a folder, too.
+///
+/// # Errors
+/// A link leads outside, or a directory cannot be read.
+pub(super) fn list(root: &Path, key: &str) -> Result<Vec<String>, Fault> {
+    if !key.is_empty() && key.split('/').any(|segment| segment.is_empty() || segment.starts_with('.')) {
+        return Err(fault::bad_key(key));
+    }
+    let root = root.canonicalize().map_err(|error| fault::unreadable(root, &error))?;
+    let Some(folder) = resolve(&root, &root.join(key))?.filter(|place| place.is_dir()) else {
+        return Ok(Vec::new());
+    };
+    let unreadable = |error: io::Error| fault::unreadable(&folder, &error);
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(&folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let Some(name) = name_of_key(&path) else { continue };
+        let Some(place) = resolve(&root, &path)? else { continue };
+        if !place.is_dir() {
+            names.insert(name);
+            continue;
+        }
+        let key = if key.is_empty() { name.clone() } else { format!("{key}/{name}") };
+        // A file that is a secret of its own makes none of its directory.
+        if entries(&root, &key)?.iter().any(|entry| !is_document(Path::new(&entry.field))) {
+            names.insert(name.clone());
+        }
+        names.insert(format!("{name}/"));
+    }
+    Ok(names.into_iter().collect())
 }
 
 /// The files of the directory `<key>`, by name; none where there is no such directory.
@@ -153,9 +187,13 @@ fn near(root: &Path, key: &str) -> Vec<String> {
     keys
 }
 
+/// Whether a file of this name holds all of a secret.
+fn is_document(path: &Path) -> bool {
+    path.extension().is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix == *known))
+}
+
 fn name_of_key(path: &Path) -> Option<String> {
-    let is_document = path.extension().is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix == *known));
-    let name = match (path.is_dir(), is_document) {
+    let name = match (path.is_dir(), is_document(path)) {
         (true, _) => path.file_name(),
         (false, true) => path.file_stem(),
         _ => None,

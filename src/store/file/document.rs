@@ -41,6 +41,25 @@ pub(super) fn find<'a>(fields: &'a Fields, key: &str) -> Option<&'a FieldValue> 
     nested.next()
 }
 
+/// The secrets and folders directly below the folder `key`, folders with a slash at their end. A mapping that holds
+/// nothing but mappings is a folder, any other a secret.
+pub(super) fn list(root: &Fields, key: &str) -> Vec<String> {
+    let folder = if key.is_empty() { Some(root) } else { find(root, key).and_then(map) };
+    let name = |(name, value): (&String, &FieldValue)| {
+        let inner = map(value)?;
+        let is_folder = inner.iter().all(|(_, value)| map(value).is_some());
+        Some(if is_folder { format!("{name}/") } else { name.clone() })
+    };
+    folder.into_iter().flat_map(Fields::iter).filter_map(name).collect()
+}
+
+fn map(value: &FieldValue) -> Option<&Fields> {
+    match value {
+        FieldValue::Map(fields) => Some(fields),
+        _ => None,
+    }
+}
+
 /// The keys that stand where `key` would: those beside the first segment of it that does not exist.
 pub(super) fn near(fields: &Fields, key: &str) -> Vec<String> {
     let (mut level, mut reached) = (fields, String::new());

@@ -25,6 +25,13 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Fault {
     Fault::new(Kind::Unreachable, format!("cannot read {path}: {error}"), remedy)
 }
 
+/// Of a dotenv file, in which nothing can be searched for.
+pub(super) fn one_secret(path: &Path) -> Fault {
+    let message =
+        format!("{} is a dotenv file, one secret: nothing can be searched for in it", path.display());
+    Fault::new(Kind::BadRequest, message, "write an \"extract\" in place of \"find\"")
+}
+
 pub(super) fn unstable(path: &Path) -> Fault {
     let message = format!("{} changed each time it was read", path.display());
     Fault::new(

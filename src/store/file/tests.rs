@@ -6,10 +6,12 @@ use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::sources::Search;
 use crate::fault::Kind;
 use crate::secret::SecretBytes;
 use crate::store::Revision;
-use crate::store::fake::source;
+use crate::store::fake::{source, sources};
+use crate::store::search;
 
 struct Lab {
     directory: TempDir,
@@ -263,4 +265,62 @@ fn a_file_without_permission_is_told_with_the_user() {
     let fault = fault::unreadable(path, &denied);
     let user = nix::unistd::geteuid().to_string();
     assert!(fault.remedy.contains(&user) && fault.remedy.contains("lab.yaml"), "{}", fault.remedy);
+}
+
+/// `find` by name.
+fn search_for(pattern: &str) -> Search {
+    let found = sources(&format!("    dataFrom: [{{ find: {{ name: {{ regexp: '{pattern}' }} }} }}]"));
+    found.first().search.clone().unwrap()
+}
+
+#[tokio::test]
+async fn a_search_finds_the_secrets_of_a_directory_and_of_a_document() {
+    let lab = Lab::new();
+    lab.write("dir/app/db/user", "u");
+    lab.write("dir/app/db/replica/user", "r");
+    lab.write("dir/app/api.yaml", "token: t");
+    lab.write("dir/app/.hidden/x", "x");
+    lab.write("dir/loose", "no key of its own");
+    lab.write("dir/..2026/app/old", "an old generation");
+    let document =
+        "app: { db: { user: u, more: { a: 1 } }, api: { token: t } }\napp/x: { y: z }\nplain: 1\nempty: {}";
+    lab.write("doc.yaml", document);
+    let all = ["app/api", "app/db", "app/db/replica"];
+    for (name, folder, pattern, expected) in [
+        ("dir", "", ".", &all[..]),
+        ("dir", "app/db", ".", &["app/db/replica"]),
+        ("dir", "app", "^app/a", &["app/api"]),
+        ("doc.yaml", "", ".", &["app/api", "app/db", "app/x"]),
+        ("doc.yaml", "app", "db$", &["app/db"]),
+    ] {
+        let (search, key) = (search_for(pattern), FingerprintKey::random().unwrap());
+        let found = search::find(&lab.store(name), &source(folder), &search, &key).await.unwrap();
+        let names: Vec<_> = found.fields.unwrap().iter().map(|(name, _)| name.clone()).collect();
+        assert_eq!(names, expected, "{name} {folder}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_without_a_hit_is_absent_and_leaves_the_directory_nowhere() {
+    let lab = Lab::new();
+    lab.write("dir/app/db/user", "u");
+    lab.write("outside/secret/x", "x");
+    lab.write("app.env", "A=1");
+    let search = search_for("nothing");
+    let key = FingerprintKey::random().unwrap();
+    let fault_of = async |name: &str, folder: &str| {
+        search::find(&lab.store(name), &source(folder), &search, &key).await.unwrap_err()
+    };
+    for folder in ["", "app", "not/there"] {
+        assert_eq!(fault_of("dir", folder).await.kind, Kind::Absent, "{folder}");
+    }
+    let fault = fault_of("app.env", "").await;
+    assert!(fault.kind == Kind::BadRequest && fault.message.contains("dotenv"), "{fault}");
+    lab.link(lab.path("outside"), "dir/out");
+    let fault = fault_of("dir", "").await;
+    assert!(fault.message.contains("outside") || fault.message.contains("leads out"), "{fault}");
+    fs::remove_file(lab.path("dir/out")).unwrap();
+    lab.link(lab.path("dir"), "dir/round");
+    let fault = fault_of("dir", "").await;
+    assert_eq!(fault.kind, Kind::BadRequest, "folders without end: {fault}");
 }

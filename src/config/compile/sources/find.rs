@@ -63,9 +63,9 @@ pub(super) fn compile(
         && section.has("tags")
         && !read.may_have_tags()
     {
-        let message = "KV v1 keeps no custom metadata";
+        let message = "KV v1 keeps no custom metadata, and files have none";
         let refused = Diagnostic::new(Code::ConflictingKeys, section.place_of("tags"), message);
-        context.push(refused.hint("find by name, or upgrade the mount to KV v2"));
+        context.push(refused.hint("find by name"));
     }
     section.finish(context);
     let source =
