@@ -17,6 +17,7 @@ mod checks;
 mod commands;
 mod control;
 mod converted;
+mod converted_injector;
 mod deletions;
 mod dotenv;
 mod examples;

@@ -1,7 +1,7 @@
 //! Stanzas → secrets: those that read the same become one secret with several files.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::place::KvSource;
 use super::schedule::AgentSchedule;
@@ -34,13 +34,15 @@ pub(super) fn add(
     let (reading, mut others): (Vec<_>, Vec<_>) =
         stanzas.into_iter().partition(|stanza| !stanza.sources.is_empty());
     let mut groups: Vec<StanzaGroup> = Vec::new();
+    let mut known = HashMap::<_, usize>::new();
     for stanza in reading {
-        let is_same = |group: &&mut StanzaGroup| {
-            group.sources == stanza.sources && delimiters(group) == Some(&stanza.delimiters)
-        };
-        match groups.iter_mut().find(is_same) {
-            Some(group) => group.stanzas.push(stanza),
-            None => groups.push(StanzaGroup { sources: stanza.sources.clone(), stanzas: vec![stanza] }),
+        let reads = (stanza.sources.clone(), stanza.delimiters.clone());
+        let group = known.get(&reads).and_then(|at| groups.get_mut(*at));
+        if let Some(group) = group {
+            group.stanzas.push(stanza);
+        } else {
+            known.insert(reads, groups.len());
+            groups.push(StanzaGroup { sources: stanza.sources.clone(), stanzas: vec![stanza] });
         }
     }
     // A file without secrets is written with the first secret that has its delimiters.

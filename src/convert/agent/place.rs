@@ -6,7 +6,7 @@ use super::text::{AnswerPart, SecretCall};
 use super::{LEASED, PKI};
 
 /// A secret of a KV engine, as the configuration names it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct KvSource {
     pub(super) mount: String,
     /// Below the mount, without `data/`.

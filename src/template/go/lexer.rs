@@ -6,7 +6,7 @@ use super::super::error::{CompileError, TemplatePlace};
 const MOST_ACTION: usize = 64 << 10;
 
 /// What opens and closes an action.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Delimiters {
     /// `{{` by default.
     pub(crate) left: String,

@@ -115,3 +115,44 @@ fn hooks_load_and_do_what_the_commands_did() {
         .collect();
     assert_eq!(of_secrets, [vec!["signal-app", "reload-nginx", "haproxy"], vec!["reload-nginx"]]);
 }
+
+/// A pod with `count` annotations for files, and one of each text in `more`.
+fn pod(count: usize, more: &[String]) -> String {
+    let mut text =
+        "kind: Pod\nmetadata:\n  name: p\n  annotations:\n    vault.hashicorp.com/agent-inject: 'true'\n"
+            .to_owned();
+    for number in 0..count {
+        text.push_str(&format!(
+            "    vault.hashicorp.com/agent-inject-secret-{number}: secret/data/app/{number}\n"
+        ));
+    }
+    for (number, value) in more.iter().enumerate() {
+        let value = serde_json::Value::from(value.as_str());
+        text.push_str(&format!("    vault.hashicorp.com/agent-inject-template-m{number}: {value}\n"));
+    }
+    text
+}
+
+#[test]
+fn odd_annotations_end_with_a_report() {
+    let Conversion { configuration, report } = converted(&[("many.yaml", &pod(2_000, &[]))]);
+    assert_eq!(report.refusals(), 0, "{}", report.to_text(false));
+    assert_eq!(configuration.matches("- path: ").count(), 2_000);
+    let call = "{{ with secret \"secret/data/app\" }}";
+    let long = [
+        "x".repeat(1 << 20),
+        format!("{call}{}{{{{ end }}}}", "y".repeat(1 << 20)),
+        format!("{call}{}{{{{ end }}}}", "{{".repeat(10_000)),
+        format!("{}{}", "{{ if true }}".repeat(10_000), "{{ end }}".repeat(10_000)),
+        format!("{{{{ {}1{} }}}}", "(".repeat(10_000), ")".repeat(10_000)),
+        "{{ with secret (print".to_owned(),
+        "{{\"".to_owned(),
+    ];
+    let report = converted(&[("long.yaml", &pod(0, &long))]).report;
+    assert!(report.refusals() >= 4, "{}", report.to_text(false));
+    for line in
+        report.lines().iter().filter(|line| matches!(line.outcome, crate::convert::FieldOutcome::Refused(_)))
+    {
+        assert!(line.position.line > 4 || line.path.is_empty(), "{line:?}");
+    }
+}
