@@ -8,7 +8,7 @@
 //! 8  admin                      HTTP endpoints and control socket; never sees a value
 //! 7  sync                       supervisor, one task per secret, the pass, the policy of retries
 //! 6  status                     the state of each secret, and the status file
-//! 5  store │ sink │ journal     adapters: where values come from, where they go, and what became of them
+//! 5  store │ sink │ hook │ journal     adapters: where values come from, where they go, and what became of them
 //! 4  render │ convert           the job of each secret, and the rendering of its files; other tools' files
 //! 3  config                     file and environment → checked types, with diagnostics
 //! 2  template │ disk │ net │ lifecycle │ telemetry
@@ -37,6 +37,7 @@ pub mod convert;
 pub mod disk;
 mod dotenv;
 pub mod fault;
+pub mod hook;
 pub mod journal;
 pub mod lifecycle;
 pub mod name;

@@ -13,7 +13,7 @@ pub(crate) use process::{
     FEWEST_FILES, allow_many_files, create_privately, keep_private, lock_memory, most_files,
     refuse_new_privileges,
 };
-pub use runner::ProcessSignal;
+pub use runner::{HookEventKind, ProcessSignal};
 pub use signal::Signal;
 pub(crate) use signal::{Signals, hold_signals, release_signals};
 pub(crate) use sleep::time_asleep;

@@ -14,6 +14,7 @@
 //! requests, and each request has a thread.
 
 mod channel;
+mod client;
 mod command;
 #[cfg(fuzzing)]
 pub(in crate::lifecycle) mod fuzzing;
@@ -28,8 +29,11 @@ mod unit;
 
 use std::ffi::OsStr;
 
+pub(crate) use client::Runner;
+pub use message::HookEventKind;
+pub(crate) use message::{CommandOutput, HookCall, RunnerOutcome};
 pub use signal::ProcessSignal;
-pub(crate) use table::{RunnerHook, RunnerSource};
+pub(crate) use table::{RunnerAction, RunnerHook, RunnerSource, RunnerTable};
 
 /// The name of the runner's process, its first argument: no command line has it by accident.
 const RUNNER: &str = "secrets-sync: runner";

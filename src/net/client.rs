@@ -24,6 +24,12 @@ use crate::secret::SecretBytes;
 /// Servers to which connections are kept: the client's own, and the one it was redirected to.
 const MAX_ORIGINS: usize = 2;
 
+/// Most bytes that are read of a body that nobody wants.
+const MOST_DROPPED: usize = 64 << 10;
+
+/// How long such a body is read.
+const DROPPING: Duration = Duration::from_secs(1);
+
 /// How often a request is sent while others find their answers mixed up.
 const MOST_DOUBTS: usize = 3;
 
@@ -171,6 +177,30 @@ impl Client {
             Ok(answer) => answer,
             Err(_) => Err(self.late(&self.origin, &progress)),
         }
+    }
+
+    /// Sends `request` and waits for the status of the answer. No redirect is followed, and the body is dropped: a part of it
+    /// is read, so that the server can finish a short one.
+    ///
+    /// # Errors
+    /// As of [`Self::send`].
+    pub async fn status(&self, request: &HttpRequest) -> Result<StatusCode, NetError> {
+        let progress = Progress::default();
+        let target = self.full_path(&request.target);
+        let head = PROGRESS.scope(progress.clone(), self.answer_head(&self.origin, &target, request));
+        let Ok(head) = timeout(self.limits.timeout, head).await else {
+            return Err(self.late(&self.origin, &progress));
+        };
+        let mut answer = head?;
+        let dropped = async {
+            let mut left = MOST_DROPPED;
+            while let Ok(Some(data)) = answer.chunk().await {
+                let Some(rest) = left.checked_sub(data.len()) else { break };
+                left = rest;
+            }
+        };
+        drop(timeout(DROPPING, dropped).await);
+        Ok(answer.status())
     }
 
     async fn follow(&self, request: &HttpRequest) -> Result<Response, NetError> {

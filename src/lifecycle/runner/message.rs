@@ -9,7 +9,7 @@ use super::table::{RunnerSource, RunnerTable};
 /// What an event is about: a hook can tell a gate from a duty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum HookEventKind {
+pub enum HookEventKind {
     /// A generation is complete on disk, and not yet published.
     Staged,
     /// New content is published.
@@ -20,7 +20,7 @@ pub(crate) enum HookEventKind {
 
 impl HookEventKind {
     /// The word in the event and in `SECRETS_SYNC_EVENT`.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Staged => "staged",
             Self::Changed => "changed",

@@ -49,6 +49,12 @@ pub(crate) fn not_started(error: &str, hint: &str) {
     tracing::error!(error, hint, "cannot start");
 }
 
+/// The process that runs hooks is gone, and has not been asked to.
+pub(crate) fn runner_ended(status: &str) {
+    let hint = "hooks are owed until it runs again: look for who ended it, and restart secrets-sync if hooks go on failing";
+    tracing::error!(status, hint, "the runner of hooks has ended");
+}
+
 /// Left-over temp files of an earlier life were removed.
 pub fn swept(removed: usize) {
     tracing::info!(removed, "removed left-over temp files");
