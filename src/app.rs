@@ -27,7 +27,8 @@ mod sweep;
 mod watch;
 
 pub(crate) use composition::Composition;
+pub(crate) use once::OnceOptions;
 pub(crate) use runner::serve_as_runner;
 pub(crate) use start::{Launch, Mode, Summary, load, run, runtime};
 pub(crate) use start_error::StartError;
-pub(crate) use survey::{Finding, survey};
+pub(crate) use survey::{Finding, look_at_hooks, survey};

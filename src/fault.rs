@@ -46,6 +46,8 @@ pub enum Kind {
     Output,
     /// A check before publishing refused what was rendered.
     Refused,
+    /// A hook failed.
+    Hook,
     /// The file could not be written.
     Write,
     /// A signal came first.
@@ -56,7 +58,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their definition.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Login,
         Self::NoCredentials,
         Self::Spent,
@@ -76,6 +78,7 @@ impl Kind {
         Self::Template,
         Self::Output,
         Self::Refused,
+        Self::Hook,
         Self::Write,
         Self::Interrupted,
         Self::Internal,
@@ -99,7 +102,7 @@ impl Kind {
     /// The one table of kinds. Names are public interface: some are older than what they stand for here.
     const fn row(self) -> (&'static str, Disposition, ExitStatus) {
         use Disposition::{Rejected, Standing, Transient};
-        use ExitStatus::{Absent, Authentication, Failed, Render, Store, Write};
+        use ExitStatus::{Absent, Authentication, Failed, HookFailed, Render, Store, Write};
         match self {
             Self::Login => ("login", Rejected, Authentication),
             Self::NoCredentials => ("no_credentials", Transient, Authentication),
@@ -121,6 +124,7 @@ impl Kind {
             Self::Template => ("template", Standing, Render),
             Self::Output => ("output", Standing, Render),
             Self::Refused => ("refused", Standing, Render),
+            Self::Hook => ("hook", Standing, HookFailed),
             Self::Write => ("write", Standing, Write),
             Self::Interrupted => ("interrupted", Standing, Failed),
             Self::Internal => ("internal", Standing, Failed),
@@ -192,6 +196,8 @@ pub enum ExitStatus {
     Resource = 9,
     /// `--once`: several secrets failed for different reasons.
     Several = 10,
+    /// The files are right, but a hook failed.
+    HookFailed = 11,
     /// `convert`: written, and something is different or needs the operator.
     ConvertedWithWarnings = 12,
     /// `convert`: something could not be converted.

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod file;
+mod hooks;
 mod registry;
 mod snapshot;
 mod sources;
@@ -10,6 +11,7 @@ pub mod words;
 pub use certificate::CertificateStatus;
 pub use file::read;
 pub(crate) use file::{StatusFile, is_owned};
+pub use hooks::HookStatus;
 pub(crate) use registry::Success;
 pub use registry::{RegistryInner, SecretEntry, SecretInfo, StatusRegistry};
 pub use snapshot::{Daemon, HeldStatus, LastError, RefusedStatus, SecretStatus, Snapshot, State, Unready};

@@ -10,6 +10,7 @@ use crate::config::settings::Settings;
 use crate::config::sources::Source;
 use crate::config::{Config, Limits, Loaded};
 use crate::fault::{Fault, Kind};
+use crate::hook::SystemActions;
 use crate::journal::Journal;
 use crate::name::{CredentialsName, StoreName};
 use crate::render::Job;
@@ -42,12 +43,14 @@ impl Composition {
         let policy = PolicySettings { backoff: settings.backoff, jitter: settings.refresh_jitter };
         let key = FingerprintKey::random().map_err(|_| no_randomness())?;
         let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
+        let hooks = config.hooks.as_slice().into();
         let (stores, jobs) = Stores::build(&builder, config, &Stores::default())?;
         stores.come_into_force(&Stores::default());
         let plain: Vec<Job> = jobs.iter().map(|(job, _)| job.clone()).collect();
         let registry = Arc::new(registry(&plain, clock.clone()));
         let journal = Journal::in_memory(key.clone(), clock.clone());
-        let context = SyncContext { registry, key, clock, policy, mounts: Arc::default(), journal };
+        let (mounts, actions) = (Arc::default(), Arc::new(SystemActions::default()));
+        let context = SyncContext { registry, key, clock, policy, mounts, journal, hooks, actions };
         Ok(Self { jobs, context, stores, inputs })
     }
 }

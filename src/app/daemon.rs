@@ -23,6 +23,7 @@ use crate::admin;
 use crate::admin::control::{ControlSocket, ControlSocketFile};
 use crate::blocking::Worker;
 use crate::config::settings::{Settings, StatusPath};
+use crate::hook::SystemActions;
 use crate::lifecycle::{Signals, Systemd};
 use crate::name::SecretName;
 use crate::status::StatusFile;
@@ -47,6 +48,7 @@ pub(super) struct OpenDaemon {
     systemd: Option<Systemd>,
     control: Option<ControlSocket>,
     sandbox: Arc<Sandbox>,
+    actions: SystemActions,
     settings: Settings,
 }
 
@@ -65,7 +67,7 @@ impl OpenDaemon {
         composition: Composition,
         config: ConfigFile,
         (systemd, control): (Option<Systemd>, Option<ControlSocket>),
-        sandbox: Sandbox,
+        (sandbox, actions): (Sandbox, SystemActions),
         settings: Settings,
     ) -> Result<Self, StartError> {
         let StatusPath { path, is_in_tmp } = &settings.status_file;
@@ -86,7 +88,7 @@ impl OpenDaemon {
         registry.configured_by(config.watch.path().to_path_buf());
         registry.sandboxed(sandbox.as_str());
         let sandbox = Arc::new(sandbox);
-        Ok(Self { composition, config, status_file, admin, systemd, control, sandbox, settings })
+        Ok(Self { composition, config, status_file, admin, systemd, control, sandbox, actions, settings })
     }
 
     /// Syncs until SIGTERM or SIGINT. The order of the shutdown: unready, no new passes, files being written are
@@ -94,7 +96,8 @@ impl OpenDaemon {
     /// immediately, and nothing that hangs can hold it up for longer than `SHUTDOWN_TIMEOUT`.
     pub(super) async fn run(self, mut signals: Signals) {
         self.announce();
-        let Self { composition, config, status_file, admin, systemd, control, sandbox, settings } = self;
+        let Self { composition, config, status_file, admin, systemd, control, sandbox, actions, settings } =
+            self;
         let SyncContext { registry, key, clock, .. } = &composition.context;
         let (registry, ended) = (Arc::clone(registry), CancellationToken::new());
         event::configuration_loaded(clock.now());
@@ -111,7 +114,7 @@ impl OpenDaemon {
             () = signals.stop() => false,
         };
         let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
-        let reloader = Reloader::new(config.load, builder, &composition, &settings, sandbox);
+        let reloader = Reloader::new(config.load, builder, &composition, &settings, (sandbox, actions));
         let Composition { jobs, context, stores: _, inputs: _ } = composition;
         let mut supervisor = Supervisor::start(if swept { jobs } else { Vec::new() }, &context);
         if swept {

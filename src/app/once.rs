@@ -1,5 +1,6 @@
 //! `run --once`: everything once, then the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,10 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::composition::Composition;
 use super::sweep::sweep_all;
 use crate::config::settings::Settings;
-use crate::fault::Fault;
 use crate::lifecycle::Signals;
 use crate::name::SecretName;
-use crate::sync;
+use crate::sync::{self, OnceFailures};
 use crate::telemetry::{event, trace};
 
 /// How long `run --once` takes at most when no `--timeout` is given.
@@ -20,28 +20,40 @@ const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 /// How long a circuit breaker is open at most: the usual time may be longer than the whole run.
 const LONGEST_OPEN: Duration = Duration::from_secs(1);
 
+/// How everything is synced once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OnceOptions {
+    /// Transient failures are retried until then.
+    pub timeout: Option<Duration>,
+    /// Whether hooks run that are due after a change; otherwise they stay owed.
+    pub runs_duties: bool,
+}
+
 /// `settings` as `run --once` uses them.
 pub(super) fn settings_of_once(mut settings: Settings) -> Settings {
     settings.breaker.timeout = settings.breaker.timeout.min(LONGEST_OPEN);
     settings
 }
 
-/// Syncs everything once; returns the faults by secret. With a `timeout`, failures that pass by themselves are tried
+/// Syncs everything once; returns what did not succeed. With a timeout, failures that pass by themselves are tried
 /// again until then. SIGTERM and SIGINT end it early, after the files that are being written; a second one immediately.
 pub(super) async fn once(
     composition: Composition,
     mut signals: Signals,
-    timeout: Option<Duration>,
-) -> Vec<(SecretName, Fault)> {
-    let Composition { jobs, context, stores: _, inputs: _ } = composition;
+    OnceOptions { timeout, runs_duties }: OnceOptions,
+) -> OnceFailures {
+    let Composition { jobs, mut context, stores: _, inputs: _ } = composition;
+    if !runs_duties {
+        context.hooks = Arc::default();
+    }
     let names: Vec<SecretName> = jobs.iter().map(|(job, _)| job.secret.name.clone()).collect();
     let stop = CancellationToken::new();
     let syncing = async {
         let deadline = Instant::now() + timeout.unwrap_or(DEFAULT_LIMIT);
         sweep_all(&jobs, &context.mounts).await;
-        let faults = sync::once(jobs, &context, deadline, timeout.is_some(), stop.clone()).await;
+        let failures = sync::once(jobs, &context, deadline, timeout.is_some(), stop.clone()).await;
         trace::stop().await;
-        faults
+        failures
     };
     let interrupted = async {
         signals.stop().await;
@@ -49,12 +61,13 @@ pub(super) async fn once(
         signals.stop().await;
     };
     tokio::select! {
-        faults = syncing => faults,
+        failures = syncing => failures,
         () = interrupted => {
             if let Some(first) = names.first() {
                 event::unfinished(first.as_str(), &sync::interrupted(first), names.len());
             }
-            names.into_iter().map(|name| (name.clone(), sync::interrupted(&name))).collect()
+            let faults = names.into_iter().map(|name| (name.clone(), sync::interrupted(&name))).collect();
+            OnceFailures { faults, hooks: Vec::new() }
         }
     }
 }

@@ -9,13 +9,16 @@ use tokio::task::JoinHandle;
 use super::composition::{Composition, Stores};
 use super::diagnostics::{log_errors, log_warnings};
 use super::paths::conflict;
+use super::runner::RunnerNeeds;
 use super::sandbox::Sandbox;
 use super::sweep::SweptDirectories;
 use crate::blocking::{BlockingError, WorkStep, Worker};
 use crate::config::Loaded;
 use crate::config::diagnostic::{Report, Severity};
+use crate::config::hook::HookSpec;
 use crate::config::settings::{LogLevel, Settings};
 use crate::fault::{Fault, Kind};
+use crate::hook::SystemActions;
 use crate::store::build::StoreBuilder;
 use crate::sync::{JobWithStores, Supervisor};
 use crate::telemetry::audit::Destination;
@@ -43,6 +46,8 @@ pub(super) struct Reloader {
     swept: SweptDirectories,
     /// What was granted at start and can never be more.
     sandbox: Arc<Sandbox>,
+    /// Its runner reads the hooks of the new configuration too.
+    actions: SystemActions,
     worker: Arc<Worker>,
     given_up: usize,
     under_way: Option<JoinHandle<Result<ReloadPlan, ReloadRefusal>>>,
@@ -53,6 +58,8 @@ pub(super) struct Reloader {
 pub(super) struct ReloadPlan {
     stores: Stores,
     jobs: Vec<JobWithStores>,
+    hooks: Vec<HookSpec>,
+    runner: RunnerNeeds,
     log_level: Option<LogLevel>,
     warnings: Report,
 }
@@ -74,7 +81,7 @@ impl Reloader {
         builder: StoreBuilder,
         composition: &Composition,
         settings: &Settings,
-        sandbox: Arc<Sandbox>,
+        (sandbox, actions): (Arc<Sandbox>, SystemActions),
     ) -> Self {
         let (own_files, log_level) = (own_files(settings), settings.log_level);
         let (stores, swept) = (
@@ -91,6 +98,7 @@ impl Reloader {
             log_level,
             swept,
             sandbox,
+            actions,
             worker,
             given_up,
             under_way,
@@ -106,12 +114,16 @@ impl Reloader {
         }
         let (load, builder) = (Arc::clone(&self.load), self.builder.clone());
         let (stores, own_files) = (self.stores.clone(), self.own_files.clone());
-        let sandbox = Arc::clone(&self.sandbox);
+        let (sandbox, actions) = (Arc::clone(&self.sandbox), self.actions.clone());
         let worker = Arc::clone(&self.worker);
         self.under_way = Some(tokio::spawn(async move {
             let work = move |step: &WorkStep| prepare(step, &*load, &builder, &stores, &own_files, &sandbox);
             let prepared = worker.run("loading the configuration", LIMIT, work).await;
-            prepared.unwrap_or_else(|error| Err(ReloadRefusal::Blocked(error)))
+            let mut plan = prepared.unwrap_or_else(|error| Err(ReloadRefusal::Blocked(error)))?;
+            // Last: when the runner has the new hooks, nothing can fail any more.
+            let RunnerNeeds { hooks, outputs, trees } = std::mem::take(&mut plan.runner);
+            actions.reload(hooks, outputs, trees).await.map_err(ReloadRefusal::Fault)?;
+            Ok(plan)
         }));
     }
 
@@ -163,7 +175,7 @@ impl Reloader {
     }
 
     fn apply(&mut self, prepared: ReloadPlan, supervisor: &mut Supervisor) {
-        let ReloadPlan { stores, jobs, log_level: level, warnings } = prepared;
+        let ReloadPlan { stores, jobs, hooks, runner: _, log_level: level, warnings } = prepared;
         log_warnings(&warnings);
         for (store, credentials) in self.stores.credentials_not_in(&stores) {
             event::credentials_forgotten(store.as_str(), credentials.as_str());
@@ -172,6 +184,7 @@ impl Reloader {
         self.stores = stores;
         log::set_level(level.unwrap_or(self.log_level).filter());
         let sweep = self.swept.begin(&jobs);
+        supervisor.use_hooks(&hooks);
         let reloaded = supervisor.exchange(jobs, |job| sweep.as_ref().and_then(|sweep| sweep.gate(job)));
         event::configuration_loaded(self.builder.clock.now());
         reloaded.emit();
@@ -198,7 +211,8 @@ fn prepare(
     let Loaded { config, warnings, origins: _, inputs, positions: _ } =
         load().map_err(ReloadRefusal::Report)?;
     step.set("building the stores");
-    let log_level = config.log_level;
+    let (log_level, hooks) = (config.log_level, config.hooks.clone());
+    let runner = RunnerNeeds::of(&config);
     sandbox.covers(&config).map_err(ReloadRefusal::Fault)?;
     let (stores, jobs) = Stores::build(builder, config, old).map_err(ReloadRefusal::Fault)?;
     for path in own_files {
@@ -207,7 +221,7 @@ fn prepare(
             return Err(ReloadRefusal::Fault(Fault::new(Kind::Output, message, "give it another path")));
         }
     }
-    Ok(ReloadPlan { stores, jobs, log_level, warnings })
+    Ok(ReloadPlan { stores, jobs, hooks, runner, log_level, warnings })
 }
 
 impl ReloadRefusal {
@@ -284,7 +298,13 @@ mod tests {
             let load = load(home.path().to_path_buf(), Arc::clone(&text), Arc::clone(&loads), permits);
             let SyncContext { key, clock, .. } = &composition.context;
             let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
-            let reloader = Reloader::new(load, builder, &composition, &settings, Arc::default());
+            let reloader = Reloader::new(
+                load,
+                builder,
+                &composition,
+                &settings,
+                (Arc::default(), SystemActions::default()),
+            );
             let Composition { jobs, context, stores: _, inputs: _ } = composition;
             let supervisor = Supervisor::start(jobs, &context);
             Self { home, text, loads, permit, reloader, supervisor, context }

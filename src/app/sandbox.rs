@@ -10,7 +10,8 @@ use std::path::Path;
 pub(super) use grant::EnvironmentFiles;
 use grant::Grant;
 use landlock::{Holds, Rules, SandboxError, SandboxPolicy};
-use trees::{is_within, places, tree};
+pub(super) use trees::tree;
+use trees::{is_within, places};
 
 use super::start_error::StartError;
 use crate::config::provider::StoreSpec;
@@ -87,6 +88,11 @@ impl Sandbox {
         self.holds.as_str()
     }
 
+    /// Whether this process can start no other any more.
+    pub(super) fn forbids_programs(&self) -> bool {
+        self.holds.file_system
+    }
+
     /// Writes what holds, and what does not, to the log.
     pub(super) fn report(&self) {
         let Self { holds, granted, refused } = self;
@@ -120,13 +126,16 @@ impl Sandbox {
                     ));
                 }
             }
-            for path in config.stores.values().flat_map(StoreSpec::input_files) {
+            let of_hooks = config.hooks.iter().filter_map(|hook| hook.action.input_file());
+            for path in config.stores.values().flat_map(StoreSpec::input_files).chain(of_hooks) {
                 if !places(path).iter().all(|place| is_within(read, place) || is_within(write, place)) {
                     return Err(beyond("read", path, "SANDBOX_READ"));
                 }
             }
         }
-        let port = config.stores.values().filter_map(StoreSpec::port).find(|port| !connect.contains(port));
+        let of_hooks = config.hooks.iter().filter_map(|hook| hook.action.port());
+        let mut ports = config.stores.values().filter_map(StoreSpec::port).chain(of_hooks);
+        let port = ports.find(|port| !connect.contains(port));
         match port {
             Some(port) if self.holds.network && !connect.is_empty() => {
                 Err(refusal("connect to port", &port.to_string(), "SANDBOX_CONNECT", &port.to_string()))

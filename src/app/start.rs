@@ -13,7 +13,8 @@ use super::control_socket::{ControlSocketAttempt, make_control_socket};
 use super::daemon::{ConfigFile, OpenDaemon};
 use super::diagnostics::log_warnings;
 use super::hardening::Hardening;
-use super::once::{once, settings_of_once};
+use super::once::{OnceOptions, once, settings_of_once};
+use super::runner::{RunnerNeeds, runner_source};
 use super::sandbox::{EnvironmentFiles, SandboxPlan};
 use super::start_error::StartError;
 use super::watch::Watch;
@@ -24,8 +25,10 @@ use crate::config::provider;
 use crate::config::settings::Settings;
 use crate::config::{Loaded, Loader};
 use crate::fault::{ExitStatus, Fault};
+use crate::hook::SystemActions;
+use crate::lifecycle::runner::{RunnerSource, RunnerTable};
 use crate::lifecycle::{self, Signals, Systemd, Variables};
-use crate::name::SecretName;
+use crate::sync::OnceFailures;
 use crate::telemetry::audit::Open;
 use crate::telemetry::event;
 use crate::telemetry::log::{self, LogStyle};
@@ -55,16 +58,16 @@ pub(crate) struct Launch {
 pub(crate) enum Mode {
     /// Keep files in sync until a signal.
     Daemon,
-    /// Sync everything once; with a timeout, transient failures are retried until then.
-    Once(Option<Duration>),
+    /// Sync everything once.
+    Once(OnceOptions),
 }
 
 /// What one sync of everything did.
 pub(crate) struct Summary {
     /// How many secrets there are.
     pub secrets: usize,
-    /// Those that failed.
-    pub faults: Vec<(SecretName, Fault)>,
+    /// What did not succeed.
+    pub failures: OnceFailures,
 }
 
 /// Runs the daemon until a signal, or syncs once. `None` is a daemon that a signal has ended.
@@ -138,14 +141,18 @@ async fn start(
         let launch = launch.clone();
         at_start("loading the configuration", LIMIT, move || StartInputs::new(&launch))
     };
-    let StartInputs { loaded, sandbox, config, control } = tokio::select! {
+    let StartInputs { loaded, sandbox, config, control, runner } = tokio::select! {
         prepared = preparing => prepared??,
         () = signals.stop() => return stopped(launch.mode),
     };
     // The sandbox lets nobody connect to an abstract socket of another process; one that is connected stays so.
     let systemd = systemd(&launch);
     // On the main thread and before there is another one that stays: the kernel binds them one by one.
+    let actions = start_actions(runner)?;
     let sandbox = sandbox.enter()?;
+    if sandbox.forbids_programs() {
+        actions.confine();
+    }
     start_log(&launch, &loaded)?;
     hardening.report();
     log_warnings(&loaded.warnings);
@@ -163,27 +170,28 @@ async fn start(
         let build = move || Composition::build(loaded, &settings, Clock::system());
         at_start("building the stores", LIMIT, build)
     };
-    let composition = tokio::select! {
+    let mut composition = tokio::select! {
         composition = building => composition??,
         () = signals.stop() => return stopped(launch.mode),
     };
+    composition.context.actions = Arc::new(actions.clone());
     let audit = open_audit(&composition, &launch.settings, Clock::system())?;
     let summary = match launch.mode {
         Mode::Daemon => {
-            OpenDaemon::open(composition, config, (systemd, control), sandbox, launch.settings)?
+            OpenDaemon::open(composition, config, (systemd, control), (sandbox, actions), launch.settings)?
                 .run(signals)
                 .await;
             None
         }
-        Mode::Once(timeout) => {
+        Mode::Once(options) => {
             event::logins_in_sync_lines();
             let secrets = composition.jobs.len();
             let required = composition.jobs.iter().filter(|(job, _)| job.secret.required).count();
-            let faults = once(composition, signals, timeout).await;
-            if faults.is_empty() {
+            let failures = once(composition, signals, options).await;
+            if failures.faults.is_empty() {
                 event::all_up_to_date(required);
             }
-            Some(Summary { secrets, faults })
+            Some(Summary { secrets, failures })
         }
     };
     Ok((summary, audit))
@@ -206,6 +214,7 @@ struct StartInputs {
     sandbox: SandboxPlan,
     config: ConfigFile,
     control: ControlSocketAttempt,
+    runner: (RunnerTable, RunnerSource),
 }
 
 impl StartInputs {
@@ -229,9 +238,19 @@ impl StartInputs {
             Mode::Once(_) => ControlSocketAttempt::default(),
         };
         let sandbox = SandboxPlan::new(&loaded, settings, &path, &environment);
+        let source = runner_source(&loaded, env, &path, working_directory);
+        let runner = (RunnerNeeds::of(&loaded.config).into_table(), source);
         let config = ConfigFile { load: Arc::new(move || file.load()), watch };
-        Ok(Self { loaded, sandbox, config, control })
+        Ok(Self { loaded, sandbox, config, control, runner })
     }
+}
+
+/// The runner of hooks is a process, and the sandbox lets nobody start one.
+fn start_actions((table, source): (RunnerTable, RunnerSource)) -> Result<SystemActions, StartError> {
+    SystemActions::start(table, Some(source)).map_err(|error| {
+        let remedy = "raise the limits of processes, and see that /proc is there; or remove the hooks";
+        StartError::resource(format!("cannot start the runner of hooks: {error}"), remedy)
+    })
 }
 
 /// The service manager, if it wants to hear from this process.

@@ -1,5 +1,7 @@
 //! A look at every secret without writing anything: what `plan` and `validate --online` do.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -7,8 +9,10 @@ use tokio::task::JoinSet;
 use super::composition::Composition;
 use crate::blocking::{BlockingError, Worker};
 use crate::clock::Clock;
+use crate::config::hook::{HookAction, HookSpec};
 use crate::fault::{Fault, Kind};
-use crate::name::SecretName;
+use crate::lifecycle::runner::check_program;
+use crate::name::{HookName, SecretName};
 use crate::render::{Job, Rendered, examine, render_sources};
 use crate::secret::FingerprintKey;
 use crate::sink::{self, PlannedAction, Preview, Removal, Sink};
@@ -25,6 +29,8 @@ pub(crate) struct Finding {
     pub previews: Vec<Preview>,
     /// What a sync would remove, because the source is gone and `deletionPolicy` says so.
     pub removals: Vec<Removal>,
+    /// Hooks that would run, gates first.
+    pub hooks: Vec<HookName>,
     /// Why it cannot be read or rendered, and which of its files cannot be written.
     pub faults: Vec<Fault>,
 }
@@ -37,6 +43,7 @@ pub(crate) async fn survey(composition: Composition) -> Vec<Finding> {
         let (key, clock) = (composition.context.key.clone(), composition.context.clock.clone());
         looks.spawn(async move {
             let secret = job.secret.name.clone();
+            let (gates, duties) = (Arc::clone(&job.gates), Arc::clone(&job.duties));
             let gathered = stores.gather(&job.secret.sources, None, &key, |_, _| {}).await;
             let step = format!("looking at the files of {secret}");
             let worker = Worker::default();
@@ -48,12 +55,44 @@ pub(crate) async fn survey(composition: Composition) -> Vec<Finding> {
                     previews: Err(failure.fault),
                 },
             });
-            (index, finding(secret, look.await))
+            let finding = finding(secret, look.await);
+            (index, Finding { hooks: hooks_of(&finding, &gates, &duties), ..finding })
         });
     }
     let mut findings = looks.join_all().await;
     findings.sort_by_key(|(index, _)| *index);
     findings.into_iter().map(|(_, finding)| finding).collect()
+}
+
+/// The hooks that would run for a secret.
+fn hooks_of(finding: &Finding, gates: &[HookSpec], duties: &[HookName]) -> Vec<HookName> {
+    let is_refused = |preview: &Preview| matches!(preview.action, PlannedAction::Refused(_));
+    let is_new = |preview: &Preview| matches!(preview.action, PlannedAction::Create | PlannedAction::Change);
+    if finding.previews.iter().any(is_refused) {
+        return Vec::new();
+    }
+    let has_new = finding.previews.iter().any(is_new);
+    let gates = gates.iter().filter(|_| has_new).map(|gate| &gate.name);
+    let duties = duties.iter().filter(|_| has_new || !finding.removals.is_empty());
+    gates.chain(duties).cloned().collect()
+}
+
+/// What stands in the way of hooks, each with its name: programs that may not be executed, pid files that are not there.
+pub(crate) fn look_at_hooks(hooks: &[HookSpec]) -> Vec<(HookName, String)> {
+    let obstacle = |hook: &HookSpec| {
+        let obstacle = match &hook.action {
+            HookAction::Command { argv } => {
+                argv.first().and_then(|program| check_program(Path::new(program)).err())
+            }
+            HookAction::PidFile { path, .. } => path
+                .symlink_metadata()
+                .err()
+                .map(|error| format!("nothing is signalled: cannot look at {}: {error}", path.display())),
+            HookAction::Unit { .. } | HookAction::Url { .. } => None,
+        };
+        obstacle.map(|obstacle| (hook.name.clone(), obstacle))
+    };
+    hooks.iter().filter_map(obstacle).collect()
 }
 
 /// What publishing would do with what was fetched. What a check refuses is shown as it is, and each file with it.
@@ -90,7 +129,8 @@ fn finding(secret: SecretName, look: Result<SecretLook, BlockingError>) -> Findi
                 _ => Kind::Write,
             };
             let fault = Fault::new(kind, error.to_string(), error.remedy());
-            return Finding { secret, previews: Vec::new(), removals: Vec::new(), faults: vec![fault] };
+            let (previews, removals, hooks) = (Vec::new(), Vec::new(), Vec::new());
+            return Finding { secret, previews, removals, hooks, faults: vec![fault] };
         }
     };
     let previews = previews.unwrap_or_else(|fault| {
@@ -106,7 +146,7 @@ fn finding(secret: SecretName, look: Result<SecretLook, BlockingError>) -> Findi
             faults.push(fault);
         }
     }
-    Finding { secret, previews, removals, faults }
+    Finding { secret, previews, removals, hooks: Vec::new(), faults }
 }
 
 /// What `sink::check` cannot see: it looks at a directory, the previews at each of its entries.

@@ -24,7 +24,7 @@ const CONFIG: &str = "config";
     long_about = None,
     subcommand_help_heading = "Commands (run is the default)",
     after_help = "Exit codes: 0 done, 1 not ready or unforeseen, 2 usage, 3 configuration, 4 authentication, 5 store, \
-                  6 secret absent,\n7 template, 8 file, 9 local resource, 10 several, 12 converted with warnings, 13 not converted. Start with: secrets-sync init > config.yaml"
+                  6 secret absent,\n7 template, 8 file, 9 local resource, 10 several, 11 hook failed, 12 converted with warnings,\n13 not converted. Start with: secrets-sync init > config.yaml"
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -172,6 +172,9 @@ pub(super) struct RunArgs {
     /// With --once: keep retrying transient errors until this timeout; without it each secret is tried once
     #[arg(long, value_name = "DURATION", requires = "once", value_parser = duration)]
     pub(super) timeout: Option<Duration>,
+    /// With --once: do not run the hooks that are due after a change; they stay owed
+    #[arg(long, requires = "once")]
+    pub(super) no_hooks: bool,
 }
 
 #[derive(ClapArgs, Debug)]

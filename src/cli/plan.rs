@@ -8,6 +8,7 @@ use super::setup::{Setup, runtime};
 use crate::app::{Finding, survey};
 use crate::disk::TargetPath;
 use crate::fault::{ExitStatus, Kind};
+use crate::name::HookName;
 use crate::printable::Printable;
 use crate::sink::{PlannedAction, Preview, Removal};
 
@@ -16,12 +17,13 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     let setup = Setup::read(common)?;
     let loaded = setup.loaded(common)?;
     let places = SecretPlaces::of(&loaded);
+    let hooks: Vec<_> = loaded.config.hooks.iter().map(|hook| hook.name.clone()).collect();
     let composition = setup.composition(loaded)?;
     let runtime = runtime()?;
     let findings = runtime.block_on(survey(composition));
     runtime.shutdown_background();
     let colour = output::stdout_is_terminal() && !setup.is_colourless();
-    output::result(&table(&findings, colour))?;
+    output::result(&table(&findings, &hooks, colour))?;
     for Finding { secret, faults, .. } in &findings {
         for fault in faults {
             places.print(secret, fault);
@@ -32,8 +34,8 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     Ok(ExitStatus::of_all(faults.map(|fault| fault.kind.exit_status())))
 }
 
-/// A line for each file, and one that counts them.
-fn table(findings: &[Finding], colour: bool) -> String {
+/// A line for each file and for each hook that would run, and one that counts them.
+fn table(findings: &[Finding], hooks: &[HookName], colour: bool) -> String {
     let mut counts = [0_usize; ACTIONS.len()];
     let mut text = String::new();
     for finding in findings {
@@ -53,7 +55,21 @@ fn table(findings: &[Finding], colour: bool) -> String {
     let counted = counts.iter().zip(ACTIONS).filter(|(count, _)| **count > 0);
     let counted: Vec<_> = counted.map(|(count, (_, summary, _))| format!("{count} {summary}")).collect();
     let summary = if counted.is_empty() { "no files".to_owned() } else { counted.join(", ") };
-    format!("{text}plan: {summary}\n")
+    let lines: Vec<_> = hooks.iter().filter_map(|hook| hook_line(hook, findings)).collect();
+    let runs = match lines.len() {
+        0 => String::new(),
+        1 => ", 1 hook to run".to_owned(),
+        count => format!(", {count} hooks to run"),
+    };
+    format!("{text}{}plan: {summary}{runs}\n", lines.concat())
+}
+
+/// The line of a hook that would run, with the secrets it would run for.
+fn hook_line(hook: &HookName, findings: &[Finding]) -> Option<String> {
+    let concerned = findings.iter().filter(|finding| finding.hooks.contains(hook));
+    let secrets: Vec<_> = concerned.map(|finding| Printable(finding.secret.as_str()).to_string()).collect();
+    let head = format!("{:<9} {}", "run", Printable(hook.as_str()));
+    (!secrets.is_empty()).then(|| format!("{head}  secrets={}\n", secrets.join(",")))
 }
 
 /// What can happen to a file: in its line, in the summary, and its colour on a terminal.
@@ -167,12 +183,19 @@ mod tests {
             secret: SecretName::new("app"),
             previews,
             removals,
+            hooks: vec![HookName::new("web")],
             faults: Vec::new(),
         };
+        let hooks = ["idle", "web"].map(HookName::new);
         let findings = [found(vec![preview], vec![removal]), found(Vec::new(), Vec::new())];
         let removed = format!("{}  size=7\n", start("remove"));
-        assert_eq!(table(&findings, false), format!("{same}{removed}plan: 1 to repair, 1 to remove\n"));
-        assert!(table(&findings, true).starts_with("\x1b[33mrepair\x1b[0m    /out/file  secret=app  size"));
-        assert_eq!(table(&[], true), "plan: no files\n");
+        let run = "run       web  secrets=app,app\n";
+        let summary = "plan: 1 to repair, 1 to remove, 1 hook to run\n";
+        assert_eq!(table(&findings, &hooks, false), format!("{same}{removed}{run}{summary}"));
+        assert!(
+            table(&findings, &hooks, true)
+                .starts_with("\x1b[33mrepair\x1b[0m    /out/file  secret=app  size")
+        );
+        assert_eq!(table(&[], &hooks, true), "plan: no files\n");
     }
 }

@@ -5,11 +5,12 @@ use tracing::level_filters::LevelFilter;
 use super::args::{Common, RunArgs};
 use super::output;
 use super::setup::{Setup, SetupError, log_style};
-use crate::app::{self, Mode, StartError, Summary};
+use crate::app::{self, Mode, OnceOptions, StartError, Summary};
 use crate::clock::Clock;
 use crate::config::env::Env;
 use crate::config::settings::log_format;
 use crate::fault::ExitStatus;
+use crate::sync::OnceFailures;
 use crate::telemetry::event;
 use crate::telemetry::log::{self, LogStyle};
 
@@ -23,7 +24,11 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitStatus, ExitSta
         SetupError::Refused(report) => refuse(&StartError::Configuration(report), style),
         printed @ SetupError::Printed(_) => printed.print(),
     })?;
-    let mode = if args.once { Mode::Once(args.timeout) } else { Mode::Daemon };
+    let mode = if args.once {
+        Mode::Once(OnceOptions { timeout: args.timeout, runs_duties: !args.no_hooks })
+    } else {
+        Mode::Daemon
+    };
     match app::run(setup.launch(common, mode)) {
         Ok(Some(summary)) => Ok(conclude(&summary)),
         Ok(None) => Ok(ExitStatus::Success),
@@ -43,9 +48,12 @@ fn refuse(error: &StartError, style: LogStyle) -> ExitStatus {
 }
 
 /// The log has every failure with its remedy, once.
-fn conclude(Summary { secrets, faults }: &Summary) -> ExitStatus {
+fn conclude(Summary { secrets, failures: OnceFailures { faults, hooks } }: &Summary) -> ExitStatus {
     if faults.len() > 1 {
         event::some_failed(faults.len(), *secrets);
+    }
+    if !hooks.is_empty() && faults.is_empty() {
+        return ExitStatus::HookFailed;
     }
     ExitStatus::of_all(faults.iter().map(|(_, fault)| fault.kind.exit_status()))
 }

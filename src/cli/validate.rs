@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use super::args::{Common, ValidateArgs};
 use super::output::{self, SecretPlaces};
 use super::setup::{Setup, SetupError, load, runtime};
-use crate::app::{Finding, survey};
+use crate::app::{Finding, look_at_hooks, survey};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::origin::Origins;
 use crate::config::{Loaded, Loader};
 use crate::fault::{ExitStatus, Fault};
+use crate::name::HookName;
 use crate::printable::Printable;
 
 /// What was found out.
@@ -20,6 +21,8 @@ struct Verdict {
     places: SecretPlaces,
     /// `None` when it was not asked for, or the configuration is not valid.
     findings: Option<Vec<Finding>>,
+    /// What stands in the way of hooks, if it was looked for.
+    obstacles: Vec<(HookName, String)>,
 }
 
 /// Reports on stderr (with `--json` on stdout); a configuration without a fault is summed up on stdout.
@@ -52,8 +55,9 @@ fn judge(setup: &Setup, file: Loader, args: &ValidateArgs) -> Result<Verdict, Ex
         Ok(loaded) => {
             let (report, origins) = (loaded.warnings.clone(), words(&loaded.origins));
             let (secrets, places) = (loaded.config.secrets.len(), SecretPlaces::of(&loaded));
+            let obstacles = if args.online { look_at_hooks(&loaded.config.hooks) } else { Vec::new() };
             let findings = if args.online { Some(look(setup, loaded)?) } else { None };
-            Ok(Verdict { report, origins, secrets, places, findings })
+            Ok(Verdict { report, origins, secrets, places, findings, obstacles })
         }
         Err(SetupError::Refused(report)) => Ok(Verdict::invalid(report)),
         Err(error) => Err(error.print()),
@@ -74,7 +78,8 @@ fn words(origins: &Origins) -> Vec<String> {
 
 impl Verdict {
     fn invalid(report: Report) -> Self {
-        Self { report, origins: Vec::new(), secrets: 0, places: SecretPlaces::default(), findings: None }
+        let (origins, places, obstacles) = (Vec::new(), SecretPlaces::default(), Vec::new());
+        Self { report, origins, secrets: 0, places, findings: None, obstacles }
     }
 
     fn is_valid(&self) -> bool {
@@ -104,7 +109,10 @@ impl Verdict {
         for origin in &self.origins {
             output::result(&format!("from the environment: {}", Printable(origin)))?;
         }
-        for Finding { secret, faults, previews: _, removals: _ } in self.findings.iter().flatten() {
+        for (hook, obstacle) in &self.obstacles {
+            output::note(&format!("warning: hook {}: {}", Printable(hook.as_str()), Printable(obstacle)));
+        }
+        for Finding { secret, faults, .. } in self.findings.iter().flatten() {
             if faults.is_empty() {
                 output::result(&format!(
                     "{}: readable, and its files can be written",
@@ -126,6 +134,10 @@ impl Verdict {
         let online = |findings: &Vec<Finding>| {
             findings.iter().map(|finding| self.finding_json(finding)).collect::<Vec<_>>()
         };
+        let obstacles = self
+            .obstacles
+            .iter()
+            .map(|(hook, obstacle)| json!({ "hook": hook.as_str(), "message": obstacle }));
         json!({
             "valid": self.is_valid(),
             "errors": self.report.count(Severity::Error),
@@ -133,11 +145,12 @@ impl Verdict {
             "diagnostics": self.report.to_json(),
             "origins": self.origins,
             "online": self.findings.as_ref().map(online),
+            "hooks": self.findings.as_ref().map(|_| obstacles.collect::<Vec<_>>()),
         })
     }
 
     fn finding_json(&self, finding: &Finding) -> Value {
-        let Finding { secret, faults, previews: _, removals: _ } = finding;
+        let Finding { secret, faults, .. } = finding;
         let fault = |fault: &Fault| {
             let Fault { kind, message, remedy, retry_after: _ } = fault;
             json!({ "kind": kind.as_str(), "message": message, "hint": remedy })

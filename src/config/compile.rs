@@ -119,6 +119,12 @@ pub(super) fn compile(root: &Node, context: &mut CompileContext<'_>) -> Option<C
     Some(Config { stores, limits, log_level, hooks: hooks.specs, secrets })
 }
 
+/// Compiles `hooks` of the file, and nothing else.
+pub(super) fn hooks_alone(root: &Node, context: &mut CompileContext<'_>) -> Vec<HookSpec> {
+    let top = Section::open(root, String::new(), &KEYS, context);
+    top.map(|top| hooks::compile(&top, context).specs).unwrap_or_default()
+}
+
 /// Whether any secret reads from `secretStore`: only then may the environment make one.
 fn uses_main_store(items: &[Item<'_>]) -> bool {
     items.iter().any(|item| sources::reads_main_store(item.node))

@@ -1,7 +1,7 @@
 //! Hooks as configured: one action each, and the moment it is for.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
@@ -70,6 +70,24 @@ pub enum HookAction {
         /// The file of the keys that sign it.
         hmac_key_file: Option<PathBuf>,
     },
+}
+
+impl HookAction {
+    /// The TCP port that it connects to.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Url { url, .. } => url.as_url().port_or_known_default(),
+            Self::Command { .. } | Self::PidFile { .. } | Self::Unit { .. } => None,
+        }
+    }
+
+    /// The file that the daemon itself reads for it.
+    pub fn input_file(&self) -> Option<&Path> {
+        match self {
+            Self::Url { hmac_key_file, .. } => hmac_key_file.as_deref(),
+            Self::Command { .. } | Self::PidFile { .. } | Self::Unit { .. } => None,
+        }
+    }
 }
 
 /// What happens when a duty has failed as often as it may.

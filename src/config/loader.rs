@@ -8,6 +8,7 @@ use super::compile::{self, Config};
 use super::diagnostic::{Code, Diagnostic, Place, Position, Report};
 use super::env::Env;
 use super::excerpt::add_excerpts;
+use super::hook::HookSpec;
 use super::origin::Origins;
 use super::{settings, source, yaml};
 use crate::disk;
@@ -72,6 +73,19 @@ impl Loader {
     }
 }
 
+impl Loader {
+    /// Reads the file and compiles `hooks` alone, for a process that is to know nothing else.
+    ///
+    /// # Errors
+    /// Every mistake of the section.
+    pub(crate) fn load_hooks(&self) -> Result<Vec<HookSpec>, Report> {
+        let file_name = self.path.display().to_string();
+        let text = source::read(&self.path)
+            .map_err(|diagnostic| Report { file: file_name.clone(), diagnostics: vec![diagnostic] })?;
+        hooks_alone(&text, &file_name, &self.env, &self.working_directory)
+    }
+}
+
 impl Config {
     /// Compiles `text`, which reports call `file_name`.
     ///
@@ -95,6 +109,23 @@ impl Config {
             _ => Err(report),
         }
     }
+}
+
+/// Compiles `hooks` of `text` and nothing else, for a process that is to know nothing else. The other sections may hold
+/// mistakes.
+///
+/// # Errors
+/// Every mistake of the section.
+pub(in crate::config) fn hooks_alone(
+    text: &str,
+    file_name: &str,
+    env: &Env,
+    working_directory: &Path,
+) -> Result<Vec<HookSpec>, Report> {
+    let (root, diagnostics) = yaml::read(text);
+    let mut context = context(Report { file: file_name.to_owned(), diagnostics }, env, working_directory);
+    let hooks = root.map(|root| compile::hooks_alone(&root, &mut context)).unwrap_or_default();
+    if context.report.has_errors() { Err(context.report) } else { Ok(hooks) }
 }
 
 fn context<'e>(report: Report, env: &'e Env, working_directory: &'e Path) -> CompileContext<'e> {

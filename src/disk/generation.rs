@@ -14,6 +14,7 @@ mod staged;
 mod survey;
 mod tree;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{FileMode, NewFile, Owner, TargetPath};
@@ -38,6 +39,13 @@ pub struct Generations {
     pub directory_mode: FileMode,
     /// Owner of these.
     pub owner: Owner,
+}
+
+impl Generations {
+    /// The directory of the generation of this number.
+    pub(crate) fn directory(&self, number: u64) -> PathBuf {
+        self.path.as_path().join(directory_name(number))
+    }
 }
 
 /// A file of a new generation.

@@ -8,9 +8,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::clock::as_rfc3339;
-use crate::render::ChangeReason;
 use crate::lifecycle::HookEventKind;
 use crate::name::{ChangeNumber, HookName, SecretName};
+use crate::render::ChangeReason;
 
 /// Bytes of an id; twice as many digits.
 const ID: usize = 16;

@@ -23,7 +23,7 @@ pub(super) async fn post(
     let mut headers = HeaderMap::new();
     if let Some(keys) = hmac_key_file {
         let signed = signature(keys, body.as_bytes());
-        match signed.map(|signature| HeaderValue::try_from(signature)) {
+        match signed.map(HeaderValue::try_from) {
             Ok(Ok(value)) => drop(headers.insert(HeaderName::from_static(HEADER), value)),
             Ok(Err(_)) => return HookOutcome::failed("cannot sign"),
             Err(reason) => return HookOutcome::failed(reason),

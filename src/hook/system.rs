@@ -34,20 +34,33 @@ const MASKING: Duration = Duration::from_secs(10);
 const RESTART: &str = "restart secrets-sync: the sandbox lets it start no process";
 
 /// Runs hooks on this machine; cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct SystemActions(Arc<ActionsState>);
 
 struct ActionsState {
     source: Option<RunnerSource>,
-    runner: Mutex<RunnerState>,
+    runner: Mutex<HeldRunner>,
     /// The sandbox holds: no process can be started any more.
     is_confined: AtomicBool,
     turns: Semaphore,
     masking: Worker,
 }
 
+impl Default for ActionsState {
+    fn default() -> Self {
+        Self {
+            source: None,
+            runner: Mutex::default(),
+            is_confined: AtomicBool::new(false),
+            turns: Semaphore::new(MOST),
+            masking: Worker::default(),
+        }
+    }
+}
+
 /// The runner, if a hook needs one.
-struct RunnerState {
+#[derive(Default)]
+struct HeldRunner {
     table: RunnerTable,
     running: Option<Arc<Runner>>,
     /// Waits for its end.
@@ -60,18 +73,11 @@ impl SystemActions {
     /// # Errors
     /// The runner cannot be started.
     pub(crate) fn start(table: RunnerTable, source: Option<RunnerSource>) -> io::Result<Self> {
-        let is_needed = !table.hooks.is_empty();
-        let mut runner = RunnerState { table, running: None, watch: JoinSet::new() };
-        if is_needed {
-            runner.start(&source)?;
+        let mut runner = HeldRunner { table, ..HeldRunner::default() };
+        if !runner.table.hooks.is_empty() {
+            runner.start(source.as_ref())?;
         }
-        Ok(Self(Arc::new(ActionsState {
-            source,
-            runner: Mutex::new(runner),
-            is_confined: AtomicBool::new(false),
-            turns: Semaphore::new(MOST),
-            masking: Worker::default(),
-        })))
+        Ok(Self(Arc::new(ActionsState { source, runner: Mutex::new(runner), ..ActionsState::default() })))
     }
 
     /// The sandbox holds from now on.
@@ -102,7 +108,7 @@ impl SystemActions {
                 ));
             }
             state.table = RunnerTable { hooks, trees };
-            return state.start(&self.0.source).map_err(|error| {
+            return state.start(self.0.source.as_ref()).map_err(|error| {
                 refused(&format!("cannot start the runner: {error}"), "raise the limits of this process")
             });
         }
@@ -123,12 +129,14 @@ impl SystemActions {
     }
 
     /// The runner; a new one where the last has ended and one can be started.
-    fn runner(&self, state: &mut MutexGuard<'_, RunnerState>) -> Result<Arc<Runner>, String> {
+    fn runner(&self, state: &mut MutexGuard<'_, HeldRunner>) -> Result<Arc<Runner>, String> {
         if state.running.as_ref().is_none_or(|runner| runner.has_ended()) {
             if self.is_confined() {
                 return Err(format!("the runner has ended: {RESTART}"));
             }
-            state.start(&self.0.source).map_err(|error| format!("cannot start the runner: {error}"))?;
+            state
+                .start(self.0.source.as_ref())
+                .map_err(|error| format!("cannot start the runner: {error}"))?;
         }
         state.running.clone().ok_or_else(|| "there is no runner".to_owned())
     }
@@ -199,9 +207,9 @@ impl Actions for SystemActions {
     }
 }
 
-impl RunnerState {
-    fn start(&mut self, source: &Option<RunnerSource>) -> io::Result<()> {
-        let (runner, end) = Runner::start(self.table.clone(), source.clone())?;
+impl HeldRunner {
+    fn start(&mut self, source: Option<&RunnerSource>) -> io::Result<()> {
+        let (runner, end) = Runner::start(self.table.clone(), source.cloned())?;
         self.running = Some(Arc::new(runner));
         self.watch.spawn(async move { event::runner_ended(&end.wait().await) });
         Ok(())

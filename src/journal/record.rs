@@ -134,6 +134,16 @@ pub enum GapReason {
 }
 
 impl HookResult {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+        }
+    }
+
     /// Whether the hook is not owed any more.
     pub fn is_done(self) -> bool {
         matches!(self, Self::Ok | Self::Skipped)

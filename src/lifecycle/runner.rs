@@ -44,6 +44,14 @@ const GUARD: &str = "secrets-sync: hook";
 /// The running program, also after an update has put another file in its place.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
+/// Whether the runner would execute `program`: what stands in the way if not.
+///
+/// # Errors
+/// It is not there, or others could exchange it.
+pub(crate) fn check_program(path: &std::path::Path) -> Result<(), String> {
+    program::check(path, rustix::process::geteuid().as_raw())
+}
+
 /// Runs this process to its end if its name says that it is the runner or a guard. `compile` is how the runner makes the
 /// table from the configuration file at a reload.
 pub(crate) fn serve<C>(name: &OsStr, compile: C) -> bool

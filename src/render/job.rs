@@ -1,9 +1,12 @@
 //! Everything the task of one secret needs, immutable and comparable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::config::hook::{HookMoment, HookSpec};
 use crate::config::secret::{Content, FileSpec, SecretSpec};
+use crate::name::HookName;
 use crate::secret::{FieldValue, Fields};
 
 /// Most fields, and most files, of plain work.
@@ -16,6 +19,10 @@ const PLAIN_VALUE: usize = 16 << 10;
 pub struct Job {
     /// The secret.
     pub secret: Arc<SecretSpec>,
+    /// Its hooks before a change is published, in the order in which they run.
+    pub gates: Arc<[HookSpec]>,
+    /// Its hooks after a change.
+    pub duties: Arc<[HookName]>,
     /// Most bytes of one rendered file.
     pub max_file_size: usize,
 }
@@ -54,7 +61,19 @@ impl Job {
     /// One job per secret, in the order of the file.
     pub fn all(config: Config) -> Vec<Self> {
         let max_file_size = config.limits.max_file_size;
-        let job = |secret| Self { secret: Arc::new(secret), max_file_size };
+        let gates = config.hooks.iter().filter(|hook| hook.moment == HookMoment::Staged);
+        let gates: BTreeMap<&HookName, &HookSpec> = gates.map(|gate| (&gate.name, gate)).collect();
+        let job = |secret: SecretSpec| Self {
+            gates: secret
+                .hooks
+                .iter()
+                .filter_map(|hook| gates.get(hook))
+                .map(|gate| (*gate).clone())
+                .collect(),
+            duties: secret.hooks.iter().filter(|hook| !gates.contains_key(hook)).cloned().collect(),
+            secret: Arc::new(secret),
+            max_file_size,
+        };
         config.secrets.into_iter().map(job).collect()
     }
 }

@@ -1,5 +1,8 @@
 //! The registry: one entry per secret, written by its task, read by the endpoints and the status file. It holds only names, times and kinds.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +14,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::certificate::CertificateStatus;
-use super::snapshot::{Daemon, HeldStatus, LastError, RefusedStatus, SecretStatus, Snapshot, State};
+use super::hooks::HookStatus;
+use super::snapshot::{
+    Daemon, HeldStatus, LastError, RefusedStatus, SecretStatus, Snapshot, State, note_owed,
+};
 use super::sources::SourceStatus;
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
@@ -24,6 +30,7 @@ pub struct StatusRegistry {
     sheet: watch::Sender<RegistryInner>,
     clock: Clock,
     daemon: Mutex<Daemon>,
+    hooks: Mutex<Vec<HookStatus>>,
     /// A reload that brings new secrets does not undo it.
     started: AtomicBool,
     born: Instant,
@@ -182,6 +189,7 @@ impl SecretEntry {
             held: self.held.clone(),
             failures: self.failures,
             last_error,
+            hooks_owed: Vec::new(),
             files: files.clone(),
         }
     }
@@ -193,7 +201,8 @@ impl StatusRegistry {
         let sheet = RegistryInner { stopping: false, entries: entries.into_iter().collect() };
         let daemon = Mutex::new(Daemon::new(clock.now()));
         let (started, born, beat) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
-        Self { sheet: watch::Sender::new(sheet), clock, daemon, started, born, beat, tried: Notify::new() }
+        let (sheet, hooks, tried) = (watch::Sender::new(sheet), Mutex::default(), Notify::new());
+        Self { sheet, clock, daemon, hooks, started, born, beat, tried }
     }
 
     /// Notes which configuration the daemon was started with.
@@ -209,6 +218,11 @@ impl StatusRegistry {
     /// Notes what the sandbox restricts.
     pub fn sandboxed(&self, words: &str) {
         words.clone_into(&mut self.daemon.lock().unwrap_or_else(PoisonError::into_inner).sandbox);
+    }
+
+    /// Notes how the hooks are that run after changes.
+    pub(crate) fn hooks_are(&self, hooks: Vec<HookStatus>) {
+        *self.hooks.lock().unwrap_or_else(PoisonError::into_inner) = hooks;
     }
 
     /// Notes that the loop that watches over the daemon has come round.
@@ -312,8 +326,10 @@ impl StatusRegistry {
     /// Everything the registry knows, at this moment.
     pub fn snapshot(&self) -> Snapshot {
         let sheet = self.sheet.borrow();
-        let secrets = sheet.entries.iter().map(|(name, entry)| entry.status(name)).collect();
-        let daemon = self.daemon.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut secrets: Vec<_> = sheet.entries.iter().map(|(name, entry)| entry.status(name)).collect();
+        let mut daemon = self.daemon.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        daemon.hooks.clone_from(&self.hooks.lock().unwrap_or_else(PoisonError::into_inner));
+        note_owed(&daemon.hooks, &mut secrets);
         let snapshot = Snapshot::new(self.clock.now(), sheet.stopping, secrets);
         let started = self.started.fetch_or(snapshot.started, Ordering::Relaxed) || snapshot.started;
         Snapshot { started, daemon, ..snapshot }
@@ -345,154 +361,5 @@ impl StatusRegistry {
             entry.state() != before
         });
         self.tried.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OK: Success = Success { version: Some(1), versions: Vec::new(), next_try: None };
-
-    fn registry(entries: &[(&str, bool, Option<u64>)]) -> StatusRegistry {
-        let entries = entries.iter().map(|(name, required, staleness)| {
-            let max_staleness = staleness.map(Duration::from_secs);
-            let (store, path, files) = ("default".to_owned(), format!("secret/{name}"), Vec::new());
-            let sources = Vec::new();
-            let facts = SecretInfo { store, path, sources, required: *required, max_staleness, files };
-            (SecretName::new(name), SecretEntry::new(facts))
-        });
-        StatusRegistry::new(entries, Clock::system())
-    }
-
-    fn fault() -> Fault {
-        Fault::new(Kind::Unreachable, "connection refused", "start the server")
-    }
-
-    #[test]
-    fn is_ready_when_every_required_secret_has_synced() {
-        let registry = registry(&[("a", true, None), ("b", true, None), ("c", false, None)]);
-        registry.succeeded(&SecretName::new("a"), OK);
-        let snapshot = registry.snapshot();
-        assert!(!snapshot.ready);
-        assert_eq!(snapshot.pending, ["b"]);
-        registry.succeeded(&SecretName::new("b"), OK);
-        let snapshot = registry.snapshot();
-        assert!(snapshot.ready);
-        assert_eq!((snapshot.secret_count, snapshot.synced_count), (3, 2));
-    }
-
-    #[test]
-    fn a_later_failure_alone_does_not_unready() {
-        let registry = registry(&[("a", true, None)]);
-        let a = SecretName::new("a");
-        registry.succeeded(&a, OK);
-        registry.failed(&a, &fault(), None);
-        let snapshot = registry.snapshot();
-        assert!(snapshot.ready);
-        assert_eq!(snapshot.secrets[0].state, State::Degraded);
-        assert_eq!(snapshot.secrets[0].failures, 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn removed_files_are_told_as_deleted_until_they_are_back_and_too_old_all_the_same() {
-        let registry = registry(&[("a", true, Some(60))]);
-        let a = SecretName::new("a");
-        let state = || registry.snapshot().secrets[0].state;
-        let fail = || {
-            registry.emptied(&a);
-            registry.failed(&a, &fault(), None);
-        };
-        fail();
-        assert_eq!(state(), State::Failing, "it has not synced since start");
-        registry.succeeded(&a, OK);
-        assert_eq!(state(), State::Synced);
-        fail();
-        let snapshot = registry.snapshot();
-        assert_eq!((snapshot.secrets[0].state, snapshot.secrets[0].version), (State::Deleted, None));
-        assert!(!snapshot.ready && snapshot.synced_count == 1, "a required secret has no files");
-        assert_eq!(snapshot.pending, ["a"]);
-        tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!((state(), registry.snapshot().ready), (State::Stale, false));
-        registry.succeeded(&a, OK);
-        registry.failed(&a, &fault(), None);
-        assert_eq!(state(), State::Degraded, "the files are there again");
-    }
-
-    #[test]
-    fn lost_files_unready_until_they_are_back() {
-        let registry = registry(&[("a", true, None), ("b", false, None)]);
-        for name in ["a", "b"].map(SecretName::new) {
-            registry.succeeded(&name, OK);
-            registry.failed(&name, &fault(), None);
-            registry.files_lost(&name, Some("/out/a is missing".to_owned()));
-        }
-        let snapshot = registry.snapshot();
-        assert_eq!(snapshot.pending, ["a"], "the other one is optional");
-        assert_eq!(snapshot.secrets[0].state, State::Failing);
-        let reason = "/out/a is missing, and cannot be repaired: connection refused";
-        assert_eq!(snapshot.unready_reason(snapshot.heartbeat), Some(format!("a: {reason}")));
-        assert_eq!(snapshot.unready()[0].cause, format!("unreachable: {reason}"));
-        registry.files_lost(&SecretName::new("a"), None);
-        let snapshot = registry.snapshot();
-        assert!(snapshot.ready && snapshot.secrets[0].state == State::Degraded);
-        assert_eq!(snapshot.secrets[0].last_error.as_ref().unwrap().message, "connection refused");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_secret_older_than_its_maximum_is_stale_and_not_ready() {
-        let registry = registry(&[("a", true, Some(60))]);
-        registry.succeeded(&SecretName::new("a"), OK);
-        tokio::time::advance(Duration::from_secs(59)).await;
-        assert!(registry.snapshot().ready);
-        assert_eq!(registry.next_staleness(), Some(Instant::now() + Duration::from_secs(1)));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(registry.next_staleness(), None);
-        let snapshot = registry.snapshot();
-        assert!(!snapshot.ready);
-        assert_eq!(snapshot.stale, ["a"]);
-    }
-
-    #[test]
-    fn stopping_is_not_ready() {
-        let registry = registry(&[("a", true, None)]);
-        registry.succeeded(&SecretName::new("a"), OK);
-        let changes = registry.changes();
-        registry.stopping();
-        assert!(changes.has_changed().unwrap());
-        assert!(!registry.snapshot().ready);
-    }
-
-    #[test]
-    fn an_exchange_keeps_what_it_is_told_to_and_drops_what_is_not_named() {
-        let before = registry(&[("kept", true, None), ("changed", true, None), ("gone", true, None)]);
-        for name in ["kept", "changed", "gone"] {
-            before.succeeded(&SecretName::new(name), OK);
-        }
-        let changes = before.changes();
-        let entry = |name: &str| {
-            let facts = SecretInfo { store: "other".to_owned(), ..SecretInfo::of_required(name) };
-            (SecretName::new(name), SecretEntry::new(facts))
-        };
-        let keeps = |name| matches!(name, "kept");
-        before.exchange(["kept", "changed", "new"].map(|name| (entry(name).0, entry(name).1, keeps(name))));
-        let snapshot = before.snapshot();
-        assert_eq!(snapshot.pending, ["changed", "new"]);
-        assert_eq!((snapshot.secret_count, snapshot.synced_count), (3, 1));
-        assert!(snapshot.secrets.iter().all(|secret| secret.store == "other"));
-        assert!(changes.has_changed().unwrap(), "the status file is to follow");
-    }
-
-    #[test]
-    fn only_a_change_of_state_wakes_watchers() {
-        let registry = registry(&[("a", true, None)]);
-        let (a, mut changes) = (SecretName::new("a"), registry.changes());
-        registry.succeeded(&a, OK);
-        assert!(changes.has_changed().unwrap());
-        changes.mark_unchanged();
-        registry.succeeded(&a, OK);
-        assert!(!changes.has_changed().unwrap());
-        registry.failed(&a, &fault(), None);
-        assert!(changes.has_changed().unwrap());
     }
 }

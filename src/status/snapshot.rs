@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::certificate::CertificateStatus;
+use super::hooks::HookStatus;
 use super::sources::SourceStatus;
 use crate::clock::as_rfc3339;
 use crate::printable::one_line;
@@ -65,6 +66,9 @@ pub struct Daemon {
     /// What the sandbox restricts: `off`, `file system`, `file system and network`.
     #[serde(default)]
     pub sandbox: String,
+    /// The hooks that run after changes, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookStatus>,
 }
 
 /// Why one secret keeps the daemon from being ready.
@@ -124,6 +128,9 @@ pub struct SecretStatus {
     pub failures: u32,
     /// Why it failed; gone after a success.
     pub last_error: Option<LastError>,
+    /// Hooks that have to run for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks_owed: Vec<String>,
     /// The files it writes, absolute.
     pub files: Vec<PathBuf>,
     /// The certificates in them, of those whose check looks at one.
@@ -189,7 +196,8 @@ pub struct LastError {
 impl Daemon {
     pub(super) fn new(started_at: SystemTime) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { version, started_at, config_file: None, listen: None, sandbox: "off".to_owned() }
+        let (config_file, listen, sandbox) = (None, None, "off".to_owned());
+        Self { version, started_at, config_file, listen, sandbox, hooks: Vec::new() }
     }
 }
 
@@ -249,6 +257,19 @@ impl SecretStatus {
             (true, true) => 1,
             (true, false) => 2,
             (false, _) => 3,
+        }
+    }
+}
+
+/// Shows at each of `secrets`, which are in the order of their names, which hooks have to run for it.
+pub(super) fn note_owed(hooks: &[HookStatus], secrets: &mut [SecretStatus]) {
+    for (secret, hook) in
+        hooks.iter().flat_map(|hook| hook.owed_for.iter().map(|secret| (secret, &hook.name)))
+    {
+        if let Ok(index) = secrets.binary_search_by(|status| status.name.as_str().cmp(secret.as_str()))
+            && let Some(status) = secrets.get_mut(index)
+        {
+            status.hooks_owed.push(hook.clone());
         }
     }
 }

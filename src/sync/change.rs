@@ -1,9 +1,13 @@
 //! The lines that a pass writes to the journal: what it is about to publish, and that it did.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::duties::Duties;
 use crate::config::secret::Brake;
 use crate::fault::Fault;
+use crate::hook::EventSecret;
 use crate::journal::{
     ChangeRecord, Dropped, Journal, JournalEntry, PublishedChange, Refusal, RefusalResult, SecretHistory,
 };
@@ -19,7 +23,10 @@ use crate::store::gather::Gathered;
 pub(super) struct ChangeLog {
     journal: Journal,
     secret: SecretName,
-    hooks: Vec<HookName>,
+    /// The duties of the secret.
+    hooks: Arc<[HookName]>,
+    /// Who runs them; `None`: nobody in this process.
+    duties: Option<Duties>,
 }
 
 /// How the changes of a secret are numbered.
@@ -31,12 +38,13 @@ pub(super) enum ChangeNumbering {
 }
 
 impl ChangeNumbering {
-    pub(super) fn of(journal: &Journal, job: &Job) -> Self {
+    pub(super) fn of(journal: &Journal, job: &Job, duties: Option<&Duties>) -> Self {
         if !journal.is_kept() && !job.secret.needs_journal() {
             return Self::Counted(None);
         }
         let (journal, secret) = (journal.clone(), job.secret.name.clone());
-        Self::Journaled(Box::new(ChangeLog { journal, secret, hooks: Vec::new() }))
+        let (hooks, duties) = (Arc::clone(&job.duties), duties.cloned());
+        Self::Journaled(Box::new(ChangeLog { journal, secret, hooks, duties }))
     }
 
     /// The journal, if these changes are in one.
@@ -170,7 +178,7 @@ impl ChangeLog {
             request_id,
             files: files.iter().map(|file| file.as_path().display().to_string()).collect(),
             facts,
-            hooks: if makes_due { self.hooks.clone() } else { Vec::new() },
+            hooks: if makes_due { self.hooks.to_vec() } else { Vec::new() },
             reason,
             by: asked.map(|(_, by)| by),
         })
@@ -224,9 +232,39 @@ impl ChangeLog {
         }
     }
 
-    /// Notes that it was published.
+    /// Notes that it was published, and makes its hooks due.
     pub(super) fn published(&self, record: ChangeRecord) {
+        let (secret, hooks) = (self.of_event(&record), record.hooks.clone());
         self.journal.append([JournalEntry::Published(record)]);
+        if let Some(duties) = self.duties.as_ref().filter(|_| !hooks.is_empty()) {
+            duties.changed(secret, hooks);
+        }
+    }
+
+    /// Notes that it was refused, and is looked at again.
+    pub(super) fn refused(&self, record: &ChangeRecord, fingerprint: Fingerprint, reason: &str) {
+        let (secret, version, reason) = (self.secret.clone(), record.version, reason.to_owned());
+        let result = RefusalResult::Again;
+        self.journal.append([JournalEntry::Refused(Refusal {
+            secret,
+            version,
+            fingerprint,
+            reason,
+            result,
+        })]);
+    }
+
+    /// What hooks hear of a change that has not been published.
+    pub(super) fn of_event(&self, record: &ChangeRecord) -> EventSecret {
+        EventSecret {
+            name: record.secret.clone(),
+            change: Some(record.change),
+            version: record.version,
+            previous_version: self.history(|history| history?.published.as_deref()?.version),
+            reason: Some(record.reason),
+            files: record.files.iter().map(PathBuf::from).collect(),
+            request_id: record.request_id.clone(),
+        }
     }
 
     /// The change that an earlier process was about to publish, where nobody knows yet whether it did.
@@ -243,12 +281,11 @@ impl ChangeLog {
             // counts as owed, too.
             None | Some(Err(_)) => true,
         };
-        let entry = if was_published {
-            JournalEntry::Published(intent)
-        } else {
-            let (secret, change) = (Some(intent.secret), Some(intent.change));
-            JournalEntry::Dropped(Dropped { hook: None, secret, change, reason: "not published".to_owned() })
-        };
-        self.journal.append([entry]);
+        if was_published {
+            return self.published(intent);
+        }
+        let (secret, change) = (Some(intent.secret), Some(intent.change));
+        let dropped = Dropped { hook: None, secret, change, reason: "not published".to_owned() };
+        self.journal.append([JournalEntry::Dropped(dropped)]);
     }
 }

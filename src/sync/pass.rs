@@ -1,6 +1,7 @@
 //! One sync of one secret: fetch, and unless nothing has changed render and publish. Idempotent; who asked for it
 //! and why does not matter here.
 
+mod gating;
 mod hold;
 
 use std::sync::Arc;
@@ -12,15 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::change::{ChangeNumbering, ChangeOrigin};
 use super::deletion::{Evidence, Ruling};
+use super::gates::Gates;
 use super::publisher::{PublishProgress, Publisher};
 use super::publishing::{Publishing, checked, committed, published, rendered, staged};
 use crate::config::secret::DeletionPolicy;
 use crate::config::sources::Source;
 use crate::fault::{Fault, Kind};
-use crate::journal::Journal;
 use crate::name::ChangeNumber;
 use crate::render::{ChangeReason, CheckedCertificate, Job};
-use crate::secret::{FingerprintKey, HANDLING, RENDERING, wipe_stack};
+use crate::secret::{Fingerprint, FingerprintKey, HANDLING, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::gather::{Gathered, ReadFailure, SourceStores};
 use crate::store::{Life, Revision};
@@ -52,6 +53,9 @@ pub(super) struct Pass {
     /// Those in the files that were published last.
     certificates: Vec<CheckedCertificate>,
     changes: ChangeNumbering,
+    gates: Option<Gates>,
+    /// Content that a gate has refused.
+    refused: Option<Fingerprint>,
     /// Whether it was looked what an earlier process was about to publish.
     is_settled: bool,
     /// Why the pass that begins publishes, where an operator asked for it, and which user that is.
@@ -74,13 +78,15 @@ pub(super) struct Outcome {
 impl Pass {
     pub(super) fn new(
         (sink, key): (Sink, FingerprintKey),
-        journal: &Journal,
+        (changes, gates): (ChangeNumbering, Option<Gates>),
         stores: SourceStores,
         slots: Arc<Semaphore>,
         evidence: Evidence,
     ) -> Self {
         Self {
-            changes: ChangeNumbering::of(journal, sink.job()),
+            changes,
+            gates,
+            refused: None,
             job: sink.job().clone(),
             stores,
             key,
@@ -361,7 +367,7 @@ impl Pass {
                 self.available = version.filter(|_| is_held);
                 let finished = match publishing {
                     Publishing::Held => self.restore(now, stop).await?,
-                    publishing => self.finish(publishing, now, &provenance).await,
+                    publishing => self.finish(publishing, now, &provenance, stop).await?,
                 };
                 Some(finished.map(|written| {
                     (self.published, self.serves, self.removed) = (Some(revision), true, false);
@@ -405,7 +411,7 @@ impl Pass {
             }
         };
         let removed = match self.change_files(true, work, &Provenance::default(), stop).await? {
-            Ok(publishing) => self.finish(publishing, now, &Provenance::default()).await,
+            Ok(publishing) => self.finish(publishing, now, &Provenance::default(), stop).await?,
             Err(fault) => Err(fault),
         };
         Some(removed.and_then(|Written { removed, .. }| {
@@ -418,23 +424,32 @@ impl Pass {
         }))
     }
 
-    /// Brings what was begun to its end. A stop does not end it any more: that waits for files that are being written.
+    /// Brings what was begun to its end. A stop ends gates; after them it waits for the files that are being written.
     async fn finish(
         &mut self,
         publishing: Publishing,
         now: SystemTime,
         provenance: &Provenance,
-    ) -> Result<Written, Fault> {
+        stop: &CancellationToken,
+    ) -> Option<Result<Written, Fault>> {
         match publishing {
-            Publishing::Stopped | Publishing::Held => Ok(Written::default()),
+            Publishing::Stopped => None,
+            Publishing::Held => Some(Ok(Written::default())),
             Publishing::Done { written, is_change } => {
                 self.changes.count(is_change, now);
-                Ok(written)
+                Some(Ok(written))
             }
             Publishing::Staged { staged, origin, span } => {
                 let log = self.changes.log().cloned();
-                let record = log.as_ref().and_then(|log| log.record(staged.change(), *origin));
+                let change = staged.change();
+                let is_new = change.is_new_generation;
+                let record = log.as_ref().and_then(|log| log.record(change, *origin));
                 if let Some((log, record)) = log.as_ref().zip(record.as_ref()) {
+                    let asked = if is_new { self.ask_gates(log, record, stop).await } else { Some(Ok(())) };
+                    if asked != Some(Ok(())) {
+                        self.discard(staged).await;
+                        return asked.map(|refusal| refusal.map(|()| Written::default()));
+                    }
                     log.intend(record).await;
                 }
                 let work = move |sink: &mut Sink, progress: &PublishProgress<'_>| {
@@ -443,11 +458,14 @@ impl Pass {
                 };
                 let never = CancellationToken::new();
                 let written = self.change_files(true, work, provenance, &never).await;
-                let written = written.unwrap_or_else(|| Ok(Written::default()))?;
+                let written = match written.unwrap_or_else(|| Ok(Written::default())) {
+                    Ok(written) => written,
+                    Err(fault) => return Some(Err(fault)),
+                };
                 if let Some((log, record)) = log.zip(record) {
                     log.published(record);
                 }
-                Ok(written)
+                Some(Ok(written))
             }
         }
     }

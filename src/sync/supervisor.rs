@@ -2,60 +2,29 @@
 
 mod ordering;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::deletion::Ledgers;
+use super::context::{JobWithStores, SyncContext, TaskContext};
+use super::duties::{self, DutyTask};
 use super::orders::Orders;
-use super::pass::Pass;
-use super::policy::{Policy, PolicySettings};
 use super::stopping::{StoppingTask, Writers};
-use super::task::Task;
 use crate::clock::Clock;
+use crate::config::hook::HookSpec;
 use crate::config::secret::DeletionPolicy;
 use crate::config::sources::Source;
-use crate::disk::OutputMounts;
-use crate::fault::{Fault, Kind};
-use crate::journal::Journal;
-use crate::name::SecretName;
+use crate::name::{HookName, SecretName};
 use crate::render::Job;
-use crate::secret::FingerprintKey;
-use crate::sink::{KnownFiles, Sink, WrittenPaths};
+use crate::sink::{KnownFiles, WrittenPaths};
 use crate::status::{SecretEntry, SecretInfo, SourceStatus, StatusRegistry};
 use crate::store::gather::SourceStores;
 use crate::telemetry::event::{self, Reloaded, secret_forgotten};
-
-/// How many secrets render and publish concurrently. Two threads keep two cores busy; two more hide waiting for a disk.
-const PUBLISH_SLOTS: usize = 4;
-
-/// What all tasks share.
-#[derive(Clone, Debug)]
-pub(crate) struct SyncContext {
-    /// Where tasks note how they are.
-    pub registry: Arc<StatusRegistry>,
-    /// Key of all fingerprints of this process.
-    pub key: FingerprintKey,
-    /// Wall time.
-    pub clock: Clock,
-    /// When next.
-    pub policy: PolicySettings,
-    /// What the outputs were mounted on at the start.
-    pub mounts: Arc<OutputMounts>,
-    /// What becomes of each secret.
-    pub journal: Journal,
-}
-
-/// A secret's work with the stores it reads.
-pub(crate) type JobWithStores = (Job, SourceStores);
 
 /// The running tasks.
 pub(crate) struct Supervisor {
@@ -64,6 +33,10 @@ pub(crate) struct Supervisor {
     names: HashMap<Id, SecretName>,
     running: BTreeMap<SecretName, Running>,
     stopping: Vec<StoppingTask>,
+    /// The task of the duties, if there are any, and those that have ended.
+    duty_tasks: JoinSet<()>,
+    /// Hooks that have metrics.
+    hooks: BTreeSet<HookName>,
 }
 
 /// The task of a secret that is configured.
@@ -82,12 +55,44 @@ impl Supervisor {
     /// Starts a task per job; each syncs immediately.
     pub(crate) fn start(jobs: Vec<JobWithStores>, context: &SyncContext) -> Self {
         let (tasks, names) = (JoinSet::new(), HashMap::new());
-        let (running, stopping) = (BTreeMap::new(), Vec::new());
-        let mut supervisor = Self { shared: TaskContext::new(context), tasks, names, running, stopping };
+        let (running, stopping, duty_tasks) = (BTreeMap::new(), Vec::new(), JoinSet::new());
+        let (shared, hooks) = (TaskContext::new(context), BTreeSet::new());
+        let mut supervisor = Self { shared, tasks, names, running, stopping, duty_tasks, hooks };
+        supervisor.use_hooks(&context.hooks);
         for (job, stores) in jobs {
             supervisor.begin(job, stores, Vec::new(), KnownFiles::default());
         }
         supervisor
+    }
+
+    /// From now on the hooks are these; the tasks of secrets that begin after this call make them due.
+    pub(crate) fn use_hooks(&mut self, hooks: &[HookSpec]) {
+        let has_duties = duties::are_in(hooks);
+        let names: BTreeSet<_> = hooks.iter().map(|hook| hook.name.clone()).collect();
+        for gone in self.hooks.difference(&names) {
+            event::hook_forgotten(gone.as_str());
+        }
+        for hook in &names {
+            event::hook_configured(hook.as_str());
+        }
+        self.hooks = names;
+        match &self.shared.duties {
+            Some(duties) => duties.exchange(hooks.to_vec()),
+            None if has_duties || self.shared.context.journal.look(|state| !state.duties.is_empty()) => {
+                let (duties, task) = DutyTask::new(hooks, self.shared.duty_context());
+                self.duty_tasks.spawn(task.run(self.shared.stop.clone()));
+                self.shared.duties = Some(duties);
+            }
+            None => {}
+        }
+        self.shared.duties.take_if(|_| !has_duties);
+    }
+
+    /// Whether there is a task of the duties.
+    #[cfg(test)]
+    pub(crate) fn has_duties(&mut self) -> bool {
+        while self.duty_tasks.try_join_next().is_some() {}
+        !self.duty_tasks.is_empty()
     }
 
     /// Goes over to `jobs`. A secret whose job is the same keeps its task; if its store is another one, it is read
@@ -158,9 +163,15 @@ impl Supervisor {
                 let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
                 self.names.remove(&id);
             }
+            while self.duty_tasks.join_next().await.is_some() {}
         };
         // Who is late is still in `names`; dropping the set aborts them.
         let in_time = tokio::time::timeout(limit, all_done).await;
+        let journal = &self.shared.context.journal;
+        let owed: Vec<_> = journal.look(|state| state.duties.keys().map(ToString::to_string).collect());
+        if !owed.is_empty() {
+            event::hooks_left(&owed, !journal.is_kept());
+        }
         let mut late: Vec<_> = self.names.into_values().collect();
         late.sort();
         late.dedup();
@@ -229,113 +240,6 @@ impl Running {
     }
 }
 
-/// Syncs every job once and returns the faults by secret. With `retry`, failures that pass by themselves are tried
-/// again. At `deadline`, and when `stop` fires, requests under way are abandoned; files being written are finished.
-pub(crate) async fn once(
-    jobs: Vec<JobWithStores>,
-    context: &SyncContext,
-    deadline: Instant,
-    retry: bool,
-    stop: CancellationToken,
-) -> Vec<(SecretName, Fault)> {
-    let over = stop.child_token();
-    let shared = TaskContext { stop: over.clone(), ..TaskContext::new(context) };
-    let mut senders = Vec::with_capacity(jobs.len());
-    let mut tasks = JoinSet::new();
-    for (job, stores) in jobs {
-        let (sender, moves) = watch::channel(stores);
-        // Nobody moves these; the senders live as long as the tasks all the same.
-        senders.push(sender);
-        // Nobody asks for a refresh.
-        let refresh = watch::Sender::new(Orders::default()).subscribe();
-        let is_required = job.secret.required;
-        let task = shared.task(job, moves, refresh, over.clone(), KnownFiles::default());
-        let name = task.name().clone();
-        tasks.spawn(async move {
-            match task.once(retry.then_some(deadline)).await {
-                // Its line is in the log.
-                Some(Err(fault)) if !is_required && is_gone(fault.kind) => (name, Some(Ok(()))),
-                ended => (name, ended),
-            }
-        });
-    }
-    let mut ended = Vec::with_capacity(tasks.len());
-    loop {
-        tokio::select! {
-            biased;
-            next = tasks.join_next() => match next {
-                // A task catches the panics of its passes; one that is lost all the same has no name to report.
-                Some(task) => ended.extend(task.ok()),
-                None => break,
-            },
-            () = tokio::time::sleep_until(deadline), if !over.is_cancelled() => over.cancel(),
-        }
-    }
-    let unfinished = if stop.is_cancelled() { interrupted } else { too_late };
-    let late: Vec<_> = ended.iter().filter(|(_, ended)| ended.is_none()).map(|(name, _)| name).collect();
-    if let Some(first) = late.iter().min() {
-        event::unfinished(first.as_str(), &unfinished(first), late.len());
-    }
-    let fault = |(name, ended): (SecretName, Option<Result<(), Fault>>)| match ended {
-        Some(Ok(())) => None,
-        Some(Err(fault)) => Some((name, fault)),
-        None => Some((name.clone(), unfinished(&name))),
-    };
-    let mut faults: Vec<_> = ended.into_iter().filter_map(fault).collect();
-    faults.sort_by(|(a, _), (b, _)| a.cmp(b));
-    faults
-}
-
-/// Whether there is nothing to read: for an optional secret that is no failure.
-fn is_gone(kind: Kind) -> bool {
-    matches!(kind, Kind::Absent | Kind::Deleted | Kind::Destroyed)
-}
-
-/// What it takes to make tasks.
-struct TaskContext {
-    context: SyncContext,
-    slots: Arc<Semaphore>,
-    stop: CancellationToken,
-    ledgers: Ledgers,
-}
-
-impl TaskContext {
-    fn new(context: &SyncContext) -> Self {
-        Self {
-            context: context.clone(),
-            slots: Arc::new(Semaphore::new(PUBLISH_SLOTS)),
-            stop: CancellationToken::new(),
-            ledgers: Ledgers::default(),
-        }
-    }
-
-    fn task(
-        &self,
-        job: Job,
-        moves: watch::Receiver<SourceStores>,
-        refresh: watch::Receiver<Orders>,
-        stop: CancellationToken,
-        known: KnownFiles,
-    ) -> Task {
-        let SyncContext { registry, key, clock, policy, mounts, journal } = &self.context;
-        let policy = Policy::new(job.secret.refresh, *policy, SmallRng::from_rng(&mut rand::rng()));
-        let evidence = self.ledgers.evidence(&job.secret);
-        let stores = moves.borrow().clone();
-        let sink = Sink::new(job, key.clone()).with(known, Arc::clone(mounts)).timed_by(clock.clone());
-        Task {
-            suspicion: evidence.suspicion(),
-            read_at: Instant::now(),
-            pass: Pass::new((sink, key.clone()), journal, stores, Arc::clone(&self.slots), evidence),
-            moves,
-            policy,
-            registry: Arc::clone(registry),
-            clock: clock.clone(),
-            stop,
-            refresh,
-        }
-    }
-}
-
 /// A registry with an entry for each job.
 pub(crate) fn registry(jobs: &[Job], clock: Clock) -> StatusRegistry {
     StatusRegistry::new(jobs.iter().map(|job| (job.secret.name.clone(), SecretEntry::new(facts(job)))), clock)
@@ -362,20 +266,6 @@ fn facts(job: &Job) -> SecretInfo {
     }
 }
 
-fn too_late(name: &SecretName) -> Fault {
-    let message = format!("{name} was not done in time");
-    Fault::new(
-        Kind::Timeout,
-        message,
-        "look for a slow store, template or file system, or give a longer --timeout",
-    )
-}
-
-/// The fault of a secret that a signal kept from being synced.
-pub(crate) fn interrupted(name: &SecretName) -> Fault {
-    Fault::new(Kind::Interrupted, format!("{name} was interrupted"), "run it again")
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -384,6 +274,10 @@ mod tests {
     use crate::clock::Clock;
     use crate::config::Config;
     use crate::config::env::Env;
+    use crate::hook::SystemActions;
+    use crate::journal::Journal;
+    use crate::secret::FingerprintKey;
+    use crate::sync::PolicySettings;
 
     /// One job for each secret of a configuration: its name, and its outputs.
     fn jobs(secrets: &[(&str, &str)]) -> Vec<Job> {
@@ -433,6 +327,8 @@ mod tests {
             clock,
             policy: PolicySettings { backoff: crate::backoff::BackoffSettings::default(), jitter: 0.0 },
             mounts: Arc::default(),
+            hooks: Arc::default(),
+            actions: Arc::new(SystemActions::default()),
         };
         let store = Arc::new(crate::store::fake::FakeStore::new());
         store.answer("k", [("f".to_owned(), "v".into())].into_iter().collect());

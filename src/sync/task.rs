@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::deletion::{Suspicions, suspected};
+use super::duties::{Duties, ObservedPass};
 use super::orders::{Order, OrderFailure, Orders, PassSummary, SecretCommand};
 use super::pass::{Outcome, Pass};
 use super::policy::Policy;
@@ -37,6 +38,10 @@ const LAST_TRY: Duration = Duration::from_secs(1);
 /// One secret's task.
 pub(super) struct Task {
     pub(super) pass: Pass,
+    /// Who runs the duties of the secret, if it has any.
+    pub(super) duties: Option<Duties>,
+    /// The first pass, until it begins.
+    pub(super) first_pass: Option<ObservedPass>,
     /// The stores to read from; a reload may put others here.
     pub(super) moves: watch::Receiver<SourceStores>,
     pub(super) policy: Policy,
@@ -100,6 +105,7 @@ impl Task {
     async fn sync(&mut self) -> Option<PassResult> {
         let orders = Orders::take(&mut self.refresh);
         self.read_at = Instant::now();
+        let _observed = self.first_pass.take().or_else(|| self.observe(false));
         let secret = self.secret();
         let span =
             trace::sync(secret.name.as_str(), &secret.sources.store_names(), || secret.sources.paths());
@@ -145,6 +151,12 @@ impl Task {
             }
         }
         Some(())
+    }
+
+    /// Has the duties of the secret wait for a pass.
+    pub(super) fn observe(&self, is_first: bool) -> Option<ObservedPass> {
+        let job = self.pass.job();
+        self.duties.as_ref().map(|duties| duties.observe(&job.secret.name, &job.duties, is_first))
     }
 
     /// Reads the secret; when it moves to another store meanwhile, from there. `None` when it was stopped.

@@ -4,6 +4,7 @@ mod changes;
 mod deletions;
 mod exchange;
 mod generations;
+mod hooks;
 mod lost_files;
 mod orders;
 
@@ -26,6 +27,7 @@ use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
 use crate::config::sources::{Source, Sources};
 use crate::disk::TargetPath;
 use crate::fault::{ExitStatus, Fault, Kind};
+use crate::hook::SystemActions;
 use crate::journal::Journal;
 use crate::name::{SecretName, StoreName};
 use crate::render::Job;
@@ -55,7 +57,7 @@ fn job(home: &TempDir, name: &str) -> Job {
 fn change(job: &Job, change: impl FnOnce(&mut SecretSpec)) -> Job {
     let mut secret = (*job.secret).clone();
     change(&mut secret);
-    Job { secret: Arc::new(secret), ..*job }
+    Job { secret: Arc::new(secret), ..job.clone() }
 }
 
 /// No jitter, so that every wait of these tests is exact.
@@ -68,6 +70,8 @@ fn context(jobs: &[Job]) -> SyncContext {
         clock,
         policy: PolicySettings { backoff: BackoffSettings::default(), jitter: 0.0 },
         mounts: Arc::default(),
+        hooks: Arc::default(),
+        actions: Arc::new(SystemActions::default()),
     }
 }
 
@@ -353,7 +357,7 @@ async fn the_payload_of_a_panic_is_in_no_fault() {
     let context = context(&jobs);
     let jobs = jobs.into_iter().map(|job| (job, (Arc::clone(&store) as Arc<dyn Store>).into())).collect();
     let deadline = Instant::now() + MINUTE;
-    let faults = once(jobs, &context, deadline, false, CancellationToken::new()).await;
+    let faults = once(jobs, &context, deadline, false, CancellationToken::new()).await.faults;
     assert_eq!(faults[0].1.kind, Kind::Internal);
     let told = format!("{faults:?} {:?}", context.registry.snapshot());
     assert!(!told.contains("hunter2"), "{told}");
@@ -367,7 +371,7 @@ async fn run_once(
 ) -> Vec<(SecretName, Fault)> {
     let context = context(&jobs);
     let jobs = with(jobs, store);
-    once(jobs, &context, Instant::now() + limit, retry, CancellationToken::new()).await
+    once(jobs, &context, Instant::now() + limit, retry, CancellationToken::new()).await.faults
 }
 
 #[tokio::test(start_paused = true)]
@@ -391,7 +395,7 @@ async fn once_tries_a_last_time_before_its_deadline_unless_it_was_asked_to_wait_
         context.policy.backoff = BackoffSettings { initial: MINUTE * 60, max: MINUTE * 60, multiplier: 2.0 };
         let begun = Instant::now();
         let end = begun + MINUTE;
-        let faults = once(with(jobs, &store), &context, end, true, CancellationToken::new()).await;
+        let faults = once(with(jobs, &store), &context, end, true, CancellationToken::new()).await.faults;
         assert_eq!(faults[0].1.kind, Kind::Unreachable);
         assert_eq!(begun.elapsed().as_secs(), tried_for);
     }
@@ -408,10 +412,9 @@ async fn once_names_no_next_try_unless_there_is_one() {
         let context = context(&jobs);
         let registry = Arc::clone(&context.registry);
         let (jobs, end) = (with(jobs, &store), Instant::now() + MINUTE);
-        let all =
-            tokio::spawn(
-                async move { once(jobs, &context, end, retry, CancellationToken::new()).await.len() },
-            );
+        let all = tokio::spawn(async move {
+            once(jobs, &context, end, retry, CancellationToken::new()).await.faults.len()
+        });
         let next =
             || registry.snapshot().secrets.iter().map(|one| one.next_try.is_some()).collect::<Vec<_>>();
         sleep(Duration::from_millis(1)).await;

@@ -6,6 +6,7 @@ mod audit;
 pub(super) mod audit_stream;
 mod configuration;
 mod daemon;
+mod hook;
 mod login;
 mod outage;
 mod secret;
@@ -25,10 +26,11 @@ pub use configuration::{Reloaded, configuration_loaded, reload_failed};
 pub(crate) use daemon::{
     abandoned, all_up_to_date, few_files, log_lines_lost, memory_not_locked, memory_not_private,
     no_control_socket, no_service_manager, not_sandboxed, not_started, port_in_use, privileges_not_refused,
-    refresh_requested, resumed, runner_ended, some_failed, status_file_failed, status_file_in_tmp, sweep_failed,
-    unfinished,
+    refresh_requested, resumed, runner_ended, some_failed, status_file_failed, status_file_in_tmp,
+    sweep_failed, unfinished,
 };
 pub use daemon::{panicked, readiness_changed, sandboxed, started, stopped, stopping, swept};
+pub(crate) use hook::{HookEnded, HookFailure, hook_configured, hook_forgotten, hook_owed, hooks_left};
 pub use login::{credentials_configured, logged_in};
 pub(crate) use login::{
     login_failed, logins_in_sync_lines, new_token_rejected, renewal_failed, token_configured, token_ending,

@@ -23,6 +23,9 @@ pub use secrets::SecretFacts;
 /// How something ends.
 const END: [&str; 2] = ["success", "error"];
 
+/// How a run of a hook ends.
+const HOOK_RESULTS: [&str; 4] = ["ok", "failed", "timeout", "skipped"];
+
 /// The statuses that a store may answer with; any other is counted as `other`.
 const STATUSES: [&str; 22] = [
     "200", "204", "301", "302", "307", "308", "400", "401", "403", "404", "405", "408", "412", "413", "429",
@@ -53,6 +56,9 @@ pub struct Metrics {
     config_reloads_total: IntCounterVec,
     config_last_reload_successful: IntGauge,
     config_last_reload_success: Gauge,
+    hook_runs_total: IntCounterVec,
+    hook_duration: Histogram,
+    hook_owed_since: GaugeVec,
     panics_total: IntCounter,
     audit_lines_lost_total: IntCounter,
     log_lines_lost_total: IntCounter,
@@ -113,13 +119,21 @@ impl Metrics {
                 "config_last_reload_success_timestamp_seconds",
                 "When the running configuration was loaded.",
             ),
+            hook_runs_total: make.counters(
+                "hook_runs_total",
+                "Runs of hooks by their end.",
+                &["hook", "result"],
+            ),
+            hook_duration: make.histogram("hook_duration_seconds", "Time of a run of a hook."),
+            hook_owed_since: make.floats(
+                "hook_owed_since_timestamp_seconds",
+                "Since when the hook has to run after a change; absent where it has not.",
+                &["hook"],
+            ),
             panics_total: make.counter("panics_total", "Defects: panics, each of them caught."),
             audit_lines_lost_total: make
                 .counter("audit_lines_lost_total", "Lines of the audit stream that could not be written."),
-            log_lines_lost_total: make.counter(
-                "log_lines_lost_total",
-                "Lines of the log that nobody read or that could not be written.",
-            ),
+            log_lines_lost_total: make.counter("log_lines_lost_total", "Lines of the log that were lost."),
             registry: make.registry,
             catalogue: make.catalogue.into_iter().chain(secrets::described()).collect(),
         };
@@ -210,6 +224,30 @@ impl Metrics {
     /// `None`: there is no token, or it does not end.
     pub(super) fn token_expiry(&self, store: &str, credentials: &str, end: Option<SystemTime>) {
         set_time(&self.token_expiry, &[store, credentials], end);
+    }
+
+    /// A hook is there: its series begin.
+    pub(super) fn hook_configured(&self, hook: &str) {
+        for result in HOOK_RESULTS {
+            self.hook_runs_total.with_label_values(&[hook, result]);
+        }
+    }
+
+    /// Drops the series of a hook that is not in the configuration any more.
+    pub(super) fn forget_hook(&self, hook: &str) {
+        self.hook_owed(hook, None);
+        for result in HOOK_RESULTS {
+            drop(self.hook_runs_total.remove_label_values(&[hook, result]));
+        }
+    }
+
+    pub(super) fn hook_ran(&self, hook: &str, result: &str, duration: Duration) {
+        self.hook_runs_total.with_label_values(&[hook, result]).inc();
+        self.hook_duration.observe(duration.as_secs_f64());
+    }
+
+    pub(super) fn hook_owed(&self, hook: &str, since: Option<SystemTime>) {
+        set_time(&self.hook_owed_since, &[hook], since);
     }
 
     pub(super) fn reloaded(&self, status: &str) {

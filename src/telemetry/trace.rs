@@ -22,7 +22,7 @@ pub use exporter::Transport;
 pub use pipeline::{Batch, Pipeline, Sampler};
 pub(super) use span::TARGET;
 pub(crate) use span::http_status;
-pub use span::{Span, check, fetch, render, sync, traceparent, write};
+pub use span::{Span, check, fetch, hook, render, sync, traceparent, write};
 
 /// Who made the spans, as collectors name it.
 const SCOPE: &str = env!("CARGO_PKG_NAME");

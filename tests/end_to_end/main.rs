@@ -24,6 +24,8 @@ mod examples;
 mod generations;
 mod hanging;
 mod holds;
+mod hook_runner;
+mod hooks;
 mod http;
 mod large_answers;
 mod leaks;

@@ -58,5 +58,5 @@ pub(crate) fn file_spec(target: TargetPath, field: &str) -> FileSpec {
 
 /// The job of `secret`, whose files may have a megabyte.
 pub(crate) fn job_of(secret: SecretSpec) -> Job {
-    Job { secret: Arc::new(secret), max_file_size: 1 << 20 }
+    Job { secret: Arc::new(secret), gates: Arc::default(), duties: Arc::default(), max_file_size: 1 << 20 }
 }

@@ -100,6 +100,7 @@ impl Grant {
             store.input_files().into_iter().for_each(|path| self.read(path));
             self.connect(store.port());
         }
+        config.hooks.iter().for_each(|hook| self.connect(hook.action.port()));
         for secret in &config.secrets {
             for file in &secret.files {
                 self.output(file.placement.target.directory(), &file.placement);

@@ -50,7 +50,7 @@ fn rule_among(directory: &Path, is_mounted: impl Fn(&Path) -> bool) -> Option<Pa
 }
 
 /// The shortest path above `directory`, or itself, that is not shared; a shared one is taken as it is, the root never.
-pub(super) fn tree(directory: &Path) -> Option<PathBuf> {
+pub(in crate::app) fn tree(directory: &Path) -> Option<PathBuf> {
     let own = directory.ancestors().filter(|path| !is_shared(path)).last();
     own.or_else(|| directory.parent().and(Some(directory))).map(Path::to_path_buf)
 }

@@ -212,7 +212,7 @@ fn single_files(job: &Job, outputs: &ComparedFiles) -> Vec<Job> {
     let single = |file: &crate::config::secret::FileSpec| {
         let mut secret = (*job.secret).clone();
         secret.files = vec![file.clone()];
-        Job { secret: secret.into(), max_file_size: job.max_file_size }
+        Job { secret: secret.into(), ..job.clone() }
     };
     meant.map(single).collect()
 }

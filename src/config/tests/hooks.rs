@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::hook::{HookAction, HookMoment, HookSpec, OnHookFailure};
+use crate::config::loader::hooks_alone;
 use crate::lifecycle::ProcessSignal;
 
 /// A configuration with these hooks and one secret with these keys.
@@ -133,4 +134,15 @@ fn what_has_no_effect_is_a_warning() {
     let exposed = text("  h: { url: 'http://hooks.example' }", "    hooks: [h]\n");
     assert_eq!(warnings(&exposed), ["plain-http hooks.h.url"]);
     assert!(warnings(&text("  h: { url: 'http://127.0.0.1/' }", "    hooks: [h]\n")).is_empty());
+}
+
+#[test]
+fn hooks_compile_without_the_rest_of_the_file() {
+    let env = Env::from_pairs([("PROGRAM", "/bin/a")]);
+    let broken =
+        "secretStore: { token: '${UNSET}' }\nhooks: { h: { command: ['${PROGRAM}'] } }\nsecrets: 1\n";
+    let found = hooks_alone(broken, "c.yaml", &env, Path::new("/")).unwrap();
+    assert_eq!(found[0].action, HookAction::Command { argv: vec!["/bin/a".to_owned()] });
+    assert!(hooks_alone("hooks: { h: {} }", "c.yaml", &env, Path::new("/")).is_err());
+    assert!(hooks_alone("secrets: []", "c.yaml", &env, Path::new("/")).unwrap().is_empty());
 }

@@ -27,6 +27,7 @@ fn snapshot(now: SystemTime) -> Snapshot {
             remedy: "write it".to_owned(),
             at: now,
         }),
+        hooks_owed: Vec::new(),
         files: vec!["/secrets/a".into()],
     };
     Snapshot::new(now, false, vec![secret])

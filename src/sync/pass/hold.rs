@@ -208,7 +208,7 @@ impl Pass {
         };
         let provenance = Provenance::default();
         match self.change_files(true, work, &provenance, stop).await? {
-            Ok(Some(publishing)) => Some(self.finish(publishing, now, &provenance).await),
+            Ok(Some(publishing)) => self.finish(publishing, now, &provenance, stop).await,
             Ok(None) => self.publish_version(target, asked, now, stop).await,
             Err(fault) => Some(Err(fault)),
         }
@@ -263,7 +263,7 @@ impl Pass {
         };
         match self.change_files(false, work, &provenance, stop).await? {
             Ok(Publishing::Stopped) => None,
-            Ok(publishing) => Some(self.finish(publishing, now, &provenance).await),
+            Ok(publishing) => self.finish(publishing, now, &provenance, stop).await,
             Err(fault) => Some(Err(fault)),
         }
     }

@@ -105,7 +105,7 @@ async fn the_disk_decides_whether_an_intended_generation_was_published() {
 fn files_without_generations_count_as_published_when_they_were_intended() {
     let job = generations(&TempDir::new().unwrap());
     let journal = open_journal(&job, 4);
-    let changes = ChangeNumbering::of(&journal, &job);
+    let changes = ChangeNumbering::of(&journal, &job, None);
     let log = changes.log().unwrap();
     log.settle(log.open_intent().unwrap(), None);
     assert_eq!(journal.look(|state| state.duties.len()), 1);

@@ -9,6 +9,7 @@ use super::*;
 use crate::config::secret::DirectorySpec;
 use crate::disk::{FileMode, OutputMounts, Owner};
 use crate::sink::{KnownFiles, Sink};
+use crate::sync::change::ChangeNumbering;
 use crate::sync::deletion::Ledgers;
 use crate::sync::pass::Pass;
 
@@ -162,8 +163,9 @@ async fn after_a_stop_nothing_that_was_fetched_is_published_any_more() {
     let shared = Arc::clone(&store) as Arc<dyn Store>;
     let evidence = Ledgers::default().evidence(&job.secret);
     let journal = Journal::in_memory(key.clone(), Clock::system());
+    let changes = ChangeNumbering::of(&journal, &job, None);
     let sink = Sink::new(job.clone(), key.clone());
-    let mut pass = Pass::new((sink, key), &journal, shared.into(), Arc::clone(&slots), evidence);
+    let mut pass = Pass::new((sink, key), (changes, None), shared.into(), Arc::clone(&slots), evidence);
     let (fetched, again) = (pass.fetch().await, pass.fetch().await);
     tokio::join!(
         async {
@@ -206,7 +208,7 @@ async fn a_wall_clock_that_jumps_moves_no_schedule() {
 }
 
 /// Each field of the secret becomes a file of the directory.
-fn directory_job(home: &TempDir, interval: Duration) -> Job {
+pub(super) fn directory_job(home: &TempDir, interval: Duration) -> Job {
     let directory = DirectorySpec {
         path: TargetPath::parse("fields", home.path()).unwrap(),
         mode: FileMode::PRIVATE,
@@ -359,10 +361,11 @@ async fn what_cannot_block_needs_neither_slot_nor_thread() {
         let key = FingerprintKey::random().unwrap();
         let journal = Journal::in_memory(key.clone(), Clock::system());
         let job = job(home, "a");
+        let changes = ChangeNumbering::of(&journal, &job, None);
         let evidence = Ledgers::default().evidence(&job.secret);
         let sink = Sink::new(job, key.clone()).with(KnownFiles::default(), mounts);
         let (shared, slots) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(Semaphore::new(0)));
-        let mut pass = Pass::new((sink, key), &journal, shared.into(), slots, evidence);
+        let mut pass = Pass::new((sink, key), (changes, None), shared.into(), slots, evidence);
         let fetched = pass.fetch().await;
         tokio::time::timeout(MINUTE, pass.apply(fetched, SystemTime::UNIX_EPOCH, &stop)).await
     };

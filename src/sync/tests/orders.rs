@@ -190,7 +190,7 @@ async fn the_journal_says_who_asked_and_why() {
         store.answer("a", fields(value));
         sleep(MINUTE * 2).await;
     }
-    let log = crate::sync::change::ChangeNumbering::of(&context.journal, &kept(&home, 1));
+    let log = crate::sync::change::ChangeNumbering::of(&context.journal, &kept(&home, 1), None);
     back(&supervisor, None).await.unwrap();
     let hold = history(&context.journal).held.unwrap();
     assert_eq!((hold.by, hold.change.get()), (BY, 1));

@@ -1,4 +1,4 @@
-//! The spans: `sync` with its children `fetch`, `render`, `check` and `write`. Their fields are those of the log.
+//! The spans: `sync` with its children `fetch`, `render`, `check`, `hook` and `write`; `hook` of a duty. Their fields are those of the log.
 
 use std::future::Future;
 
@@ -59,6 +59,11 @@ pub fn render() -> Span {
 /// Whether the content is what it has to be.
 pub fn check() -> Span {
     span!("check",)
+}
+
+/// A run of a hook: of a gate within a sync, of a duty by itself.
+pub fn hook(hook: &str, secrets: usize) -> Span {
+    span!("hook", hook, secrets,)
 }
 
 /// From content to files.
