@@ -3,6 +3,7 @@
 mod compose;
 mod containers;
 mod deploy;
+mod guides;
 mod page;
 mod races;
 #[path = "../support/mod.rs"]
