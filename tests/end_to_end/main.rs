@@ -24,6 +24,7 @@ mod examples;
 mod generations;
 mod hanging;
 mod holds;
+mod hook_actions;
 mod hook_runner;
 mod hooks;
 mod http;
