@@ -356,9 +356,10 @@ impl StatusRegistry {
         let now = self.clock.now();
         self.sheet.send_if_modified(|sheet| {
             let Some(entry) = sheet.entries.get_mut(name) else { return false };
-            let before = entry.state();
+            let state = |entry: &SecretEntry| (entry.state(), entry.change_state());
+            let before = state(entry);
             change(entry, now);
-            entry.state() != before
+            state(entry) != before
         });
         self.tried.notify_one();
     }

@@ -122,7 +122,7 @@ fn rollback_goes_back_to_a_generation_with_the_store_down_and_holds_it() {
     wait_until("drift is repaired towards what is held", || sandbox.read("out/value") == "one");
     done(&sandbox.run(&["release", "app"]), "app: released: 1 file changed, version 4\n");
     assert_eq!(sandbox.read("out/value"), "four");
-    assert!(status(&sandbox)["held"].is_null());
+    wait_until("the hold is over", || status(&sandbox)["held"].is_null());
     let again = sandbox.run(&["release", "app"]);
     assert!(again.code == 1 && again.stderr.contains("app is not held"), "{again:?}");
 }
