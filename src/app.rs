@@ -24,6 +24,7 @@ mod status_writer;
 mod survey;
 mod suspend;
 mod sweep;
+mod trial;
 mod watch;
 
 pub(crate) use composition::Composition;
@@ -32,3 +33,4 @@ pub(crate) use runner::serve_as_runner;
 pub(crate) use start::{Launch, Mode, Summary, load, run, runtime};
 pub(crate) use start_error::StartError;
 pub(crate) use survey::{Finding, look_at_hooks, survey};
+pub(crate) use trial::{HookTrial, try_hook};

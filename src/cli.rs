@@ -5,6 +5,7 @@ mod completions;
 mod control;
 mod convert;
 mod explain;
+mod hook;
 mod init;
 mod isready;
 mod man;
@@ -67,6 +68,7 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
         Command::Rollback(rollback) => control::rollback(&common, &rollback),
         Command::Release(release) => control::release(&common, &release),
         Command::Approve(approve) => control::approve(&common, &approve),
+        Command::Hook(hook) => hook::hook(&common, &hook),
         Command::Init => init::init(),
         Command::Schema => schema::schema(),
         Command::Completions(completions) => completions::completions(&completions),

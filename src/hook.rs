@@ -12,7 +12,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 
-use crate::config::hook::HookSpec;
+use crate::config::hook::{HookAction, HookSpec};
 pub use crate::lifecycle::HookEventKind;
 pub use event::{EventSecret, HookEvent};
 pub(crate) use runner_table::runner_table;
@@ -50,6 +50,14 @@ pub enum HookOutcome {
         /// What is not there.
         reason: String,
     },
+}
+
+/// The signature of `body`, where `hook` sends one and its key can be read.
+pub(crate) fn signed(hook: &HookSpec, body: &str) -> Option<String> {
+    match &hook.action {
+        HookAction::Url { hmac_key_file: Some(keys), .. } => signature::signature(keys, body.as_bytes()).ok(),
+        _ => None,
+    }
 }
 
 impl HookOutcome {

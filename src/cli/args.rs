@@ -83,6 +83,7 @@ pub(super) fn command() -> clap::Command {
         ("rollback", Obeys::ControlSocket),
         ("release", Obeys::ControlSocket),
         ("approve", Obeys::ControlSocket),
+        ("hook", Obeys::Configuration),
         ("init", Obeys::Nothing),
         ("schema", Obeys::Nothing),
         ("convert", Obeys::Nothing),
@@ -148,6 +149,8 @@ pub(super) enum Command {
     Release(OneSecretArgs),
     /// Publish what a brake has refused, that content alone
     Approve(OneSecretArgs),
+    /// Run one hook now with an event of type "test", and show what was sent and how it ended
+    Hook(HookArgs),
     /// Print a commented starter configuration
     Init,
     /// Print the JSON Schema of the configuration file, for editors
@@ -216,6 +219,13 @@ pub(super) struct OneSecretArgs {
     /// Name of the secret
     #[arg(value_name = "NAME")]
     pub(super) secret: String,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct HookArgs {
+    /// Name of the hook
+    #[arg(value_name = "NAME")]
+    pub(super) hook: String,
 }
 
 #[derive(ClapArgs, Debug)]

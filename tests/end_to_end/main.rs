@@ -26,6 +26,7 @@ mod hanging;
 mod holds;
 mod hook_actions;
 mod hook_runner;
+mod hook_trial;
 mod hooks;
 mod http;
 mod large_answers;
