@@ -140,3 +140,37 @@ fn converted_manifests_write_what_external_secrets_would_have_written() {
         assert_eq!(files(&sandbox, "out"), expected, "{name}");
     }
 }
+
+/// Recorded configurations of the Agent: their templates alone, with paths of their own.
+fn recorded(case: &str) -> (String, String) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert/agent").join(case);
+    let agent = fs::read_to_string(folder.join("agent.hcl")).unwrap();
+    let template = &agent[agent.find("\ntemplate {").unwrap()..];
+    let template = template.replace("secret/data/", "secret/data/recorded/").replace("\"/run/app/", "\"");
+    let expected = fs::read_to_string(folder.join("expected.json")).unwrap();
+    let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
+    (template, expected["files"][0]["want"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn converted_configurations_of_the_agent_write_what_it_would_have_written() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert");
+    let data: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("data.json")).unwrap()).unwrap();
+    for path in ["app/db", "app/api", "env"] {
+        let answer = &data[format!("secret/data/{path}")]["data"]["data"];
+        Bao::shared().put_v2("", "secret", &format!("recorded/{path}"), answer);
+    }
+    for case in ["01-approle-inline", "27-two-secrets-nested", "29-range-env", "36-delimiters"] {
+        let (template, expected) = recorded(case);
+        let sandbox = Sandbox::new("");
+        sandbox.write("agent.hcl", template);
+        let arguments =
+            ["convert", "agent.hcl", "--verify", "--output-dir", "out", "--output", "config.yaml"];
+        let converted = sandbox.run(&arguments);
+        assert_eq!(converted.code, 0, "{case}: {}", converted.output());
+        let finished = once(&sandbox);
+        assert_eq!(finished.code, 0, "{case}: {}\n{}", finished.output(), sandbox.read("config.yaml"));
+        assert_eq!(files(&sandbox, "out"), BTreeMap::from([("out".to_owned(), expected)]), "{case}");
+    }
+}
