@@ -1,24 +1,40 @@
 //! The journal: what became of each secret, one JSON line per event, and the state that is folded from it. No value is
 //! in it. Without a state directory the same state is kept in memory and ends with the process.
 
+mod directory;
 mod entry;
+mod file;
 mod fold;
+mod key;
+mod read;
 mod record;
 mod state;
 #[cfg(test)]
 mod tests;
+mod writer;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::clock::Clock;
 use crate::disk::NewFile;
+use crate::fault::Fault;
 use crate::render::Rendered;
 use crate::secret::{Fingerprint, FingerprintKey};
+use file::{Batch, JournalFile, OpenedJournal};
+use writer::JournalWriter;
 
 pub use entry::{JournalEntry, Line, LineHash};
+pub use file::JournalPosition;
+pub use read::{ChainBreak, ReadLine, lines, texts, verify};
 pub use record::{ChangeRecord, Dropped, GapReason, HookResult, HookRun, Refusal, RefusalResult};
 pub use state::{Duty, Hold, JournalState, PublishedChange, RefusedContent, SecretHistory};
+
+/// Most entries that wait for a file that cannot be written; what is more is in the state, and a `gap` says so.
+const WAITING: usize = 10_000;
 
 /// What happens to secrets is appended here, and what it amounts to is asked here. Clones are the same journal.
 #[derive(Clone, Debug)]
@@ -26,38 +42,76 @@ pub struct Journal(Arc<JournalInner>);
 
 #[derive(Debug)]
 struct JournalInner {
-    state: Mutex<JournalState>,
+    memory: Mutex<JournalMemory>,
     key: FingerprintKey,
     clock: Clock,
+    /// `None`: it ends with the process.
+    writer: Option<JournalWriter>,
+}
+
+#[derive(Default, Debug)]
+struct JournalMemory {
+    state: JournalState,
+    /// What is to be written.
+    waiting: Vec<(SystemTime, JournalEntry)>,
+    /// What is not to be written, because too many wait.
+    lost: u64,
+    /// How many there have been.
+    count: u64,
 }
 
 impl Journal {
     /// One that ends with the process.
     pub fn in_memory(key: FingerprintKey, clock: Clock) -> Self {
-        Self(Arc::new(JournalInner { state: Mutex::default(), key, clock }))
+        Self(Arc::new(JournalInner { memory: Mutex::default(), key, clock, writer: None }))
+    }
+
+    /// Opens the one in the directory `path`, or begins it there. Blocks. [`Journal::run`] writes it.
+    ///
+    /// # Errors
+    /// Another daemon has it, or a file cannot be read, written or trusted.
+    pub fn open(path: &Path, clock: Clock) -> Result<Self, Fault> {
+        let OpenedJournal { file, state, key, gaps } = JournalFile::open(path)?;
+        let memory = Mutex::new(JournalMemory { state, ..JournalMemory::default() });
+        let writer = Some(JournalWriter::new(path.to_owned(), file));
+        let journal = Self(Arc::new(JournalInner { memory, key, clock, writer }));
+        journal.append(gaps);
+        Ok(journal)
+    }
+
+    /// Writes what is appended until `ended` fires, and then what is left. Ends immediately without a file.
+    pub async fn run(self, ended: CancellationToken) {
+        if let Some(writer) = &self.0.writer {
+            writer.run(&self, ended).await;
+        }
     }
 
     /// Appends what happened, and waits for nothing.
     pub fn append(&self, entries: impl IntoIterator<Item = JournalEntry>) {
-        let ts = self.now();
-        let mut state = self.state();
-        entries.into_iter().for_each(|entry| state.apply(ts, entry));
+        self.add(entries);
     }
 
-    /// Appends what happened, and waits until it is on disk; where that takes too long, until then.
+    /// Appends what happened, and waits until it is on disk: with a file that cannot be written not for long.
     pub async fn append_durably(&self, entries: impl IntoIterator<Item = JournalEntry>) {
-        self.append(entries);
-        std::future::ready(()).await;
+        let count = self.add(entries);
+        if let Some(writer) = &self.0.writer {
+            writer.settled(count).await;
+        }
     }
 
     /// Whether it outlives the process.
     pub fn is_kept(&self) -> bool {
-        false
+        self.0.writer.is_some()
+    }
+
+    /// The last line that is on disk; `None` without a file.
+    pub fn position(&self) -> Option<JournalPosition> {
+        self.0.writer.as_ref().map(JournalWriter::position)
     }
 
     /// What is known; `look` must not append.
     pub fn look<T>(&self, look: impl FnOnce(&JournalState) -> T) -> T {
-        look(&self.state())
+        look(&self.memory().state)
     }
 
     /// The fingerprint of content, by which it is known again after a restart.
@@ -69,8 +123,38 @@ impl Journal {
         self.0.key.of_pieces(rendered.files.iter().flat_map(pieces))
     }
 
-    fn state(&self) -> MutexGuard<'_, JournalState> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns how many entries there have been.
+    fn add(&self, entries: impl IntoIterator<Item = JournalEntry>) -> u64 {
+        let (ts, is_kept) = (self.now(), self.is_kept());
+        let mut memory = self.memory();
+        for entry in entries {
+            memory.count += 1;
+            match memory.waiting.len() < WAITING {
+                true if is_kept => memory.waiting.push((ts, entry.clone())),
+                true => {}
+                false => memory.lost += 1,
+            }
+            memory.state.apply(ts, entry);
+        }
+        let count = memory.count;
+        drop(memory);
+        if let Some(writer) = &self.0.writer {
+            writer.wake();
+        }
+        count
+    }
+
+    /// Takes out what is to be written: the time, how many entries there have been, and those that wait.
+    fn take(&self, needs_state: bool) -> (SystemTime, u64, Batch) {
+        let mut memory = self.memory();
+        let lost = std::mem::take(&mut memory.lost);
+        let state = (needs_state || lost > 0).then(|| memory.state.clone());
+        let entries = std::mem::take(&mut memory.waiting);
+        (self.now(), memory.count, Batch { entries, lost, state })
+    }
+
+    fn memory(&self) -> MutexGuard<'_, JournalMemory> {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As precise as a line is.

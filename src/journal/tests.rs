@@ -1,5 +1,7 @@
 //! The fold, and the line of each event.
 
+mod files;
+
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;

@@ -32,6 +32,21 @@ impl FingerprintKey {
         Ok(Self::from_block(&key))
     }
 
+    /// Random bytes for a key that is kept.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    pub(crate) fn fill(key: &mut [u8]) -> Result<(), rand::rand_core::OsError> {
+        OsRng.try_fill_bytes(key)
+    }
+
+    /// The key of these bytes.
+    pub(crate) fn from_bytes(key: &[u8; 32]) -> Self {
+        let mut block = Zeroizing::new([0_u8; BLOCK]);
+        block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+        Self::from_block(&block)
+    }
+
     /// HMAC-SHA-256 of `content`, cut to 128 bits (RFC 2104; the key is exactly one block long).
     pub fn of(&self, content: &[u8]) -> Fingerprint {
         self.print(|inner| inner.update(content))

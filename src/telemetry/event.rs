@@ -7,6 +7,7 @@ pub(super) mod audit_stream;
 mod configuration;
 mod daemon;
 mod hook;
+mod journal;
 mod login;
 mod outage;
 mod secret;
@@ -31,6 +32,7 @@ pub(crate) use daemon::{
 };
 pub use daemon::{panicked, readiness_changed, sandboxed, started, stopped, stopping, swept};
 pub(crate) use hook::{HookEnded, HookFailure, hook_configured, hook_forgotten, hook_owed, hooks_left};
+pub(crate) use journal::{journal_failed, journal_head, journal_recovered, journal_still_fails, no_journal};
 pub use login::{credentials_configured, logged_in};
 pub(crate) use login::{
     login_failed, logins_in_sync_lines, new_token_rejected, renewal_failed, token_configured, token_ending,

@@ -62,6 +62,7 @@ pub struct Metrics {
     panics_total: IntCounter,
     audit_lines_lost_total: IntCounter,
     log_lines_lost_total: IntCounter,
+    journal_errors_total: IntCounter,
 }
 
 impl Metrics {
@@ -134,6 +135,8 @@ impl Metrics {
             audit_lines_lost_total: make
                 .counter("audit_lines_lost_total", "Lines of the audit stream that could not be written."),
             log_lines_lost_total: make.counter("log_lines_lost_total", "Lines of the log that were lost."),
+            journal_errors_total: make
+                .counter("journal_errors_total", "Times that the journal could not be written."),
             registry: make.registry,
             catalogue: make.catalogue.into_iter().chain(secrets::described()).collect(),
         };
@@ -265,6 +268,10 @@ impl Metrics {
 
     pub(super) fn audit_lines_lost(&self, lines: u64) {
         self.audit_lines_lost_total.inc_by(lines);
+    }
+
+    pub(super) fn journal_failed(&self) {
+        self.journal_errors_total.inc();
     }
 
     pub(super) fn log_lines_lost(&self, lines: u64) {

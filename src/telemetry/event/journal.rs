@@ -1,0 +1,30 @@
+//! The journal: what keeps it from being written, and where its chain is.
+
+use crate::telemetry::metrics::metrics;
+
+/// The journal cannot be written. Files are published and hooks run all the same.
+pub(crate) fn journal_failed(error: &str, hint: &str) {
+    metrics().journal_failed();
+    tracing::error!(error, hint, "could not write the journal");
+}
+
+/// It still cannot be written.
+pub(crate) fn journal_still_fails() {
+    metrics().journal_failed();
+    tracing::debug!("still could not write the journal");
+}
+
+/// It is written again: a `gap` says how many lines are missing.
+pub(crate) fn journal_recovered() {
+    tracing::info!("the journal is written again");
+}
+
+/// The head of its chain: with this line elsewhere nobody can cut the end of the journal without being noticed.
+pub(crate) fn journal_head(seq: u64, head: &str) {
+    tracing::info!(seq, head, "journal");
+}
+
+/// There is no state directory that can be used; what is owed ends with the process.
+pub(crate) fn no_journal(error: &str, hint: &str) {
+    tracing::warn!(error, hint, "no journal is kept: debts, holds and refusals end with this process");
+}
