@@ -12,6 +12,7 @@ mod control_socket;
 mod daemon;
 mod diagnostics;
 mod hardening;
+mod journal;
 mod notifier;
 mod once;
 mod paths;

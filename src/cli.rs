@@ -5,6 +5,7 @@ mod completions;
 mod control;
 mod convert;
 mod explain;
+mod history;
 mod hook;
 mod init;
 mod isready;
@@ -69,6 +70,7 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
         Command::Release(release) => control::release(&common, &release),
         Command::Approve(approve) => control::approve(&common, &approve),
         Command::Hook(hook) => hook::hook(&common, &hook),
+        Command::History(history) => history::history(&common, &history),
         Command::Init => init::init(),
         Command::Schema => schema::schema(),
         Command::Completions(completions) => completions::completions(&completions),

@@ -24,7 +24,7 @@ use crate::disk::NewFile;
 use crate::fault::Fault;
 use crate::render::Rendered;
 use crate::secret::{Fingerprint, FingerprintKey};
-use file::{Batch, JournalFile, OpenedJournal};
+use file::{JournalBatch, JournalFile, OpenedJournal};
 use writer::JournalWriter;
 
 pub use entry::{JournalEntry, Line, LineHash};
@@ -145,12 +145,12 @@ impl Journal {
     }
 
     /// Takes out what is to be written: the time, how many entries there have been, and those that wait.
-    fn take(&self, needs_state: bool) -> (SystemTime, u64, Batch) {
+    fn take(&self, needs_state: bool) -> (SystemTime, u64, JournalBatch) {
         let mut memory = self.memory();
         let lost = std::mem::take(&mut memory.lost);
         let state = (needs_state || lost > 0).then(|| memory.state.clone());
         let entries = std::mem::take(&mut memory.waiting);
-        (self.now(), memory.count, Batch { entries, lost, state })
+        (self.now(), memory.count, JournalBatch { entries, lost, state })
     }
 
     fn memory(&self) -> MutexGuard<'_, JournalMemory> {

@@ -235,7 +235,7 @@ mod tests {
         let registry = registry(&["a-good", "b-new", "c-bad"]);
         registry.succeeded(
             &SecretName::new("a-good"),
-            Success { version: Some(7), versions: Vec::new(), next_try: Some(at(1300)) },
+            Success { version: Some(7), versions: Vec::new(), created: None, next_try: Some(at(1300)) },
         );
         fail(&registry, "c-bad", "no", "ask");
         let page = render(&registry.snapshot(), View::default());
@@ -257,7 +257,7 @@ mod tests {
         let registry = StatusRegistry::new(entries, Clock::from_fn(|| at(1000)));
         registry.succeeded(
             &SecretName::new("a"),
-            Success { version: None, versions: Vec::new(), next_try: None },
+            Success { version: None, versions: Vec::new(), created: None, next_try: None },
         );
         let page = |query| render(&registry.snapshot(), View::of(query));
         let all = page(None);
@@ -275,7 +275,7 @@ mod tests {
         );
         registry.succeeded(
             &SecretName::new("b"),
-            Success { version: None, versions: Vec::new(), next_try: None },
+            Success { version: None, versions: Vec::new(), created: None, next_try: None },
         );
         assert!(page(Some("problems")).contains("No secret has a problem"));
     }

@@ -85,7 +85,7 @@ mod tests {
     fn sync(registry: &StatusRegistry) {
         registry.succeeded(
             &SecretName::new("a"),
-            Success { version: None, versions: Vec::new(), next_try: None },
+            Success { version: None, versions: Vec::new(), created: None, next_try: None },
         );
     }
 

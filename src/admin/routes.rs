@@ -72,6 +72,8 @@ fn scrape(snapshot: &Snapshot) -> Answer {
         certificates: (secret.certificates.iter())
             .filter_map(|certificate| Some((certificate.file.to_str()?, certificate.not_after)))
             .collect(),
+        change: secret.change.zip(secret.changed_at),
+        source_created: secret.source_created,
     });
     Answer::metrics(metrics().text(facts))
 }

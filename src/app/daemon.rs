@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::composition::Composition;
 use super::control::ControlLoop;
+use super::journal::JournalTask;
 use super::notifier::ServiceNotifier;
 use super::paths::conflict;
 use super::reload::{Load, Reloader};
@@ -116,6 +117,8 @@ impl OpenDaemon {
         let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
         let reloader = Reloader::new(config.load, builder, &composition, &settings, (sandbox, actions));
         let Composition { jobs, context, stores: _, inputs: _ } = composition;
+        let journal = context.journal.clone();
+        let journal_task = JournalTask::start(&journal);
         let mut supervisor = Supervisor::start(if swept { jobs } else { Vec::new() }, &context);
         if swept {
             let changes = settings.watch_config.then(|| config.watch.start());
@@ -135,9 +138,9 @@ impl OpenDaemon {
             notifier.stopping();
         }
         registry.stopping();
-        shut_down(supervisor, signals, settings.shutdown_timeout, writer, ended).await;
+        shut_down((supervisor, journal_task), signals, settings.shutdown_timeout, writer, ended).await;
         drop(endpoints);
-        event::stopped();
+        event::stopped(journal.position().map(|last| (last.seq, last.head.to_string())));
     }
 
     fn announce(&self) {
@@ -157,7 +160,7 @@ async fn remove(socket: Option<ControlSocketFile>) {
 
 /// Stops the tasks, and then the status file's writer by `ended`.
 async fn shut_down(
-    supervisor: Supervisor,
+    (supervisor, journal): (Supervisor, JournalTask),
     mut signals: Signals,
     limit: Duration,
     mut writer: JoinHandle<()>,
@@ -166,6 +169,7 @@ async fn shut_down(
     event::stopping();
     let end = async {
         report_late(&supervisor.stop(limit).await);
+        journal.stop().await;
         ended.cancel();
         // It only waits for its last write, which cannot panic.
         drop((&mut writer).await);

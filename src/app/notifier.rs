@@ -139,7 +139,10 @@ mod tests {
         let entries = names.iter().map(|name| (name.clone(), SecretEntry::new(SecretInfo::of_required("a"))));
         let registry = StatusRegistry::new(entries, Clock::system());
         assert_eq!(status_line(&registry.snapshot()), "0 of 8 secrets synced");
-        registry.succeeded(&names[0], Success { version: None, versions: Vec::new(), next_try: None });
+        registry.succeeded(
+            &names[0],
+            Success { version: None, versions: Vec::new(), created: None, next_try: None },
+        );
         registry.failed(&names[1], &Fault::new(Kind::Denied, "", ""), None);
         assert_eq!(status_line(&registry.snapshot()), "1 of 8 secrets synced; 1 failing: s2");
         names[2..].iter().for_each(|name| registry.failed(name, &Fault::new(Kind::Denied, "", ""), None));

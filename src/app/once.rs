@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::composition::Composition;
+use super::journal::JournalTask;
 use super::sweep::sweep_all;
 use crate::config::settings::Settings;
 use crate::lifecycle::Signals;
@@ -50,8 +51,10 @@ pub(super) async fn once(
     let stop = CancellationToken::new();
     let syncing = async {
         let deadline = Instant::now() + timeout.unwrap_or(DEFAULT_LIMIT);
+        let journal = JournalTask::start(&context.journal);
         sweep_all(&jobs, &context.mounts).await;
         let failures = sync::once(jobs, &context, deadline, timeout.is_some(), stop.clone()).await;
+        journal.stop().await;
         trace::stop().await;
         failures
     };

@@ -13,6 +13,7 @@ use landlock::{Holds, Rules, SandboxError, SandboxPolicy};
 pub(super) use trees::tree;
 use trees::{is_within, places};
 
+use super::journal::journal_directory;
 use super::start_error::StartError;
 use crate::config::provider::StoreSpec;
 use crate::config::secret::SecretSpec;
@@ -54,6 +55,9 @@ impl SandboxPlan {
         }
         let mut grant = Grant::default();
         grant.settings(settings);
+        if let Some(path) = journal_directory(settings, &loaded.config) {
+            grant.own(&path);
+        }
         grant.read(config_file);
         loaded.inputs.iter().for_each(|(_, path)| grant.read(path));
         grant.system(environment);

@@ -13,6 +13,7 @@ use super::control_socket::{ControlSocketAttempt, make_control_socket};
 use super::daemon::{ConfigFile, OpenDaemon};
 use super::diagnostics::log_warnings;
 use super::hardening::Hardening;
+use super::journal::JournalPlan;
 use super::once::{OnceOptions, once, settings_of_once};
 use super::runner::{RunnerNeeds, runner_source};
 use super::sandbox::{EnvironmentFiles, SandboxPlan};
@@ -141,7 +142,7 @@ async fn start(
         let launch = launch.clone();
         at_start("loading the configuration", LIMIT, move || StartInputs::new(&launch))
     };
-    let StartInputs { loaded, sandbox, config, control, runner } = tokio::select! {
+    let StartInputs { loaded, sandbox, config, control, runner, journal } = tokio::select! {
         prepared = preparing => prepared??,
         () = signals.stop() => return stopped(launch.mode),
     };
@@ -175,6 +176,7 @@ async fn start(
         () = signals.stop() => return stopped(launch.mode),
     };
     composition.context.actions = Arc::new(actions.clone());
+    journal.open(&mut composition).await?;
     let audit = open_audit(&composition, &launch.settings, Clock::system())?;
     let summary = match launch.mode {
         Mode::Daemon => {
@@ -215,6 +217,7 @@ struct StartInputs {
     config: ConfigFile,
     control: ControlSocketAttempt,
     runner: (RunnerTable, RunnerSource),
+    journal: JournalPlan,
 }
 
 impl StartInputs {
@@ -237,11 +240,12 @@ impl StartInputs {
             Mode::Daemon => make_control_socket(settings),
             Mode::Once(_) => ControlSocketAttempt::default(),
         };
+        let journal = JournalPlan::new(settings, &loaded.config);
         let sandbox = SandboxPlan::new(&loaded, settings, &path, &environment);
         let source = runner_source(&loaded, env, &path, working_directory);
         let runner = (RunnerNeeds::of(&loaded.config).into_table(), source);
         let config = ConfigFile { load: Arc::new(move || file.load()), watch };
-        Ok(Self { loaded, sandbox, config, control, runner })
+        Ok(Self { loaded, sandbox, config, control, runner, journal })
     }
 }
 

@@ -67,6 +67,8 @@ enum Obeys {
     Configuration,
     /// Where the daemon's status file is.
     StatusFile,
+    /// Where the daemon's journal is.
+    StateDirectory,
     /// Where the daemon's control socket is.
     ControlSocket,
     Nothing,
@@ -84,6 +86,7 @@ pub(super) fn command() -> clap::Command {
         ("release", Obeys::ControlSocket),
         ("approve", Obeys::ControlSocket),
         ("hook", Obeys::Configuration),
+        ("history", Obeys::StateDirectory),
         ("init", Obeys::Nothing),
         ("schema", Obeys::Nothing),
         ("convert", Obeys::Nothing),
@@ -117,6 +120,7 @@ fn setting_arg(setting: &'static Setting, obeys: Obeys) -> Arg {
     let is_shown = match obeys {
         Obeys::Everything => true,
         Obeys::StatusFile => setting.variable == "STATUS_FILE",
+        Obeys::StateDirectory => setting.variable == "STATE_DIR",
         Obeys::ControlSocket => ["STATUS_FILE", "CONTROL_SOCKET"].contains(&setting.variable),
         Obeys::Configuration | Obeys::Nothing => false,
     };
@@ -151,6 +155,8 @@ pub(super) enum Command {
     Approve(OneSecretArgs),
     /// Run one hook now with an event of type "test", and show what was sent and how it ended
     Hook(HookArgs),
+    /// Show what the journal says became of secrets and hooks
+    History(HistoryArgs),
     /// Print a commented starter configuration
     Init,
     /// Print the JSON Schema of the configuration file, for editors
@@ -226,6 +232,22 @@ pub(super) struct HookArgs {
     /// Name of the hook
     #[arg(value_name = "NAME")]
     pub(super) hook: String,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct HistoryArgs {
+    /// Name of a secret; without one all of them
+    #[arg(value_name = "NAME")]
+    pub(super) secret: Option<String>,
+    /// Show at most this many lines, the last ones [default: 50]
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) limit: Option<usize>,
+    /// Print the lines as one JSON array
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Follow the hash chain over all files instead; exit 1 names the first line that breaks it
+    #[arg(long, conflicts_with_all = ["secret", "limit"])]
+    pub(super) verify: bool,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -6,6 +6,7 @@ mod listen;
 mod place;
 mod reader;
 mod sandbox;
+mod state;
 mod status;
 mod table;
 mod trace;
@@ -27,6 +28,7 @@ pub use control::ControlSocketPath;
 pub(crate) use place::config_path;
 pub use reader::Flags;
 pub use sandbox::{SandboxMode, SandboxSettings};
+pub use state::StatePath;
 pub use status::StatusPath;
 pub(crate) use table::SETTINGS;
 pub use table::Setting;
@@ -48,6 +50,8 @@ pub struct Settings {
     pub status_file: StatusPath,
     /// `CONTROL_SOCKET`.
     pub control_socket: ControlSocketPath,
+    /// `STATE_DIR`: where the journal and its key are.
+    pub state_dir: StatePath,
     /// `AUDIT_LOG`: where audit lines go; `None` is nowhere.
     pub audit_log: Option<Destination>,
     /// `INITIAL_BACKOFF`, `MAX_BACKOFF`, `BACKOFF_MULTIPLIER`.
@@ -140,6 +144,7 @@ impl Settings {
             log_format: reader.value("LOG_FORMAT", FORMATS, format).unwrap_or(LogFormat::Auto),
             status_file: reader.status_file(working_directory),
             control_socket: reader.control_socket(working_directory),
+            state_dir: reader.state_dir(working_directory),
             audit_log: reader.value(
                 "AUDIT_LOG",
                 "stdout, or the path of a file (an absolute one if its name is that of a stream)",

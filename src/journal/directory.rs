@@ -40,9 +40,8 @@ impl StateDirectory {
     /// It is not there, or other users may write in it.
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory =
-            fs::open(path, flags, Mode::empty()).map_err(|error| failed("open", path, error.into()))?;
-        let found = fs::fstat(&directory).map_err(|error| failed("look at", path, error.into()))?;
+        let directory = fs::open(path, flags, Mode::empty()).map_err(|error| failed("open", path, error))?;
+        let found = fs::fstat(&directory).map_err(|error| failed("look at", path, error))?;
         if !is_of_ours(&found) || found.st_mode & WRITABLE_BY_OTHERS != 0 {
             let cause = "is another user's, or other users may write in it";
             let remedy = format!("make it this user's own: chmod 700 {}", path.display());
@@ -57,7 +56,7 @@ impl StateDirectory {
     /// Another daemon has it.
     pub(super) fn lock(&self) -> Result<StateLock, Fault> {
         let Some(file) = self.open_file(LOCK, OFlags::RDWR | OFlags::CREATE)? else {
-            return Err(failed("open", &self.at(LOCK), io::ErrorKind::NotFound.into()));
+            return Err(failed("open", &self.at(LOCK), io::ErrorKind::NotFound));
         };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(StateLock(Some(lock))),
@@ -69,7 +68,7 @@ impl StateDirectory {
             Err((_, LockError::ENOLCK | LockError::ENOSYS | LockError::EOPNOTSUPP | LockError::EINVAL)) => {
                 Ok(StateLock(None))
             }
-            Err((_, error)) => Err(failed("lock", &self.path, error.into())),
+            Err((_, error)) => Err(failed("lock", &self.path, error)),
         }
     }
 
@@ -85,9 +84,9 @@ impl StateDirectory {
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP) => return Err(planted(&path, "is a symlink")),
             Err(Errno::NXIO) => return Err(planted(&path, "is a pipe or a socket")),
-            Err(error) => return Err(failed("open", &path, error.into())),
+            Err(error) => return Err(failed("open", &path, error)),
         };
-        let found = fs::fstat(&file).map_err(|error| failed("look at", &path, error.into()))?;
+        let found = fs::fstat(&file).map_err(|error| failed("look at", &path, error))?;
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
             return Err(planted(&path, "is no regular file"));
         }
@@ -95,7 +94,7 @@ impl StateDirectory {
             return Err(planted(&path, "is another user's, has a second name, or others may write to it"));
         }
         if found.st_mode & 0o077 != 0 {
-            fs::fchmod(&file, PRIVATE).map_err(|error| failed("narrow the mode of", &path, error.into()))?;
+            fs::fchmod(&file, PRIVATE).map_err(|error| failed("narrow the mode of", &path, error))?;
         }
         Ok(Some(file.into()))
     }
@@ -169,7 +168,8 @@ fn refused(path: &Path, cause: &str, remedy: impl Into<String>) -> Fault {
 }
 
 /// A system call failed.
-pub(super) fn failed(doing: &str, path: &Path, error: io::Error) -> Fault {
+pub(super) fn failed(doing: &str, path: &Path, error: impl Into<io::Error>) -> Fault {
+    let error = error.into();
     let remedy = "make the state directory writable for this process, or set STATE_DIR";
     Fault::new(Kind::Write, format!("cannot {doing} {}: {error}", path.display()), remedy)
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 
 use super::directory::{StateDirectory, StateLock, failed};
 use super::entry::{JournalEntry, Line, LineHash};
@@ -35,7 +36,7 @@ pub(super) struct JournalFile {
 }
 
 /// The last line of the journal.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JournalPosition {
     /// Its number.
     pub seq: u64,
@@ -54,7 +55,7 @@ pub(super) struct OpenedJournal {
 
 /// What is to be written.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(super) struct JournalBatch {
     pub(super) entries: Vec<(SystemTime, JournalEntry)>,
     /// Lines that had no room in memory.
     pub(super) lost: u64,
@@ -78,7 +79,7 @@ impl JournalFile {
         }
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
         let Some(file) = directory.open_file(CURRENT, flags)? else {
-            return Err(failed("open", &directory.at(CURRENT), io::ErrorKind::NotFound.into()));
+            return Err(failed("open", &directory.at(CURRENT), io::ErrorKind::NotFound));
         };
         let Folded { mut state, seq, head, complete, is_torn, damaged } = read::fold(&directory)?;
         let (key, is_new) = key::of(&directory)?;
@@ -113,8 +114,8 @@ impl JournalFile {
     ///
     /// # Errors
     /// Nothing of the batch is in the file; the next one stands for it, too.
-    pub(super) fn write(&mut self, now: SystemTime, batch: Batch) -> io::Result<()> {
-        let Batch { mut entries, lost, state } = batch;
+    pub(super) fn write(&mut self, now: SystemTime, batch: JournalBatch) -> io::Result<()> {
+        let JournalBatch { mut entries, lost, state } = batch;
         let lost = self.lost + lost;
         if entries.is_empty() && lost == 0 {
             return Ok(());

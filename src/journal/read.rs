@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use zeroize::Zeroizing;
-
 use super::directory::StateDirectory;
 use super::entry::{JournalEntry, Line, LineHash};
 use super::record::GapReason;
@@ -109,11 +107,12 @@ impl Folded {
 ///
 /// # Errors
 /// The directory or a file cannot be read.
-pub fn texts(directory: &Path) -> Result<Vec<(&'static str, Zeroizing<Vec<u8>>)>, Fault> {
+pub fn texts(directory: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, Fault> {
     let directory = StateDirectory::open(directory)?;
     let mut texts = Vec::new();
     for name in FILES.into_iter().rev() {
-        texts.extend(directory.read(name, READ_LIMIT)?.map(|text| (name, text)));
+        let text = directory.read(name, READ_LIMIT)?;
+        texts.extend(text.map(|mut text| (name, std::mem::take(&mut *text))));
     }
     Ok(texts)
 }

@@ -43,6 +43,16 @@ impl JournalWriter {
         Self { path, file, wake, settled, position, is_failing: AtomicBool::new(false) }
     }
 
+    #[cfg(test)]
+    pub(super) fn file(&self) -> Arc<Mutex<JournalFile>> {
+        Arc::clone(&self.file)
+    }
+
+    /// Whether the last write failed, or has not ended in time.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+
     /// The last line that is on disk.
     pub(super) fn position(&self) -> JournalPosition {
         *self.position.lock().unwrap_or_else(PoisonError::into_inner)
@@ -55,7 +65,7 @@ impl JournalWriter {
 
     /// Waits until `count` entries are on disk, but not for a journal that cannot be written.
     pub(super) async fn settled(&self, count: u64) {
-        if self.is_failing.load(Ordering::Relaxed) {
+        if self.is_failing() {
             return;
         }
         let mut settled = self.settled.subscribe();
@@ -71,7 +81,7 @@ impl JournalWriter {
         // The first one is now.
         day.tick().await;
         loop {
-            let is_failing = self.is_failing.load(Ordering::Relaxed);
+            let is_failing = self.is_failing();
             tokio::select! {
                 biased;
                 () = self.wake.notified() => {}

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
@@ -21,6 +21,7 @@ use super::snapshot::{
 use super::sources::SourceStatus;
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
+use crate::journal::Journal;
 use crate::name::{ChangeNumber, SecretName};
 
 /// The registry of one daemon. Who watches it is woken when a secret changes its state, not at every refresh: ten
@@ -38,6 +39,7 @@ pub struct StatusRegistry {
     beat: AtomicU64,
     /// A try has ended, whatever the state is now.
     tried: Notify,
+    journal: OnceLock<Journal>,
 }
 
 /// What is written on the registry.
@@ -72,6 +74,8 @@ pub struct SecretEntry {
     held: Option<HeldStatus>,
     /// The certificates in its files.
     certificates: Vec<CertificateStatus>,
+    /// When the oldest source was written, where its store says so.
+    created: Option<SystemTime>,
 }
 
 /// What the registry shows of a secret's configuration.
@@ -107,6 +111,8 @@ pub(crate) struct Success {
     pub version: Option<u64>,
     /// Of each source, where there are several.
     pub versions: Vec<Option<u64>>,
+    /// When the oldest source was written, where its store says so.
+    pub created: Option<SystemTime>,
     /// When it is read again; `None`: never by itself.
     pub next_try: Option<SystemTime>,
 }
@@ -130,6 +136,7 @@ impl SecretEntry {
             refused: None,
             held: None,
             certificates: Vec::new(),
+            created: None,
         }
     }
 
@@ -187,6 +194,7 @@ impl SecretEntry {
             available_version: self.available,
             refused: self.refused.clone(),
             held: self.held.clone(),
+            source_created: self.created,
             failures: self.failures,
             last_error,
             hooks_owed: Vec::new(),
@@ -202,7 +210,8 @@ impl StatusRegistry {
         let daemon = Mutex::new(Daemon::new(clock.now()));
         let (started, born, beat) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
         let (sheet, hooks, tried) = (watch::Sender::new(sheet), Mutex::default(), Notify::new());
-        Self { sheet, clock, daemon, hooks, started, born, beat, tried }
+        let journal = OnceLock::new();
+        Self { sheet, clock, daemon, hooks, started, born, beat, tried, journal }
     }
 
     /// Notes which configuration the daemon was started with.
@@ -213,6 +222,12 @@ impl StatusRegistry {
     /// Notes where the daemon's HTTP endpoints are.
     pub(crate) fn listens_on(&self, address: SocketAddr) {
         self.daemon.lock().unwrap_or_else(PoisonError::into_inner).listen = Some(address);
+    }
+
+    /// Notes which journal the daemon keeps.
+    pub(crate) fn journaled_by(&self, journal: Journal) {
+        // There is one, from the start to the end.
+        let _the_first_stays = self.journal.set(journal);
     }
 
     /// Notes what the sandbox restricts.
@@ -245,6 +260,7 @@ impl StatusRegistry {
     pub(crate) fn succeeded(&self, name: &SecretName, success: Success) {
         self.update(name, |entry, now| {
             (entry.version, entry.versions) = (success.version, success.versions);
+            entry.created = success.created;
             entry.last_success = Some(now);
             entry.fresh = Some(Instant::now());
             entry.next_try = success.next_try;
@@ -328,6 +344,7 @@ impl StatusRegistry {
         let sheet = self.sheet.borrow();
         let mut secrets: Vec<_> = sheet.entries.iter().map(|(name, entry)| entry.status(name)).collect();
         let mut daemon = self.daemon.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        daemon.journal = self.journal.get().and_then(Journal::position);
         daemon.hooks.clone_from(&self.hooks.lock().unwrap_or_else(PoisonError::into_inner));
         note_owed(&daemon.hooks, &mut secrets);
         let snapshot = Snapshot::new(self.clock.now(), sheet.stopping, secrets);

@@ -14,6 +14,7 @@ use super::certificate::CertificateStatus;
 use super::hooks::HookStatus;
 use super::sources::SourceStatus;
 use crate::clock::as_rfc3339;
+use crate::journal::JournalPosition;
 use crate::printable::one_line;
 
 /// So many characters of reasons fit one line; container engines keep its first few kilobytes.
@@ -69,6 +70,9 @@ pub struct Daemon {
     /// The hooks that run after changes, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<HookStatus>,
+    /// The last line of its journal; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalPosition>,
 }
 
 /// Why one secret keeps the daemon from being ready.
@@ -124,6 +128,9 @@ pub struct SecretStatus {
     /// The change that it is held at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldStatus>,
+    /// When what is on disk was written to its store, where the store says so; of several sources the oldest.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
+    pub source_created: Option<SystemTime>,
     /// Failures since the last success.
     pub failures: u32,
     /// Why it failed; gone after a success.
@@ -197,7 +204,7 @@ impl Daemon {
     pub(super) fn new(started_at: SystemTime) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let (config_file, listen, sandbox) = (None, None, "off".to_owned());
-        Self { version, started_at, config_file, listen, sandbox, hooks: Vec::new() }
+        Self { version, started_at, config_file, listen, sandbox, hooks: Vec::new(), journal: None }
     }
 }
 

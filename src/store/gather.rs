@@ -1,7 +1,7 @@
 //! All that one secret reads: every source once, together, all or nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::{join_all, select_all};
 use tokio::sync::OwnedSemaphorePermit;
@@ -24,6 +24,8 @@ pub(crate) struct Gathered {
     pub answers: Option<Vec<Arc<Fields>>>,
     /// What each source's store says of its fields; see [`Fetched::metadata`].
     pub metadata: Vec<Option<SecretText>>,
+    /// When the oldest of them was written, where a store says so.
+    pub created: Option<SystemTime>,
     /// Of all of them.
     pub revision: Revision,
     /// The version number of each source, where there are several.
@@ -141,9 +143,9 @@ impl SourceStores {
 
 impl Gathered {
     fn of_one(fetched: Fetched) -> Self {
-        let Fetched { fields, metadata, created: _, revision, life, request_id, turn } = fetched;
+        let Fetched { fields, metadata, created, revision, life, request_id, turn } = fetched;
         let (answers, metadata, versions) = (fields.map(|fields| vec![fields]), vec![metadata], Vec::new());
-        Self { answers, metadata, revision, versions, life, request_id, turn }
+        Self { answers, metadata, created, revision, versions, life, request_id, turn }
     }
 }
 
@@ -160,11 +162,12 @@ fn combined(
     let fetched: Vec<Fetched> = outcomes.into_iter().flatten().collect();
     let revision = Revision::of_all(fetched.iter().map(|fetched| ("", fetched.revision)), key);
     let versions = fetched.iter().map(|fetched| fetched.revision.version()).collect();
+    let created = fetched.iter().filter_map(|fetched| fetched.created).min();
     let life = fetched.iter().fold(Life::Open, |life, fetched| life.shorter(fetched.life));
     let (answers, metadata) =
         fetched.into_iter().map(|fetched| (fetched.fields.unwrap_or_default(), fetched.metadata)).unzip();
     let answers = (known != Some(revision)).then_some(answers);
-    Ok(Gathered { answers, metadata, revision, versions, life, request_id: None, turn: None })
+    Ok(Gathered { answers, metadata, created, revision, versions, life, request_id: None, turn: None })
 }
 
 /// The fault of the secret: of the sources that failed, one that is not simply gone, or else one that is absent, because

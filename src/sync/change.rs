@@ -17,6 +17,7 @@ use crate::secret::Fingerprint;
 use crate::sink::StagedChange;
 use crate::store::RequestId;
 use crate::store::gather::Gathered;
+use crate::telemetry::event;
 
 /// The journal, as the passes of one secret write to it.
 #[derive(Clone)]
@@ -67,10 +68,11 @@ impl ChangeNumbering {
     }
 
     /// Numbers a change that no journal has.
-    pub(super) fn count(&mut self, is_change: bool, now: SystemTime) {
+    pub(super) fn count(&mut self, secret: &SecretName, is_change: bool, now: SystemTime) {
         if let Self::Counted(latest) = self
             && is_change
         {
+            event::change_published(secret.as_str());
             *latest = Some((latest.map(|(number, _)| number).unwrap_or_default().next(), now));
         }
     }
@@ -234,6 +236,9 @@ impl ChangeLog {
 
     /// Notes that it was published, and makes its hooks due.
     pub(super) fn published(&self, record: ChangeRecord) {
+        if !record.files.is_empty() {
+            event::change_published(self.secret.as_str());
+        }
         let (secret, hooks) = (self.of_event(&record), record.hooks.clone());
         self.journal.append([JournalEntry::Published(record)]);
         if let Some(duties) = self.duties.as_ref().filter(|_| !hooks.is_empty()) {

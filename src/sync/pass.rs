@@ -71,6 +71,8 @@ pub(super) struct Outcome {
     pub(super) version: Option<u64>,
     /// Of each source, where there are several.
     pub(super) versions: Vec<Option<u64>>,
+    /// When the oldest source was written, where its store says so.
+    pub(super) created: Option<SystemTime>,
     pub(super) life: Life,
     pub(super) written: Written,
 }
@@ -317,7 +319,7 @@ impl Pass {
         let asked = self.asked.take();
         let (provenance, origin) =
             (Provenance::of(&gathered), ChangeOrigin { asked, ..ChangeOrigin::of(&gathered) });
-        let Gathered { answers, metadata, revision, versions, life, turn, .. } = gathered;
+        let Gathered { answers, created, metadata, revision, versions, life, turn, .. } = gathered;
         let version = revision.version();
         let read = if versions.is_empty() { std::slice::from_ref(&version) } else { &*versions };
         if let Some((before, version)) = self.evidence.note_read(read)
@@ -326,7 +328,7 @@ impl Pass {
             let (secret, store) = (self.job.secret.name.as_str(), self.job.secret.sources.store_names());
             event::version_went_back(secret, &store, before, version);
         }
-        let outcome = Outcome { version, versions, life, written: Written::default() };
+        let outcome = Outcome { version, versions, created, life, written: Written::default() };
         let Some(answers) = answers.filter(|_| self.published != Some(revision)) else {
             return Some(Ok(self.of_readers(outcome)));
         };
@@ -436,7 +438,7 @@ impl Pass {
             Publishing::Stopped => None,
             Publishing::Held => Some(Ok(Written::default())),
             Publishing::Done { written, is_change } => {
-                self.changes.count(is_change, now);
+                self.changes.count(&self.job.secret.name, is_change, now);
                 Some(Ok(written))
             }
             Publishing::Staged { staged, origin, span } => {

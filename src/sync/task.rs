@@ -200,13 +200,13 @@ impl Task {
             self.registry.held(&spec.name, held, self.pass.available());
         }
         match result {
-            Ok(Outcome { version, versions, written, life: _ }) => {
-                let (version, versions) = (*version, versions.clone());
+            Ok(Outcome { version, versions, created, written, life: _ }) => {
+                let (version, versions, created) = (*version, versions.clone(), *created);
                 if self.is_current() {
                     if spec.is_checked() {
                         self.registry.certified(&spec.name, self.certificates());
                     }
-                    self.registry.succeeded(&spec.name, Success { version, versions, next_try });
+                    self.registry.succeeded(&spec.name, Success { version, versions, created, next_try });
                     self.registry.changed(&spec.name, self.pass.change());
                 }
                 let (changed, repaired, removed) = (written.changed, written.repaired, written.removed);

@@ -40,7 +40,7 @@ pub(crate) use login::{
 };
 pub use secret::{Failed, FilesLeft, Synced, rolled_back};
 pub(crate) use secret::{
-    change_approved, deletion_held, held, old_generation_stays, released, version_went_back,
+    change_approved, change_published, deletion_held, held, old_generation_stays, released, version_went_back,
 };
 pub use store::{BreakerState, breaker_moved, requested};
 pub(crate) use store::{answers_mixed_up, redirected};

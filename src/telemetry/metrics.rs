@@ -202,6 +202,10 @@ impl Metrics {
         self.of_secrets.rolled_back(secret);
     }
 
+    pub(super) fn changed(&self, secret: &str) {
+        self.of_secrets.changed(secret);
+    }
+
     pub(super) fn failed(&self, secret: &str, kind: Kind, duration: Duration) {
         self.of_secrets.failed(secret, kind);
         self.sync_duration.observe(duration.as_secs_f64());
@@ -316,6 +320,8 @@ mod tests {
             refused: false,
             held: false,
             certificates: Vec::new(),
+            change: None,
+            source_created: None,
         }
     }
 

@@ -29,6 +29,7 @@ mod hook_runner;
 mod hook_trial;
 mod hooks;
 mod http;
+mod journal;
 mod large_answers;
 mod leaks;
 mod life;

@@ -60,8 +60,7 @@ impl Grant {
         // It was made already, and is removed at the end.
         let control = settings.control_socket().filter(|path| path.exists());
         for path in [Some(&settings.status_file.path), audit, control.as_ref()].into_iter().flatten() {
-            let directory = resolved(path.parent().unwrap_or(path));
-            self.write(&rule_for(&directory).unwrap_or(directory));
+            self.own(path.parent().unwrap_or(path));
         }
         let connect = &settings.sandbox.connect;
         if !connect.is_empty() {
@@ -81,6 +80,12 @@ impl Grant {
         }
         self.policy.read.extend(settings.sandbox.read.iter().map(|path| resolved(path)));
         settings.sandbox.write.iter().for_each(|path| self.write(&resolved(path)));
+    }
+
+    /// A directory of the daemon's own files.
+    pub(super) fn own(&mut self, directory: &Path) {
+        let directory = resolved(directory);
+        self.write(&rule_for(&directory).unwrap_or(directory));
     }
 
     pub(super) fn system(&mut self, environment: &EnvironmentFiles<'_>) {

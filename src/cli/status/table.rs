@@ -168,7 +168,7 @@ mod tests {
         let registry = StatusRegistry::new([entry("good"), entry("bad")], clock);
         registry.succeeded(
             &SecretName::new("good"),
-            Success { version: Some(3), versions: Vec::new(), next_try: Some(at(1030)) },
+            Success { version: Some(3), versions: Vec::new(), created: None, next_try: Some(at(1030)) },
         );
         registry.failed(&SecretName::new("bad"), &Fault::new(Kind::Absent, message, "write it"), None);
         time.store(1012, Ordering::Relaxed);

@@ -54,6 +54,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Socket that takes commands to the daemon; off for none",
     ),
     setting(
+        "STATE_DIR",
+        "state-dir",
+        "DIR",
+        "$STATE_DIRECTORY, else /var/lib/secrets-sync if it is writable",
+        "Where the daemon keeps its journal, which history reads",
+    ),
+    setting(
         "AUDIT_LOG",
         "audit-log",
         "FILE",

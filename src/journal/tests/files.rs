@@ -4,6 +4,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
 
 use tempfile::TempDir;
 
@@ -261,4 +263,41 @@ proptest! {
         fs::set_permissions(path(&home, "journal.jsonl"), fs::Permissions::from_mode(0o600)).unwrap();
         Journal::open(home.path(), Clock::system()).unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_directory_that_hangs_keeps_no_file_from_being_published() {
+    let home = TempDir::new().unwrap();
+    let opened = open(&home);
+    let change = |change| [JournalEntry::Published(record(change, 1))];
+    opened.journal.append_durably(change(1)).await;
+    let writer = opened.journal.0.writer.as_ref().unwrap();
+    // The thread that writes waits for this one, as it would for a file system that hangs.
+    let (file, (hangs, end), (ready, begun)) = (writer.file(), mpsc::channel::<()>(), mpsc::channel());
+    let holder = thread::spawn(move || {
+        let _held = file.lock().unwrap();
+        ready.send(()).unwrap();
+        drop(end.recv());
+    });
+    begun.recv().unwrap();
+    let mut first = Box::pin(opened.journal.append_durably(change(2)));
+    for _ in 0..3 {
+        assert!(futures_util::poll!(&mut first).is_pending());
+        tokio::task::yield_now().await;
+    }
+    tokio::time::advance(Duration::from_secs(5)).await;
+    first.await;
+    while !writer.is_failing() {
+        tokio::task::yield_now().await;
+    }
+    let before = tokio::time::Instant::now();
+    opened.journal.append_durably(change(3)).await;
+    assert_eq!(before.elapsed(), Duration::ZERO, "nobody waits for it a second time");
+    drop(hangs);
+    holder.join().unwrap();
+    opened.close().await;
+    let opened = open(&home);
+    assert_eq!(opened.journal.look(|state| site(state).published.unwrap().change.get()), 3);
+    assert_eq!(verified(&home), Ok(3));
+    opened.close().await;
 }

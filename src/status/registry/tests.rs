@@ -2,7 +2,7 @@
 
 use super::*;
 
-const OK: Success = Success { version: Some(1), versions: Vec::new(), next_try: None };
+const OK: Success = Success { version: Some(1), versions: Vec::new(), created: None, next_try: None };
 
 fn registry(entries: &[(&str, bool, Option<u64>)]) -> StatusRegistry {
     let entries = entries.iter().map(|(name, required, staleness)| {

@@ -20,6 +20,7 @@ fn snapshot(now: SystemTime) -> Snapshot {
         refused: None,
         held: None,
         certificates: Vec::new(),
+        source_created: None,
         failures: 2,
         last_error: Some(LastError {
             kind: "absent".to_owned(),

@@ -171,7 +171,8 @@ pub(crate) fn abandoned(secrets: &[String]) {
     );
 }
 
-/// The daemon stopped.
-pub fn stopped() {
-    tracing::info!("stopped");
+/// The daemon stopped; with number and hash of the last line of its journal, if it keeps one.
+pub fn stopped(journal: Option<(u64, String)>) {
+    let (seq, head) = journal.unzip();
+    tracing::info!(seq, head, "stopped");
 }

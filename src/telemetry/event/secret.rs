@@ -62,6 +62,11 @@ impl Synced<'_> {
     }
 }
 
+/// Readers have other content now: a change. The line of the pass is that of [`Synced`].
+pub(crate) fn change_published(secret: &str) {
+    metrics().changed(secret);
+}
+
 /// A pass failed; the files are as they were.
 pub struct Failed<'a> {
     /// The secret.

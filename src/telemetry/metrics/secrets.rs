@@ -36,6 +36,10 @@ pub struct SecretFacts<'a> {
     pub held: bool,
     /// The end of each certificate in its files, by file.
     pub certificates: Vec<(&'a str, SystemTime)>,
+    /// The number of the change that is on disk, and when it was published.
+    pub change: Option<(u64, SystemTime)>,
+    /// When the oldest source was written, where its store says so.
+    pub source_created: Option<SystemTime>,
 }
 
 /// What the passes of one secret counted.
@@ -46,6 +50,7 @@ struct Counts {
     written: u64,
     repaired: u64,
     rolled_back: u64,
+    changes: u64,
 }
 
 /// The series of one secret: the values of the labels after `secret_name`, and the number.
@@ -60,7 +65,7 @@ struct SecretMetric(
     for<'a> fn(&SecretFacts<'a>, &'a Counts) -> Series<'a>,
 );
 
-const METRICS: [SecretMetric; 12] = [
+const METRICS: [SecretMetric; 16] = [
     SecretMetric("secret_info", "What a secret reads; always 1.", &["store", "vault_path"], |facts, _| {
         vec![(vec![facts.store, facts.path], 1.0)]
     }),
@@ -110,6 +115,24 @@ const METRICS: [SecretMetric; 12] = [
         &["file"],
         |facts, _| facts.certificates.iter().map(|(file, end)| (vec![*file], seconds(*end))).collect(),
     ),
+    SecretMetric("secret_change", "The number of the change that is on disk.", &[], |facts, _| {
+        series(facts.change.map(|(change, _)| number(change)))
+    }),
+    SecretMetric(
+        "last_change_timestamp_seconds",
+        "When the change that is on disk was published.",
+        &[],
+        |facts, _| series(facts.change.map(|(_, at)| seconds(at))),
+    ),
+    SecretMetric(
+        "source_created_timestamp_seconds",
+        "When what is on disk was written to its store; of several sources the oldest.",
+        &[],
+        |facts, _| series(facts.source_created.map(seconds)),
+    ),
+    SecretMetric("changes_total", "Changes that were published since the start.", &[], |_, counts| {
+        series(Some(number(counts.changes)))
+    }),
     // Counters begin at 0, so that a first failure is an increase.
     SecretMetric("fetch_total", "Passes by their end: success or error.", &["status"], |_, counts| {
         let ends = [counts.succeeded, counts.failed.values().sum()];
@@ -143,6 +166,10 @@ impl SecretMetrics {
 
     pub(super) fn rolled_back(&self, secret: &str) {
         self.count(secret, |counts| counts.rolled_back += 1);
+    }
+
+    pub(super) fn changed(&self, secret: &str) {
+        self.count(secret, |counts| counts.changes += 1);
     }
 
     pub(super) fn failed(&self, secret: &str, kind: Kind) {

@@ -1,0 +1,131 @@
+//! Opens the journal where one is kept, and stops it last.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::composition::Composition;
+use super::paths::conflict;
+use super::start_error::StartError;
+use crate::blocking::at_start;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::secret::SecretSpec;
+use crate::config::settings::Settings;
+use crate::fault::{Fault, Kind};
+use crate::journal::Journal;
+use crate::sync::JobWithStores;
+use crate::telemetry::event;
+
+/// How long the start waits for the state directory.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Where the journal is kept.
+pub(super) struct JournalPlan {
+    directory: Option<PathBuf>,
+    is_configured: bool,
+    /// Whether something is owed, held or refused that a journal would remember.
+    is_missed: bool,
+}
+
+/// The task that writes the journal.
+pub(super) struct JournalTask {
+    task: JoinHandle<()>,
+    ended: CancellationToken,
+}
+
+/// Where a journal is kept: only if an operator named the directory, or if a secret needs one.
+pub(super) fn journal_directory(settings: &Settings, config: &Config) -> Option<PathBuf> {
+    let is_needed =
+        settings.state_dir.is_configured() || config.secrets.iter().any(SecretSpec::needs_journal);
+    is_needed.then(|| settings.state_dir.directory()).flatten()
+}
+
+impl JournalPlan {
+    /// Decides where, and makes the directory if an operator named one that is not there. Blocks.
+    pub(super) fn new(settings: &Settings, config: &Config) -> Self {
+        let directory = journal_directory(settings, config);
+        let is_configured = settings.state_dir.is_configured();
+        if let Some(path) = directory.as_ref().filter(|path| is_configured && !path.exists()) {
+            // Where that fails, opening it says why.
+            drop(DirBuilder::new().recursive(true).mode(0o700).create(path));
+        }
+        let is_missed = config.secrets.iter().any(|secret| !secret.hooks.is_empty());
+        Self { directory, is_configured, is_missed }
+    }
+
+    /// Opens it. A directory that nobody named and that cannot be used is a warning.
+    ///
+    /// # Errors
+    /// The directory was named, and cannot be used.
+    pub(super) async fn open(self, composition: &mut Composition) -> Result<(), StartError> {
+        let Some(directory) = self.directory else {
+            if self.is_missed {
+                event::no_journal(
+                    "there is no state directory",
+                    "set STATE_DIR to a directory of this daemon's own",
+                );
+            }
+            return Ok(());
+        };
+        let (jobs, inputs) = (composition.jobs.clone(), composition.inputs.clone());
+        let step = format!("opening the journal in {}", directory.display());
+        let open = move || {
+            not_an_output(&directory, &jobs, &inputs)?;
+            Journal::open(&directory, Clock::system())
+        };
+        let opened = at_start(&step, LIMIT, open).await;
+        let opened = opened.map_err(|error| Fault::new(Kind::Write, error.to_string(), error.remedy()));
+        let opened = opened.and_then(|opened| opened);
+        match opened {
+            Ok(journal) => {
+                composition.context.registry.journaled_by(journal.clone());
+                composition.context.journal = journal;
+                Ok(())
+            }
+            Err(Fault { message, remedy, .. }) if self.is_configured => {
+                Err(StartError::resource(format!("cannot keep the journal: {message}"), remedy))
+            }
+            Err(Fault { message, remedy, .. }) => {
+                event::no_journal(&message, &remedy);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// No secret writes to a file of the journal.
+fn not_an_output(
+    directory: &Path,
+    jobs: &[JobWithStores],
+    inputs: &[(String, PathBuf)],
+) -> Result<(), Fault> {
+    let conflict = ["journal.jsonl", "key", "lock"]
+        .iter()
+        .find_map(|name| conflict(&directory.join(name), jobs, inputs));
+    match conflict {
+        None => Ok(()),
+        Some(cause) => {
+            let message = format!("{} cannot be the state directory: {cause}", directory.display());
+            Err(Fault::new(Kind::Write, message, "set STATE_DIR to a directory of this daemon's own"))
+        }
+    }
+}
+
+impl JournalTask {
+    pub(super) fn start(journal: &Journal) -> Self {
+        let ended = CancellationToken::new();
+        Self { task: tokio::spawn(journal.clone().run(ended.clone())), ended }
+    }
+
+    /// Writes what is left. A file system that hangs holds it up for a few seconds.
+    pub(super) async fn stop(self) {
+        self.ended.cancel();
+        // It does not panic, and nothing follows from its end.
+        drop(self.task.await);
+    }
+}

@@ -1,0 +1,193 @@
+//! The journal of a daemon: what it keeps, what `history` shows, and what happens when it cannot be written.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use serde_json::Value;
+
+use crate::daemon::{Process, Sandbox, wait_until};
+use crate::hanging::{Hanging, mounts_of_our_own};
+
+const CONFIG: &str = "secretStore: { provider: file, path: store.yaml }
+limits: { minRefreshInterval: 100ms }
+secrets:
+  - name: app
+    key: app
+    refreshInterval: 100ms
+    generations: out/app
+    files: [{ path: out/app/user, field: user }]
+";
+
+fn sandbox(config: &str) -> Sandbox {
+    let sandbox = Sandbox::new(config);
+    put(&sandbox, "0");
+    sandbox
+}
+
+fn put(sandbox: &Sandbox, user: &str) {
+    sandbox.write("next.yaml", format!("app: {{ user: '{user}' }}\n"));
+    fs::rename(sandbox.path("next.yaml"), sandbox.path("store.yaml")).unwrap();
+}
+
+fn command(sandbox: &Sandbox, arguments: &[&str]) -> Command {
+    let mut command = sandbox.command(arguments);
+    command.env("STATE_DIR", "state");
+    command
+}
+
+#[track_caller]
+fn run(sandbox: &Sandbox, arguments: &[&str]) -> (i32, String, String) {
+    let finished = Process::start(command(sandbox, arguments)).finish();
+    (finished.code, finished.stdout, finished.stderr)
+}
+
+/// Event and change of each line that `history` shows.
+#[track_caller]
+fn history(sandbox: &Sandbox) -> Vec<(String, u64)> {
+    let (code, shown, error) = run(sandbox, &["history", "--json", "--limit", "100000"]);
+    assert_eq!(code, 0, "{error}");
+    let lines: Vec<Value> = serde_json::from_str(&shown).unwrap();
+    let line =
+        |line: &Value| (line["event"].as_str().unwrap().to_owned(), line["change"].as_u64().unwrap_or(0));
+    lines.iter().map(line).collect()
+}
+
+#[test]
+fn history_shows_what_became_of_a_secret_and_follows_the_chain() {
+    let sandbox = sandbox(CONFIG);
+    for user in ["0", "1", "1"] {
+        put(&sandbox, user);
+        assert_eq!(run(&sandbox, &["run", "--once"]).0, 0);
+    }
+    let line = |event: &str, change| (event.to_owned(), change);
+    let expected = [line("intent", 1), line("published", 1), line("intent", 2), line("published", 2)];
+    assert_eq!(history(&sandbox), expected, "an unchanged file is no change, also after a restart");
+    let (code, shown, _) = run(&sandbox, &["history", "app", "--limit", "1"]);
+    assert!(code == 0 && shown.lines().count() == 2 && shown.contains("published  app"), "{shown}");
+    assert!(run(&sandbox, &["history", "--verify"]).1.starts_with("the chain holds: 4 lines, head "));
+    let text = sandbox.read("state/journal.jsonl");
+    sandbox.write("state/journal.jsonl", text.replacen("\"change\":1", "\"change\":3", 1));
+    let (code, _, error) = run(&sandbox, &["history", "--verify"]);
+    assert!(code == 1 && error.contains("breaks at line 2 of journal.jsonl"), "{error}");
+    let (code, _, error) = run(&sandbox, &["history", "--state-dir", "nowhere"]);
+    assert!(code == 1 && error.contains("nowhere") && error.contains("STATE_DIR"), "{error}");
+}
+
+#[test]
+fn a_second_daemon_with_the_same_state_directory_ends() {
+    let sandbox = sandbox(CONFIG);
+    let daemon = Process::start(command(&sandbox, &["run"]));
+    sandbox.wait_until_ready(&daemon);
+    let status: Value = serde_json::from_str(&sandbox.read("status.json")).unwrap();
+    assert_eq!(status["daemon"]["journal"]["seq"], 2, "{status}");
+    let mut second = command(&sandbox, &["run"]);
+    second.env("STATUS_FILE", "other.json");
+    let second = Process::start(second).finish();
+    assert_eq!(second.code, 9, "{}", second.stderr);
+    assert!(second.stderr.contains("is in use by another daemon"), "{}", second.stderr);
+    let mut unnamed = sandbox.command(&["run", "--once"]);
+    unnamed.env("STATE_DIRECTORY", sandbox.path("state"));
+    let unnamed = Process::start(unnamed).finish();
+    assert_eq!(unnamed.code, 0, "{}", unnamed.stderr);
+    assert!(unnamed.stderr.contains("no journal is kept"), "{}", unnamed.stderr);
+    let stopped = daemon.stop().0.stderr;
+    let head = stopped.lines().last().and_then(|line| serde_json::from_str::<Value>(line).ok()).unwrap();
+    assert!(head["msg"] == "stopped" && head["head"].as_str().is_some_and(|head| head.len() == 64), "{head}");
+}
+
+#[test]
+fn a_journal_that_nothing_needs_is_not_there() {
+    let sandbox = sandbox(&CONFIG.replace("    generations: out/app\n", ""));
+    fs::create_dir(sandbox.path("state")).unwrap();
+    let mut command = sandbox.command(&["run", "--once"]);
+    command.env("STATE_DIRECTORY", sandbox.path("state"));
+    assert_eq!(Process::start(command).finish().code, 0);
+    assert_eq!(sandbox.list("state"), [""; 0]);
+    assert_eq!(run(&sandbox, &["run", "--once"]).0, 0);
+    assert_eq!(history(&sandbox), [("found".to_owned(), 1)].map(|_| ("published".to_owned(), 1)));
+    assert!(run(&sandbox, &["history"]).1.contains("found"));
+}
+
+#[test]
+fn killed_at_any_moment_every_change_that_readers_see_is_in_the_journal() {
+    let sandbox = sandbox(CONFIG);
+    let (mut change, mut intended) = (0_u64, 0);
+    for round in 0..12 {
+        let mut daemon = Process::start(command(&sandbox, &["run"]));
+        let goal = change + 1 + round % 3;
+        while change < goal {
+            assert!(daemon.is_running(), "round {round}: {}", daemon.stderr());
+            put(&sandbox, &format!("{round}-{change}-{intended}"));
+            intended += 1;
+            change = current(&sandbox).unwrap_or(change);
+        }
+        daemon.kill();
+        change = current(&sandbox).unwrap();
+        let lines = history(&sandbox);
+        assert!(lines.contains(&("intent".to_owned(), change)), "round {round}: {change} of {lines:?}");
+    }
+    assert_eq!(run(&sandbox, &["run", "--once"]).0, 0);
+    let change = current(&sandbox).unwrap();
+    assert!(history(&sandbox).contains(&("published".to_owned(), change)));
+    assert_eq!(run(&sandbox, &["history", "--verify"]).0, 0);
+}
+
+/// The number of the generation that readers get.
+fn current(sandbox: &Sandbox) -> Option<u64> {
+    let data = fs::read_link(sandbox.path("out/app/..data")).ok()?;
+    data.to_str()?.trim_start_matches('.').parse().ok()
+}
+
+#[test]
+fn a_full_disk_under_the_journal_keeps_no_file_from_being_published() {
+    let work = || {
+        mounts_of_our_own();
+        let sandbox = sandbox(CONFIG);
+        let state = sandbox.path("state");
+        fs::create_dir(&state).unwrap();
+        mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::empty(), Some("size=16k,mode=0700")).unwrap();
+        let daemon = Process::start(command(&sandbox, &["run"]));
+        sandbox.wait_until_ready(&daemon);
+        sandbox.write("state/filler", vec![b'x'; 4096]);
+        let mut user = 0;
+        let mut rotate = || {
+            user += 1;
+            put(&sandbox, &format!("{user}{}", "x".repeat(500)));
+            let text = || sandbox.read("out/app/user");
+            wait_until("the new content is there", || text().starts_with(&format!("{user}x")));
+        };
+        wait_until("the disk is full", || {
+            rotate();
+            daemon.stderr().contains("could not write the journal")
+        });
+        rotate();
+        fs::remove_file(sandbox.path("state/filler")).unwrap();
+        rotate();
+        wait_until("it is written again", || daemon.stderr().contains("the journal is written again"));
+        let stopped = daemon.stop().0.stderr;
+        assert_eq!(stopped.matches("\"msg\":\"could not write the journal\"").count(), 1, "{stopped}");
+        let events: Vec<_> = history(&sandbox).into_iter().map(|(event, _)| event).collect();
+        assert!(events.windows(2).any(|two| *two == ["gap", "snapshot"]), "{events:?}");
+        assert_eq!(run(&sandbox, &["history", "--verify"]).0, 0);
+        umount2(&state, MntFlags::MNT_DETACH).unwrap();
+    };
+    thread::scope(|scope| scope.spawn(work).join().unwrap());
+}
+
+#[test]
+fn a_state_directory_that_hangs_at_the_start_is_named_and_files_are_published() {
+    let work = || {
+        let sandbox = sandbox(CONFIG);
+        let _hanging = Hanging::mount(&sandbox.path("state"));
+        let mut daemon = sandbox.command(&["run"]);
+        daemon.env("STATE_DIRECTORY", sandbox.path("state")).env("SANDBOX", "off");
+        let daemon = Process::start(daemon);
+        sandbox.wait_until_ready(&daemon);
+        assert!(daemon.stderr().contains("no journal is kept"), "{}", daemon.stderr());
+        assert_eq!(sandbox.read("out/app/user"), "0");
+        assert_eq!(daemon.stop().0.code, 0);
+    };
+    thread::scope(|scope| scope.spawn(work).join().unwrap());
+}
