@@ -95,6 +95,8 @@ impl JournalWriter {
             }
             self.write(journal, &worker).await;
         }
+        // A write that is late may still end in time.
+        drop(tokio::time::timeout(LIMIT, worker.idle()).await);
         self.write(journal, &worker).await;
     }
 
