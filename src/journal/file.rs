@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::secret::FingerprintKey;
 
 /// From this size on the next line begins a new file.
-const FULL: u64 = 8 << 20;
+const FULL: u64 = if cfg!(test) { 64 << 10 } else { 8 << 20 };
 
 /// The file of the journal.
 #[derive(Debug)]
