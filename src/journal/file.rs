@@ -178,9 +178,9 @@ fn chained(
 ) -> io::Result<(Vec<u8>, JournalPosition)> {
     let mut text = Vec::new();
     for (ts, entry) in entries {
-        let line = Line { seq: position.seq + 1, ts, entry, prev: position.head };
-        let line = serde_json::to_vec(&line)?;
-        position = JournalPosition { seq: position.seq + 1, head: LineHash::of(&line) };
+        let seq = position.seq.saturating_add(1);
+        let line = serde_json::to_vec(&Line { seq, ts, entry, prev: position.head })?;
+        position = JournalPosition { seq, head: LineHash::of(&line) };
         text.extend(line);
         text.push(b'\n');
     }

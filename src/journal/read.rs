@@ -132,7 +132,7 @@ pub fn verify<'t>(texts: impl IntoIterator<Item = (&'t str, &'t [u8])>) -> Resul
                 if line.prev != hash {
                     return Err(broken("does not follow from the line before it"));
                 }
-                if line.seq != seq + 1 {
+                if seq.checked_add(1) != Some(line.seq) {
                     return Err(broken("has not the next number"));
                 }
             }

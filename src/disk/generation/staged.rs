@@ -262,7 +262,7 @@ impl NewGeneration {
     fn make(root: &Arc<Directory>, found: &Found, metadata: FileMetadata) -> Result<Self, Fault> {
         let mut number = found.highest;
         for _ in 0..ATTEMPTS {
-            number += 1;
+            number = number.saturating_add(1);
             if let Some(directory) = root.make_below(OsStr::new(&directory_name(number)), metadata)? {
                 let (root, directory) = (Arc::clone(root), Arc::new(directory));
                 let owner = metadata.owner;
