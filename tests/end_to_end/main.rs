@@ -22,6 +22,7 @@ mod deletions;
 mod dotenv;
 mod examples;
 mod generations;
+mod go_tool;
 mod hanging;
 mod holds;
 mod hook_actions;
