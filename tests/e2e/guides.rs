@@ -1,5 +1,7 @@
 //! Guides with the real program that they are about.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use crate::daemon::{Process, Sandbox, wait_until};
 const NGINX: &str = include_str!("../../docs/guides/nginx.md");
 const HAPROXY: &str = include_str!("../../docs/guides/haproxy.md");
 const KEYSTORE: &str = include_str!("../../docs/guides/java-keystore.md");
+const POSTGRESQL: &str = include_str!("../../docs/guides/postgresql.md");
 const WATCHING: &str = include_str!("../../docs/guides/watching.md");
 
 /// The block of `guide` that begins with ```` ```language ````.
@@ -67,13 +70,18 @@ fn certify(sandbox: &Sandbox, name: &str) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let pem = |name: &str| serde_json::to_string(&sandbox.read(name)).unwrap();
     let fields = format!("{{ crt: {}, key: {}, password: of-{name} }}", pem("crt"), pem("key"));
-    sandbox.write("store.yaml", format!("tls/site: {fields}\ntls/app: {fields}"));
+    sandbox.write("store.yaml", format!("tls/site: {fields}\ntls/app: {fields}\ntls/db: {fields}"));
 }
 
 /// Whose certificate is served.
 fn served(port: u16) -> String {
+    served_by("", port)
+}
+
+/// With options of `openssl s_client`.
+fn served_by(options: &str, port: u16) -> String {
     let script = format!(
-        "openssl s_client -connect 127.0.0.1:{port} </dev/null 2>/dev/null | openssl x509 -noout -subject"
+        "openssl s_client {options} -connect 127.0.0.1:{port} </dev/null 2>/dev/null | openssl x509 -noout -subject"
     );
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -167,6 +175,34 @@ fn haproxy_serves_what_its_gate_has_tested() {
     certify(&sandbox, "two");
     daemon.signal(Signal::SIGUSR1);
     wait_until("the new certificate is served", || served(port).ends_with("two"));
+    daemon.stop();
+    server.stop();
+}
+
+#[test]
+fn postgresql_serves_a_new_certificate() {
+    let sandbox = Sandbox::new("");
+    fs::set_permissions(sandbox.path(""), Permissions::from_mode(0o755)).unwrap();
+    let home = sandbox.path("").display().to_string();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let here = |text: &str| {
+        text.replace("/etc/postgresql/", &home).replace("/run/postgresql/", &format!("{home}run/"))
+    };
+    configure(&sandbox, &here(block(POSTGRESQL, "yaml")));
+    certify(&sandbox, "one");
+    let daemon = sandbox.ready_daemon();
+    let settings = here(block(POSTGRESQL, "ini"));
+    sandbox.write("settings", format!("{settings}port = {port}\nunix_socket_directories = '{home}run'\n"));
+    let script = "set -e; cd \"$0\"; install -d -o postgres run data; bin=$(dirname \"$(readlink -f \"$(command -v postgres)\")\")
+        runuser -u postgres -- \"$bin/initdb\" -D data >/dev/null; cat settings >> data/postgresql.conf
+        exec runuser -u postgres -- \"$bin/postgres\" -D data";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, &home]);
+    let server = Process::start(command);
+    wait_until("PostgreSQL serves", || served_by("-starttls postgres", port).ends_with("one"));
+    certify(&sandbox, "two");
+    daemon.signal(Signal::SIGUSR1);
+    wait_until("the new certificate is served", || served_by("-starttls postgres", port).ends_with("two"));
     daemon.stop();
     server.stop();
 }
