@@ -31,7 +31,8 @@ pub(crate) use daemon::{
     sweep_failed, unfinished,
 };
 pub use daemon::{panicked, readiness_changed, sandboxed, started, stopped, stopping, swept};
-pub(crate) use hook::{HookEnded, HookFailure, hook_configured, hook_forgotten, hook_owed, hooks_left};
+pub use hook::{HookEnded, hook_owed};
+pub(crate) use hook::{HookFailure, hook_configured, hook_forgotten, hooks_left};
 pub(crate) use journal::{journal_failed, journal_head, journal_recovered, journal_still_fails, no_journal};
 pub use login::{credentials_configured, logged_in};
 pub(crate) use login::{

@@ -144,8 +144,9 @@ fn a_hook_that_is_owed_at_the_stop_is_named() {
     sandbox.write("store.yaml", "k: { f: one }");
     let daemon: Process = sandbox.ready_daemon();
     wait_until("the hook failed", || daemon.stderr().contains("hook failed, it will run again"));
-    let status = sandbox.run(&["status", "--json"]).stdout;
-    let status: Value = serde_json::from_str(&status).unwrap();
+    let status = || -> Value { serde_json::from_str(&sandbox.run(&["status", "--json"]).stdout).unwrap() };
+    wait_until("the status shows it", || status()["daemon"]["hooks"][0]["last_result"] == "failed");
+    let status = status();
     assert_eq!(status["secrets"][0]["hooks_owed"][0], "tell");
     let hook = &status["daemon"]["hooks"][0];
     assert_eq!((&hook["name"], &hook["last_result"]), (&"tell".into(), &"failed".into()));

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
 use secrets_sync::fault::{Fault, Kind};
-use secrets_sync::telemetry::event::{self, BreakerState, Failed, FilesLeft, Reloaded, Synced};
+use secrets_sync::telemetry::event::{self, BreakerState, Failed, FilesLeft, HookEnded, Reloaded, Synced};
 use secrets_sync::telemetry::metrics::{Described, SecretFacts, metrics};
 
 use crate::promtool::promtool;
@@ -63,6 +63,8 @@ fn feed() {
     let fault = Fault::new(Kind::Denied, "message", "remedy");
     Failed { secret, store, fault: &fault, duration, attempt: 1, next_try, left: FilesLeft::Good }.emit();
     event::rolled_back(secret, 1, 0);
+    HookEnded { hook: "web", secrets: files, attempt: 1, duration }.ran();
+    event::hook_owed("web", Some(SystemTime::UNIX_EPOCH + duration));
     event::requested(store, "h: GET /v1/secret/data/app", "200", duration);
     event::logged_in(store, credentials, Some(SystemTime::UNIX_EPOCH + duration));
     event::breaker_moved(store, credentials, BreakerState::Open, None);

@@ -9,7 +9,7 @@ use crate::fault::Kind;
 use crate::telemetry::metrics::metrics;
 
 /// A run of a hook has ended.
-pub(crate) struct HookEnded<'a> {
+pub struct HookEnded<'a> {
     /// The hook.
     pub hook: &'a str,
     /// The secrets it ran for.
@@ -30,7 +30,7 @@ pub(crate) struct HookFailure<'a> {
 
 impl HookEnded<'_> {
     /// It did what it should.
-    pub(crate) fn ran(&self) {
+    pub fn ran(&self) {
         self.count("ok");
         let (hook, secrets) = (self.hook, field::debug(super::List(self.secrets)));
         let (attempt, duration_ms) = (self.attempt, super::milliseconds(self.duration));
@@ -133,6 +133,6 @@ pub(crate) fn hook_forgotten(hook: &str) {
 }
 
 /// Since when a hook has to run; `None`: it has not.
-pub(crate) fn hook_owed(hook: &str, since: Option<SystemTime>) {
+pub fn hook_owed(hook: &str, since: Option<SystemTime>) {
     metrics().hook_owed(hook, since);
 }
