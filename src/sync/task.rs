@@ -84,6 +84,7 @@ impl Task {
     /// beyond it is shortened for one more try, unless the store asked for that wait. `None` when it was stopped before it knew.
     pub(super) async fn once(mut self, retry_until: Option<Instant>) -> Option<Result<(), Fault>> {
         let mut last = None;
+        self.pass.announce_hold();
         while let Some(done) = Box::pin(self.sync()).await {
             let left = retry_until.map(|until| until.saturating_duration_since(Instant::now()));
             let due = self.due_in(&done);

@@ -118,6 +118,11 @@ fn rollback_goes_back_to_a_generation_with_the_store_down_and_holds_it() {
         "{seen}"
     );
     assert_eq!(sandbox.read("out/value"), "one");
+    let table = sandbox.run(&["status"]).stdout;
+    assert!(
+        table.contains("held at change 1 by user ") && table.contains("version 4 is available"),
+        "{table}"
+    );
     fs::remove_file(sandbox.path("out/value")).unwrap();
     wait_until("drift is repaired towards what is held", || sandbox.read("out/value") == "one");
     done(&sandbox.run(&["release", "app"]), "app: released: 1 file changed, version 4\n");
@@ -151,4 +156,41 @@ fn rollback_reads_the_version_where_the_generation_is_gone_and_says_when_it_was_
     assert!(unknown.code == 1 && unknown.stderr.contains("nothing is known of change 77"), "{unknown:?}");
     let misspelt = sandbox.run(&["rollback", "ap"]);
     assert!(misspelt.code == 2 && misspelt.stderr.contains("did you mean app?"), "{misspelt:?}");
+}
+
+/// A daemon that keeps its journal.
+fn with_state(sandbox: &Sandbox) -> Process {
+    let mut command = sandbox.command(&["run"]);
+    command.env("SANDBOX", "require").env("STATE_DIR", sandbox.path("state"));
+    let daemon = Process::start(command);
+    sandbox.wait_until_ready(&daemon);
+    daemon
+}
+
+#[test]
+fn a_hold_survives_kill_and_restart_and_the_history_says_who_asked() {
+    let sandbox = sandbox("holds/restart", "");
+    server().put("holds/restart", &json!({ "value": "one" }));
+    fs::create_dir(sandbox.path("state")).unwrap();
+    let daemon = with_state(&sandbox);
+    put("holds/restart", &["two"], &sandbox);
+    done(
+        &sandbox.run(&["rollback", "app"]),
+        "app: change 1 is published and held: 1 file changed, version 1\n",
+    );
+    daemon.kill();
+    let daemon = with_state(&sandbox);
+    wait_until("it says so at the start", || daemon.stderr().contains("\"msg\":\"held\""));
+    wait_until("what is newer is seen", || status(&sandbox)["available_version"] == 2);
+    assert_eq!((sandbox.read("out/value").as_str(), generation(&sandbox).as_str()), ("one", "..1"));
+    fs::remove_dir_all(sandbox.path("out")).unwrap();
+    wait_until("an emptied volume gets what is held", || sandbox.read("out/value") == "one");
+    done(&sandbox.run(&["release", "app"]), "app: released: 1 file changed, version 2\n");
+    let journal = sandbox.read("state/journal.jsonl");
+    let uid = nix::unistd::getuid().as_raw();
+    for event in ["held", "rolled-back", "released"] {
+        let line = journal.lines().find(|line| line.contains(&format!("\"event\":\"{event}\"")));
+        assert!(line.is_some_and(|line| line.contains(&format!("\"by\":{uid}"))), "{event}: {journal}");
+    }
+    assert!(journal.contains("\"reason\":\"release\""), "{journal}");
 }

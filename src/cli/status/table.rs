@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::printable::one_line;
-use crate::status::{LastError, SecretStatus, Snapshot, State, words};
+use crate::status::{HeldStatus, LastError, SecretStatus, Snapshot, State, words};
 
 /// Secrets that are shown with their remedy below the table.
 const WITH_REMEDY: usize = 5;
@@ -63,8 +63,15 @@ fn row(secret: &SecretStatus, now: SystemTime) -> [String; 6] {
         words::age(now, secret.last_success),
         words::until(now, secret.next_try),
         secret.version.map_or_else(|| words::NOTHING.to_owned(), |version| version.to_string()),
-        error.map_or_else(|| words::NOTHING.to_owned(), said),
+        error.map_or_else(|| held(secret), said),
     ]
+}
+
+/// The change that a secret is held at, so that nobody forgets it.
+fn held(secret: &SecretStatus) -> String {
+    let Some(HeldStatus { change, by, .. }) = &secret.held else { return words::NOTHING.to_owned() };
+    let newer = secret.available_version.map(|version| format!(", version {version} is available"));
+    format!("held at change {change} by user {by}{}", newer.unwrap_or_default())
 }
 
 fn said(error: &LastError) -> String {
