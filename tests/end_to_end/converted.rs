@@ -145,7 +145,8 @@ fn converted_manifests_write_what_external_secrets_would_have_written() {
 fn recorded(case: &str) -> (String, String) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert/agent").join(case);
     let agent = fs::read_to_string(folder.join("agent.hcl")).unwrap();
-    let template = &agent[agent.find("\ntemplate {").unwrap()..];
+    let (_, template) = agent.split_once("\ntemplate {").unwrap();
+    let template = format!("template {{{template}");
     let template = template.replace("secret/data/", "secret/data/recorded/").replace("\"/run/app/", "\"");
     let expected = fs::read_to_string(folder.join("expected.json")).unwrap();
     let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();

@@ -1,5 +1,6 @@
 //! What `convert` makes of the injector's annotations writes what its Agent writes, byte for byte.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
@@ -40,9 +41,9 @@ fn pod() -> String {
         .to_owned();
     for (name, template) in FILES {
         let prefix = "    vault.hashicorp.com/agent-inject-";
-        pod.push_str(&format!("{prefix}secret-{name}: secret/data/injected/db\n"));
+        writeln!(pod, "{prefix}secret-{name}: secret/data/injected/db").unwrap();
         if let Some(template) = template {
-            pod.push_str(&format!("{prefix}template-{name}: {}\n", json!(template)));
+            writeln!(pod, "{prefix}template-{name}: {}", json!(template)).unwrap();
         }
     }
     pod
@@ -56,11 +57,8 @@ fn agent(sandbox: &Sandbox) -> String {
     );
     for (name, template) in FILES {
         let (path, text) = (sandbox.path(&format!("agent/{name}")), template.unwrap_or(OWN));
-        agent.push_str(&format!(
-            "template {{\n destination = {}\n contents = {}\n}}\n",
-            json!(path),
-            json!(text)
-        ));
+        let (path, text) = (json!(path), json!(text));
+        writeln!(agent, "template {{\n destination = {path}\n contents = {text}\n}}").unwrap();
     }
     agent
 }

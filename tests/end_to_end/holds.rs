@@ -98,8 +98,8 @@ fn rollback_goes_back_to_a_generation_with_the_store_down_and_holds_it() {
         let mut found = None;
         wait_until(event, || {
             let log = running.stderr();
-            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            found = lines.filter(|line| line["msg"] == event).last();
+            let mut lines = log.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            found = lines.find(|line| line["msg"] == event);
             found.is_some()
         });
         let line = found.unwrap();

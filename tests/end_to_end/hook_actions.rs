@@ -38,8 +38,8 @@ fn run(sandbox: &Sandbox) -> (Process, Value) {
     let mut said = Value::Null;
     wait_until("the hook has run", || {
         let log = daemon.stderr();
-        let of_hook = log.lines().filter_map(|line| serde_json::from_str(line).ok());
-        said = of_hook.filter(|line: &Value| line["hook"] == "it").last().unwrap_or_default();
+        let mut lines = log.lines().rev().filter_map(|line| serde_json::from_str(line).ok());
+        said = lines.find(|line: &Value| line["hook"] == "it").unwrap_or_default();
         !said.is_null()
     });
     (daemon, said)

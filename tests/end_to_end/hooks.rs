@@ -44,19 +44,24 @@ fn twenty_secrets_that_change_at_once_are_one_run_that_names_them() {
     let sandbox = sandbox(NOTE);
     let numbers: Vec<_> = (10..30).collect();
     let store = |value: &str| {
-        numbers.iter().map(|number| format!("k{number}: {{ f: {value} }}\n")).collect::<String>()
+        let lines: Vec<_> = numbers.iter().map(|number| format!("k{number}: {{ f: {value} }}\n")).collect();
+        lines.concat()
     };
     let secret = |number: &i32| {
         format!(
             "  - {{ name: s{number}, key: k{number}, files: [{{ path: out/f{number}, field: f }}], hooks: [tell] }}\n"
         )
     };
-    configure(&sandbox, "  tell: { command: [TOOL] }", &numbers.iter().map(secret).collect::<String>());
+    configure(
+        &sandbox,
+        "  tell: { command: [TOOL] }",
+        &numbers.iter().map(secret).collect::<Vec<_>>().concat(),
+    );
     sandbox.write("store.yaml", store("one"));
     let daemon = sandbox.ready_daemon();
     wait_until("the hook ran", || daemon.stderr().contains("hook ran"));
     let expected: Vec<_> = numbers.iter().map(|number| format!("s{number}")).collect();
-    assert_eq!(events(&sandbox).iter().map(names).collect::<Vec<_>>(), [expected.clone()]);
+    assert_eq!(events(&sandbox).iter().map(names).collect::<Vec<_>>(), std::slice::from_ref(&expected));
     sandbox.write("store.yaml", store("two"));
     daemon.signal(Signal::SIGUSR1);
     wait_until("it ran again", || daemon.stderr().matches("hook ran").count() == 2);

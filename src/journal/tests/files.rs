@@ -277,7 +277,7 @@ async fn a_state_directory_that_hangs_keeps_no_file_from_being_published() {
     let holder = thread::spawn(move || {
         let _held = file.lock().unwrap();
         ready.send(()).unwrap();
-        drop(end.recv());
+        let _ended = end.recv();
     });
     begun.recv().unwrap();
     let mut first = Box::pin(opened.journal.append_durably(change(2)));

@@ -122,13 +122,13 @@ fn pod(count: usize, more: &[String]) -> String {
         "kind: Pod\nmetadata:\n  name: p\n  annotations:\n    vault.hashicorp.com/agent-inject: 'true'\n"
             .to_owned();
     for number in 0..count {
-        text.push_str(&format!(
-            "    vault.hashicorp.com/agent-inject-secret-{number}: secret/data/app/{number}\n"
-        ));
+        let annotation = format!("agent-inject-secret-{number}: secret/data/app/{number}");
+        text.extend(["    vault.hashicorp.com/", annotation.as_str(), "\n"]);
     }
     for (number, value) in more.iter().enumerate() {
-        let value = serde_json::Value::from(value.as_str());
-        text.push_str(&format!("    vault.hashicorp.com/agent-inject-template-m{number}: {value}\n"));
+        let annotation =
+            format!("agent-inject-template-m{number}: {}", serde_json::Value::from(value.as_str()));
+        text.extend(["    vault.hashicorp.com/", annotation.as_str(), "\n"]);
     }
     text
 }
