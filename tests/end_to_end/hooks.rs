@@ -159,3 +159,65 @@ fn a_hook_that_is_owed_at_the_stop_is_named() {
     let (finished, _) = daemon.stop();
     assert!(finished.stderr.contains("hooks are owed"), "{}", finished.stderr);
 }
+
+/// Starts the daemon with a directory for its journal.
+fn with_state(sandbox: &Sandbox) -> Process {
+    let mut command = sandbox.command(&["run"]);
+    command.env("STATE_DIR", sandbox.path("state"));
+    Process::start(command)
+}
+
+#[test]
+fn a_hook_that_was_killed_with_the_daemon_runs_after_the_restart_and_then_no_more() {
+    let sandbox = sandbox(&format!("{NOTE}\nwhile test -e $HOME_OF_TEST/slow; do sleep 0.1; done"));
+    configure(&sandbox, "  tell: { command: [TOOL], settle: 100ms }", ONE);
+    fs::create_dir(sandbox.path("state")).unwrap();
+    sandbox.write("store.yaml", "k: { f: one }");
+    sandbox.write("slow", "");
+    let daemon = with_state(&sandbox);
+    wait_until("the hook runs", || events(&sandbox).len() == 1);
+    daemon.kill();
+    fs::remove_file(sandbox.path("slow")).unwrap();
+    let daemon = with_state(&sandbox);
+    wait_until("it ran", || daemon.stderr().contains("hook ran"));
+    let seen = events(&sandbox);
+    assert_eq!((seen.len(), &seen[1]["secrets"][0]["change"]), (2, &1.into()), "{seen:?}");
+    daemon.stop();
+    // A plain restart: it gets as far as a hook that is owed would.
+    let daemon = with_state(&sandbox);
+    sandbox.wait_until_ready(&daemon);
+    sandbox.write("store.yaml", "k: { f: two }");
+    daemon.signal(Signal::SIGUSR1);
+    wait_until("the change", || daemon.stderr().contains("hook ran"));
+    daemon.stop();
+    let changes: Vec<_> =
+        events(&sandbox).iter().map(|event| event["secrets"][0]["change"].clone()).collect();
+    assert_eq!(changes, [1, 1, 2], "none for the restart alone");
+}
+
+/// Kills between the publishing of a change and the end of its hook.
+const KILLS: u64 = 300;
+
+#[test]
+fn however_often_it_is_killed_the_hook_has_run_for_what_readers_see_in_the_end() {
+    let sandbox = sandbox("cat $HOME_OF_TEST/out/f > $HOME_OF_TEST/seen");
+    configure(&sandbox, "  tell: { command: [TOOL], settle: 20ms }", ONE);
+    fs::create_dir(sandbox.path("state")).unwrap();
+    for kill in 0..KILLS {
+        sandbox.write("store.yaml", format!("k: {{ f: value-{kill} }}"));
+        let daemon = with_state(&sandbox);
+        let published = format!("value-{kill}");
+        if kill % 3 > 0 {
+            wait_until("it is published", || sandbox.read("out/f") == published);
+        }
+        if kill % 3 > 1 {
+            wait_until("the hook has begun", || sandbox.read("seen") == published);
+        }
+        daemon.kill();
+    }
+    let daemon = with_state(&sandbox);
+    let last = format!("value-{}", KILLS - 1);
+    wait_until("the hook has run for the last content", || sandbox.read("seen") == last);
+    assert_eq!(sandbox.read("out/f"), last);
+    daemon.stop();
+}
