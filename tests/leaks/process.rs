@@ -152,15 +152,17 @@ fn every_descriptor_is_closed_for_a_program_that_would_be_started() {
     assert!(manager.recv(&mut buffer).unwrap() > 0, "the service manager was never told anything");
 }
 
-/// `std::process` has more than programs in it; `Command` is how one is started, and `unsafe` code is forbidden.
+/// `std::process` has more than programs in it; `Command` is how one is started, and `unsafe` code is forbidden. The runner of
+/// hooks holds no value and no credential.
 #[test]
-fn no_program_is_ever_started() {
+fn the_runner_alone_starts_programs() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let starts = sources(&home).into_iter().filter(|path| {
         let text = fs::read_to_string(path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let is_test = path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
         !is_test
+            && !path.starts_with(home.join("lifecycle/runner"))
             && ["process::Command", "Command::new", "execve", "posix_spawn", "fork("]
                 .iter()
                 .any(|word| code.contains(word))

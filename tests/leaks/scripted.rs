@@ -80,7 +80,17 @@ pub(crate) fn listen_to(sandbox: &Sandbox, daemon: Process, collector: &Collecto
     for path in ["/", "/status", "/metrics", "/ready", "/health", "/live", "/none"] {
         keeps_quiet(path, &get(address, path));
     }
-    for line in [&["status"] as &[&str], &["status", "--json"], &["isready"], &["isready", "--json"]] {
+    let commands = [
+        &["status"] as &[&str],
+        &["status", "--json"],
+        &["isready"],
+        &["isready", "--json"],
+        &["refresh", "good"],
+        &["approve", "good"],
+        &["release", "good"],
+        &["rollback", "good"],
+    ];
+    for line in commands {
         let finished = Process::start(talkative(sandbox, line, &collector.url())).finish();
         keeps_quiet(&line.join(" "), &finished.output());
     }
@@ -133,6 +143,12 @@ const COMMANDS: &[(&str, &[&[&str]])] = &[
     ),
     ("plan", &[&["plan"]]),
     ("status", &[&["status"], &["status", "--json"]]),
+    ("refresh", &[&["refresh"], &["refresh", "good"]]),
+    ("rollback", &[&["rollback", "good"], &["rollback", "good", "--to", "1"]]),
+    ("release", &[&["release", "good"]]),
+    ("approve", &[&["approve", "good"]]),
+    ("hook", &[&["hook", "none"]]),
+    ("history", &[&["history"], &["history", "good", "--json"], &["history", "--verify"]]),
     ("init", &[&["init"]]),
     ("schema", &[&["schema"]]),
     ("convert", &[&["convert", "config.yaml"], &["convert", "config.yaml", "--report", "json"]]),
