@@ -14,6 +14,8 @@ use super::start_error::StartError;
 use crate::blocking::at_start;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::diagnostic::{Code, Diagnostic, Place};
+use crate::config::hook::{HookMoment, HookSpec};
 use crate::config::secret::SecretSpec;
 use crate::config::settings::Settings;
 use crate::fault::{Fault, Kind};
@@ -43,6 +45,19 @@ pub(super) fn journal_directory(settings: &Settings, config: &Config) -> Option<
     let is_needed =
         settings.state_dir.is_configured() || config.secrets.iter().any(SecretSpec::needs_journal);
     is_needed.then(|| settings.state_dir.directory()).flatten()
+}
+
+/// A warning where a hook that is owed would be forgotten with the process.
+pub(crate) fn hook_without_state(settings: &Settings, config: &Config) -> Option<Diagnostic> {
+    let is_named = |hook: &&HookSpec| config.secrets.iter().any(|secret| secret.hooks.contains(&hook.name));
+    let duty = config.hooks.iter().filter(|hook| hook.moment == HookMoment::Changed).find(is_named)?;
+    if settings.state_dir.directory().is_some() {
+        return None;
+    }
+    let place = Place { path: format!("hooks.{}", duty.name), position: None };
+    let message =
+        "no state directory is set: if the program ends before the hook has run, nothing remembers it";
+    Some(Diagnostic::new(Code::HookWithoutState, place, message))
 }
 
 impl JournalPlan {

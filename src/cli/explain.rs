@@ -71,13 +71,14 @@ mod tests {
     use crate::config::env::Env;
 
     /// Codes whose examples are commands: another user, a mount, or a file that is no text is what makes them.
-    const OF_THE_SURROUNDINGS: [Code; 6] = [
+    const OF_THE_SURROUNDINGS: [Code; 7] = [
         Code::NoConfiguration,
         Code::FileTooLarge,
         Code::NotUtf8,
         Code::CannotChown,
         Code::SameFile,
         Code::MountedFile,
+        Code::HookWithoutState,
     ];
 
     const STORE: &str = "secretStore: { address: 'https://vault.example:8200', token: made-up }\n";

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::args::{Common, ValidateArgs};
 use super::output::{self, SecretPlaces};
 use super::setup::{Setup, SetupError, load, runtime};
-use crate::app::{Finding, look_at_hooks, survey};
+use crate::app::{Finding, hook_without_state, look_at_hooks, survey};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::origin::Origins;
 use crate::config::{Loaded, Loader};
@@ -53,7 +53,8 @@ fn begin(common: &Common) -> Result<(Setup, Loader), SetupError> {
 fn judge(setup: &Setup, file: Loader, args: &ValidateArgs) -> Result<Verdict, ExitStatus> {
     match load(file) {
         Ok(loaded) => {
-            let (report, origins) = (loaded.warnings.clone(), words(&loaded.origins));
+            let (mut report, origins) = (loaded.warnings.clone(), words(&loaded.origins));
+            report.diagnostics.extend(hook_without_state(&setup.settings, &loaded.config));
             let (secrets, places) = (loaded.config.secrets.len(), SecretPlaces::of(&loaded));
             let obstacles = if args.online { look_at_hooks(&loaded.config.hooks) } else { Vec::new() };
             let findings = if args.online { Some(look(setup, loaded)?) } else { None };

@@ -158,6 +158,8 @@ codes! {
         "say in each file which entry it holds: \"key: …\"";
     UnusedHook, Warning, "unused-hook", "A hook that no secret names.",
         "name it in \"hooks\" of a secret, write \"secrets: all\" into it, or remove it";
+    HookWithoutState, Warning, "hook-without-state", "A hook runs after a change, and no state directory remembers that it is owed.",
+        "set STATE_DIR to a directory of this daemon's own; systemd's StateDirectory= does it too";
     UnusedTemplate, Warning, "unused-template", "An entry of `template.data` that no file names.",
         "give a file this \"key\", or remove the entry";
     DataPrefix, Warning, "data-prefix", "A key that begins as the path of a URL does: with `data/` or `metadata/` on KV v2, with `v1/` or `ui/`.",

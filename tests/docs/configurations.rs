@@ -56,6 +56,8 @@ fn validated(configuration: &str) -> Finished {
     let text: String = configuration.lines().map(with_certificate).collect();
     sandbox.write("config.yaml", &text);
     let mut command = sandbox.command(&["validate"]);
+    // As a daemon with hooks has it.
+    command.env("STATE_DIR", sandbox.path("state"));
     for name in variables(&text) {
         let known = VARIABLES.iter().find(|(known, _)| *known == name);
         command.env(name, known.map_or("made-up", |(_, value)| value));

@@ -221,3 +221,24 @@ fn however_often_it_is_killed_the_hook_has_run_for_what_readers_see_in_the_end()
     assert_eq!(sandbox.read("out/f"), last);
     daemon.stop();
 }
+
+#[test]
+fn validate_says_that_no_state_directory_remembers_a_hook() {
+    let sandbox = sandbox(NOTE);
+    let secret =
+        |hook: &str| format!("  - {{ name: app, key: app, files: [{{ path: out/app, field: f }}], {hook} }}");
+    let warns = |state: Option<&str>| {
+        let mut command = sandbox.command(&["validate"]);
+        command.env_remove("STATE_DIRECTORY").env("STATE_DIR", state.unwrap_or_default());
+        let finished = Process::start(command).finish();
+        assert_eq!(finished.code, 0, "{}", finished.output());
+        finished.stderr.contains("[hook-without-state]")
+    };
+    configure(&sandbox, "  told: { command: [TOOL] }", &secret("hooks: [told]"));
+    // A machine that has the default directory keeps the journal there.
+    let is_kept = std::path::Path::new("/var/lib/secrets-sync").is_dir();
+    assert_eq!(warns(None), !is_kept);
+    assert!(!warns(Some("state")));
+    configure(&sandbox, "  told: { command: [TOOL] }", &secret("required: true"));
+    assert!(!warns(None), "no secret names the hook");
+}
