@@ -28,7 +28,7 @@ const PLACES: usize = 8;
 /// From the accept to the end of the request, and again from the first to the last byte of the answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a command may take. What it began goes on without its client.
+/// How long a command may take. What it began continues without its client.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What a connection has for its request before it can be closed for another one.
@@ -188,7 +188,7 @@ async fn ask(request: ControlRequest, uid: u32, calls: &mpsc::Sender<ControlCall
     };
     timeout(ANSWER_TIMEOUT, answering).await.unwrap_or_else(|_| {
         ControlAnswer::Refused(CommandFailure::failed(
-            format!("it is not done after {} s, and goes on", ANSWER_TIMEOUT.as_secs()),
+            format!("it is not done after {} s, and continues", ANSWER_TIMEOUT.as_secs()),
             "look at `secrets-sync status` and at the daemon's log",
         ))
     })

@@ -83,7 +83,7 @@ pub(super) fn fold(directory: &StateDirectory) -> Result<Folded, Fault> {
 }
 
 impl Folded {
-    /// Goes on with the next file.
+    /// Continues with the next file.
     fn take(&mut self, text: &[u8]) {
         self.complete = 0;
         for ReadLine { bytes, line } in lines(text) {

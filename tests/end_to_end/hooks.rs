@@ -183,7 +183,7 @@ fn a_hook_that_was_killed_with_the_daemon_runs_after_the_restart_and_then_no_mor
     let seen = events(&sandbox);
     assert_eq!((seen.len(), &seen[1]["secrets"][0]["change"]), (2, &1.into()), "{seen:?}");
     daemon.stop();
-    // A plain restart: it gets as far as a hook that is owed would.
+    // A plain restart: it gets to where an owed hook would run.
     let daemon = with_state(&sandbox);
     sandbox.wait_until_ready(&daemon);
     sandbox.write("store.yaml", "k: { f: two }");

@@ -1,4 +1,4 @@
-//! The control socket in the file system: made so that nobody else can use it, never taken from a daemon that lives,
+//! The control socket in the file system: made so that no other user can use it, never taken from a daemon that lives,
 //! removed at the end.
 
 use std::ffi::OsString;
@@ -70,7 +70,7 @@ fn lock(directory: &Path, path: &Path) -> io::Result<Option<OwnedFd>> {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".lock");
-    // Neither a link nor a pipe that somebody put there leads elsewhere or holds up the start.
+    // Neither a link nor a pipe that another user put there leads elsewhere or holds up the start.
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = open(directory.join(name), flags, FileMode::RUSR | FileMode::WUSR)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -33,7 +33,7 @@ pub(super) static KEYS: KeySet = KeySet {
                     "secrets",
                     KeyType::Choice(&["all"]),
                     "those that name it",
-                    "`all`: for every secret, whether it names the hook or not",
+                    "`all`: for every secret, also those that do not name it",
                 ),
             ],
             action::KEYS,

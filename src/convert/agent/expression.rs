@@ -1,4 +1,4 @@
-//! Expressions of HCL 2: the program that reads the file knows their values, and nobody else.
+//! Expressions of HCL 2: the program that reads the file alone knows their values.
 
 use crate::config::value::{Node, Scalar};
 use crate::convert::fields::ObjectFields;

@@ -120,7 +120,7 @@ impl Runner {
         };
         let frame = framed(&Numbered { number, content });
         let sent = match &frame {
-            // Complete before the next one, also if whoever asked does not wait for it any more.
+            // Complete before the next one, also if the caller does not wait for it any more.
             Ok(frame) => self.requests.lock().await.write_all(frame).await,
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         };
@@ -137,7 +137,7 @@ impl RunnerEnd {
     pub(crate) async fn wait(mut self) -> String {
         while let Ok(Numbered { number, content }) = self.next().await {
             let asked = lock(&self.waiting).requests.remove(&number);
-            // Whoever asked may not wait any more.
+            // The caller may not wait any more.
             asked.map(|asked| asked.send(content).ok());
         }
         {

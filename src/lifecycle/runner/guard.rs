@@ -195,7 +195,7 @@ impl<'j> GuardedCommand<'j> {
         }
     }
 
-    /// Hands over the event as far as the command reads it; one that does not read it is not disturbed.
+    /// Hands over what the command reads of the event; one that does not read it is not disturbed.
     fn feed(&mut self) {
         let Some(input) = &mut self.input else { return };
         match input.write(self.unread) {

@@ -1,4 +1,4 @@
-//! A signal to the process of a pid file, which is only believed where nobody else could have put another number into it
+//! A signal to the process of a pid file, which is only believed where no other user could have put another number into it
 //! (CVE-2017-11747 is an example of what comes of it otherwise).
 
 use std::fs::{self, OpenOptions};

@@ -27,7 +27,7 @@ pub(super) fn check(program: &Path, user: u32) -> Result<(), String> {
     let is_ours = |metadata: &Metadata| metadata.uid() == 0 || metadata.uid() == user;
     if !is_ours(&metadata) || metadata.mode() & WRITABLE != 0 {
         return Err(format!(
-            "{} could be changed by others: it must belong to root or to this process's user, and nobody else may write it",
+            "{} could be changed by others: it must belong to root or to this process's user, and others must not be able to write it",
             real.display()
         ));
     }
@@ -41,7 +41,7 @@ pub(super) fn check(program: &Path, user: u32) -> Result<(), String> {
         if !is_ours(&metadata) || !is_safe {
             return Err(format!(
                 "{shown} could be exchanged by others: the directory {} must belong to root or to this process's user, \
-                 and nobody else may write in it",
+                 and others must not be able to write in it",
                 directory.display()
             ));
         }

@@ -25,7 +25,7 @@ pub(super) struct Agenda {
     unseen: HashSet<SecretName>,
     backoff: BackoffSettings,
     rng: SmallRng,
-    /// No pass will follow: nothing waits for quiet, and what has failed is not tried for ever.
+    /// No pass will follow: nothing waits for quiet, and what has failed is not tried without end.
     is_final: bool,
 }
 

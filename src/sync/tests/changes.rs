@@ -21,7 +21,7 @@ pub(super) fn generations(home: &TempDir) -> Job {
     })
 }
 
-/// A daemon that goes on with what another one has written to `journal`.
+/// A daemon that continues with what another one has written to `journal`.
 pub(super) fn resume(jobs: Vec<Job>, store: &Arc<FakeStore>, journal: &Journal) -> (Supervisor, SyncContext) {
     let context = SyncContext { journal: journal.clone(), ..context(&jobs) };
     (Supervisor::start(with(jobs, store), &context), context)

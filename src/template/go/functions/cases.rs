@@ -119,7 +119,7 @@ pub(super) fn is_connector(letter: char) -> bool {
     matches!(letter, '-' | '_') || letter.is_whitespace()
 }
 
-/// Unicode's punctuation, as far as texts of secrets have it: not the signs (`$`, `+`, `<`, `=`, `>`, `^`, `|`, `~`, a backquote).
+/// Unicode's punctuation, the part that texts of secrets have: not the signs (`$`, `+`, `<`, `=`, `>`, `^`, `|`, `~`, a backquote).
 fn is_punctuation(letter: char) -> bool {
     let is_sign = matches!(letter, '$' | '+' | '<' | '=' | '>' | '^' | '|' | '~' | '`');
     letter.is_ascii_punctuation() && !is_sign
