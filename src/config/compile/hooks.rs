@@ -298,14 +298,15 @@ pub(super) fn of_secret(
     of_secret().map(|spec| spec.name.clone()).collect()
 }
 
-/// Warns of hooks that no secret names.
+/// Warns of hooks that no secret names. Of one with a mistake it is not known: secrets have only the others.
 pub(super) fn warn_of_unused<'s>(
     hooks: &CompiledHooks,
     used: impl Iterator<Item = &'s HookName>,
     context: &mut CompileContext<'_>,
 ) {
     let used: BTreeSet<_> = used.collect();
-    for (name, place) in hooks.names.iter().filter(|(name, _)| !used.contains(name)) {
+    let is_unused = |name: &HookName| hooks.spec(name).is_some() && !used.contains(name);
+    for (name, place) in hooks.names.iter().filter(|(name, _)| is_unused(name)) {
         let message = format!("no secret names the hook {:?}", name.as_str());
         context.push(Diagnostic::new(Code::UnusedHook, place.clone(), message));
     }

@@ -116,6 +116,8 @@ fn what_is_wrong_is_named() {
         let found = errors(&text(&format!("  h: {hook}"), secret));
         assert_eq!(found.first().map(String::as_str), Some(expected), "{hook} {secret}: {found:?}");
     }
+    let report = parse(&text("  h: { command: [a] }", "    hooks: [h]\n"));
+    assert!(found(&report, Severity::Warning).is_empty(), "a hook with a mistake is named: {report:?}");
     let cycle = "  a: { unit: a, after: [c] }\n  b: { unit: b, after: [a] }\n  c: { unit: c, after: [b] }";
     assert_eq!(errors(&text(cycle, "    hooks: [a, b, c]\n")), ["conflicting-keys hooks.a"]);
     assert_eq!(
