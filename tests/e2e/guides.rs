@@ -27,7 +27,7 @@ fn block(guide: &'static str, language: &str) -> &'static str {
 fn unpacked(packages: &str) -> PathBuf {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(packages.replace(' ', "-"));
     let script = format!(
-        "set -e; mkdir -p \"$0\"; cd \"$0\"; [ -d root ] || {{ apt-get download {packages}; \
+        "set -e; mkdir -p \"$0\"; cd \"$0\"; [ -d root ] || {{ apt-get -qq download {packages} || {{ apt-get -qq update; apt-get -qq download {packages}; }}; \
          for package in *.deb; do dpkg -x $package unpacked; done; mv unpacked root; }}"
     );
     let unpacked = Command::new("sh").args(["-c", &script]).arg(&home).output().unwrap();
@@ -193,7 +193,7 @@ fn postgresql_serves_a_new_certificate() {
     let daemon = sandbox.ready_daemon();
     let settings = here(block(POSTGRESQL, "ini"));
     sandbox.write("settings", format!("{settings}port = {port}\nunix_socket_directories = '{home}run'\n"));
-    let script = "set -e; cd \"$0\"; install -d -o postgres run data; bin=$(dirname \"$(readlink -f \"$(command -v postgres)\")\")
+    let script = "set -e; cd \"$0\"; install -d -o postgres run data; bin=$(dirname \"$(readlink -f \"$(command -v postgres || ls /usr/lib/postgresql/*/bin/postgres | tail -n 1)\")\")
         runuser -u postgres -- \"$bin/initdb\" -D data >/dev/null; cat settings >> data/postgresql.conf
         exec runuser -u postgres -- \"$bin/postgres\" -D data";
     let mut command = Command::new("sh");
