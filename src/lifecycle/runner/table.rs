@@ -20,7 +20,7 @@ pub(crate) struct RunnerTable {
     pub(crate) trees: Vec<PathBuf>,
 }
 
-/// One hook, as far as the runner needs to know it.
+/// What the runner has to know of one hook.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct RunnerHook {
     /// Its name in the configuration.
