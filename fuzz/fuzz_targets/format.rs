@@ -58,7 +58,10 @@ fn raw_lines(text: &str) -> Vec<(String, String)> {
 }
 
 fn check_json(fields: &Fields, text: &str) {
-    assert_eq!(serde_json::from_str::<Value>(text).expect("JSON"), json_object(fields));
+    // A number beyond `f64`, such as 1e999, is JSON all the same, but this reader refuses it.
+    if fields.iter().all(|(_, field)| has_plain_numbers(field)) {
+        assert_eq!(serde_json::from_str::<Value>(text).expect("JSON"), json_object(fields));
+    }
     assert!(secrets_sync_fuzz::fields(text).as_ref() == Some(fields), "digits changed");
 }
 
