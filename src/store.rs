@@ -8,6 +8,7 @@ pub mod build;
 pub(crate) mod fake;
 pub mod file;
 pub(crate) mod gather;
+pub mod issuer;
 pub mod limit;
 #[cfg(test)]
 mod memory;

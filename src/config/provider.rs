@@ -16,6 +16,7 @@ use super::value::Node;
 use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
 use file::{FileRead, FileStoreSpec};
+use vault::dynamic::DynamicRead;
 use vault::variables::VARIABLES;
 use vault::{VaultRead, VaultSpec};
 
@@ -33,8 +34,10 @@ pub enum StoreSpec {
 /// What one secret reads. Two secrets of one store with equal reads share a request.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum SecretRead {
-    /// From a server with Vault's API.
+    /// From a KV mount of a server with Vault's API.
     Vault(VaultRead),
+    /// From another path of such a server.
+    VaultDynamic(Box<DynamicRead>),
     /// From a local store.
     File(FileRead),
     #[cfg(test)]
@@ -171,6 +174,7 @@ impl SecretRead {
     fn read(&self) -> &dyn ProviderRead {
         match self {
             Self::Vault(read) => read,
+            Self::VaultDynamic(read) => read.as_ref(),
             Self::File(read) => read,
             #[cfg(test)]
             Self::Memory(read) => read,

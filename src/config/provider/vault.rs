@@ -3,6 +3,7 @@
 pub(in crate::config) mod address;
 mod auth;
 pub(super) mod compile;
+pub mod dynamic;
 mod proxy;
 mod tls;
 pub(in crate::config) mod variables;
@@ -17,6 +18,7 @@ use crate::config::compile::section::Section;
 use crate::name::CredentialsName;
 use crate::net::{Address, Proxy, TlsSettings};
 use crate::secret::SecretText;
+use dynamic::DynamicRead;
 
 pub(super) const PROVIDER: Provider = Provider {
     store_keys: compile::STORE_KEYS,
@@ -122,6 +124,28 @@ impl ProviderRead for VaultRead {
 
     fn may_have_tags(&self) -> bool {
         self.kv_version != KvVersion::V1
+    }
+}
+
+impl ProviderRead for DynamicRead {
+    fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    fn key(&self) -> &str {
+        &self.path
+    }
+
+    fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    fn credential_set(&self) -> Option<CredentialsName> {
+        Some(self.credentials.clone().unwrap_or_else(CredentialsName::main))
+    }
+
+    fn may_have_tags(&self) -> bool {
+        false
     }
 }
 

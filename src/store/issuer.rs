@@ -1,0 +1,152 @@
+//! Issuing: what makes something at the server. It is no read, so it is no part of [`super::Store`]: no layer shares it,
+//! and nothing but the owner of the credential calls it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::{Duration, Instant};
+
+use super::RequestId;
+use crate::config::provider::vault::dynamic::DynamicRead;
+use crate::fault::Fault;
+use crate::secret::Fields;
+
+/// A server that issues credentials. No call is repeated: whether that is right, its owner decides.
+#[async_trait]
+pub trait Issuer: Send + Sync {
+    /// Issues a credential.
+    ///
+    /// # Errors
+    /// None was issued, or its answer was lost or could not be understood: then there may be one that nobody knows.
+    /// A lease in an answer that cannot be used is revoked once.
+    async fn issue(&self, read: &DynamicRead) -> Result<Issued, Fault>;
+
+    /// Prolongs `lease` by `increment`.
+    ///
+    /// # Errors
+    /// It was not renewed; whether it still lives, only [`Issuer::look_up`] says.
+    async fn renew(
+        &self,
+        read: &DynamicRead,
+        lease: &LeaseId,
+        increment: Duration,
+    ) -> Result<Renewed, RenewalError>;
+
+    /// Asks the server whether `lease` lives.
+    ///
+    /// # Errors
+    /// There was no answer, or none that says so.
+    async fn look_up(&self, read: &DynamicRead, lease: &LeaseId) -> Result<LeaseVerdict, Fault>;
+
+    /// Revokes `lease`, which the server is asked to do before it answers.
+    ///
+    /// # Errors
+    /// There was no answer, or the backend could not do it now.
+    async fn revoke(&self, read: &DynamicRead, lease: &LeaseId) -> Result<Revoked, Fault>;
+
+    /// Revokes the token that issues for `read`, and all that it has issued: for `onStop: revoke`.
+    ///
+    /// # Errors
+    /// As for [`Issuer::revoke`].
+    async fn revoke_token(&self, read: &DynamicRead) -> Result<(), Fault>;
+
+    /// What is known of the token that issues for `read`: changes when it is prolonged or replaced. `None` before the first
+    /// login, and where something in between adds the token.
+    fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>>;
+}
+
+/// A credential as it was issued.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// What it is.
+    pub fields: Arc<Fields>,
+    /// Its lease, where it has one.
+    pub lease: Option<LeaseId>,
+    /// Whether the lease can be renewed.
+    pub is_renewable: bool,
+    /// How long it lives from now on by its lease or by its own dates; `None` if neither says.
+    pub life: Option<Duration>,
+    /// The token that issued it: its lease ends with that.
+    pub token: Option<TokenLife>,
+    /// The server's own name of its answer.
+    pub request_id: Option<RequestId>,
+}
+
+/// The server's name of a lease. It is no secret: only a token with the right policy can do something with it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LeaseId(String);
+
+/// What is known of a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TokenLife {
+    /// Differs between the tokens of one process.
+    pub serial: u64,
+    /// When it ends as far as is known; `None`: it does not.
+    pub end: Option<Instant>,
+    /// Whether no renewal moves that end.
+    pub is_final: bool,
+}
+
+/// A lease after its renewal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Renewed {
+    /// How long it lives from now on.
+    pub life: Duration,
+    /// Whether it can be renewed again.
+    pub is_renewable: bool,
+}
+
+/// Why a lease was not renewed.
+#[derive(Clone, Debug)]
+pub enum RenewalError {
+    /// 400: it may be gone, not renewable, or its backend does not answer. The server's text does not tell these apart.
+    Refused(Fault),
+    /// 403: the policy does not allow it.
+    Denied(Fault),
+    /// No answer, or one that promises a better one later.
+    Unavailable(Fault),
+}
+
+/// What the server says of a lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeaseVerdict {
+    /// It lives for this long.
+    Living(Duration),
+    /// There is none of that name.
+    Gone,
+    /// The policy does not allow the look-up.
+    Denied,
+}
+
+/// How a revocation ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Revoked {
+    /// It is gone, now or before.
+    Done,
+    /// The policy does not allow it: it lives until its end.
+    Denied,
+}
+
+impl LeaseId {
+    /// `None` unless it is one line of text that a path of the API may hold.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_plain =
+            !text.is_empty() && text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_plain.then(|| Self(text.to_owned()))
+    }
+
+    /// As the server writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
