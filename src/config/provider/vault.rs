@@ -3,6 +3,7 @@
 pub(in crate::config) mod address;
 mod auth;
 pub(super) mod compile;
+mod credential;
 pub mod dynamic;
 mod proxy;
 mod tls;
