@@ -9,6 +9,7 @@ mod chain;
 pub mod fuzzing;
 mod key;
 mod name;
+mod ordered;
 mod pem;
 mod x509;
 
@@ -16,7 +17,9 @@ pub(crate) use ca::CaCertificates;
 pub(crate) use chain::CertificateChain;
 pub(crate) use key::PrivateKey;
 pub use name::CertificateName;
-pub(crate) use pem::{PemFile, damage, has_encrypted_key};
+pub(crate) use ordered::OrderedChain;
+pub(crate) use pem::{PemFile, certificate_section, damage, has_encrypted_key};
+pub(crate) use x509::alternative_names;
 
 /// What is wrong with a certificate, a key or their file, and what to do about it.
 #[derive(Clone, PartialEq, Eq, Debug)]

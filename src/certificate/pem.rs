@@ -1,5 +1,7 @@
 //! PEM files: the certificates and the private keys in them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -53,6 +55,18 @@ impl PemFile {
         }
         Ok(file)
     }
+}
+
+/// A certificate as a section of a PEM file.
+pub(crate) fn certificate_section(der: &[u8]) -> String {
+    let mut section = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    // 48 bytes make a line of 64 letters.
+    for line in der.chunks(48) {
+        STANDARD.encode_string(line, &mut section);
+        section.push('\n');
+    }
+    section.push_str("-----END CERTIFICATE-----\n");
+    section
 }
 
 /// Whether a private key in `content` needs a passphrase.

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 use x509_parser::asn1_rs::FromDer;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
@@ -84,6 +84,48 @@ impl Certificate {
     pub(super) fn is_twin_of(&self, other: &Self) -> bool {
         self.subject == other.subject && self.public_key == other.public_key
     }
+}
+
+/// What names the key of a certificate, and that of its issuer.
+pub(super) struct KeyIds {
+    pub(super) own: Option<Vec<u8>>,
+    pub(super) issuer: Option<Vec<u8>>,
+}
+
+/// `None` if the certificate cannot be read.
+pub(super) fn key_ids(der: &[u8]) -> Option<KeyIds> {
+    let (_, parsed) = X509Certificate::from_der(der).ok().filter(|(rest, _)| rest.is_empty())?;
+    let mut ids = KeyIds { own: None, issuer: None };
+    for extension in parsed.extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => ids.own = Some(id.0.to_vec()),
+            ParsedExtension::AuthorityKeyIdentifier(named) => {
+                ids.issuer = named.key_identifier.as_ref().map(|id| id.0.to_vec());
+            }
+            ParsedExtension::ParseError { .. } => return None,
+            _ => {}
+        }
+    }
+    Some(ids)
+}
+
+/// Whom a certificate is for: all its DNS names, then IP addresses, mail addresses and URIs. `None` if it cannot be read.
+pub(crate) fn alternative_names(der: &[u8]) -> Option<Vec<String>> {
+    let (_, parsed) = X509Certificate::from_der(der).ok().filter(|(rest, _)| rest.is_empty())?;
+    let Some(extension) = parsed.subject_alternative_name().ok()? else { return Some(Vec::new()) };
+    let rank = |name: &&GeneralName<'_>| match name {
+        GeneralName::DNSName(_) => 0,
+        GeneralName::IPAddress(_) => 1,
+        GeneralName::RFC822Name(_) => 2,
+        _ => 3,
+    };
+    let mut names: Vec<_> = extension.value.general_names.iter().collect();
+    names.sort_by_key(rank);
+    let text = |found: &GeneralName<'_>| match found {
+        GeneralName::RFC822Name(address) => Some((*address).to_owned()),
+        other => name(other),
+    };
+    Some(names.into_iter().filter_map(text).collect())
 }
 
 /// The key itself, of its DER with algorithm.

@@ -9,6 +9,7 @@ use crate::secret::Fields;
 
 mod documentation;
 mod go;
+mod go_certificates;
 mod go_runaways;
 mod leaks;
 mod rewriting;

@@ -10,6 +10,7 @@ mod list;
 mod math;
 mod path;
 mod pattern;
+mod pem;
 mod refused;
 mod text;
 mod url;
@@ -121,7 +122,7 @@ impl GoFunction {
 type FunctionTable = HashMap<String, &'static GoFunction>;
 
 static GO: LazyLock<FunctionTable> = LazyLock::new(|| {
-    let own = [builtin::FUNCTIONS, encoding::EXTERNAL_SECRETS];
+    let own = [builtin::FUNCTIONS, encoding::EXTERNAL_SECRETS, pem::FUNCTIONS];
     own.into_iter().chain(SPRIG).flatten().map(|function| (function.name.to_owned(), function)).collect()
 });
 

@@ -1,4 +1,4 @@
-//! sprig's and External Secrets' functions for base64, base32, hashes, JSON, YAML and PEM.
+//! sprig's and External Secrets' functions for base64, base32, hashes, JSON and YAML.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use sha2::Digest as _;
 use zeroize::Zeroizing;
 
 use super::Param::{Any, Text};
-use super::{GoFunction, bytes_at, text_at};
+use super::{GoFunction, bytes_at};
 use crate::template::go::json::{self, JsonStyle};
 use crate::template::go::value::{GoResult, GoValue, fault};
 use crate::template::go::{yaml, yaml_reader};
@@ -40,7 +40,6 @@ pub(super) const EXTERNAL_SECRETS: &[GoFunction] = &[
     GoFunction::new("toYaml", &[Any], |_, v| yaml_text(v)),
     GoFunction::new("fromYaml", &[Text], |_, v| from_yaml(bytes_at(v, 0))),
     GoFunction::new("hexdec", &[Text], |_, v| hex_decoded(bytes_at(v, 0))),
-    GoFunction::new("filterPEM", &[Text, Text], |_, v| filter_pem(text_at(v, 0)?, text_at(v, 1)?)),
 ];
 
 pub(super) fn encoded(values: &[GoValue], style: JsonStyle) -> GoResult {
@@ -144,29 +143,6 @@ fn adler32(bytes: &[u8]) -> u32 {
         (a, (b + a) % 65_521)
     });
     b << 16 | a
-}
-
-/// The PEM blocks of one type, one after the other.
-fn filter_pem(kind: &str, text: &str) -> GoResult {
-    let mut rest = text;
-    let mut kept = String::new();
-    let mut has_block = false;
-    while let Some(start) = rest.find("-----BEGIN ") {
-        let block = rest.get(start..).unwrap_or_default();
-        let name = block.get(11..).and_then(|name| name.split_once("-----")).map_or("", |(name, _)| name);
-        let end_line = format!("-----END {name}-----");
-        let Some(end) = block.find(&end_line).map(|end| end + end_line.len()) else { break };
-        has_block = true;
-        if name.eq_ignore_ascii_case(kind) {
-            kept.push_str(block.get(..end).unwrap_or_default());
-            kept.push('\n');
-        }
-        rest = block.get(end..).unwrap_or_default();
-    }
-    if !has_block {
-        return fault("the text holds no PEM block");
-    }
-    GoValue::text(kept)
 }
 
 /// An empty map, for what reads an empty text as one.

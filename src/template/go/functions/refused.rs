@@ -27,7 +27,6 @@ const EVERYWHERE: &[(&str, &str)] = &[
     ("toDate", DATES), ("unixEpoch", DATES),
     ("semver", VERSIONS), ("semverCompare", VERSIONS), ("osBase", PATHS), ("osDir", PATHS),
     ("osExt", PATHS), ("osClean", PATHS), ("osIsAbs", PATHS), ("hello", "it does nothing"),
-    ("filterCertChain", CRYPTO), ("certSANs", CRYPTO),
 ];
 
 #[rustfmt::skip]
