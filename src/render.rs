@@ -3,6 +3,10 @@
 mod brake;
 mod check;
 mod facts;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[path = "../fuzz/hooks/render.rs"]
+pub mod fuzzing;
 mod job;
 mod looked_up;
 pub(crate) mod merge;

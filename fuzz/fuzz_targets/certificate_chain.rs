@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use secrets_sync::certificate::fuzzing::chain;
+use secrets_sync::certificate::fuzzing::{chain, ordered};
 use secrets_sync_fuzz::MARKER;
 
 /// More certificates make an input slow and no other.
@@ -20,6 +20,10 @@ fuzz_target!(|input: &[u8]| {
     {
         certificates.push(der);
         rest = after;
+    }
+    match ordered(&certificates) {
+        Ok(count) => assert!(count <= certificates.len(), "{count} of {}", certificates.len()),
+        Err(cause) => assert!(!cause.is_empty() && cause.len() < 512 && !cause.contains('\n'), "{cause}"),
     }
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let Some(checked) = chain(&certificates, rest, now) else { return };

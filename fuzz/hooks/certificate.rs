@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{CaCertificates, CertificateChain, CertificateName, Flaw, PemFile, PrivateKey};
+use super::{CaCertificates, CertificateChain, CertificateName, Flaw, OrderedChain, PemFile, PrivateKey};
 
 /// How many certificates and private keys a PEM file holds.
 ///
@@ -23,6 +23,16 @@ pub struct CheckedChain {
     pub not_after: SystemTime,
     /// What is wrong, of all that is checked.
     pub causes: Vec<String>,
+}
+
+/// How many of the certificates have a place in their chain.
+///
+/// # Errors
+/// Why they are no chain.
+pub fn ordered(certificates: &[&[u8]]) -> Result<usize, String> {
+    let ders = certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+    let chain = OrderedChain::new(ders)?;
+    Ok(chain.leaf().count() + chain.intermediates().count() + chain.root().count())
 }
 
 /// Makes every check, with the last certificate as the CA of all of them; `None` if one cannot be read.

@@ -13,6 +13,9 @@ use crate::fault::{Fault, Kind};
 use crate::secret::{FieldValue, Fields, SecretText, json};
 use crate::template::field_list;
 
+#[cfg(fuzzing)]
+pub(super) use property::find as find_property;
+
 /// What is wrong with a part, and how it is corrected.
 struct Mistake {
     cause: String,

@@ -20,7 +20,7 @@ pub(crate) enum PropertyStep {
 
 /// What GJSON knows and this program does not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub(in crate::config) enum PropertyError {
+pub(crate) enum PropertyError {
     #[error("it is empty")]
     Empty,
     #[error("a query (\"#(…)\") is not supported")]
@@ -38,7 +38,7 @@ pub(in crate::config) enum PropertyError {
 }
 
 impl Property {
-    pub(in crate::config) fn parse(text: &str) -> Result<Self, PropertyError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, PropertyError> {
         if text.is_empty() {
             return Err(PropertyError::Empty);
         }

@@ -4,7 +4,7 @@ use crate::config::sources::{Property, PropertyStep};
 use crate::secret::{FieldValue, Fields, SecretText};
 
 /// The value of `property`; `None` where there is none.
-pub(super) fn find(property: &Property, fields: &Fields) -> Option<FieldValue> {
+pub(in crate::render) fn find(property: &Property, fields: &Fields) -> Option<FieldValue> {
     if let Some(value) = fields.value(property.text()) {
         return Some(value.clone());
     }
