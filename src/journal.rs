@@ -1,6 +1,7 @@
 //! The journal: what became of each secret, one JSON line per event, and the state that is folded from it. No value is
 //! in it. Without a state directory the same state is kept in memory and ends with the process.
 
+mod credential;
 mod directory;
 mod entry;
 mod file;
@@ -20,13 +21,19 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::disk::NewFile;
 use crate::fault::Fault;
+use crate::name::StoreName;
 use crate::render::Rendered;
 use crate::secret::{Fingerprint, FingerprintKey};
 use file::{JournalBatch, JournalFile, OpenedJournal};
 use writer::JournalWriter;
 
+pub use credential::{
+    CredentialHistory, CredentialTimes, IssueIntent, IssuedRecord, KnownCredential, NoSourceId, OpenIssue,
+    Retirement, RetirementOutcome, SourceId,
+};
 pub use entry::{JournalEntry, Line, LineHash};
 pub use file::JournalPosition;
 pub use read::{ChainBreak, ReadLine, lines, texts, verify};
@@ -91,11 +98,13 @@ impl Journal {
         self.add(entries);
     }
 
-    /// Appends what happened, and waits until it is on disk: with a file that cannot be written not for long.
-    pub async fn append_durably(&self, entries: impl IntoIterator<Item = JournalEntry>) {
+    /// Appends what happened, and waits until it is on disk: with a file that cannot be written not for long. Returns
+    /// whether it is there; without a file always.
+    pub async fn append_durably(&self, entries: impl IntoIterator<Item = JournalEntry>) -> bool {
         let count = self.add(entries);
-        if let Some(writer) = &self.0.writer {
-            writer.settled(count).await;
+        match &self.0.writer {
+            Some(writer) => writer.written(count).await,
+            None => true,
         }
     }
 
@@ -121,6 +130,11 @@ impl Journal {
             [file.placement.target.as_path().as_os_str().as_encoded_bytes(), file.content.expose()]
         }
         self.0.key.of_pieces(rendered.files.iter().flat_map(pieces))
+    }
+
+    /// The name that the credentials of `read` in `store` have in the journal, in each run of the daemon.
+    pub fn source_id(&self, store: &StoreName, read: &DynamicRead) -> SourceId {
+        SourceId::of(&self.0.key, store, read)
     }
 
     /// Returns how many entries there have been.

@@ -1,5 +1,7 @@
 //! `history`: what the journal says, from its files only: it works without a daemon too.
 
+mod credentials;
+
 use serde_json::{Value, json};
 
 use super::args::{Common, HistoryArgs};
@@ -12,6 +14,7 @@ use crate::journal::{
 };
 use crate::name::HookName;
 use crate::printable::one_line;
+use credentials::CredentialUsers;
 
 /// Lines that are shown where nobody says how many.
 const SHOWN: usize = 50;
@@ -20,6 +23,13 @@ const HEADINGS: [&str; 5] = ["TIME", "EVENT", "SECRET", "CHANGE", "DETAILS"];
 
 /// A file of the journal: its name and its text.
 type JournalText<'t> = (&'t str, &'t [u8]);
+
+/// A line of the journal, and the secrets that it is about.
+struct ShownLine<'t> {
+    bytes: &'t [u8],
+    line: Line,
+    secrets: Vec<String>,
+}
 
 /// Prints the lines of the journal, or whether its chain holds.
 pub(super) fn history(common: &Common, args: &HistoryArgs) -> Result<ExitStatus, ExitStatus> {
@@ -42,7 +52,7 @@ pub(super) fn history(common: &Common, args: &HistoryArgs) -> Result<ExitStatus,
     }
     let lines = lines(&texts, args);
     if args.json {
-        let all = lines.iter().filter_map(|(bytes, _)| serde_json::from_slice(bytes).ok()).collect();
+        let all = lines.iter().filter_map(|shown| serde_json::from_slice(shown.bytes).ok()).collect();
         output::json(&Value::Array(all))?;
     } else {
         table(&lines)?;
@@ -51,14 +61,15 @@ pub(super) fn history(common: &Common, args: &HistoryArgs) -> Result<ExitStatus,
 }
 
 /// The last lines that are asked for, the oldest first.
-fn lines<'t>(texts: &[JournalText<'t>], args: &HistoryArgs) -> Vec<(&'t [u8], Line)> {
+fn lines<'t>(texts: &[JournalText<'t>], args: &HistoryArgs) -> Vec<ShownLine<'t>> {
     let all = texts.iter().flat_map(|(_, text)| journal::lines(text));
     let read = all.filter_map(|ReadLine { bytes, line }| Some((bytes, line?)));
-    let is_asked_for = |line: &Line| match &args.secret {
-        None => true,
-        Some(name) => secret(&line.entry).is_some_and(|secret| secret == name),
-    };
-    let mut lines: Vec<_> = read.filter(|(_, line)| is_asked_for(line)).collect();
+    let mut users = CredentialUsers::default();
+    let named =
+        read.map(|(bytes, line)| ShownLine { secrets: secrets(&line.entry, &mut users), bytes, line });
+    let is_asked_for =
+        |line: &ShownLine<'_>| args.secret.as_ref().is_none_or(|name| line.secrets.contains(name));
+    let mut lines: Vec<_> = named.filter(is_asked_for).collect();
     lines.drain(..lines.len().saturating_sub(args.limit.unwrap_or(SHOWN)));
     lines
 }
@@ -88,9 +99,9 @@ fn verify(texts: &[JournalText<'_>], is_json: bool) -> Result<ExitStatus, ExitSt
     }
 }
 
-fn table(lines: &[(&[u8], Line)]) -> Result<(), ExitStatus> {
+fn table(lines: &[ShownLine<'_>]) -> Result<(), ExitStatus> {
     let rows: Vec<[String; 5]> =
-        [HEADINGS.map(str::to_owned)].into_iter().chain(lines.iter().map(|(_, line)| row(line))).collect();
+        [HEADINGS.map(str::to_owned)].into_iter().chain(lines.iter().map(row)).collect();
     let widths: [usize; 5] = std::array::from_fn(|column| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     });
@@ -103,10 +114,9 @@ fn table(lines: &[(&[u8], Line)]) -> Result<(), ExitStatus> {
     Ok(())
 }
 
-fn row(Line { ts, entry, .. }: &Line) -> [String; 5] {
+fn row(ShownLine { line: Line { ts, entry, .. }, secrets, .. }: &ShownLine<'_>) -> [String; 5] {
     let change = change(entry).map_or_else(String::new, |change| change.to_string());
-    let name = secret(entry).map(one_line).unwrap_or_default();
-    [for_people(*ts), word(entry), name, change, one_line(&details(entry))]
+    [for_people(*ts), word(entry), one_line(&secrets.join(" ")), change, one_line(&details(entry))]
 }
 
 /// The word of the event, as it is in its line.
@@ -115,7 +125,7 @@ fn word(entry: &JournalEntry) -> String {
     event.get("event").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn secret(entry: &JournalEntry) -> Option<&str> {
+fn secrets(entry: &JournalEntry, users: &mut CredentialUsers) -> Vec<String> {
     let secret = match entry {
         JournalEntry::Intent(record) | JournalEntry::Published(record) => &record.secret,
         JournalEntry::Hook(HookRun { secret, .. })
@@ -128,10 +138,15 @@ fn secret(entry: &JournalEntry) -> Option<&str> {
         | JournalEntry::Dropped(Dropped { secret: Some(secret), .. }) => secret,
         JournalEntry::Dropped(_)
         | JournalEntry::Snapshot { .. }
+        | JournalEntry::Issuing(_)
+        | JournalEntry::Issued(_)
+        | JournalEntry::Renewed { .. }
+        | JournalEntry::Lost { .. }
+        | JournalEntry::Retired(_)
         | JournalEntry::Gap { .. }
-        | JournalEntry::Unknown => return None,
+        | JournalEntry::Unknown => return users.of(entry),
     };
-    Some(secret.as_str())
+    vec![secret.to_string()]
 }
 
 fn change(entry: &JournalEntry) -> Option<u64> {
@@ -168,6 +183,11 @@ fn details(entry: &JournalEntry) -> String {
         JournalEntry::Dropped(Dropped { hook, reason, .. }) => {
             joined([hook.as_ref().map(ToString::to_string), Some(reason.clone())])
         }
+        JournalEntry::Issuing(_)
+        | JournalEntry::Issued(_)
+        | JournalEntry::Renewed { .. }
+        | JournalEntry::Lost { .. }
+        | JournalEntry::Retired(_) => joined(credentials::details(entry)),
         JournalEntry::Gap { reason, lines } => {
             joined([Some(plain(reason)), lines.map(|lines| format!("lines: {lines}"))])
         }

@@ -6,10 +6,11 @@ use std::time::SystemTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::credential::{CredentialTimes, IssueIntent, IssuedRecord, Retirement, SourceId};
 use super::record::{ChangeRecord, Dropped, GapReason, HookRun, Refusal};
 use super::state::JournalState;
 use crate::clock::as_rfc3339;
-use crate::name::{ChangeNumber, HookName, SecretName};
+use crate::name::{ChangeNumber, CredentialNumber, HookName, SecretName};
 use crate::secret::Fingerprint;
 
 /// One line of the journal.
@@ -96,6 +97,29 @@ pub enum JournalEntry {
     },
     /// Something is not owed or intended any more.
     Dropped(Dropped),
+    /// A credential is about to be asked for.
+    Issuing(IssueIntent),
+    /// A credential was issued.
+    Issued(IssuedRecord),
+    /// A credential was renewed. Not every renewal has a line.
+    Renewed {
+        /// Of what.
+        source: SourceId,
+        /// Which.
+        number: CredentialNumber,
+        /// Its times now.
+        #[serde(flatten)]
+        times: CredentialTimes,
+    },
+    /// The server has forgotten a credential before its end.
+    Lost {
+        /// Of what.
+        source: SourceId,
+        /// Which.
+        number: CredentialNumber,
+    },
+    /// A credential is over.
+    Retired(Retirement),
     /// Something is missing, or was damaged.
     Gap {
         /// What.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use super::credential::{CredentialHistory, Retirement, SourceId};
 use super::entry::JournalEntry;
 use super::record::{ChangeRecord, Dropped, GapReason, RefusalResult};
 use super::state::{Duty, Hold, JournalState, PublishedChange, RefusedContent, SecretHistory};
@@ -43,6 +44,15 @@ impl JournalState {
             }
             JournalEntry::Released { secret, .. } => self.history(&secret).held = None,
             JournalEntry::Dropped(dropped) => self.dropped(dropped),
+            JournalEntry::Issuing(intent) => self.credentials(intent.source).issuing(ts, intent),
+            JournalEntry::Issued(record) => self.credentials(record.source).issued(record),
+            JournalEntry::Renewed { source, number, times } => {
+                self.credentials(source).renewed(number, times);
+            }
+            JournalEntry::Lost { source, number } => self.credentials(source).lost(number),
+            JournalEntry::Retired(Retirement { source, number, .. }) => {
+                self.credentials(source).retired(number);
+            }
             JournalEntry::Gap { reason: GapReason::NewKey, .. } => self.forget_fingerprints(),
             JournalEntry::Hook(_)
             | JournalEntry::Refused(_)
@@ -55,6 +65,10 @@ impl JournalState {
 
     fn history(&mut self, secret: &SecretName) -> &mut SecretHistory {
         self.secrets.entry(secret.clone()).or_default()
+    }
+
+    fn credentials(&mut self, source: SourceId) -> &mut CredentialHistory {
+        self.credentials.entry(source).or_default()
     }
 
     fn published(&mut self, ts: SystemTime, record: ChangeRecord) {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::credential::{CredentialHistory, SourceId};
 use super::record::ChangeRecord;
 use crate::clock::as_rfc3339;
 use crate::name::{ChangeNumber, HookName, SecretName};
@@ -21,6 +22,9 @@ pub struct JournalState {
     /// Hooks that have to run.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub duties: BTreeMap<HookName, Duty>,
+    /// Issued credentials of each source.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub credentials: BTreeMap<SourceId, CredentialHistory>,
 }
 
 /// What is known of one secret.

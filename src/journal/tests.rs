@@ -1,5 +1,6 @@
 //! The fold, and the line of each event.
 
+mod credentials;
 mod files;
 
 use std::time::{Duration, SystemTime};
@@ -10,7 +11,7 @@ use super::*;
 use crate::name::{ChangeNumber, HookName, SecretName};
 use crate::render::{CertificateFacts, ChangeReason, Facts};
 
-fn at(seconds: u64) -> SystemTime {
+pub(super) fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
 }
 
@@ -52,7 +53,7 @@ fn refused(content: u8, result: RefusalResult) -> JournalEntry {
     })
 }
 
-fn folded(entries: impl IntoIterator<Item = JournalEntry>) -> JournalState {
+pub(super) fn folded(entries: impl IntoIterator<Item = JournalEntry>) -> JournalState {
     let mut state = JournalState::default();
     for (second, entry) in (0..).zip(entries) {
         state.apply(at(second), entry);
@@ -168,7 +169,7 @@ fn a_line_has_stable_names_and_reads_back() {
         \"prev\":\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"}";
     assert_eq!(text, expected);
     assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
-    let later = text.replace("\"published\"", "\"issuing\"");
+    let later = text.replace("\"published\"", "\"of-later\"");
     assert_eq!(serde_json::from_str::<Line>(&later).unwrap().entry, JournalEntry::Unknown);
     for broken in [text.replace("0a\"", "0A\""), text.replace("ba78", "ba7"), text.replace("ba78", "+a78")] {
         assert!(serde_json::from_str::<Line>(&broken).is_err(), "{broken}");

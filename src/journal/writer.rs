@@ -1,7 +1,7 @@
 //! Writes the journal in the background: what is appended while a write is under way is the next one.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(super) struct JournalWriter {
     wake: Notify,
     /// How many entries were written, or given up.
     settled: watch::Sender<u64>,
+    /// How many entries were written.
+    written: AtomicU64,
     position: Mutex<JournalPosition>,
     /// The last write failed, or has not ended in time.
     is_failing: AtomicBool,
@@ -40,7 +42,8 @@ impl JournalWriter {
     pub(super) fn new(path: PathBuf, file: JournalFile) -> Self {
         let position = Mutex::new(file.position());
         let (file, wake, settled) = (Arc::new(Mutex::new(file)), Notify::new(), watch::Sender::new(0));
-        Self { path, file, wake, settled, position, is_failing: AtomicBool::new(false) }
+        let (written, is_failing) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { path, file, wake, settled, written, position, is_failing }
     }
 
     #[cfg(test)]
@@ -63,15 +66,16 @@ impl JournalWriter {
         self.wake.notify_one();
     }
 
-    /// Waits until `count` entries are on disk, but not for a journal that cannot be written.
-    pub(super) async fn settled(&self, count: u64) {
+    /// Waits until `count` entries are on disk, but not for a journal that cannot be written. Returns whether they are.
+    pub(super) async fn written(&self, count: u64) -> bool {
         if self.is_failing() {
-            return;
+            return false;
         }
         let mut settled = self.settled.subscribe();
         let reached = settled.wait_for(|settled| *settled >= count);
         // The writer reports what is late, and nothing is to wait longer for it.
         drop(tokio::time::timeout(LIMIT, reached).await);
+        self.written.load(Ordering::Relaxed) >= count
     }
 
     /// Writes until `ended` fires, and then what is left.
@@ -112,6 +116,9 @@ impl JournalWriter {
         let (error, hint) = match worker.run(step, LIMIT, work).await {
             Ok((written, count, position)) => {
                 *self.position.lock().unwrap_or_else(PoisonError::into_inner) = position;
+                if written.is_ok() {
+                    self.written.store(count, Ordering::Relaxed);
+                }
                 // A failure settles them too: nobody waits for a full disk.
                 self.settled.send_if_modified(|settled| std::mem::replace(settled, count) != count);
                 match written {

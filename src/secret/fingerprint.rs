@@ -140,7 +140,7 @@ impl fmt::Debug for FingerprintKey {
 }
 
 /// 128 bits that stand for one value under one key. `Display` is 32 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Fingerprint([u8; 16]);
 
 impl Serialize for Fingerprint {
@@ -152,10 +152,16 @@ impl Serialize for Fingerprint {
 impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("takes 32 hexadecimal digits"))
+    }
+}
+
+impl Fingerprint {
+    /// What `Display` writes; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
         let is_ours = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let number = u128::from_str_radix(&text, 16).ok().filter(|_| is_ours);
-        let number = number.ok_or_else(|| serde::de::Error::custom("takes 32 hexadecimal digits"))?;
-        Ok(Self(number.to_be_bytes()))
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| is_ours)?;
+        Some(Self(number.to_be_bytes()))
     }
 }
 

@@ -1,17 +1,16 @@
 //! Issuing: what makes something at the server. It is no read, so it is no part of [`super::Store`]: no layer shares it,
 //! and nothing but the owner of the credential calls it.
 
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
 use super::RequestId;
 use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::fault::Fault;
+pub use crate::name::LeaseId;
 use crate::secret::Fields;
 
 /// A server that issues credentials. No call is repeated: whether that is right, its owner decides.
@@ -75,11 +74,6 @@ pub struct Issued {
     pub request_id: Option<RequestId>,
 }
 
-/// The server's name of a lease. It is no secret: only a token with the right policy can do something with it.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct LeaseId(String);
-
 /// What is known of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TokenLife {
@@ -129,24 +123,4 @@ pub enum Revoked {
     Done,
     /// The policy does not allow it: it lives until its end.
     Denied,
-}
-
-impl LeaseId {
-    /// `None` unless it is one line of text that a path of the API may hold.
-    pub fn parse(text: &str) -> Option<Self> {
-        let is_plain =
-            !text.is_empty() && text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_graphic());
-        is_plain.then(|| Self(text.to_owned()))
-    }
-
-    /// As the server writes it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for LeaseId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }

@@ -270,7 +270,7 @@ async fn a_state_directory_that_hangs_keeps_no_file_from_being_published() {
     let home = TempDir::new().unwrap();
     let opened = open(&home);
     let change = |change| [JournalEntry::Published(record(change, 1))];
-    opened.journal.append_durably(change(1)).await;
+    assert!(opened.journal.append_durably(change(1)).await);
     let writer = opened.journal.0.writer.as_ref().unwrap();
     // The thread that writes waits for this one, as it would for a file system that hangs.
     let (file, (hangs, end), (ready, begun)) = (writer.file(), mpsc::channel::<()>(), mpsc::channel());
@@ -286,12 +286,12 @@ async fn a_state_directory_that_hangs_keeps_no_file_from_being_published() {
         tokio::task::yield_now().await;
     }
     tokio::time::advance(Duration::from_secs(5)).await;
-    first.await;
+    assert!(!first.await, "it is not on disk");
     while !writer.is_failing() {
         tokio::task::yield_now().await;
     }
     let before = tokio::time::Instant::now();
-    opened.journal.append_durably(change(3)).await;
+    assert!(!opened.journal.append_durably(change(3)).await);
     assert_eq!(before.elapsed(), Duration::ZERO, "nobody waits for it a second time");
     drop(hangs);
     holder.join().unwrap();
