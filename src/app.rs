@@ -29,7 +29,7 @@ mod trial;
 mod watch;
 
 pub(crate) use composition::Composition;
-pub(crate) use journal::hook_without_state;
+pub(crate) use journal::{hook_without_state, issued_without_state};
 pub(crate) use once::OnceOptions;
 pub(crate) use runner::serve_as_runner;
 pub(crate) use start::{Launch, Mode, Summary, load, run, runtime};

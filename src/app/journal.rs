@@ -60,6 +60,18 @@ pub(crate) fn hook_without_state(settings: &Settings, config: &Config) -> Option
     Some(Diagnostic::new(Code::HookWithoutState, place, message))
 }
 
+/// A warning where an issued credential would be forgotten with the process.
+pub(crate) fn issued_without_state(settings: &Settings, config: &Config) -> Option<Diagnostic> {
+    let secret = config.secrets.iter().find(|secret| secret.sources.has_issued())?;
+    if settings.state_dir.directory().is_some() {
+        return None;
+    }
+    let place = Place { path: format!("secret {}", secret.name), position: None };
+    let message =
+        "no state directory is set: each start issues again, and what was issued before lives to its end";
+    Some(Diagnostic::new(Code::IssuedWithoutState, place, message))
+}
+
 impl JournalPlan {
     /// Decides where, and makes the directory if an operator named one that is not there. Blocks.
     pub(super) fn new(settings: &Settings, config: &Config) -> Self {
@@ -69,7 +81,8 @@ impl JournalPlan {
             // Where that fails, opening it says why.
             drop(DirBuilder::new().recursive(true).mode(0o700).create(path));
         }
-        let is_missed = config.secrets.iter().any(|secret| !secret.hooks.is_empty());
+        let is_missed =
+            config.secrets.iter().any(|secret| !secret.hooks.is_empty() || secret.sources.has_issued());
         Self { directory, is_configured, is_missed }
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::args::{Common, ValidateArgs};
 use super::output::{self, SecretPlaces};
 use super::setup::{Setup, SetupError, load, runtime};
-use crate::app::{Finding, hook_without_state, look_at_hooks, survey};
+use crate::app::{Finding, hook_without_state, issued_without_state, look_at_hooks, survey};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::origin::Origins;
 use crate::config::{Loaded, Loader};
@@ -55,6 +55,7 @@ fn judge(setup: &Setup, file: Loader, args: &ValidateArgs) -> Result<Verdict, Ex
         Ok(loaded) => {
             let (mut report, origins) = (loaded.warnings.clone(), words(&loaded.origins));
             report.diagnostics.extend(hook_without_state(&setup.settings, &loaded.config));
+            report.diagnostics.extend(issued_without_state(&setup.settings, &loaded.config));
             let (secrets, places) = (loaded.config.secrets.len(), SecretPlaces::of(&loaded));
             let obstacles = if args.online { look_at_hooks(&loaded.config.hooks) } else { Vec::new() };
             let findings = if args.online { Some(look(setup, loaded)?) } else { None };

@@ -146,6 +146,8 @@ codes! {
         "give the file that holds the certificate \"check: certificate\"";
     UnknownHook, Error, "unknown-hook", "A name that is none of `hooks`.",
         "describe it under \"hooks\", or correct the name";
+    LeaseConflict, Error, "lease-conflict", "Two secrets ask a path the same, and want different things of the credential that they share.",
+        "write the same \"kind\" and \"lease\" in both; an anchor of YAML (&name, *name) keeps them equal";
     UnknownTemplate, Error, "unknown-template", "`key` names no entry of `template.data`.",
         "add the entry to template.data, or correct the name";
     TemplateSyntax, Error, "template-syntax", "A template does not compile.",
@@ -159,6 +161,8 @@ codes! {
     UnusedHook, Warning, "unused-hook", "A hook that no secret names.",
         "name it in \"hooks\" of a secret, write \"secrets: all\" into it, or remove it";
     HookWithoutState, Warning, "hook-without-state", "A hook runs after a change, and no state directory remembers that it is owed.",
+        "set STATE_DIR to a directory of this daemon's own; systemd's StateDirectory= does it too";
+    IssuedWithoutState, Warning, "issued-without-state", "Credentials are issued, and no state directory remembers them.",
         "set STATE_DIR to a directory of this daemon's own; systemd's StateDirectory= does it too";
     UnusedTemplate, Warning, "unused-template", "An entry of `template.data` that no file names.",
         "give a file this \"key\", or remove the entry";

@@ -176,7 +176,7 @@ fn of_key(keys: &KeySet, name: &str) -> Contents {
             KeyType::List(keys) | KeyType::Named(keys) => Contents::Several(keys),
             KeyType::NamedTemplates | KeyType::Texts | KeyType::Choices(_) => Contents::Texts,
             // Constants: one may be a password.
-            KeyType::NamedTexts => Contents::Unknown,
+            KeyType::NamedTexts | KeyType::Values(_) => Contents::Unknown,
             _ => Contents::Text,
         };
     }

@@ -58,6 +58,8 @@ pub(in crate::config) enum KeyType {
     Integer,
     Boolean,
     Duration,
+    /// A number above 0 and below 1.
+    Share,
     Size,
     /// Octal digits.
     Mode,
@@ -74,6 +76,8 @@ pub(in crate::config) enum KeyType {
     Named(&'static KeySet),
     /// Texts by names of the operator's own.
     NamedTexts,
+    /// Values of any type by names of the operator's own; no message shows one. A mapping may have these keys instead.
+    Values(&'static KeySet),
     /// Templates by names of the operator's own.
     NamedTemplates,
     /// One of these words for each name of the operator's own.
@@ -84,9 +88,11 @@ impl KeyType {
     /// The keys of the sections that it takes.
     pub(in crate::config) fn keys(&self) -> Option<&'static KeySet> {
         match self {
-            Self::Section(keys) | Self::PathOrSection(keys) | Self::List(keys) | Self::Named(keys) => {
-                Some(keys)
-            }
+            Self::Section(keys)
+            | Self::PathOrSection(keys)
+            | Self::List(keys)
+            | Self::Named(keys)
+            | Self::Values(keys) => Some(keys),
             _ => None,
         }
     }

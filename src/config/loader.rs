@@ -1,6 +1,6 @@
 //! Where the configuration comes from, and how it is read: at the start, and again at each reload.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::compile::context::CompileContext;
@@ -138,5 +138,6 @@ fn context<'e>(report: Report, env: &'e Env, working_directory: &'e Path) -> Com
         positions: BTreeMap::new(),
         tables: &compile::KEYS,
         listed: BTreeSet::new(),
+        dynamic: HashMap::new(),
     }
 }

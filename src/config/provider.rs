@@ -17,6 +17,7 @@ use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
 use file::{FileRead, FileStoreSpec};
 use vault::dynamic::DynamicRead;
+pub(in crate::config) use vault::request::DYNAMIC_KEYS;
 use vault::variables::VARIABLES;
 use vault::{VaultRead, VaultSpec};
 
@@ -108,6 +109,19 @@ trait ProviderSpec {
         context.push(refused.hint("write an \"extract\" for each secret"));
         None
     }
+
+    /// Compiles a path whose answer is no secret of KV. `secret` is the secret that `section` is a key of.
+    fn dynamic(
+        &self,
+        section: &Section<'_>,
+        _secret: Option<&Section<'_>>,
+        context: &mut CompileContext<'_>,
+    ) -> Option<DynamicRead> {
+        let message = format!("a store of \"provider: {}\" issues nothing", self.name());
+        let refused = Diagnostic::new(Code::NotSupported, section.place(), message);
+        context.push(refused.hint("name a store of \"provider: vault\", or read a \"key\""));
+        None
+    }
 }
 
 /// What a read says, whatever its provider.
@@ -131,6 +145,11 @@ trait ProviderRead {
 
     fn may_have_tags(&self) -> bool {
         true
+    }
+
+    /// The local files that are read for each request.
+    fn input_files(&self) -> Vec<&Path> {
+        Vec::new()
     }
 
     /// The same in one version; nothing where the provider has no versions.
@@ -221,6 +240,19 @@ impl SecretRead {
         self.read().may_have_tags()
     }
 
+    /// The local files that are read for each request.
+    pub(crate) fn input_files(&self) -> Vec<&Path> {
+        self.read().input_files()
+    }
+
+    /// What an issuer makes of it; nothing for what is only read.
+    pub(crate) fn issued(&self) -> Option<&DynamicRead> {
+        match self {
+            Self::VaultDynamic(read) => Some(read.as_ref()).filter(|read| read.is_issued()),
+            _ => None,
+        }
+    }
+
     /// The read of `provider: vault`.
     ///
     /// # Errors
@@ -306,6 +338,19 @@ pub(super) fn compile_folder(
     match store {
         Some(store) => store.spec().folder(section, context),
         None => vault::compile::folder(section, None, context).map(SecretRead::Vault),
+    }
+}
+
+/// Compiles `vaultDynamic`. Where the store is wrong, its keys are looked at nevertheless.
+pub(super) fn compile_dynamic(
+    section: &Section<'_>,
+    secret: Option<&Section<'_>>,
+    store: Option<&StoreSpec>,
+    context: &mut CompileContext<'_>,
+) -> Option<DynamicRead> {
+    match store {
+        Some(store) => store.spec().dynamic(section, secret, context),
+        None => vault::request::read(section, secret, None, context),
     }
 }
 

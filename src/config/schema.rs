@@ -19,6 +19,7 @@ const VARIABLE: &str = r"\$";
 const BOOLEAN: &str = "[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff]";
 const DURATION: &str = r"0|(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w))+";
 const SIZE: &str = "[0-9]+([kMG]?B|[KMG]iB)?";
+const SHARE: &str = r"[0-9.]+([eE][+-]?[0-9]+)?";
 const MODE: &str = "(0o)?[0-7]+";
 const WHOLE_NUMBER: &str = "[0-9]+";
 
@@ -126,6 +127,10 @@ fn takes(takes: &KeyType) -> Value {
         KeyType::List(keys) => json!({ "type": "array", "items": section(keys) }),
         KeyType::Named(keys) => json!({ "type": "object", "additionalProperties": section(keys) }),
         KeyType::Texts => json!({ "type": "array", "items": text() }),
+        KeyType::Share => json!({
+            "type": ["number", "string"], "exclusiveMinimum": 0, "exclusiveMaximum": 1, "pattern": pattern(SHARE),
+        }),
+        KeyType::Values(_) => json!({ "type": "object", "additionalProperties": true }),
         KeyType::NamedTexts => json!({ "type": "object", "additionalProperties": text() }),
         KeyType::Choices(words) => json!({ "type": "array", "items": choice(words) }),
         KeyType::NamedChoice(words) => json!({ "type": "object", "additionalProperties": choice(words) }),

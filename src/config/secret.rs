@@ -68,7 +68,10 @@ impl SecretSpec {
 
     /// Whether what becomes of it has to be remembered.
     pub(crate) fn needs_journal(&self) -> bool {
-        self.generations.is_some() || !self.brakes.is_empty() || !self.hooks.is_empty()
+        self.generations.is_some()
+            || !self.brakes.is_empty()
+            || !self.hooks.is_empty()
+            || self.sources.has_issued()
     }
 }
 

@@ -149,6 +149,11 @@ impl Sources {
         self.all().filter_map(Source::answer_path).collect()
     }
 
+    /// Whether one of them is no read: what it gives is issued.
+    pub(crate) fn has_issued(&self) -> bool {
+        self.all().any(|source| source.read.issued().is_some())
+    }
+
     /// Whether one of them is read in one version only, also when newer ones are written.
     pub(crate) fn is_pinned(&self) -> bool {
         self.all().any(|source| source.read.is_pinned())
@@ -190,6 +195,7 @@ impl Source {
                 KvVersion::V1 => AnswerPath::plain(&format!("{}/{}", read.mount, read.key)),
                 KvVersion::V2 | KvVersion::Auto => AnswerPath::kv2(&read.mount, &read.key, read.version),
             }),
+            SecretRead::VaultDynamic(read) => Some(AnswerPath::plain(&read.path)),
             _ => None,
         }
     }

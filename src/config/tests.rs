@@ -1,6 +1,7 @@
 //! The configuration as a whole: text in, types or diagnostics out.
 
 mod defaults;
+mod dynamic;
 mod errors;
 mod excerpts;
 mod hooks;

@@ -96,13 +96,16 @@ impl Found {
         for step in parents {
             node = match step {
                 Step::Key(key) => {
-                    if ["data", "dataFrom"].contains(&key.as_str()) && node.get("files").is_some() {
+                    if ["data", "dataFrom", "vaultDynamic"].contains(&key.as_str())
+                        && node.get("files").is_some()
+                    {
                         // They exclude each other.
                         node.as_object_mut().unwrap().remove("key");
                     }
                     let next = node.as_object_mut().unwrap().entry(key.clone()).or_insert(Value::Null);
                     if next.is_null() {
-                        *next = json!({});
+                        let needs_path = key == "vaultDynamic";
+                        *next = if needs_path { json!({ "path": "made-up" }) } else { json!({}) };
                     }
                     next
                 }
@@ -312,6 +315,21 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
         "secrets: [{ name: a, key: a, refreshInterval: _, files: [{ path: /secrets/app, field: user }] }]",
         &["30s", "1h30m", "1.5h", "0", "'0'", "1d"],
         &["100", "50 s", "1y", "-5s"],
+    ),
+    (
+        "secrets: [{ name: a, vaultDynamic: { path: a/b, lease: { renewAt: _ } }, files: [{ path: /secrets/app, field: user }] }]",
+        &["0.5", "'.75'", "1e-1"],
+        &["0", "1", "half"],
+    ),
+    (
+        "secrets: [{ name: a, vaultDynamic: { path: a/b, parameters: _ }, files: [{ path: /secrets/app, field: user }] }]",
+        &["{ ttl: 1h, names: [a], more: { n: 1 } }", "{ key: { file: /k } }", ""],
+        &["[]", "1h"],
+    ),
+    (
+        "secrets: [{ name: a, _, files: [{ path: /secrets/app, field: user }] }]",
+        &["vaultDynamic: { path: a/b, method: get }", "dataFrom: [{ vaultDynamic: { path: a/b } }]"],
+        &["vaultDynamic: { path: a/b }, key: a", "vaultDynamic: { method: GET }", "vaultDynamic: a/b"],
     ),
     (
         "limits: { maxFileSize: _ }\nsecrets: [{ name: a, key: a, files: [{ path: /secrets/app, field: user }] }]",

@@ -107,6 +107,11 @@ impl Grant {
         }
         config.hooks.iter().for_each(|hook| self.connect(hook.action.port()));
         for secret in &config.secrets {
+            secret
+                .sources
+                .all()
+                .flat_map(|source| source.read.input_files())
+                .for_each(|path| self.read(path));
             for file in &secret.files {
                 self.output(file.placement.target.directory(), &file.placement);
             }

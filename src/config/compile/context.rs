@@ -1,13 +1,15 @@
 //! What one run of the compiler carries along.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::config::diagnostic::{Diagnostic, Position, Report};
 use crate::config::env::Env;
 use crate::config::keys::KeySet;
 use crate::config::origin::Origins;
+use crate::config::provider::vault::dynamic::{DynamicKind, DynamicRead, LeaseTerms};
 use crate::disk::TargetPath;
+use crate::name::StoreName;
 
 /// What one run of the compiler carries along.
 pub(in crate::config) struct CompileContext<'e> {
@@ -24,6 +26,8 @@ pub(in crate::config) struct CompileContext<'e> {
     pub(in crate::config) tables: &'static KeySet,
     /// The sections whose keys a hint has listed.
     pub(in crate::config) listed: BTreeSet<&'static str>,
+    /// What `vaultDynamic` asks of each store, as what, and in which place first.
+    pub(in crate::config) dynamic: HashMap<(StoreName, DynamicRead), (DynamicKind, LeaseTerms, Position)>,
 }
 
 impl CompileContext<'_> {

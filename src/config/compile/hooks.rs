@@ -92,6 +92,11 @@ pub(super) struct CompiledHooks {
 }
 
 impl CompiledHooks {
+    /// Whether one of `names` runs after a change.
+    pub(super) fn have_duty(&self, names: &[HookName]) -> bool {
+        names.iter().filter_map(|name| self.spec(name)).any(|spec| spec.moment == HookMoment::Changed)
+    }
+
     fn place(&self, name: &HookName) -> Option<&Place> {
         self.names.iter().find(|(known, _)| known == name).map(|(_, place)| place)
     }

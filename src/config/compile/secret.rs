@@ -18,7 +18,7 @@ use crate::name::SecretName;
 /// One entry of `secrets`. What the provider adds is in its own module.
 pub(super) static KEYS: KeySet = KeySet {
     of_providers: Some(provider::read_keys),
-    exclusive: &[&["key", "property"], &["data", "dataFrom"]],
+    exclusive: &[&["key", "property"], &["data", "dataFrom"], &["vaultDynamic"]],
     ..KeySet::new(
         "secrets[]",
         &[&[
@@ -29,7 +29,7 @@ pub(super) static KEYS: KeySet = KeySet {
                 KeyType::Text,
                 "",
                 "path below the mount, without `data/`; no slash at its ends, no empty part, no `.` or `..`. It is needed, or \
-                 `data` or `dataFrom`",
+                 `data`, `dataFrom` or `vaultDynamic`",
             ),
             sources::PROPERTY,
             KeySpec::new(
@@ -44,6 +44,7 @@ pub(super) static KEYS: KeySet = KeySet {
                 "",
                 "all fields of several secrets; the last one wins",
             ),
+            sources::dynamic::DYNAMIC,
             KeySpec::new(
                 "refreshInterval",
                 KeyType::Duration,
@@ -121,11 +122,17 @@ pub(super) fn compile(
     let policies = [("retain", DeletionPolicy::Retain), ("delete", DeletionPolicy::Delete)];
     let deletion_policy =
         section.choice("deletionPolicy", &policies, context).unwrap_or(DeletionPolicy::Retain);
+    if deletion_policy == DeletionPolicy::Delete && sources.as_ref().is_some_and(Sources::has_issued) {
+        section.ignore("deletionPolicy", "an issued credential is never gone, it is replaced", context);
+    }
     let max_staleness = max_staleness(&mut section, refresh, context);
     let paths = sources.as_ref().map(Sources::answer_paths);
     let (files, directory) = outputs::compile(&mut section, paths, written, context);
     let generations = generations::compile(&section, &files, directory.as_ref(), written, context);
     let hooks = hooks::of_secret(&section, scope.hooks, generations.is_some(), context);
+    if !scope.hooks.have_duty(&hooks) {
+        sources::dynamic::note_confirmation(&section, context);
+    }
     let (check, brakes) = checks::of_secret(&section, &files, directory.as_ref(), context);
     section.finish(context);
     Some(SecretSpec {

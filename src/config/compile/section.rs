@@ -1,6 +1,7 @@
 //! A walk over the tree along the tables of keys: what a table does not have is an unknown key.
 
 mod choices;
+mod values;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

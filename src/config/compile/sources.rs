@@ -1,5 +1,6 @@
 //! What a secret reads: `key`, or `data` and `dataFrom` in the notation of External Secrets.
 
+pub(super) mod dynamic;
 mod find;
 mod rewrite;
 mod values;
@@ -10,9 +11,7 @@ use super::section::Section;
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::keys::{KeySet, KeySpec, KeyType};
 use crate::config::provider::{self, compile_read};
-use crate::config::sources::{
-    FieldNames, Property, Source, SourceList, SourceUse, Sources, Taken, ValueDecoding,
-};
+use crate::config::sources::{FieldNames, Property, Source, SourceList, SourceUse, Sources, Taken};
 use crate::config::value::Node;
 use crate::name::StoreName;
 use rewrite::REWRITE_KEYS;
@@ -64,7 +63,7 @@ static REMOTE_KEYS: KeySet = KeySet {
 
 /// An entry of `dataFrom`.
 pub(super) static DATA_FROM_KEYS: KeySet = KeySet {
-    exclusive: &[&["extract"], &["find"]],
+    exclusive: &[&["extract"], &["find"], &["vaultDynamic"]],
     ..KeySet::new(
         "secrets[].dataFrom[]",
         &[&[
@@ -81,6 +80,7 @@ pub(super) static DATA_FROM_KEYS: KeySet = KeySet {
                 "",
                 "every secret below a path that fits, each as a field of JSON",
             ),
+            dynamic::DYNAMIC,
             KeySpec::new(
                 "rewrite",
                 KeyType::List(&REWRITE_KEYS),
@@ -128,6 +128,9 @@ static STORE_KEYS: KeySet = KeySet::new(
     ]],
 );
 
+/// What an entry of `dataFrom` may read; one of these.
+const WHAT: [&str; 3] = ["extract", "find", "vaultDynamic"];
+
 /// Names that templates have for something else.
 const RESERVED: [&str; 2] = ["data", "vars"];
 
@@ -138,6 +141,9 @@ pub(super) fn compile(
     context: &mut CompileContext<'_>,
 ) -> Option<Sources> {
     let store = scope::store(section, scope, context);
+    if section.has("vaultDynamic") && !section.has("data") && !section.has("dataFrom") {
+        return dynamic::of_secret(section, store, context);
+    }
     if !section.has("data") && !section.has("dataFrom") {
         return of_key(section, store.as_ref(), context);
     }
@@ -166,7 +172,11 @@ fn of_key(
     context: &mut CompileContext<'_>,
 ) -> Option<Sources> {
     if !section.has("key") {
-        section.missing("key", "the path of the secret below its mount; or write data or dataFrom", context);
+        section.missing(
+            "key",
+            "the path of the secret below its mount; or write vaultDynamic, data or dataFrom",
+            context,
+        );
     }
     let read = compile_read(section, store.and_then(|(_, spec)| *spec), context);
     let property = property(section, context);
@@ -176,13 +186,8 @@ fn of_key(
     }
     let mut list = SourceList::default();
     let source = list.index_of(source);
-    list.push(SourceUse {
-        source,
-        property: Some(property?),
-        takes: Taken::All { under: None, names: FieldNames::AsTheyAre },
-        decoding: ValueDecoding::None,
-        refuses_null_bytes: false,
-    });
+    let takes = Taken::All { under: None, names: FieldNames::AsTheyAre };
+    list.push(Values::default().part(source, Some(property?), takes));
     list.finish()
 }
 
@@ -195,11 +200,14 @@ fn refuse_keys_of_one_read(
     let of_provider = provider::keys_of_read(store.and_then(|(_, spec)| *spec));
     section.add_keys(of_provider);
     let others = of_provider.iter().copied().flatten().map(|row| row.name);
-    for key in ["key", "property"].into_iter().chain(others).filter(|key| section.has(key)) {
+    for key in ["key", "property", "vaultDynamic"].into_iter().chain(others).filter(|key| section.has(key)) {
         let beside = if section.has("dataFrom") { "dataFrom" } else { "data" };
         let message = format!("{key:?} cannot stand beside {beside:?}");
         let hint = match key {
             "key" => "write it as one more entry: \"dataFrom: [{ extract: { key: … } }]\"".to_owned(),
+            "vaultDynamic" => {
+                "write it as one more entry: \"dataFrom: [{ vaultDynamic: { path: … } }]\"".to_owned()
+            }
             _ => format!("write {key:?} inside \"extract\" or \"remoteRef\""),
         };
         context.push(Diagnostic::new(Code::ConflictingKeys, section.place_of(key), message).hint(hint));
@@ -233,38 +241,17 @@ impl<'s> Compiler<'s> {
         let store = self.store_of(&entry, context);
         let under = under(&entry, list, context);
         let steps = rewrite::compile(&entry, context);
-        let found = match (entry.child("extract", context), entry.child("find", context)) {
-            (Some(_), Some(_)) => {
-                let message = "\"extract\" and \"find\" exclude each other";
-                let hint = "make two entries of them";
-                context.push(Diagnostic::new(Code::ConflictingKeys, entry.place(), message).hint(hint));
-                None
-            }
-            (Some(extract), None) => {
-                let (source, property, values) = remote_of(extract, store?, context);
-                Some((source?, property.ok()?, values?))
-            }
-            (None, Some(find)) => {
-                let (source, values) = find::compile(find, store?, context);
-                Some((source?, None, values?))
-            }
-            (None, None) => {
-                if !entry.has("extract") && !entry.has("find") && !has_generator(&entry) {
-                    entry.missing("extract", "write extract for one secret, or find for several", context);
-                }
-                None
-            }
-        };
+        let found = found(&entry, store, context);
         entry.finish(context);
         let ((source, property, values), steps) = (found?, steps?);
-        let names = if steps.is_empty() {
-            FieldNames::Converted(values.conversion)
-        } else {
-            FieldNames::Rewritten(steps)
+        let names = match values {
+            _ if !steps.is_empty() => FieldNames::Rewritten(steps),
+            Some(values) => FieldNames::Converted(values.conversion),
+            None => FieldNames::AsTheyAre,
         };
         let takes = Taken::All { under: under.ok()?, names };
         let source = list.index_of(source);
-        list.push(values.part(source, property, takes));
+        list.push(values.unwrap_or_default().part(source, property, takes));
         Some(())
     }
 
@@ -322,6 +309,44 @@ impl<'s> Compiler<'s> {
         let is_right = !section.has("generatorRef");
         section.finish(context);
         store.filter(|_| is_right)
+    }
+}
+
+/// What an entry of `dataFrom` reads, which of it, and how the values are taken where it is an entry of External Secrets.
+type SourceOfEntry = (Source, Option<Property>, Option<Values>);
+
+/// What an entry of `dataFrom` reads.
+fn found(
+    entry: &Section<'_>,
+    store: Option<StoreOfSecret<'_>>,
+    context: &mut CompileContext<'_>,
+) -> Option<SourceOfEntry> {
+    let mut given = WHAT.into_iter().filter(|key| entry.has(key));
+    let (what, other) = (given.next(), given.next());
+    if let (Some(what), Some(other)) = (what, other) {
+        let message = format!("{what:?} and {other:?} exclude each other");
+        let hint = "make two entries of them";
+        context.push(Diagnostic::new(Code::ConflictingKeys, entry.place(), message).hint(hint));
+        return None;
+    }
+    let Some(what) = what else {
+        if !has_generator(entry) {
+            let hint = "write extract for one secret, find for several, or vaultDynamic";
+            entry.missing("extract", hint, context);
+        }
+        return None;
+    };
+    let section = entry.child(what, context)?;
+    match what {
+        "find" => {
+            let (source, values) = find::compile(section, store?, context);
+            Some((source?, None, Some(values?)))
+        }
+        "vaultDynamic" => Some((dynamic::source(section, None, store?, context)?, None, None)),
+        _ => {
+            let (source, property, values) = remote_of(section, store?, context);
+            Some((source?, property.ok()?, Some(values?)))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub(super) mod compile;
 mod credential;
 pub mod dynamic;
 mod proxy;
+pub(super) mod request;
 mod tls;
 pub(in crate::config) mod variables;
 
@@ -90,6 +91,15 @@ impl ProviderSpec for VaultSpec {
     fn folder(&self, section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Option<SecretRead> {
         compile::folder(section, Some(self), context).map(SecretRead::Vault)
     }
+
+    fn dynamic(
+        &self,
+        section: &Section<'_>,
+        secret: Option<&Section<'_>>,
+        context: &mut CompileContext<'_>,
+    ) -> Option<DynamicRead> {
+        request::read(section, secret, Some(self), context)
+    }
 }
 
 impl ProviderRead for VaultRead {
@@ -147,6 +157,10 @@ impl ProviderRead for DynamicRead {
 
     fn may_have_tags(&self) -> bool {
         false
+    }
+
+    fn input_files(&self) -> Vec<&Path> {
+        self.files().collect()
     }
 }
 

@@ -39,6 +39,14 @@ pub(super) struct Values {
     refuses_null_bytes: bool,
 }
 
+/// Values as they are.
+impl Default for Values {
+    fn default() -> Self {
+        let (decoding, conversion) = (ValueDecoding::None, KeyConversion::Underscore);
+        Self { decoding, conversion, refuses_null_bytes: false }
+    }
+}
+
 impl Values {
     pub(super) fn part(self, source: usize, property: Option<Property>, takes: Taken) -> SourceUse {
         let Self { decoding, conversion: _, refuses_null_bytes } = self;

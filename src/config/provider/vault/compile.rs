@@ -184,7 +184,7 @@ pub(in crate::config) fn read(
     let key = path::of_secret(section, context);
     let (mount, kv_version) = mount(section, store, context);
     let version = version(section, kv_version, context);
-    let (namespace, credentials) = access(section, store, context);
+    let (namespace, credentials) = access(section, section, store, context);
     if let Some(key) = &key {
         warn_of_prefix(key, &mount, kv_version, section, context);
     }
@@ -203,7 +203,7 @@ pub(in crate::config) fn folder(
         Some(String::new())
     };
     let (mount, kv_version) = mount(section, store, context);
-    let (namespace, credentials) = access(section, store, context);
+    let (namespace, credentials) = access(section, section, store, context);
     Some(VaultRead { credentials, namespace, mount, key: key?, kv_version, version: None })
 }
 
@@ -219,14 +219,15 @@ fn mount(
     (own.or_else(|| store?.mount_path.clone()).unwrap_or_else(|| MOUNT.to_owned()), kv_version)
 }
 
-/// The namespace, and the credential set that reads there.
-fn access(
-    section: &Section<'_>,
+/// The namespace, and the credential set that reads there, each from the section that has it.
+pub(super) fn access(
+    of_namespace: &Section<'_>,
+    of_credentials: &Section<'_>,
     store: Option<&VaultSpec>,
     context: &mut CompileContext<'_>,
 ) -> (Option<String>, Option<CredentialsName>) {
-    let own = section.parsed("namespace", A_NAMESPACE, path::namespace, context);
-    let credentials = credentials(section, store, context);
+    let own = of_namespace.parsed("namespace", A_NAMESPACE, path::namespace, context);
+    let credentials = credentials(of_credentials, store, context);
     (own.unwrap_or_else(|| store?.namespace.clone()), credentials)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::name::CredentialsName;
@@ -104,6 +104,26 @@ pub enum OnStop {
     Keep,
     /// All of them are revoked, and the token too.
     Revoke,
+}
+
+impl DynamicRead {
+    /// Whether asking makes something, so that it is no read.
+    pub fn is_issued(&self) -> bool {
+        self.kind.is_issued()
+    }
+
+    /// The same without what is done with the answer: what equals it is one credential.
+    pub(in crate::config) fn request(&self) -> Self {
+        Self { kind: DynamicKind::Lease, terms: LeaseTerms::default(), ..self.clone() }
+    }
+
+    /// The files that hold parameters.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.parameters.values().filter_map(|value| match value {
+            ParameterValue::File(path) => Some(path.as_path()),
+            ParameterValue::Json(_) => None,
+        })
+    }
 }
 
 impl DynamicKind {
