@@ -1,6 +1,7 @@
 //! What is known of each secret: the registry that tasks write on, and the status file that `isready` reads.
 
 mod certificate;
+mod credentials;
 mod file;
 mod hooks;
 mod registry;
@@ -9,6 +10,7 @@ mod sources;
 pub mod words;
 
 pub use certificate::CertificateStatus;
+pub use credentials::{CredentialState, CredentialStatus, CurrentCredential, DrainingCredential};
 pub use file::read;
 pub(crate) use file::{StatusFile, is_owned};
 pub use hooks::HookStatus;

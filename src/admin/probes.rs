@@ -52,6 +52,8 @@ struct Readiness<'a> {
     synced_count: usize,
     pending: &'a [String],
     stale: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    expiring: &'a [String],
     reasons: Vec<Unready<'a>>,
 }
 
@@ -64,6 +66,7 @@ impl<'a> Readiness<'a> {
             synced_count: snapshot.synced_count,
             pending: &snapshot.pending,
             stale: &snapshot.stale,
+            expiring: &snapshot.expiring,
             reasons: snapshot.unready(),
         }
     }

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn snapshot() -> Snapshot {
-        Snapshot::new(SystemTime::UNIX_EPOCH, false, Vec::new())
+        Snapshot::new(SystemTime::UNIX_EPOCH, false, Vec::new(), Vec::new())
     }
 
     #[test]

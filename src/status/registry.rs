@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::certificate::CertificateStatus;
+use super::credentials::{CredentialReport, CredentialStatus};
 use super::hooks::HookStatus;
 use super::snapshot::{
     Daemon, HeldStatus, LastError, RefusedStatus, SecretStatus, Snapshot, State, note_owed,
@@ -40,6 +41,7 @@ pub struct StatusRegistry {
     /// A try has ended, whatever the state is now.
     tried: Notify,
     journal: OnceLock<Journal>,
+    credentials: OnceLock<CredentialReport>,
 }
 
 /// What is written on the registry.
@@ -210,8 +212,8 @@ impl StatusRegistry {
         let daemon = Mutex::new(Daemon::new(clock.now()));
         let (started, born, beat) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
         let (sheet, hooks, tried) = (watch::Sender::new(sheet), Mutex::default(), Notify::new());
-        let journal = OnceLock::new();
-        Self { sheet, clock, daemon, hooks, started, born, beat, tried, journal }
+        let (journal, credentials) = (OnceLock::new(), OnceLock::new());
+        Self { sheet, clock, daemon, hooks, started, born, beat, tried, journal, credentials }
     }
 
     /// Notes which configuration the daemon was started with.
@@ -228,6 +230,11 @@ impl StatusRegistry {
     pub(crate) fn journaled_by(&self, journal: Journal) {
         // There is one, from the start to the end.
         let _the_first_stays = self.journal.set(journal);
+    }
+
+    /// Notes who knows the credentials that are issued.
+    pub fn credentials_by(&self, report: impl Fn() -> Vec<CredentialStatus> + Send + Sync + 'static) {
+        let _the_first_stays = self.credentials.set(CredentialReport::of(report));
     }
 
     /// Notes what the sandbox restricts.
@@ -347,7 +354,8 @@ impl StatusRegistry {
         daemon.journal = self.journal.get().and_then(Journal::position);
         daemon.hooks.clone_from(&self.hooks.lock().unwrap_or_else(PoisonError::into_inner));
         note_owed(&daemon.hooks, &mut secrets);
-        let snapshot = Snapshot::new(self.clock.now(), sheet.stopping, secrets);
+        let credentials = self.credentials.get().map(CredentialReport::read).unwrap_or_default();
+        let snapshot = Snapshot::new(self.clock.now(), sheet.stopping, secrets, credentials);
         let started = self.started.fetch_or(snapshot.started, Ordering::Relaxed) || snapshot.started;
         Snapshot { started, daemon, ..snapshot }
     }

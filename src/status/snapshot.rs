@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::certificate::CertificateStatus;
+use super::credentials::CredentialStatus;
 use super::hooks::HookStatus;
 use super::sources::SourceStatus;
 use crate::clock::as_rfc3339;
@@ -46,10 +47,16 @@ pub struct Snapshot {
     pub pending: Vec<String>,
     /// Secrets older than their `maxStaleness`.
     pub stale: Vec<String>,
+    /// Required secrets whose issued credential is lost, or has ended or will soon and has no successor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expiring: Vec<String>,
     /// The process.
     pub daemon: Daemon,
     /// Each secret, by name.
     pub secrets: Vec<SecretStatus>,
+    /// Issued credentials, by source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<CredentialStatus>,
 }
 
 /// What is true of the process and not of one secret.
@@ -282,14 +289,21 @@ pub(super) fn note_owed(hooks: &[HookStatus], secrets: &mut [SecretStatus]) {
 }
 
 impl Snapshot {
-    pub(super) fn new(now: SystemTime, stopping: bool, secrets: Vec<SecretStatus>) -> Self {
+    pub(super) fn new(
+        now: SystemTime,
+        stopping: bool,
+        secrets: Vec<SecretStatus>,
+        credentials: Vec<CredentialStatus>,
+    ) -> Self {
         let names = |wanted: fn(&&SecretStatus) -> bool| -> Vec<String> {
             secrets.iter().filter(wanted).map(|secret| secret.name.clone()).collect()
         };
         let pending = names(|secret| secret.required && secret.is_pending());
         let stale = names(|secret| secret.state == State::Stale);
+        let mut expiring = names(|secret| secret.required);
+        expiring.retain(|name| danger(&credentials, name, now).is_some());
         Self {
-            ready: pending.is_empty() && stale.is_empty() && !stopping,
+            ready: pending.is_empty() && stale.is_empty() && expiring.is_empty() && !stopping,
             heartbeat: now,
             stopping,
             started: pending.is_empty(),
@@ -297,8 +311,10 @@ impl Snapshot {
             synced_count: secrets.iter().filter(|secret| secret.last_success.is_some()).count(),
             pending,
             stale,
+            expiring,
             daemon: Daemon::new(now),
             secrets,
+            credentials,
         }
     }
 
@@ -339,12 +355,14 @@ impl Snapshot {
 
     /// The secrets that readiness waits for or has lost, each with its cause.
     pub fn unready(&self) -> Vec<Unready<'_>> {
-        let blamed =
-            |secret: &&SecretStatus| secret.state == State::Stale || secret.required && secret.is_pending();
+        let blamed = |secret: &&SecretStatus| {
+            let is_blamed = secret.state == State::Stale || secret.required && secret.is_pending();
+            is_blamed || self.expiring.contains(&secret.name)
+        };
         let blamed = self.secrets.iter().filter(blamed);
         let unready = |secret: &'_ SecretStatus| {
             let error = secret.last_error.as_ref().map(|error| format!("{}: {}", error.kind, error.message));
-            match (secret.state, error) {
+            match (secret.state, error.or_else(|| danger(&self.credentials, &secret.name, self.heartbeat))) {
                 (State::Stale, None) => "older than its maxStaleness".to_owned(),
                 (State::Stale, Some(error)) => format!("older than its maxStaleness; {error}"),
                 (_, Some(error)) => error,
@@ -368,7 +386,8 @@ impl Snapshot {
                 more => Some(format!("{what} {shown} and {more} more")),
             }
         };
-        let parts = [part("waiting for", &self.pending), part("too old:", &self.stale)];
+        let expiring = part("without a working credential:", &self.expiring);
+        let parts = [part("waiting for", &self.pending), part("too old:", &self.stale), expiring];
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         (!parts.is_empty() && !self.ready && !self.stopping).then(|| parts.join("; "))
     }
@@ -386,6 +405,8 @@ impl Snapshot {
         }
         let mut reasons: Vec<String> = self.pending.iter().map(|name| self.pending_reason(name)).collect();
         reasons.extend(self.stale.iter().map(|name| format!("{name} is older than its maxStaleness")));
+        let danger = |name: &String| Some(format!("{name}: {}", danger(&self.credentials, name, now)?));
+        reasons.extend(self.expiring.iter().filter_map(danger));
         if reasons.is_empty() {
             return Some("the daemon does not say why".to_owned());
         }
@@ -401,6 +422,12 @@ impl Snapshot {
             None => format!("{name} has not synced yet"),
         }
     }
+}
+
+/// What is wrong at `now` with a credential that the secret uses.
+fn danger(credentials: &[CredentialStatus], secret: &str, now: SystemTime) -> Option<String> {
+    let uses = |status: &&CredentialStatus| status.secrets.iter().any(|name| name.as_str() == secret);
+    credentials.iter().filter(uses).find_map(|status| status.danger(now))
 }
 
 /// The first reasons that fit, and at least one.

@@ -1,6 +1,8 @@
 //! The words of a snapshot, and that it reads back.
 
 use super::*;
+use crate::name::{CredentialNumber, LeaseId, SecretName, StoreName};
+use crate::status::{CredentialState, CurrentCredential};
 
 fn snapshot(now: SystemTime) -> Snapshot {
     let secret = SecretStatus {
@@ -31,7 +33,7 @@ fn snapshot(now: SystemTime) -> Snapshot {
         hooks_owed: Vec::new(),
         files: vec!["/secrets/a".into()],
     };
-    Snapshot::new(now, false, vec![secret])
+    Snapshot::new(now, false, vec![secret], Vec::new())
 }
 
 #[test]
@@ -119,6 +121,7 @@ fn problems_come_first_required_ones_before_optional_ones_and_numbers_count() {
             secret("required", State::Failing, true),
             secret("kept", State::Degraded, true),
         ],
+        Vec::new(),
     );
     let names: Vec<_> = all.problems_first().iter().map(|secret| secret.name.as_str()).collect();
     assert_eq!(names, ["required", "kept", "optional", "s2", "s2b", "s10"]);
@@ -128,9 +131,67 @@ fn problems_come_first_required_ones_before_optional_ones_and_numbers_count() {
 #[test]
 fn an_old_heartbeat_is_not_ready_whatever_the_file_says() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let ready = Snapshot::new(now, false, Vec::new());
+    let ready = Snapshot::new(now, false, Vec::new(), Vec::new());
     assert_eq!(ready.unready_reason(now + Duration::from_secs(29)), None);
     assert!(ready.unready_reason(now + Duration::from_secs(30)).unwrap().contains("last heartbeat 30 s ago"));
     assert_eq!(ready.unready_reason(now - Duration::from_secs(29)), None);
     assert!(ready.unready_reason(now - Duration::from_secs(30)).unwrap().contains("in the future"));
+}
+
+/// A ready snapshot at 1000 s of a secret whose credential was issued then for a hundred seconds.
+fn issued(state: CredentialState, seconds: u64) -> Snapshot {
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+    let secret = SecretStatus {
+        state: State::Synced,
+        last_success: Some(start),
+        last_error: None,
+        ..snapshot(start).secrets.remove(0)
+    };
+    let current = CurrentCredential {
+        number: CredentialNumber::new(1),
+        lease: LeaseId::parse("database/creds/app/x"),
+        serial: None,
+        issued_at: start,
+        renew_at: None,
+        reissue_at: None,
+        end: Some(start + Duration::from_secs(100)),
+    };
+    let credential = CredentialStatus {
+        secrets: vec![SecretName::new("a")],
+        store: StoreName::main(),
+        path: "database/creds/app".to_owned(),
+        state,
+        current: Some(current),
+        waits_for: Vec::new(),
+        draining: Vec::new(),
+        unanswered: 0,
+    };
+    Snapshot::new(start + Duration::from_secs(seconds), false, vec![secret], vec![credential])
+}
+
+#[test]
+fn a_credential_that_is_lost_or_ends_without_a_successor_is_not_ready() {
+    let reason = |snapshot: &Snapshot| snapshot.unready_reason(snapshot.heartbeat);
+    assert_eq!(reason(&issued(CredentialState::Held, 90)), None);
+    let dying = issued(CredentialState::Ageing, 91);
+    assert_eq!(
+        reason(&dying).unwrap(),
+        "a: the credential of database/creds/app ends in 9 s and has no successor"
+    );
+    assert_eq!(dying.unready().first().map(|unready| unready.secret), Some("a"));
+    assert_eq!(dying.waiting_for().unwrap(), "without a working credential: a");
+    let gone = issued(CredentialState::Held, 200);
+    assert_eq!(reason(&gone).unwrap(), "a: the credential of database/creds/app has ended");
+    let lost = issued(CredentialState::Lost, 1);
+    assert!(!lost.ready && lost.unready()[0].cause.contains("has forgotten"), "{lost:?}");
+}
+
+#[test]
+fn a_status_of_an_earlier_version_has_no_credentials() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+    let text = serde_json::to_string(&snapshot(now)).unwrap();
+    assert!(!text.contains("credentials") && !text.contains("expiring"), "{text}");
+    assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap().credentials, []);
+    let text = serde_json::to_string(&issued(CredentialState::Held, 1)).unwrap();
+    assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), issued(CredentialState::Held, 1));
 }

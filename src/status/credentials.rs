@@ -1,0 +1,151 @@
+//! What is shown of issued credentials.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::as_rfc3339;
+use crate::name::{CredentialNumber, LeaseId, SecretName, StoreName};
+
+/// The credentials of one source.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CredentialStatus {
+    /// The secrets that use it.
+    pub secrets: Vec<SecretName>,
+    /// The store that issues.
+    pub store: StoreName,
+    /// The path that is asked.
+    pub path: String,
+    /// In one word.
+    pub state: CredentialState,
+    /// The credential that secrets have or will have next; `None` before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<CurrentCredential>,
+    /// The secrets that have not published it yet, or whose hooks have not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<SecretName>,
+    /// Those before it that are not retired yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub draining: Vec<DrainingCredential>,
+    /// Requests for a credential whose answer never came: each may have made one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unanswered: usize,
+}
+
+/// The credential that secrets have or will have next.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CurrentCredential {
+    /// Its number.
+    pub number: CredentialNumber,
+    /// Its lease, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseId>,
+    /// The serial number of a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// When it was issued.
+    #[serde(with = "as_rfc3339")]
+    pub issued_at: SystemTime,
+    /// When it is renewed; `None` where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
+    pub renew_at: Option<SystemTime>,
+    /// When the next one is issued.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
+    pub reissue_at: Option<SystemTime>,
+    /// When it ends; `None` where nothing says so.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
+    pub end: Option<SystemTime>,
+}
+
+/// A credential that another one has replaced.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DrainingCredential {
+    /// Its number.
+    pub number: CredentialNumber,
+    /// Its lease, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseId>,
+    /// When it is retired; `None` while the one after it is not confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
+    pub retire_at: Option<SystemTime>,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
+    pub end: Option<SystemTime>,
+}
+
+/// One word for the credentials of a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CredentialState {
+    /// None has been issued.
+    Empty,
+    /// It is issued, and not every secret has published it.
+    Fresh,
+    /// It is published, and not every consumer has confirmed it.
+    Confirming,
+    /// It is in use.
+    Held,
+    /// It is in use, and no renewal moves its end: another one will be issued.
+    Ageing,
+    /// The server has forgotten it: what is in the files does not work.
+    Lost,
+}
+
+/// Asks how the credentials are.
+pub(super) struct CredentialReport(Box<dyn Fn() -> Vec<CredentialStatus> + Send + Sync>);
+
+impl CredentialReport {
+    pub(super) fn of(report: impl Fn() -> Vec<CredentialStatus> + Send + Sync + 'static) -> Self {
+        Self(Box::new(report))
+    }
+
+    pub(super) fn read(&self) -> Vec<CredentialStatus> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for CredentialReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CredentialReport")
+    }
+}
+
+impl CredentialStatus {
+    /// Why secrets that use it are not ready at `now`: it is lost, has ended, or ends soon and has no successor.
+    pub(crate) fn danger(&self, now: SystemTime) -> Option<String> {
+        let path = &self.path;
+        if self.state == CredentialState::Lost {
+            return Some(format!("the server has forgotten the credential of {path}"));
+        }
+        let current = self.current.as_ref()?;
+        let end = current.end?;
+        let life = end.duration_since(current.issued_at).unwrap_or_default();
+        match end.duration_since(now) {
+            Ok(left) if left > Duration::ZERO && left >= life / 10 => None,
+            Ok(left) if left > Duration::ZERO => {
+                Some(format!("the credential of {path} ends in {} s and has no successor", left.as_secs()))
+            }
+            _ => Some(format!("the credential of {path} has ended")),
+        }
+    }
+}
+
+impl CredentialState {
+    /// The stable word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Fresh => "fresh",
+            Self::Confirming => "confirming",
+            Self::Held => "held",
+            Self::Ageing => "ageing",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference to the field")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
