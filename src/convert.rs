@@ -15,7 +15,6 @@ mod manifest;
 mod notation;
 mod object;
 mod options;
-mod origin;
 mod original;
 mod print;
 mod report;
@@ -83,8 +82,9 @@ pub fn convert(
         return Err(broken);
     }
     convert_all(&files, &others, options, templates, &mut document, &mut report);
-    for (origin, reason) in document.take_unusable() {
-        report.refuse_origin(&origin, reason);
+    for (subject, reason) in document.take_unusable() {
+        let name = inputs.first().map_or("", |input| input.name.as_str());
+        report.refuse_object(name, &subject, reason);
     }
     let configuration = if document.is_empty() { String::new() } else { document.into_text() };
     if configuration.is_empty() && report.refusals() == 0 {

@@ -170,6 +170,12 @@ impl Fault {
     }
 }
 
+impl AsRef<Self> for Fault {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 /// The program's exit codes: public interface, see docs/configuration.md.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]

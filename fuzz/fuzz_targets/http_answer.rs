@@ -47,6 +47,7 @@ static REQUEST: LazyLock<HttpRequest> = LazyLock::new(|| HttpRequest {
     target: "/v1/secret/data/app".to_owned(),
     headers: Default::default(),
     body: SecretBytes::default(),
+    is_repeatable: true,
 });
 
 /// A server that answers each connection once and closes it; its socket.

@@ -84,6 +84,7 @@ impl Transport for Collector {
             target: self.target.clone(),
             headers: self.headers.clone(),
             body: SecretBytes::new(body.into()),
+            is_repeatable: false,
         };
         let answer = self.client.send(&request).await.map_err(|error| error.to_string())?;
         // EXPOSE: what a collector answers is no secret of a store; the package looks for what was rejected.

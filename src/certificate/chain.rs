@@ -57,6 +57,11 @@ impl CertificateChain {
         &self.leaf.issuer_name
     }
 
+    /// Whether the first certificate is signed with its own key.
+    pub(crate) fn is_root(&self) -> bool {
+        self.leaf.is_issued_by(&self.leaf)
+    }
+
     /// Whom the first certificate is for: DNS names, IP addresses and URIs, a hundred at most.
     pub(crate) fn names(&self) -> &[String] {
         &self.leaf.names

@@ -58,5 +58,6 @@ async fn send(
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let target = format!("{}{query}", url.path());
     let body = SecretBytes::new(body.into_bytes());
-    client.status(&HttpRequest { method: Method::POST, target, headers, body }).await
+    let request = HttpRequest { method: Method::POST, target, headers, body, is_repeatable: false };
+    client.status(&request).await
 }

@@ -83,7 +83,7 @@ pub struct ClientSettings {
 /// One request.
 #[derive(Debug)]
 pub struct HttpRequest {
-    /// The method. A `GET` is sent again when a connection that waited turns out to be closed.
+    /// The method.
     pub method: Method,
     /// Path and query, percent-encoded, beginning with `/`.
     pub target: String,
@@ -91,6 +91,9 @@ pub struct HttpRequest {
     pub headers: HeaderMap,
     /// JSON unless the headers have another `Content-Type`, or nothing.
     pub body: SecretBytes,
+    /// Whether it may arrive twice: it is sent again when a connection that waited turns out to be closed, and when its
+    /// answer is doubtful.
+    pub is_repeatable: bool,
 }
 
 /// One answer, complete.
@@ -225,7 +228,7 @@ impl Client {
     }
 
     /// A connection is free for the next request as soon as its answer has been read, before the answer has been checked.
-    /// So when connections are dropped, the answers that were under way are as doubtful: a `GET` is repeated.
+    /// So when connections are dropped, the answers that were under way are as doubtful: a request that may be is repeated.
     async fn exchange(
         &self,
         origin: &Endpoint,
@@ -238,7 +241,7 @@ impl Client {
             if drops == self.shared.drops.load(Ordering::Relaxed) {
                 return Ok(answer);
             }
-            if request.method != Method::GET {
+            if !request.is_repeatable {
                 break;
             }
         }
@@ -265,7 +268,7 @@ impl Client {
     }
 
     /// Sends on a kept connection, or on a new one. A server may close a connection in the very moment it is used
-    /// again: reqwest repeats what has not left, and a `GET` is repeated here, once, on a new connection.
+    /// again: reqwest repeats what has not left, and what may arrive twice is repeated here, once, on a new connection.
     async fn answer_head(
         &self,
         origin: &Endpoint,
@@ -282,7 +285,7 @@ impl Client {
                 Err(error) => error,
             };
             let was_kept = !error.is_connect() && !progress.has_connected();
-            if was_kept && request.method == Method::GET && !is_retried {
+            if was_kept && request.is_repeatable && !is_retried {
                 is_retried = true;
                 // The others may have been closed as well.
                 self.connections().retain(|kept| !kept.is(&connections));

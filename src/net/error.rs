@@ -24,6 +24,8 @@ pub struct NetError {
     host: String,
     cause: String,
     remedy: Cow<'static, str>,
+    /// Whether the request certainly did not reach a server that would act on it.
+    is_unsent: bool,
 }
 
 /// The classes of failures.
@@ -62,6 +64,11 @@ impl NetError {
         &self.remedy
     }
 
+    /// Whether the request certainly did not reach a server that would act on it. Otherwise it may have, and its answer was lost.
+    pub fn is_unsent(&self) -> bool {
+        self.is_unsent
+    }
+
     pub(super) fn connect(host: &str, error: &io::Error) -> Self {
         let remedy = match error.kind() {
             io::ErrorKind::PermissionDenied => {
@@ -69,7 +76,7 @@ impl NetError {
             }
             _ => "check the store's address, and that the server runs and can be reached from here",
         };
-        Self::new(NetErrorKind::Connect, host, format!("cannot connect: {error}"), remedy)
+        Self::new(NetErrorKind::Connect, host, format!("cannot connect: {error}"), remedy).unsent()
     }
 
     /// `is_connecting`: there was no connection yet.
@@ -83,7 +90,7 @@ impl NetError {
                 "the server or the way to it is slow; raise the store's `timeout` if that is expected";
             (format!("connected, but no complete answer within {after}"), remedy)
         };
-        Self::new(NetErrorKind::Timeout, host, cause, remedy)
+        Self { is_unsent: is_connecting, ..Self::new(NetErrorKind::Timeout, host, cause, remedy) }
     }
 
     /// A failed handshake, or a TLS alert that came later: a server that wants a client certificate says so (TLS 1.3)
@@ -95,7 +102,7 @@ impl NetError {
 
     /// TLS files or settings that cannot be used; `cause` names the file.
     pub(super) fn tls_setup(host: &str, cause: impl Into<String>, remedy: &'static str) -> Self {
-        Self::new(NetErrorKind::Tls, host, cause.into(), remedy)
+        Self::new(NetErrorKind::Tls, host, cause.into(), remedy).unsent()
     }
 
     /// An answer came while others were found to be mixed up.
@@ -112,25 +119,26 @@ impl NetError {
 
     pub(super) fn redirect(host: &str, cause: impl Into<String>) -> Self {
         let remedy = "give the address of the active node, or of the load balancer, with https";
-        Self::new(NetErrorKind::Redirect, host, cause.into(), remedy)
+        Self::new(NetErrorKind::Redirect, host, cause.into(), remedy).unsent()
     }
 
     /// A redirect that is not followed, to `address`.
     pub(super) fn moved(host: &str, address: &str) -> Self {
         let cause = format!("it redirects to {address}: give that address");
         let remedy = "set the store's address to the one it redirects to";
-        Self::new(NetErrorKind::Redirect, host, cause, remedy)
+        Self::new(NetErrorKind::Redirect, host, cause, remedy).unsent()
     }
 
     pub(super) fn request(host: &str, cause: &str) -> Self {
         let remedy = "remove control characters from addresses, names and credentials";
         Self::new(NetErrorKind::Request, host, format!("the request cannot be built: {cause}"), remedy)
+            .unsent()
     }
 
     /// What reqwest says. Its own text is left out: it has the URL.
     pub(super) fn failed(host: &str, error: &reqwest::Error, ca: Option<&Path>) -> Self {
         match error.source() {
-            Some(cause) if error.is_connect() => Self::unconnected(host, cause, ca),
+            Some(cause) if error.is_connect() => Self::unconnected(host, cause, ca).unsent(),
             Some(cause) if !error.is_builder() => {
                 Self::lost(host, cause, error.is_body() || error.is_decode(), ca)
             }
@@ -182,7 +190,11 @@ impl NetError {
     }
 
     fn new(kind: NetErrorKind, host: &str, cause: String, remedy: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, host: host.to_owned(), cause, remedy: remedy.into() }
+        Self { kind, host: host.to_owned(), cause, remedy: remedy.into(), is_unsent: false }
+    }
+
+    fn unsent(self) -> Self {
+        Self { is_unsent: true, ..self }
     }
 }
 

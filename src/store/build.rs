@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Store;
 use super::file::FileStore;
+use super::issuer::Issuer;
 use super::limit::Limit;
 use super::single_flight::SingleFlight;
 use super::vault::{Logins, VaultStore};
@@ -31,6 +32,8 @@ pub struct StoreBuilder {
 pub struct BuiltStore {
     /// The outermost layer.
     pub store: Arc<dyn Store>,
+    /// What issues credentials, where the provider does: the same adapter and limit, and no layer shares its answers.
+    pub issuer: Option<Arc<dyn Issuer>>,
     /// What the store that follows it at a reload may continue with.
     logins: Option<Logins>,
 }
@@ -49,32 +52,37 @@ impl StoreBuilder {
         before: Option<&BuiltStore>,
     ) -> Result<BuiltStore, Fault> {
         let Self { breaker, key, clock } = self;
-        let (store, logins) = match spec {
+        let (store, issuer, logins): (_, Option<Arc<dyn Issuer>>, _) = match spec {
             StoreSpec::Vault(vault) => {
                 let mut store = VaultStore::build(name, vault, limits, *breaker, key.clone(), clock)?;
                 if let Some(before) = before.and_then(|before| before.logins.as_ref()) {
                     store.take_over(before);
                 }
                 let logins = store.logins();
-                (self.layered(store, vault.address.to_string(), limits), Some(logins))
+                let limited = self.limited(store, vault.address.to_string(), limits);
+                (shared(&limited), Some(limited), Some(logins))
             }
             StoreSpec::File(file) => {
                 let store = FileStore::build(file, limits, key.clone())?;
-                (self.layered(store, file.path.display().to_string(), limits), None)
+                (shared(&self.limited(store, file.path.display().to_string(), limits)), None, None)
             }
             #[cfg(test)]
             StoreSpec::Memory(memory) => {
                 let store = super::memory::MemoryStore::new(memory, key.clone());
-                (self.layered(store, "memory".to_owned(), limits), None)
+                (shared(&self.limited(store, "memory".to_owned(), limits)), None, None)
             }
         };
-        Ok(BuiltStore { store, logins })
+        Ok(BuiltStore { store, issuer, logins })
     }
 
-    fn layered(&self, store: impl Store + 'static, server: String, limits: &Limits) -> Arc<dyn Store> {
-        let limit = Limit::new(store, server, self.clock.clone(), limits.max_concurrent_requests);
-        Arc::new(SingleFlight::new(limit))
+    fn limited<S: Store>(&self, store: S, server: String, limits: &Limits) -> Arc<Limit<S>> {
+        Arc::new(Limit::new(store, server, self.clock.clone(), limits.max_concurrent_requests))
     }
+}
+
+/// The outermost layer around `store`.
+fn shared<S: Store + 'static>(store: &Arc<Limit<S>>) -> Arc<dyn Store> {
+    Arc::new(SingleFlight::new(Arc::clone(store)))
 }
 
 #[cfg(test)]

@@ -16,12 +16,18 @@ use crate::secret::Fields;
 /// A server that issues credentials. No call is repeated: whether that is right, its owner decides.
 #[async_trait]
 pub trait Issuer: Send + Sync {
+    /// What a call needs besides its own request, such as a login: as [`super::Store::prepare`].
+    ///
+    /// # Errors
+    /// There is no token.
+    async fn prepare(&self, read: &DynamicRead) -> Result<(), Fault>;
+
     /// Issues a credential.
     ///
     /// # Errors
-    /// None was issued, or its answer was lost or could not be understood: then there may be one that nobody knows.
-    /// A lease in an answer that cannot be used is revoked once.
-    async fn issue(&self, read: &DynamicRead) -> Result<Issued, Fault>;
+    /// There is none, or one that nobody knows: the error says which. A lease in an answer that cannot be used is revoked
+    /// once.
+    async fn issue(&self, read: &DynamicRead) -> Result<Issued, IssueError>;
 
     /// Prolongs `lease` by `increment`.
     ///
@@ -46,14 +52,15 @@ pub trait Issuer: Send + Sync {
     /// There was no answer, or the backend could not do it now.
     async fn revoke(&self, read: &DynamicRead, lease: &LeaseId) -> Result<Revoked, Fault>;
 
-    /// Revokes the token that issues for `read`, and all that it has issued: for `onStop: revoke`.
+    /// Revokes the token that issues for `read`, and all that it has issued: for `onStop: revoke`. A token that no login
+    /// has brought is left alone: its owner may need it again.
     ///
     /// # Errors
     /// As for [`Issuer::revoke`].
     async fn revoke_token(&self, read: &DynamicRead) -> Result<(), Fault>;
 
     /// What is known of the token that issues for `read`: changes when it is prolonged or replaced. `None` before the first
-    /// login, and where something in between adds the token.
+    /// login, and where something in between adds the token. Ends with the credential set: a reload may bring another one.
     fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>>;
 }
 
@@ -70,8 +77,19 @@ pub struct Issued {
     pub life: Option<Duration>,
     /// The token that issued it: its lease ends with that.
     pub token: Option<TokenLife>,
+    /// The serial number of a certificate, where the server gives one: what an operator revokes.
+    pub serial: Option<String>,
     /// The server's own name of its answer.
     pub request_id: Option<RequestId>,
+}
+
+/// Why there is no credential.
+#[derive(Clone, Debug)]
+pub enum IssueError {
+    /// None was made: the request was not sent, or the server refused it.
+    NotIssued(Fault),
+    /// There may be one that nobody knows: no answer came, or none that can be used.
+    Unknown(Fault),
 }
 
 /// What is known of a token.
@@ -79,7 +97,7 @@ pub struct Issued {
 pub struct TokenLife {
     /// Differs between the tokens of one process.
     pub serial: u64,
-    /// When it ends as far as is known; `None`: it does not.
+    /// When it ends as far as is known; `None`: it does not, or nobody has said yet (then the end is not final).
     pub end: Option<Instant>,
     /// Whether no renewal moves that end.
     pub is_final: bool,
@@ -103,6 +121,42 @@ pub enum RenewalError {
     Denied(Fault),
     /// No answer, or one that promises a better one later.
     Unavailable(Fault),
+}
+
+impl IssueError {
+    /// The fault, whatever became of the credential.
+    pub fn into_fault(self) -> Fault {
+        let (Self::NotIssued(fault) | Self::Unknown(fault)) = self;
+        fault
+    }
+}
+
+/// Of a request that was not sent.
+impl From<Fault> for IssueError {
+    fn from(fault: Fault) -> Self {
+        Self::NotIssued(fault)
+    }
+}
+
+impl AsRef<Fault> for IssueError {
+    fn as_ref(&self) -> &Fault {
+        let (Self::NotIssued(fault) | Self::Unknown(fault)) = self;
+        fault
+    }
+}
+
+/// Of a request that was not sent.
+impl From<Fault> for RenewalError {
+    fn from(fault: Fault) -> Self {
+        Self::Unavailable(fault)
+    }
+}
+
+impl AsRef<Fault> for RenewalError {
+    fn as_ref(&self) -> &Fault {
+        let (Self::Refused(fault) | Self::Denied(fault) | Self::Unavailable(fault)) = self;
+        fault
+    }
 }
 
 /// What the server says of a lease.

@@ -10,12 +10,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Duration, Instant};
 
+use super::issuer::{
+    IssueError, Issued, Issuer, LeaseId, LeaseVerdict, RenewalError, Renewed, Revoked, TokenLife,
+};
 use super::{Fetched, Revision, Store};
 use crate::clock::{Clock, for_people, waiting};
 use crate::config::provider::SecretRead;
+use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::fault::{Fault, Kind};
 
 /// At most a number of concurrent fetches of `S`, and its `Retry-After` obeyed by all of them.
@@ -42,18 +46,18 @@ impl<S: Store> Limit<S> {
         Self { store, server, clock, permits, gate: Mutex::default() }
     }
 
-    /// Makes a request when it is its turn.
-    async fn in_turn<T, R: Future<Output = Result<T, Fault>>>(
+    /// Makes a request when it is its turn; it is prepared before that.
+    async fn in_turn<T, E: From<Fault> + AsRef<Fault>>(
         &self,
-        read: &SecretRead,
-        request: impl FnOnce() -> R,
-    ) -> Result<T, Fault> {
+        preparation: impl Future<Output = Result<(), Fault>>,
+        request: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         self.check_gate()?;
-        self.noted(self.store.prepare(read).await)?;
+        self.noted(preparation.await)?;
         let _permit = waiting(self.permits.acquire()).await;
         // The gate may have closed while this request waited for its turn.
         self.check_gate()?;
-        self.noted(request().await)
+        self.noted(request.await)
     }
 
     /// The fault of a closed gate, with the time that is left.
@@ -69,8 +73,8 @@ impl<S: Store> Limit<S> {
     }
 
     /// `outcome`, after its fault has closed the gate if it must.
-    fn noted<T>(&self, outcome: Result<T, Fault>) -> Result<T, Fault> {
-        outcome.inspect_err(|fault| self.note(fault))
+    fn noted<T, E: AsRef<Fault>>(&self, outcome: Result<T, E>) -> Result<T, E> {
+        outcome.inspect_err(|error| self.note(error.as_ref()))
     }
 
     /// Closes the gate where the server asked for it. A longer wait stands against a shorter one that comes later.
@@ -111,15 +115,15 @@ pub(super) fn speaks_for_the_server(kind: Kind) -> bool {
 #[async_trait]
 impl<S: Store> Store for Limit<S> {
     async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
-        self.in_turn(read, || self.store.fetch(read, known)).await
+        self.in_turn(self.store.prepare(read), self.store.fetch(read, known)).await
     }
 
     async fn list(&self, read: &SecretRead) -> Result<Vec<String>, Fault> {
-        self.in_turn(read, || self.store.list(read)).await
+        self.in_turn(self.store.prepare(read), self.store.list(read)).await
     }
 
     async fn tags(&self, read: &SecretRead) -> Result<BTreeMap<String, String>, Fault> {
-        self.in_turn(read, || self.store.tags(read)).await
+        self.in_turn(self.store.prepare(read), self.store.tags(read)).await
     }
 
     async fn place(&self, read: &SecretRead) -> Result<String, Fault> {
@@ -131,14 +135,49 @@ impl<S: Store> Store for Limit<S> {
     }
 }
 
+#[async_trait]
+impl<S: Store + Issuer> Issuer for Limit<S> {
+    async fn prepare(&self, read: &DynamicRead) -> Result<(), Fault> {
+        Issuer::prepare(&self.store, read).await
+    }
+
+    async fn issue(&self, read: &DynamicRead) -> Result<Issued, IssueError> {
+        self.in_turn(Issuer::prepare(&self.store, read), self.store.issue(read)).await
+    }
+
+    async fn renew(
+        &self,
+        read: &DynamicRead,
+        lease: &LeaseId,
+        increment: Duration,
+    ) -> Result<Renewed, RenewalError> {
+        self.in_turn(Issuer::prepare(&self.store, read), self.store.renew(read, lease, increment)).await
+    }
+
+    async fn look_up(&self, read: &DynamicRead, lease: &LeaseId) -> Result<LeaseVerdict, Fault> {
+        self.in_turn(Issuer::prepare(&self.store, read), self.store.look_up(read, lease)).await
+    }
+
+    async fn revoke(&self, read: &DynamicRead, lease: &LeaseId) -> Result<Revoked, Fault> {
+        self.in_turn(Issuer::prepare(&self.store, read), self.store.revoke(read, lease)).await
+    }
+
+    async fn revoke_token(&self, read: &DynamicRead) -> Result<(), Fault> {
+        // No login for a token that is revoked then.
+        self.in_turn(std::future::ready(Ok(())), self.store.revoke_token(read)).await
+    }
+
+    fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>> {
+        self.store.token_life(read)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::time::{advance, sleep};
-
-    use std::time::Duration;
 
     use super::*;
     use crate::store::fake::source;

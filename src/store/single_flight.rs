@@ -54,8 +54,8 @@ enum Request {
 
 impl<S: Store + 'static> SingleFlight<S> {
     /// Puts the layer around `inner`.
-    pub(super) fn new(inner: S) -> Self {
-        Self { inner: Arc::new(inner), requests: Arc::default() }
+    pub(super) fn new(inner: Arc<S>) -> Self {
+        Self { inner, requests: Arc::default() }
     }
 
     /// The request to wait for: the one under way, one that is answered, or a new one. An answer without fields is good
@@ -171,7 +171,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn shared(fake: &FakeStore) -> Arc<SingleFlight<FakeStore>> {
-        Arc::new(SingleFlight::new(fake.clone()))
+        Arc::new(SingleFlight::new(Arc::new(fake.clone())))
     }
 
     fn fields(value: &str) -> Fields {
@@ -353,7 +353,7 @@ mod tests {
                 panic!("on purpose")
             }
         }
-        let store = SingleFlight::new(Panics);
+        let store = SingleFlight::new(Arc::new(Panics));
         let source = source("app");
         let (first, second) = tokio::join!(store.fetch(&source, None), store.fetch(&source, None));
         assert_eq!([first.unwrap_err().kind, second.unwrap_err().kind], [Kind::Internal; 2]);

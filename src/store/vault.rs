@@ -8,10 +8,12 @@ mod auth;
 mod cooldown;
 mod credentials;
 mod denied;
+mod dynamic;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 #[path = "../../fuzz/hooks/vault.rs"]
 pub mod fuzzing;
+mod issue;
 mod kv;
 mod lease;
 mod list;
@@ -31,9 +33,11 @@ use tokio::time::Instant;
 
 use super::breaker::CircuitBreaker;
 use super::{Fetched, Revision, Store};
+use crate::blocking::Worker;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::config::provider::SecretRead;
+use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::config::provider::vault::{AuthSpec, KvVersion, VaultRead, VaultSpec};
 use crate::config::settings::BreakerSettings;
 use crate::fault::{Fault, Kind};
@@ -43,6 +47,7 @@ use crate::secret::FingerprintKey;
 use auth::Token;
 use credentials::CredentialSet;
 use denied::Explainer;
+use dynamic::Overdue;
 use kv::{Kv, KvRead};
 use mixup::AnswerLog;
 use mounts::Mounts;
@@ -64,6 +69,9 @@ pub struct VaultStore {
     explainer: Explainer,
     answers: Arc<AnswerLog>,
     key: FingerprintKey,
+    /// Reads the files of parameters.
+    parameters: Worker,
+    overdue: Overdue,
 }
 
 /// The logins of a store, for the store that follows it at a reload.
@@ -127,7 +135,8 @@ impl VaultStore {
         let own = auth.iter().map(|auth| (None, set(&CredentialsName::main(), auth)));
         let named = credentials.iter().map(|(name, auth)| (Some(name.clone()), set(name, auth)));
         let (sets, mounts, explainer) = (own.chain(named).collect(), Mounts::default(), Explainer::default());
-        Ok(Self { address: address.clone(), sets, mounts, explainer, answers, key })
+        let (address, parameters, overdue) = (address.clone(), Worker::default(), Overdue::default());
+        Ok(Self { address, sets, mounts, explainer, answers, key, parameters, overdue })
     }
 
     /// Continues with the logins `before`, if they are of the same address: a token is sent nowhere else.
@@ -167,6 +176,18 @@ impl VaultStore {
     /// `compile` has resolved the names of credential sets.
     fn credentials(&self, source: &VaultRead) -> Result<&RenewedSet, Fault> {
         self.sets.get(&source.credentials).ok_or_else(no_credentials)
+    }
+
+    fn set(&self, read: &DynamicRead) -> Result<&RenewedSet, Fault> {
+        self.sets.get(&read.credentials).ok_or_else(no_credentials)
+    }
+
+    /// The set that reads `read`.
+    fn set_of(&self, read: &SecretRead) -> Result<&RenewedSet, Fault> {
+        match read {
+            SecretRead::VaultDynamic(read) => self.set(read),
+            read => self.credentials(read.vault()?),
+        }
     }
 
     /// Reads, and once more after a moment if the answer may come from a standby node that does not know a token this
@@ -240,11 +261,14 @@ fn no_credentials() -> Fault {
 #[async_trait]
 impl Store for VaultStore {
     async fn prepare(&self, read: &SecretRead) -> Result<(), Fault> {
-        let (set, server) = self.credentials(read.vault()?)?.start();
+        let (set, server) = self.set_of(read)?.start();
         set.token(server).await.map(drop)
     }
 
     async fn fetch(&self, read: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
+        if let SecretRead::VaultDynamic(read) = read {
+            return self.fetch_dynamic(read, known).await;
+        }
         let source = read.vault()?;
         let (set, server) = self.credentials(source)?.start();
         let read = KvRead { server, source, known, key: &self.key };
@@ -280,7 +304,7 @@ impl Store for VaultStore {
         let concerns_credentials =
             matches!(failure, Some(Kind::Login | Kind::NoCredentials | Kind::Spent | Kind::Denied));
         let recovered = async {
-            match read.vault().and_then(|source| self.credentials(source)) {
+            match self.set_of(read) {
                 Ok(set) if concerns_credentials => set.changed().await,
                 _ => std::future::pending().await,
             }

@@ -430,6 +430,7 @@ fn get(target: &str) -> HttpRequest {
         target: target.to_owned(),
         headers: http::HeaderMap::new(),
         body: SecretBytes::default(),
+        is_repeatable: true,
     }
 }
 

@@ -5,6 +5,8 @@ mod breaker;
 mod certificates;
 mod faults;
 mod hints;
+mod issuing;
+mod issuing_lies;
 mod openbao;
 mod proxies;
 mod requests;

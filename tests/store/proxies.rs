@@ -63,6 +63,7 @@ async fn ask(address: &str, proxy: Proxy) -> Result<Response, NetError> {
         target: "/v1/sys/health".to_owned(),
         headers: HeaderMap::new(),
         body: SecretBytes::default(),
+        is_repeatable: true,
     };
     Client::build(settings).unwrap().send(&request).await
 }

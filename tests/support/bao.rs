@@ -38,8 +38,19 @@ impl Bao {
 
     /// A server of its own, for a test that stops, seals or overloads it.
     pub fn start() -> Self {
+        Self::start_with(&[], "secret/config")
+    }
+
+    /// A server of its own whose KV mounts are of version 1 and give each answer a lease, which can be renewed.
+    pub fn start_leasing() -> Self {
+        Self::start_with(&["-dev-leased-kv"], "sys/mounts/secret")
+    }
+
+    /// `probe` answers when `secret/` is there.
+    fn start_with(flags: &[&str], probe: &str) -> Self {
         // Somebody else may take a port between the look and the start.
-        (0..5).find_map(|_| Self::try_start()).expect("OpenBao did not start five times: see its log above")
+        let start = |_| Self::try_start(flags, probe);
+        (0..5).find_map(start).expect("OpenBao did not start five times: see its log above")
     }
 
     /// `http://127.0.0.1:…`
@@ -170,7 +181,7 @@ impl Bao {
         (text(&role_id, "role_id"), text(&secret_id, "secret_id"))
     }
 
-    fn try_start() -> Option<Self> {
+    fn try_start(flags: &[&str], probe: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_ports()?;
         let authority = Authority::new(folder.path(), "ca");
@@ -179,18 +190,17 @@ impl Bao {
         let client = authority.issue(folder.path(), "client", &["secrets-sync"]);
         let configuration = configuration(folder.path(), port, &tls, &mutual);
         std::fs::write(folder.path().join("bao.hcl"), configuration).expect("the configuration is written");
-        let keeper = launch(folder.path(), port);
+        let keeper = launch(folder.path(), port, flags);
         let mut bao = Self { port, folder, client, keeper };
-        bao.wait_until_ready().then_some(bao)
+        bao.wait_until_ready(probe).then_some(bao)
     }
 
-    fn wait_until_ready(&mut self) -> bool {
+    fn wait_until_ready(&mut self, probe: &str) -> bool {
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline && matches!(self.keeper.try_wait(), Ok(None)) {
             // The dev server mounts `secret/` last: healthy is not yet ready.
-            let probe =
-                exchange(self.port, "GET", "secret/config", &format!("X-Vault-Token: {ROOT}\r\n"), "");
-            if probe.is_ok_and(|(status, _)| status == 200) && self.socket().exists() {
+            let answer = exchange(self.port, "GET", probe, &format!("X-Vault-Token: {ROOT}\r\n"), "");
+            if answer.is_ok_and(|(status, _)| status == 200) && self.socket().exists() {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -208,7 +218,7 @@ impl Drop for Bao {
     }
 }
 
-fn launch(folder: &Path, port: u16) -> Child {
+fn launch(folder: &Path, port: u16, flags: &[&str]) -> Child {
     let bao = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin/bao");
     assert!(bao.exists(), "OpenBao is missing at {}: run\n    make tools", bao.display());
     let log = std::fs::File::create(folder.join("bao.log")).expect("a log file");
@@ -220,6 +230,7 @@ fn launch(folder: &Path, port: u16) -> Child {
         ])
         .arg(bao)
         .args(["server", "-dev", "-dev-no-store-token", "-log-level=warn"])
+        .args(flags)
         .arg(format!("-dev-root-token-id={ROOT}"))
         .arg(format!("-dev-listen-address=127.0.0.1:{port}"))
         .arg(format!("-config={}", folder.join("bao.hcl").display()))

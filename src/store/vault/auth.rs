@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use http::StatusCode;
+use rand::Rng;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::{Duration, Instant};
@@ -21,9 +22,10 @@ use super::answer;
 use super::cooldown::AuthFailure;
 use super::lease::{Lease, Renewability, TokenSource};
 use super::server::{Answered, Server};
-use crate::config::provider::vault::{AuthSpec, Credential, VaultRead};
+use crate::config::provider::vault::{AuthSpec, Credential};
 use crate::fault::{Fault, Kind};
 use crate::secret::{SecretBytes, SecretText};
+use crate::store::issuer::TokenLife;
 use approle::AppRole;
 pub(super) use approle::UnwrappedIds;
 #[cfg(fuzzing)]
@@ -133,6 +135,8 @@ pub(super) struct Credentials(pub(super) Vec<(&'static str, SecretText)>);
 /// A token, as long as it lives.
 pub(super) struct Token {
     text: Option<SecretText>,
+    /// Tells it from other tokens, whichever set they are of.
+    serial: u64,
     /// How long it lived when it came.
     pub(super) lease: Lease,
     /// What a full renewal brings.
@@ -145,7 +149,8 @@ pub(super) struct Token {
 
 impl Token {
     fn new(text: Option<SecretText>, lease: Lease) -> Self {
-        Self { text, lease, granted: Duration::ZERO, logged_in: None, reads: Mutex::default() }
+        let serial = rand::rng().random();
+        Self { text, serial, lease, granted: Duration::ZERO, logged_in: None, reads: Mutex::default() }
     }
 
     /// What is sent; `None` where something in between adds the token.
@@ -157,18 +162,29 @@ impl Token {
         if self.logged_in.is_some() { TokenSource::Login } else { TokenSource::Static }
     }
 
+    /// What is known of its life, which is `lease` now. `None` where something in between adds the token.
+    pub(super) fn life(&self, lease: &Lease) -> Option<TokenLife> {
+        self.text.as_ref()?;
+        let is_final = match lease {
+            Lease::Unknown { .. } => false,
+            Lease::Endless => true,
+            Lease::Until { renewability, .. } => *renewability != Renewability::Full,
+        };
+        Some(TokenLife { serial: self.serial, end: lease.end(), is_final })
+    }
+
     /// Notes that `read` succeeded with it.
-    pub(super) fn note_read(&self, read: &VaultRead) {
+    pub(super) fn note_read(&self, read: &impl Hash) {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner).insert(hash(read));
     }
 
     /// Whether `read` has succeeded with it before.
-    pub(super) fn has_read(&self, read: &VaultRead) -> bool {
+    pub(super) fn has_read(&self, read: &impl Hash) -> bool {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash(read))
     }
 }
 
-fn hash(read: &VaultRead) -> u64 {
+fn hash(read: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     read.hash(&mut hasher);
     hasher.finish()

@@ -4,6 +4,7 @@
 //! `flight` is the single flight: its holder asks the server, the others wait for the outcome. The state has a lock of
 //! its own, so that nobody waits for a login that is made ahead of time while the token is good.
 
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -17,10 +18,11 @@ use super::cooldown::{AuthFailure, Tried};
 use super::lease::{Lease, TokenSource};
 use super::server::Server;
 use super::token_state::{CurrentToken, DeniedRead, SetState, SharedBudget, TokenState};
-use crate::config::provider::vault::{AuthSpec, VaultRead};
+use crate::config::provider::vault::AuthSpec;
 use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
 use crate::secret::FingerprintKey;
+use crate::store::issuer::TokenLife;
 use crate::telemetry::event;
 
 /// The token of one credential set.
@@ -37,6 +39,8 @@ pub(super) struct CredentialSet {
     replaced: watch::Sender<()>,
     /// Sent when other credentials than before have been tried.
     changed: watch::Sender<()>,
+    /// What is known of the token's life.
+    life: watch::Sender<Option<TokenLife>>,
 }
 
 impl CredentialSet {
@@ -57,6 +61,7 @@ impl CredentialSet {
             state: Mutex::new(SetState { budget, ..SetState::default() }),
             replaced: watch::Sender::new(()),
             changed: watch::Sender::new(()),
+            life: watch::Sender::new(None),
         }
     }
 
@@ -100,6 +105,17 @@ impl CredentialSet {
         self.changed.subscribe()
     }
 
+    /// What is known of the token's life: changes when there is another one, or none, and when it is prolonged.
+    pub(super) fn token_life(&self) -> watch::Receiver<Option<TokenLife>> {
+        self.life.subscribe()
+    }
+
+    /// What is known of the life of `token`, in use or not any more.
+    pub(super) fn life_of(&self, token: &Token) -> Option<TokenLife> {
+        let (own, current) = (token.life(&token.lease)?, *self.life.borrow());
+        Some(current.filter(|current| current.serial == own.serial).unwrap_or(own))
+    }
+
     /// The token; logs in when there is none or its lease is over.
     ///
     /// # Errors
@@ -120,7 +136,7 @@ impl CredentialSet {
     }
 
     /// Notes that `read` succeeded with `token`, which is proof that the token is good.
-    pub(super) fn note_read(&self, token: &Arc<Token>, read: &VaultRead) {
+    pub(super) fn note_read(&self, token: &Arc<Token>, read: &impl Hash) {
         token.note_read(read);
         let mut state = self.state();
         let Some(current) = state.token.in_use(token) else { return };
@@ -140,7 +156,7 @@ impl CredentialSet {
         &self,
         server: &Server,
         used: &Arc<Token>,
-        read: &VaultRead,
+        read: &impl Hash,
         begun: Instant,
     ) -> Result<DeniedRead, Fault> {
         let seen = self.state().attempts;
@@ -193,6 +209,7 @@ impl CredentialSet {
         current.verified = Some(Instant::now());
         if !matches!(lease, Lease::Unknown { .. }) {
             current.end = lease.end();
+            self.publish(token.life(lease));
         }
         state.trust();
         true
@@ -218,8 +235,27 @@ impl CredentialSet {
             state.token = TokenState::None;
             state.note(AuthFailure::Refused, named(server, fault))
         };
+        self.publish(None);
         self.replaced.send_replace(());
         self.report_failure(server, &fault);
+    }
+
+    /// Stops using `token`, which has been revoked.
+    pub(super) fn drop_token(&self, token: &Arc<Token>) {
+        {
+            let mut state = self.state();
+            if state.token.in_use(token).is_none() {
+                return;
+            }
+            state.token = TokenState::None;
+        }
+        self.publish(None);
+        self.replaced.send_replace(());
+    }
+
+    /// Says what is known of the token's life, if that is news.
+    fn publish(&self, life: Option<TokenLife>) {
+        self.life.send_if_modified(|known| std::mem::replace(known, life) != life);
     }
 
     /// Takes up credential files that look changed; false where another look is worth it although they stay as they are.
@@ -361,6 +397,7 @@ impl CredentialSet {
                 state.cool_down.logged_in();
             }
         }
+        self.publish(token.life(&token.lease));
         self.replaced.send_replace(());
         let (store, credentials) = server.labels();
         match token.source() {

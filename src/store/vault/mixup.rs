@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::name::CredentialsName;
 use crate::secret::SecretBytes;
 use crate::store::RequestId;
 
@@ -55,15 +54,10 @@ struct SeenAnswers {
 }
 
 impl AnswerLog {
-    /// Notes the answer `id` to what `credentials` asked at `place`.
-    pub(super) fn note(
-        &self,
-        id: Option<RequestId>,
-        place: &str,
-        credentials: &CredentialsName,
-    ) -> AnswerOwner {
+    /// Notes the answer `id` to `question`: all that tells one request of the server from another.
+    pub(super) fn note(&self, id: Option<RequestId>, question: impl Hash) -> AnswerOwner {
         let Some(id) = id else { return AnswerOwner::Fresh };
-        let source = self.hasher.hash_one((place, credentials.as_str()));
+        let source = self.hasher.hash_one(question);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = seen.sources.get(&id) {
             return if *before == source { AnswerOwner::Repeated } else { AnswerOwner::Foreign };
@@ -126,13 +120,12 @@ mod tests {
     fn an_answer_belongs_to_the_source_that_it_came_for_first() {
         use AnswerOwner::{Foreign, Fresh, Repeated};
         let log = AnswerLog::default();
-        let (main, other) = (CredentialsName::main(), CredentialsName::new("other"));
-        assert_eq!(log.note(answer(1), "GET /a", &main), Fresh);
-        assert_eq!(log.note(answer(1), "GET /a", &main), Repeated);
-        assert_eq!(log.note(answer(1), "GET /b", &main), Foreign);
-        assert_eq!(log.note(answer(1), "GET /a", &other), Foreign);
-        assert_eq!(log.note(answer(2), "GET /b", &main), Fresh);
-        assert_eq!([log.note(None, "GET /a", &main), log.note(None, "GET /b", &main)], [Fresh; 2]);
+        assert_eq!(log.note(answer(1), ("GET /a", "main")), Fresh);
+        assert_eq!(log.note(answer(1), ("GET /a", "main")), Repeated);
+        assert_eq!(log.note(answer(1), ("GET /b", "main")), Foreign);
+        assert_eq!(log.note(answer(1), ("GET /a", "other")), Foreign);
+        assert_eq!(log.note(answer(2), ("GET /b", "main")), Fresh);
+        assert_eq!([log.note(None, ("GET /a", "main")), log.note(None, ("GET /b", "main"))], [Fresh; 2]);
     }
 
     #[test]
@@ -168,8 +161,7 @@ mod tests {
     #[test]
     fn the_log_does_not_grow() {
         let log = AnswerLog::default();
-        let main = CredentialsName::main();
-        let mut notes = (0..REMEMBERED * 3).map(|number| log.note(answer(number), "GET /a", &main));
+        let mut notes = (0..REMEMBERED * 3).map(|number| log.note(answer(number), "GET /a"));
         assert!(notes.all(|owner| owner == AnswerOwner::Fresh));
         let seen = log.seen.lock().unwrap();
         assert_eq!((seen.sources.len(), seen.order.len()), (REMEMBERED, REMEMBERED));

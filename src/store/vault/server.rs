@@ -66,6 +66,35 @@ pub(super) struct Answered {
     pub(super) at: SystemTime,
 }
 
+/// Which answers a call takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AcceptedAnswers {
+    /// One that came before will do.
+    MayRepeat,
+    /// Only a new one: it makes or changes something, or says how something is now.
+    Fresh,
+}
+
+/// Why there is no answer.
+pub(super) struct Unanswered {
+    pub(super) fault: Fault,
+    /// Whether the request certainly did not reach the server; otherwise it may have been obeyed.
+    pub(super) is_unsent: bool,
+}
+
+impl Unanswered {
+    pub(super) fn lost(fault: Fault) -> Self {
+        Self { fault, is_unsent: false }
+    }
+}
+
+/// Of a request that was not sent.
+impl From<Fault> for Unanswered {
+    fn from(fault: Fault) -> Self {
+        Self { fault, is_unsent: true }
+    }
+}
+
 impl Server {
     pub(super) fn new(
         store: StoreName,
@@ -112,7 +141,7 @@ impl Server {
         self.clock.now().checked_add(left)
     }
 
-    /// Makes one call. Whatever the status, an answer is `Ok`.
+    /// Makes one call, which may arrive twice if it is a `GET`. Whatever the status, an answer is `Ok`.
     pub(super) async fn call(
         &self,
         endpoint: &impl Endpoint,
@@ -121,30 +150,66 @@ impl Server {
     ) -> Result<Answered, Fault> {
         let (method, target) = target(endpoint)?;
         let place = self.place(&method, &target, caller.namespace);
-        let headers = headers(caller)?;
-        let is_read = !(target.starts_with("/v1/auth/") || target.starts_with("/v1/sys/"));
+        let is_repeatable = method == Method::GET;
+        let (request, answers) = (
+            HttpRequest { method, target, headers: headers(caller)?, body, is_repeatable },
+            AcceptedAnswers::MayRepeat,
+        );
+        self.exchange(request, place, caller, answers).await.map_err(|unanswered| unanswered.fault)
+    }
+
+    /// The same of a request whose query may hold a secret: no message shows it. With [`AcceptedAnswers::Fresh`] it is sent once.
+    pub(super) async fn call_unshown(
+        &self,
+        endpoint: &impl Endpoint,
+        caller: Caller<'_>,
+        body: SecretBytes,
+        answers: AcceptedAnswers,
+    ) -> Result<Answered, Unanswered> {
+        let (method, target) = target(endpoint)?;
+        let path = target.split_once('?').map_or(target.as_str(), |(path, _)| path);
+        let place = self.place(&method, path, caller.namespace);
+        let is_repeatable = method == Method::GET && answers == AcceptedAnswers::MayRepeat;
+        let request = HttpRequest { method, target, headers: headers(caller)?, body, is_repeatable };
+        self.exchange(request, place, caller, answers).await
+    }
+
+    async fn exchange(
+        &self,
+        request: HttpRequest,
+        place: String,
+        caller: Caller<'_>,
+        answers: AcceptedAnswers,
+    ) -> Result<Answered, Unanswered> {
+        let is_read = !(request.target.starts_with("/v1/auth/") || request.target.starts_with("/v1/sys/"));
         let permit = self.breaker.permit(&place).map_err(|pause| self.paused(pause))?;
         let begun = Instant::now();
-        let sent = self.http.send(&HttpRequest { method, target, headers, body }).await;
+        let sent = self.http.send(&request).await;
         permit.end(judged(&sent), is_read);
-        let sent = sent.map_err(Fault::from);
+        let sent = sent.map_err(|error| Unanswered { is_unsent: error.is_unsent(), fault: error.into() });
         let code = match &sent {
             Ok(response) => {
                 trace::http_status(response.status.as_u16());
                 response.status.as_str()
             }
-            Err(fault) => fault.kind.as_str(),
+            Err(unanswered) => unanswered.fault.kind.as_str(),
         };
         event::requested(self.store.as_str(), &place, code, begun.elapsed());
         let sent = sent?;
         if !is_read && sent.body.len() > LARGEST_OTHER {
             let message = format!("{place}: the answer is larger than 1 MiB");
             let remedy = "check that the address is that of the Vault or OpenBao API";
-            return Err(Fault::new(Kind::BadAnswer, message, remedy));
+            return Err(Unanswered::lost(Fault::new(Kind::BadAnswer, message, remedy)));
         }
-        let (response, id) = self.identified(sent, &place).await?;
-        match self.answers.note(id, &place, &self.credentials) {
-            AnswerOwner::Foreign => return Err(self.mixed_up(&place)),
+        let (response, id) = self.identified(sent, &place).await.map_err(Unanswered::lost)?;
+        // EXPOSE: hashed with a key of this process, to see whether the same was asked before.
+        let content = request.body.expose();
+        let question = (request.method, request.target, caller.namespace, self.credentials.as_str(), content);
+        match self.answers.note(id, question) {
+            AnswerOwner::Foreign => return Err(Unanswered::lost(self.mixed_up(&place))),
+            AnswerOwner::Repeated if answers == AcceptedAnswers::Fresh => {
+                return Err(Unanswered::lost(self.came_before(&place)));
+            }
             // If no cache says that it was one, the next answer of this connection may belong to this request.
             AnswerOwner::Repeated if !is_cached(&response) => self.http.drop_connections(),
             AnswerOwner::Repeated | AnswerOwner::Fresh => {}
@@ -200,6 +265,14 @@ impl Server {
         Fault { retry_after: left, ..Fault::new(Kind::CircuitOpen, message, remedy) }
     }
 
+    /// Refuses an answer that has been given before, where each must be new.
+    fn came_before(&self, place: &str) -> Fault {
+        self.http.drop_connections();
+        let message = format!("{place}: refused an answer that came before: what it holds is in use already");
+        let remedy = "something between secrets-sync and the server keeps or repeats answers: switch its cache off for this path";
+        Fault::new(Kind::BadAnswer, message, remedy)
+    }
+
     /// What messages call a request.
     fn place(&self, method: &Method, target: &str, namespace: Option<&str>) -> String {
         let (host, path) = (self.http.host(), self.http.full_path(target));
@@ -235,7 +308,7 @@ impl Server {
 }
 
 /// Whether a cache in between says that it has answered: `Age` (RFC 9111), or `X-Cache` of Vault Agent and Proxy.
-fn is_cached(response: &Response) -> bool {
+pub(super) fn is_cached(response: &Response) -> bool {
     response.headers.contains_key(AGE) || response.headers.contains_key("x-cache")
 }
 

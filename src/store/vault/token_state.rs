@@ -1,6 +1,7 @@
 //! What is known of a credential set and its token: a state machine without input and output. `credentials` asks the
 //! server and moves it.
 
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::{Duration, Instant};
@@ -8,7 +9,6 @@ use tokio::time::{Duration, Instant};
 use super::auth::Token;
 use super::cooldown::{AuthFailure, CoolDown, LoginBudget, Tried};
 use super::lease::TokenSource;
-use crate::config::provider::vault::VaultRead;
 use crate::fault::{Fault, Kind};
 
 /// A look-up answers for all who were refused until then and shortly after.
@@ -119,7 +119,7 @@ impl SetState {
     pub(super) fn known_verdict(
         &self,
         used: &Arc<Token>,
-        read: &VaultRead,
+        read: &impl Hash,
         begun: Instant,
     ) -> Option<DeniedRead> {
         let current = self.token.current()?;

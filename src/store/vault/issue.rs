@@ -1,0 +1,325 @@
+//! What makes something at the server: credentials and their leases.
+
+mod certificate;
+mod openssh;
+mod ssh;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use http::StatusCode;
+use http::header::AGE;
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time::Duration;
+use vaultrs::api::token::requests::RevokeTokenSelfRequest;
+
+use super::auth::Token;
+use super::dynamic::{self, PathEnvelope, PathRequest};
+use super::lease::TokenSource;
+use super::server::{AcceptedAnswers, Answered, Unanswered};
+use super::{VaultStore, answer, denied};
+use crate::config::provider::vault::dynamic::{DynamicKind, DynamicRead};
+use crate::fault::{Fault, Kind};
+use crate::net::Response;
+use crate::secret::{FieldValue, Fields, SecretBytes, SecretText};
+use crate::store::issuer::{
+    IssueError, Issued, Issuer, LeaseId, LeaseVerdict, RenewalError, Renewed, Revoked, TokenLife,
+};
+
+/// No credential is larger.
+const LARGEST: usize = 256 << 10;
+
+/// What makes an answer a credential of its kind.
+struct Examined {
+    fields: Fields,
+    /// How long it lives by its own dates.
+    life: Option<Duration>,
+    serial: Option<String>,
+}
+
+#[async_trait]
+impl Issuer for VaultStore {
+    async fn prepare(&self, read: &DynamicRead) -> Result<(), Fault> {
+        let (set, server) = self.set(read)?.start();
+        set.token(server).await.map(drop)
+    }
+
+    async fn issue(&self, read: &DynamicRead) -> Result<Issued, IssueError> {
+        let (set, server) = self.set(read)?.start();
+        let request = dynamic::prepared(read, AcceptedAnswers::Fresh, &self.parameters).await?;
+        let (answered, token) = dynamic::ask(set, server, &request).await.map_err(IssueError::from)?;
+        if answered.response.status != StatusCode::OK {
+            let fault = dynamic::refusal(server, read, &request, &answered, &token);
+            return Err(refused(fault));
+        }
+        if is_from_cache(&answered.response) {
+            return Err(IssueError::NotIssued(cached(&answered)));
+        }
+        let (lease, issued) = issued(read.kind, &request.body, &answered, set.life_of(&token));
+        match issued {
+            Ok(issued) => Ok(issued),
+            Err(fault) => Err(IssueError::Unknown(self.retired(read, lease, fault).await)),
+        }
+    }
+
+    async fn renew(
+        &self,
+        read: &DynamicRead,
+        lease: &LeaseId,
+        increment: Duration,
+    ) -> Result<Renewed, RenewalError> {
+        #[derive(Deserialize)]
+        struct RenewalAnswer {
+            lease_id: String,
+            lease_duration: u64,
+            #[serde(default)]
+            renewable: bool,
+        }
+        let body = serde_json::json!({ "lease_id": lease.as_str(), "increment": increment.as_secs() });
+        let (answered, token) = self.of_lease(read, "renew", &body).await?;
+        if answered.response.status != StatusCode::OK {
+            let fault = answer::refused(&answered, token.text().as_slice());
+            return Err(match fault.kind {
+                Kind::Denied => {
+                    let remedy = self.lease_policy(read, "renew");
+                    RenewalError::Denied(Fault { remedy, ..fault })
+                }
+                Kind::BadRequest => RenewalError::Refused(fault),
+                _ => RenewalError::Unavailable(fault),
+            });
+        }
+        let renewal: RenewalAnswer = parse(&answered)?;
+        if renewal.lease_id != lease.as_str() {
+            return Err(other_lease(&answered).into());
+        }
+        let life = Duration::from_secs(renewal.lease_duration);
+        Ok(Renewed { life, is_renewable: renewal.renewable })
+    }
+
+    async fn look_up(&self, read: &DynamicRead, lease: &LeaseId) -> Result<LeaseVerdict, Fault> {
+        #[derive(Deserialize)]
+        struct LeaseAnswer {
+            data: LeaseData,
+        }
+        #[derive(Deserialize)]
+        struct LeaseData {
+            id: String,
+            ttl: f64,
+        }
+        let body = serde_json::json!({ "lease_id": lease.as_str() });
+        let asked = self.of_lease(read, "lookup", &body).await;
+        let (answered, token) = asked.map_err(|unanswered| unanswered.fault)?;
+        if answered.response.status != StatusCode::OK {
+            let fault = answer::refused(&answered, token.text().as_slice());
+            return match (fault.kind, answered.response.status) {
+                (Kind::Denied, _) => Ok(LeaseVerdict::Denied),
+                (Kind::BadRequest, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) => Ok(LeaseVerdict::Gone),
+                _ => Err(fault),
+            };
+        }
+        let LeaseAnswer { data } = parse(&answered)?;
+        if data.id != lease.as_str() {
+            return Err(other_lease(&answered));
+        }
+        let left = Duration::try_from_secs_f64(data.ttl.max(0.0)).unwrap_or(Duration::MAX);
+        Ok(LeaseVerdict::Living(left))
+    }
+
+    async fn revoke(&self, read: &DynamicRead, lease: &LeaseId) -> Result<Revoked, Fault> {
+        let body = serde_json::json!({ "lease_id": lease.as_str(), "sync": true });
+        let asked = self.of_lease(read, "revoke", &body).await;
+        let (answered, token) = asked.map_err(|unanswered| unanswered.fault)?;
+        if answered.response.status.is_success() {
+            return Ok(Revoked::Done);
+        }
+        let fault = answer::refused(&answered, token.text().as_slice());
+        let said = answer::said(&answered.response, &[]).unwrap_or_default();
+        let is_unknown = ["not found", "invalid lease"].iter().any(|text| said.contains(text));
+        match (fault.kind, answered.response.status) {
+            (Kind::Denied, _) => Ok(Revoked::Denied),
+            (Kind::BadRequest, StatusCode::NOT_FOUND) => Ok(Revoked::Done),
+            (Kind::BadRequest, StatusCode::BAD_REQUEST) if is_unknown => Ok(Revoked::Done),
+            _ => Err(fault),
+        }
+    }
+
+    async fn revoke_token(&self, read: &DynamicRead) -> Result<(), Fault> {
+        let (set, server) = self.set(read)?.start();
+        let Some(token) = set.current().filter(|token| token.source() == TokenSource::Login) else {
+            return Ok(());
+        };
+        let caller = server.login_caller(token.text());
+        let answered = server.call(&RevokeTokenSelfRequest {}, caller, SecretBytes::default()).await?;
+        // A token that is denied this is none any more: every policy allows it by way of `default`.
+        let is_gone = answered.response.status == StatusCode::FORBIDDEN;
+        if answered.response.status.is_success() || is_gone {
+            set.drop_token(&token);
+            return Ok(());
+        }
+        Err(answer::refused(&answered, token.text().as_slice()))
+    }
+
+    fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>> {
+        match self.set(read) {
+            Ok(set) => set.shared().token_life(),
+            // `compile` has resolved the names of credential sets.
+            Err(_) => watch::Sender::new(None).subscribe(),
+        }
+    }
+}
+
+impl VaultStore {
+    /// Asks for `what` to be done with a lease.
+    async fn of_lease(
+        &self,
+        read: &DynamicRead,
+        what: &str,
+        body: &serde_json::Value,
+    ) -> Result<(Answered, Arc<Token>), Unanswered> {
+        let (set, server) = self.set(read)?.start();
+        let request = PathRequest {
+            path: format!("sys/leases/{what}"),
+            is_post: true,
+            query: None,
+            body: SecretBytes::new(body.to_string().into_bytes()),
+            namespace: read.namespace.clone(),
+            answers: AcceptedAnswers::Fresh,
+            hidden: Vec::new(),
+        };
+        dynamic::ask(set, server, &request).await
+    }
+
+    fn lease_policy(&self, read: &DynamicRead, what: &str) -> String {
+        let home = self.set(read).ok().map(|set| set.start().1.namespace());
+        let (path, namespace) = (format!("sys/leases/{what}"), read.namespace.as_deref());
+        denied::policy_line(&path, namespace, home.flatten(), "update")
+    }
+
+    /// `fault` of an answer that brought `lease`, which nobody will use: it is revoked, once.
+    pub(super) async fn retired(&self, read: &DynamicRead, lease: Option<LeaseId>, fault: Fault) -> Fault {
+        let Some(lease) = lease else { return fault };
+        let became = match self.revoke(read, &lease).await {
+            Ok(Revoked::Done) => "its lease was revoked".to_owned(),
+            Ok(Revoked::Denied) => format!("the policy does not allow to revoke its lease {lease}"),
+            Err(other) => format!("its lease {lease} is not revoked: {other}"),
+        };
+        Fault { message: format!("{}; {became}", fault.message), ..fault }
+    }
+}
+
+impl From<Unanswered> for IssueError {
+    fn from(Unanswered { fault, is_unsent }: Unanswered) -> Self {
+        if is_unsent { Self::NotIssued(fault) } else { Self::Unknown(fault) }
+    }
+}
+
+impl From<Unanswered> for RenewalError {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::Unavailable(unanswered.fault)
+    }
+}
+
+/// Whether the server has certainly made nothing: only its own words say so. A node that lost its leadership on the way, or
+/// whatever stands in between, may have obeyed before it failed.
+fn refused(fault: Fault) -> IssueError {
+    match fault.kind {
+        Kind::Denied | Kind::BadRequest | Kind::RateLimited | Kind::NotServing => {
+            IssueError::NotIssued(fault)
+        }
+        _ => IssueError::Unknown(fault),
+    }
+}
+
+/// Whether a cache in between gave the answer: `Age` (RFC 9111), or `X-Cache` of Vault Agent and Proxy.
+fn is_from_cache(response: &Response) -> bool {
+    let header = |name: &str| response.headers.get(name).and_then(|value| value.to_str().ok());
+    let age = header(AGE.as_str()).and_then(|age| age.trim().parse::<u64>().ok());
+    let hit = header("x-cache").is_some_and(|text| text.to_ascii_lowercase().starts_with("hit"));
+    hit || age.is_some_and(|age| age > 0)
+}
+
+fn cached(answered: &Answered) -> Fault {
+    let message = format!("{}: refused a credential out of a cache: others may have it", answered.place);
+    let remedy = "give the address of the server, or switch the cache in between off: each consumer needs a credential of its own";
+    Fault::new(Kind::BadRequest, message, remedy)
+}
+
+fn other_lease(answered: &Answered) -> Fault {
+    answer::bad(answered, "the answer is about another lease")
+}
+
+fn parse<'a, T: Deserialize<'a>>(answered: &'a Answered) -> Result<T, Fault> {
+    // EXPOSE: parsed in place; an answer about a lease holds no value.
+    serde_json::from_slice(answered.response.body.expose())
+        .map_err(|error| answer::unreadable(answered, &error))
+}
+
+/// The credential of `kind` in the answer 200 to what was `sent`, and its lease, which may be there where no credential is.
+fn issued(
+    kind: DynamicKind,
+    sent: &SecretBytes,
+    answered: &Answered,
+    token: Option<TokenLife>,
+) -> (Option<LeaseId>, Result<Issued, Fault>) {
+    if answered.response.body.len() > LARGEST {
+        return (None, Err(answer::bad(answered, "the answer is larger than any credential")));
+    }
+    let envelope = match PathEnvelope::of(answered) {
+        Ok(envelope) => envelope,
+        Err(fault) => return (None, Err(fault)),
+    };
+    let lease = envelope.lease();
+    let id = lease.as_ref().and_then(|lease| lease.id.clone());
+    if lease.is_some() && id.is_none() {
+        return (None, Err(answer::bad(answered, "the answer has a lease id that is none")));
+    }
+    let examined = envelope.fields(answered).and_then(|fields| match kind {
+        DynamicKind::Certificate => certificate::examine(fields, answered),
+        DynamicKind::Ssh => ssh::examine(fields, sent, answered),
+        _ if id.is_none() => Err(no_lease(answered)),
+        _ => Ok(Examined { fields, life: None, serial: None }),
+    });
+    let issued = examined.map(|Examined { fields, life, serial }| Issued {
+        fields: Arc::new(fields),
+        lease: id.clone(),
+        // A certificate ends by its own dates, whatever its lease does.
+        is_renewable: kind == DynamicKind::Lease && lease.as_ref().is_some_and(|lease| lease.is_renewable),
+        life: life.or(lease.filter(|_| kind == DynamicKind::Lease).and_then(|lease| lease.life)),
+        token,
+        serial,
+        request_id: envelope.request_id(),
+    });
+    (id, issued)
+}
+
+fn no_lease(answered: &Answered) -> Fault {
+    let message = format!("{}: the answer brings no lease", answered.place);
+    let remedy =
+        "set `kind`: static for a static role, certificate for PKI, ssh for SSH, read for anything else";
+    Fault::new(Kind::BadRequest, message, remedy)
+}
+
+/// The text of the field `name`.
+fn text<'f>(fields: &'f Fields, name: &str) -> Option<&'f SecretText> {
+    match fields.value(name) {
+        Some(FieldValue::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// What an answer calls the serial number of a certificate: hexadecimal digits, in pairs or not.
+fn serial(fields: &Fields) -> Option<String> {
+    // EXPOSE: everybody who sees the certificate sees its number.
+    let text = text(fields, "serial_number")?.expose();
+    let is_one = !text.is_empty()
+        && text.len() <= 128
+        && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+    is_one.then(|| text.to_owned())
+}
+
+/// How long what ends at `end` lives from `now` on; nothing where it has ended.
+fn life(end: SystemTime, now: SystemTime) -> Option<Duration> {
+    end.duration_since(now).ok().filter(|left| !left.is_zero())
+}
