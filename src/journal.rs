@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::disk::NewFile;
 use crate::fault::Fault;
-use crate::name::StoreName;
+use crate::name::{SecretName, StoreName};
 use crate::render::Rendered;
 use crate::secret::{Fingerprint, FingerprintKey};
 use file::{JournalBatch, JournalFile, OpenedJournal};
@@ -36,7 +36,7 @@ pub use credential::{
 };
 pub use entry::{JournalEntry, Line, LineHash};
 pub use file::JournalPosition;
-pub use read::{ChainBreak, ReadLine, lines, texts, verify};
+pub use read::{ChainBreak, ReadLine, known, lines, texts, verify};
 pub use record::{ChangeRecord, Dropped, GapReason, HookResult, HookRun, Refusal, RefusalResult};
 pub use state::{Duty, Hold, JournalState, PublishedChange, RefusedContent, SecretHistory};
 
@@ -108,9 +108,25 @@ impl Journal {
         }
     }
 
+    /// Forgets what became of secrets that `is_configured` does not know, but for a number of them: they may come back.
+    pub fn forget_others(&self, is_configured: impl Fn(&SecretName) -> bool) {
+        let now = self.now();
+        let mut memory = self.memory();
+        let Some(state) = memory.state.without_others(is_configured) else { return };
+        self.note(&mut memory, now, JournalEntry::Snapshot { state });
+        drop(memory);
+        self.wake();
+    }
+
     /// Whether it outlives the process.
     pub fn is_kept(&self) -> bool {
         self.0.writer.is_some()
+    }
+
+    /// How many entries there have been.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> u64 {
+        self.memory().count
     }
 
     /// The last line that is on disk; `None` without a file.
@@ -139,23 +155,29 @@ impl Journal {
 
     /// Returns how many entries there have been.
     fn add(&self, entries: impl IntoIterator<Item = JournalEntry>) -> u64 {
-        let (ts, is_kept) = (self.now(), self.is_kept());
+        let ts = self.now();
         let mut memory = self.memory();
-        for entry in entries {
-            memory.count += 1;
-            match memory.waiting.len() < WAITING {
-                true if is_kept => memory.waiting.push((ts, entry.clone())),
-                true => {}
-                false => memory.lost += 1,
-            }
-            memory.state.apply(ts, entry);
-        }
+        entries.into_iter().for_each(|entry| self.note(&mut memory, ts, entry));
         let count = memory.count;
         drop(memory);
+        self.wake();
+        count
+    }
+
+    fn note(&self, memory: &mut JournalMemory, ts: SystemTime, entry: JournalEntry) {
+        memory.count += 1;
+        match memory.waiting.len() < WAITING {
+            true if self.is_kept() => memory.waiting.push((ts, entry.clone())),
+            true => {}
+            false => memory.lost += 1,
+        }
+        memory.state.apply(ts, entry);
+    }
+
+    fn wake(&self) {
         if let Some(writer) = &self.0.writer {
             writer.wake();
         }
-        count
     }
 
     /// Takes out what is to be written: the time, how many entries there have been, and those that wait.

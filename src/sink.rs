@@ -45,8 +45,8 @@ pub struct Sink {
     changed: Vec<ChangedFile>,
     /// What readers get, where the secret has generations and the last publishing came to its end.
     generation: Option<PublishedGeneration>,
-    /// New generations have a higher number.
-    highest: u64,
+    /// The number that new generations are above, and generations that readers have had.
+    numbers: (u64, BTreeSet<u64>),
     clock: Clock,
 }
 
@@ -112,7 +112,7 @@ impl Sink {
             complete: false,
             changed: Vec::new(),
             generation: None,
-            highest: 0,
+            numbers: (0, BTreeSet::new()),
             clock,
         }
     }
@@ -249,8 +249,8 @@ impl Sink {
         let wanted = files.into_iter().zip(fingerprints.iter().copied());
         let wanted =
             wanted.map(|(file, fingerprint)| WantedFile { is_known: is_known(&file, fingerprint), file });
-        let (known, above) = (self.generation.take(), self.highest);
-        let base = GenerationBase { known, above, onto: onto.map(ChangeNumber::get) };
+        let (known, (above, published)) = (self.generation.take(), self.numbers.clone());
+        let base = GenerationBase { known, above, published, onto: onto.map(ChangeNumber::get) };
         disk::stage_generation(generations, wanted.collect(), gone, base, left, self.clock.now())
             .map(|staged| Prepared::Generation(staged.map(Box::new)))
     }

@@ -34,6 +34,9 @@ impl JournalState {
                 let (fingerprint, reason) = (refusal.fingerprint, refusal.reason);
                 history.refused = Some(Box::new(RefusedContent { fingerprint, reason, at: ts }));
             }
+            JournalEntry::Refused(refusal) => {
+                self.history(&refusal.secret).unfit = Some(refusal.fingerprint);
+            }
             JournalEntry::Approved { secret, fingerprint, .. } => {
                 let history = self.history(&secret);
                 history.approved = Some(fingerprint);
@@ -55,7 +58,6 @@ impl JournalState {
             }
             JournalEntry::Gap { reason: GapReason::NewKey, .. } => self.forget_fingerprints(),
             JournalEntry::Hook(_)
-            | JournalEntry::Refused(_)
             | JournalEntry::Confirmed { .. }
             | JournalEntry::RolledBack { .. }
             | JournalEntry::Gap { .. }
@@ -72,10 +74,14 @@ impl JournalState {
     }
 
     fn published(&mut self, ts: SystemTime, record: ChangeRecord) {
-        let ChangeRecord { secret, change, version, fingerprint, facts, hooks, reason, .. } = record;
+        let ChangeRecord { secret, change, version, fingerprint, facts, hooks, reason, by, .. } = record;
         let history = self.history(&secret);
         history.change = history.change.max(change);
-        history.intent = None;
+        (history.intent, history.unfit) = (None, None);
+        if let (ChangeReason::Rollback, Some(by)) = (reason, by) {
+            // The `held` line comes after it, and a crash may come between.
+            history.held = Some(Hold { change, at: ts, by });
+        }
         if matches!(reason, ChangeReason::Store | ChangeReason::Approve | ChangeReason::Release) {
             // The source holds something else than what was refused.
             history.refused = None;
@@ -94,8 +100,11 @@ impl JournalState {
         }
     }
 
-    fn dropped(&mut self, Dropped { hook, secret, change, .. }: Dropped) {
+    fn dropped(&mut self, Dropped { hook, secret, change, refused, .. }: Dropped) {
         match (hook, secret) {
+            (None, Some(secret)) if refused.is_some() => {
+                self.history(&secret).refused.take_if(|found| Some(found.fingerprint) == refused);
+            }
             (Some(hook), None) => _ = self.duties.remove(&hook),
             (Some(hook), Some(secret)) => self
                 .done(&hook, |owed, number| *owed == secret && change.is_none_or(|change| change == *number)),
@@ -121,7 +130,7 @@ impl JournalState {
         for history in self.secrets.values_mut() {
             let changes = history.published.as_deref_mut().into_iter().chain(&mut history.earlier);
             changes.for_each(|change| change.fingerprint = None);
-            (history.refused, history.approved) = (None, None);
+            (history.refused, history.approved, history.unfit) = (None, None, None);
             history.intent.iter_mut().for_each(|intent| intent.fingerprint = None);
         }
     }

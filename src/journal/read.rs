@@ -103,6 +103,14 @@ impl Folded {
     }
 }
 
+/// What the journal in `directory` amounts to. Nothing is locked: a daemon may be writing there.
+///
+/// # Errors
+/// The directory or a file cannot be read.
+pub fn known(directory: &Path) -> Result<JournalState, Fault> {
+    Ok(fold(&StateDirectory::open(directory)?)?.state)
+}
+
 /// The text of every file of the journal in `directory` with its name, the oldest first. Nothing is locked.
 ///
 /// # Errors

@@ -102,8 +102,8 @@ pub enum RefusalResult {
     Remembered,
 }
 
-/// What is not owed or intended any more: a hook for all secrets, a hook for one secret, or (without a hook) the
-/// intent to publish a change.
+/// What is not owed, intended or refused any more: a hook for all secrets, a hook for one secret, or (without a hook)
+/// content that was refused, or the intent to publish a change.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Dropped {
     /// The hook.
@@ -115,6 +115,9 @@ pub struct Dropped {
     /// Its change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeNumber>,
+    /// Of the content that was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Fingerprint>,
     /// Why.
     pub reason: String,
 }

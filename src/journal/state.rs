@@ -12,6 +12,9 @@ use crate::name::{ChangeNumber, HookName, SecretName};
 use crate::render::Facts;
 use crate::secret::Fingerprint;
 
+/// How many secrets that left the configuration are known.
+const OTHERS: usize = 256;
+
 /// What is known of all secrets and hooks.
 #[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,6 +45,9 @@ pub struct SecretHistory {
     /// Content that must not be published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<Box<RefusedContent>>,
+    /// Content that a check or a gate has refused last: each pass looks at it again, and it is noted once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfit: Option<Fingerprint>,
     /// Content that no brake stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approved: Option<Fingerprint>,
@@ -110,6 +116,19 @@ impl JournalState {
     /// What is known of one secret, if anything.
     pub fn secret(&self, name: &SecretName) -> Option<&SecretHistory> {
         self.secrets.get(name)
+    }
+
+    /// The same with no more than [`OTHERS`] secrets that `is_configured` does not know: those that changed last. `None`
+    /// where there are no more.
+    pub(super) fn without_others(&self, is_configured: impl Fn(&SecretName) -> bool) -> Option<Self> {
+        let others = self.secrets.iter().filter(|(name, _)| !is_configured(name));
+        let changed = |history: &SecretHistory| history.published.as_deref().map(|published| published.at);
+        let mut others: Vec<_> = others.map(|(name, history)| (changed(history), name)).collect();
+        let beyond = others.len().checked_sub(OTHERS).filter(|beyond| *beyond > 0)?;
+        others.sort_unstable();
+        let mut state = self.clone();
+        others.into_iter().take(beyond).for_each(|(_, name)| drop(state.secrets.remove(name)));
+        Some(state)
     }
 
     /// Changes that were to be published, where it is not known whether they were.

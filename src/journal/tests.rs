@@ -86,7 +86,13 @@ fn a_hook_is_owed_until_it_has_run_for_the_latest_change() {
 fn what_is_dropped_is_not_owed_or_intended() {
     let dropped = |hook: Option<&str>, secret: Option<&str>| {
         let (hook, secret) = (hook.map(HookName::new), secret.map(SecretName::new));
-        JournalEntry::Dropped(Dropped { hook, secret, change: None, reason: "it was removed".to_owned() })
+        JournalEntry::Dropped(Dropped {
+            hook,
+            secret,
+            change: None,
+            refused: None,
+            reason: "it was removed".to_owned(),
+        })
     };
     let other = ChangeRecord { secret: SecretName::new("other"), ..record(7, 1) };
     let both = [JournalEntry::Published(record(1, 0)), JournalEntry::Published(other)];
@@ -124,7 +130,53 @@ fn refused_content_is_remembered_until_it_is_approved_or_the_source_has_somethin
         JournalEntry::Approved { secret: SecretName::new("site"), fingerprint: fingerprint(2), by: 0 };
     assert_eq!(refused_now(std::slice::from_ref(&approved)), (None, Some(fingerprint(2))));
     assert_eq!(refused_now(&[approved, JournalEntry::Published(record(2, 2))]), (None, None), "once");
-    assert_eq!(folded([refused(2, RefusalResult::Again)]), JournalState::default());
+    let went_back = |content| {
+        JournalEntry::Dropped(Dropped {
+            hook: None,
+            secret: Some(SecretName::new("site")),
+            change: None,
+            refused: Some(fingerprint(content)),
+            reason: String::new(),
+        })
+    };
+    assert_eq!(refused_now(&[went_back(2)]), (None, None));
+    assert_eq!(refused_now(&[went_back(3)]), (Some(fingerprint(2)), None), "other content");
+}
+
+#[test]
+fn secrets_that_left_the_configuration_are_forgotten_when_there_are_many() {
+    let journal = Journal::in_memory(FingerprintKey::from_bytes(&[7; 32]), Clock::system());
+    let secret = |number: usize| SecretName::new(&format!("s{number:03}"));
+    let published = |number| JournalEntry::Published(ChangeRecord { secret: secret(number), ..record(1, 1) });
+    let is_configured = |name: &SecretName| *name == secret(3);
+    journal.append((0..257).map(published));
+    let before = journal.look(JournalState::clone);
+    journal.forget_others(is_configured);
+    assert_eq!(journal.look(JournalState::clone), before, "256 others may come back");
+    journal.append((257..300).map(published));
+    let owed = journal.look(|state| state.duties.clone());
+    journal.forget_others(is_configured);
+    let left = journal.look(JournalState::clone);
+    assert_eq!((left.secrets.len(), left.duties), (257, owed));
+    assert!(left.secrets.contains_key(&secret(3)) && left.secrets.contains_key(&secret(299)));
+    assert!(!left.secrets.contains_key(&secret(0)));
+}
+
+#[test]
+fn what_a_check_refused_is_known_until_something_is_published() {
+    let again = refused(2, RefusalResult::Again);
+    let history = site(&folded([again.clone()]));
+    assert_eq!((history.unfit, history.refused), (Some(fingerprint(2)), None), "no brake has refused it");
+    assert_eq!(site(&folded([again, JournalEntry::Published(record(1, 1))])).unfit, None);
+}
+
+#[test]
+fn a_rollback_that_somebody_asked_for_is_a_hold_from_its_publishing_on() {
+    let rollback =
+        |by| JournalEntry::Published(ChangeRecord { reason: ChangeReason::Rollback, by, ..record(3, 3) });
+    let expected = Hold { change: ChangeNumber::new(3), at: at(0), by: 1000 };
+    assert_eq!(site(&folded([rollback(Some(1000))])).held, Some(expected));
+    assert_eq!(site(&folded([rollback(None)])).held, None);
 }
 
 #[test]
@@ -196,6 +248,7 @@ fn every_event_reads_back() {
             hook: None,
             secret: Some(secret),
             change: None,
+            refused: Some(fingerprint(1)),
             reason: "x".to_owned(),
         }),
         JournalEntry::Gap { reason: GapReason::TornLine, lines: Some(1) },
@@ -262,6 +315,7 @@ fn journal_of(steps: &[Step]) -> Vec<JournalEntry> {
                     hook,
                     secret: None,
                     change: None,
+                    refused: None,
                     reason: String::new(),
                 })]
             }

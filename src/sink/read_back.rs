@@ -11,9 +11,14 @@ use crate::render::Rendered;
 use crate::secret::SecretBytes;
 
 impl Sink {
-    /// New generations have a higher number than this one.
-    pub(crate) fn number_above(&mut self, highest: ChangeNumber) {
-        self.highest = self.highest.max(highest.get());
+    /// New generations have a higher number than `highest`, and readers have had those of `published`.
+    pub(crate) fn follow(
+        &mut self,
+        highest: ChangeNumber,
+        published: impl IntoIterator<Item = ChangeNumber>,
+    ) {
+        let published = published.into_iter().map(ChangeNumber::get).collect();
+        self.numbers = (self.numbers.0.max(highest.get()), published);
     }
 
     /// The generation that readers get, if the secret has generations and there is one.

@@ -140,6 +140,15 @@ impl ChangeLog {
         self.history(|history| history.map(|history| history.change)).unwrap_or_default()
     }
 
+    /// Those that readers have had, as many as are known.
+    pub(super) fn numbers(&self) -> Vec<ChangeNumber> {
+        let numbers = |history: &SecretHistory| {
+            let published = history.published.as_deref().into_iter().chain(&history.earlier);
+            published.map(|published| published.change).collect()
+        };
+        self.history(|history| history.map(numbers)).unwrap_or_default()
+    }
+
     /// The line for what was staged; `None` where neither readers nor the journal will see anything new.
     pub(super) fn record(&self, staged: StagedChange, origin: ChangeOrigin) -> Option<ChangeRecord> {
         let StagedChange { files, generation, is_new_generation } = staged;
@@ -189,6 +198,7 @@ impl ChangeLog {
     /// What may become of content of this origin. A brake that stops it is noted.
     pub(super) fn judge(&self, brakes: &[Brake], origin: &ChangeOrigin) -> ContentVerdict {
         let Some(fingerprint) = origin.fingerprint else { return ContentVerdict::Publish };
+        self.forget_refusal_of_other_than(fingerprint);
         let known = self.history(|history| {
             let Some(SecretHistory { published, refused, approved, held, .. }) = history else {
                 return Err(None);
@@ -227,6 +237,24 @@ impl ChangeLog {
         ContentVerdict::Refused(brake_fault(&self.secret, reason))
     }
 
+    /// When the source has gone back to what readers have, what was refused cannot be approved any more.
+    fn forget_refusal_of_other_than(&self, fingerprint: Fingerprint) {
+        let gone = self.history(|history| {
+            let SecretHistory { published, refused, held: None, .. } = history? else { return None };
+            let is_published = published.as_deref()?.fingerprint == Some(fingerprint);
+            refused
+                .as_deref()
+                .map(|refused| refused.fingerprint)
+                .filter(|it| is_published && *it != fingerprint)
+        });
+        if gone.is_some() {
+            let secret = Some(self.secret.clone());
+            let reason = "the source holds what is published again".to_owned();
+            let dropped = Dropped { hook: None, secret, change: None, refused: gone, reason };
+            self.journal.append([JournalEntry::Dropped(dropped)]);
+        }
+    }
+
     /// Notes what is about to be published, and waits until that is on disk.
     pub(super) async fn intend(&self, record: &ChangeRecord) {
         if record.reason != ChangeReason::Found {
@@ -246,17 +274,15 @@ impl ChangeLog {
         }
     }
 
-    /// Notes that it was refused, and is looked at again.
-    pub(super) fn refused(&self, record: &ChangeRecord, fingerprint: Fingerprint, reason: &str) {
-        let (secret, version, reason) = (self.secret.clone(), record.version, reason.to_owned());
+    /// Notes once that a check or a gate has refused this content; each pass looks at it again.
+    pub(super) fn refused_again(&self, version: Option<u64>, fingerprint: Fingerprint, fault: &Fault) {
+        if self.history(|history| history.is_some_and(|history| history.unfit == Some(fingerprint))) {
+            return;
+        }
+        let (secret, reason) = (self.secret.clone(), fault.message.clone());
         let result = RefusalResult::Again;
-        self.journal.append([JournalEntry::Refused(Refusal {
-            secret,
-            version,
-            fingerprint,
-            reason,
-            result,
-        })]);
+        let refusal = Refusal { secret, version, fingerprint, reason, result };
+        self.journal.append([JournalEntry::Refused(refusal)]);
     }
 
     /// What hooks hear of a change that has not been published.
@@ -290,7 +316,8 @@ impl ChangeLog {
             return self.published(intent);
         }
         let (secret, change) = (Some(intent.secret), Some(intent.change));
-        let dropped = Dropped { hook: None, secret, change, reason: "not published".to_owned() };
+        let dropped =
+            Dropped { hook: None, secret, change, refused: None, reason: "not published".to_owned() };
         self.journal.append([JournalEntry::Dropped(dropped)]);
     }
 }

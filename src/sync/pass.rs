@@ -21,7 +21,7 @@ use crate::config::sources::Source;
 use crate::fault::{Fault, Kind};
 use crate::name::ChangeNumber;
 use crate::render::{ChangeReason, CheckedCertificate, Job};
-use crate::secret::{Fingerprint, FingerprintKey, HANDLING, RENDERING, wipe_stack};
+use crate::secret::{FingerprintKey, HANDLING, RENDERING, wipe_stack};
 use crate::sink::{Sink, Written};
 use crate::store::gather::{Gathered, ReadFailure, SourceStores};
 use crate::store::{Life, Revision};
@@ -54,8 +54,6 @@ pub(super) struct Pass {
     certificates: Vec<CheckedCertificate>,
     changes: ChangeNumbering,
     gates: Option<Gates>,
-    /// Content that a gate has refused.
-    refused: Option<Fingerprint>,
     /// Whether it was looked what an earlier process was about to publish.
     is_settled: bool,
     /// Why the pass that begins publishes, where an operator asked for it, and which user that is.
@@ -88,7 +86,6 @@ impl Pass {
         Self {
             changes,
             gates,
-            refused: None,
             job: sink.job().clone(),
             stores,
             key,
@@ -204,7 +201,7 @@ impl Pass {
     }
 
     /// Decides about a change that an earlier process was about to publish when it ended. `None` when `stop` fired first.
-    async fn settle(&mut self, stop: &CancellationToken) -> Option<()> {
+    pub(super) async fn settle(&mut self, stop: &CancellationToken) -> Option<()> {
         if std::mem::replace(&mut self.is_settled, true) {
             return Some(());
         }
@@ -216,7 +213,11 @@ impl Pass {
             Some(_) => Some(self.publisher.run(true, look, stop).await?),
             None => None,
         };
+        let was_held = self.hold().is_some();
         log.settle(intent, current.as_ref());
+        if !was_held {
+            self.announce_hold();
+        }
         Some(())
     }
 
@@ -332,8 +333,7 @@ impl Pass {
         let Some(answers) = answers.filter(|_| self.published != Some(revision)) else {
             return Some(Ok(self.of_readers(outcome)));
         };
-        let (job, stopped) = (self.job.clone(), stop.clone());
-        let log = self.changes.log().cloned();
+        let (job, stopped, log) = (self.job.clone(), stop.clone(), self.changes.log().cloned());
         let is_plain = job.secret.sources.only().is_some()
             && log.as_ref().is_none_or(|log| !log.journal().is_kept())
             && answers.iter().all(|fields| job.is_plain(fields));
@@ -341,7 +341,8 @@ impl Pass {
             // Until the files are written, the values are in memory.
             let _turn = turn;
             let rendered = rendered(&job, &answers, &metadata, stopped.clone());
-            let checked = rendered.and_then(|rendered| checked(&job, rendered, now));
+            let noted = (log.as_ref(), version);
+            let checked = rendered.and_then(|rendered| checked(&job, rendered, now, noted));
             if job.uses_engine() || job.secret.is_checked() {
                 wipe_stack::<RENDERING>();
             } else {
@@ -403,7 +404,7 @@ impl Pass {
         let work = move |sink: &mut Sink, progress: &PublishProgress<'_>| {
             progress.writes(sink.job());
             if let Some(log) = log {
-                sink.number_above(log.highest());
+                sink.follow(log.highest(), log.numbers());
                 let (staged, origin) = (Box::new(sink.stage_removal()?), Box::default());
                 Ok(Publishing::Staged { staged, origin, span: trace::write() })
             } else {

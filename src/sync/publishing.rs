@@ -39,12 +39,14 @@ pub(super) fn rendered(
     span.checked(span.within(|| template::until(move || stop.is_cancelled(), render)))
 }
 
-/// What may be published of `rendered`, with the certificates in it. Not inlined, for the same reason.
+/// What may be published of `rendered`, with the certificates in it; what a check refuses is noted in the journal. Not
+/// inlined, for the same reason.
 #[inline(never)]
 pub(super) fn checked(
     job: &Job,
     mut rendered: Rendered,
     now: SystemTime,
+    (log, version): (Option<&ChangeLog>, Option<u64>),
 ) -> Result<(Rendered, Vec<CheckedCertificate>), Fault> {
     if !job.secret.is_checked() {
         return Ok((rendered, Vec::new()));
@@ -54,7 +56,11 @@ pub(super) fn checked(
     if let Some(facts) = &mut rendered.facts {
         facts.certificates = outcome.certificate_facts();
     }
-    span.checked(outcome.refusals.into_iter().next().map_or(Ok(()), Err))?;
+    let refusal = outcome.refusals.into_iter().next();
+    if let Some((log, fault)) = log.zip(refusal.as_ref()) {
+        log.refused_again(version, log.journal().fingerprint(&rendered), fault);
+    }
+    span.checked(refusal.map_or(Ok(()), Err))?;
     Ok((rendered, outcome.certificates))
 }
 
@@ -91,7 +97,7 @@ pub(super) fn staged_onto(
     onto: Option<ChangeNumber>,
 ) -> Result<Publishing, Fault> {
     let span = trace::write();
-    sink.number_above(log.highest());
+    sink.follow(log.highest(), log.numbers());
     let staged = span.checked(span.within(|| sink.stage_onto(rendered, onto)))?;
     Ok(Publishing::Staged { staged: Box::new(staged), origin: Box::new(origin), span })
 }

@@ -134,6 +134,10 @@ impl Task {
     /// Does what operators ask for. Orders that are fulfilled by the pass that follows are kept for its report. `None`
     /// when it was stopped.
     async fn obey(&mut self, orders: Vec<Order>, kept: &mut Vec<Order>) -> Option<()> {
+        if !orders.is_empty() {
+            // What an earlier process has begun may be a rollback, and so a hold.
+            self.pass.settle(&self.stop).await?;
+        }
         for order in orders {
             let begun = match order.command {
                 SecretCommand::Read => Ok(()),

@@ -6,6 +6,7 @@ mod exchange;
 mod generations;
 mod hooks;
 mod lost_files;
+mod moments;
 mod orders;
 
 use std::fs;

@@ -91,6 +91,15 @@ impl Found {
         })
     }
 
+    /// Keeps those that readers have had: after a rollback, or without `..data`, their numbers do not show it.
+    pub(super) fn retire(&mut self, published: &BTreeSet<u64>, now: SystemTime) {
+        let (retired, unfinished) =
+            std::mem::take(&mut self.unfinished).into_iter().partition(|number| published.contains(number));
+        self.unfinished = unfinished;
+        let retired: Vec<u64> = retired;
+        self.retired.extend(retired.into_iter().map(|number| (number, now)));
+    }
+
     /// Has readers see the earlier generation `number` in place of the current one, if it is there. Whether that is
     /// another one.
     pub(super) fn go_back_to(

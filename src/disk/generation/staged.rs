@@ -48,6 +48,8 @@ pub struct GenerationBase {
     pub known: Option<PublishedGeneration>,
     /// A new generation has a higher number than this.
     pub above: u64,
+    /// Those that readers have had, if that is known.
+    pub published: BTreeSet<u64>,
     /// The earlier generation to go back to, where it holds what is wanted.
     pub onto: Option<u64>,
 }
@@ -109,7 +111,7 @@ pub fn stage_generation(
     generations: &Generations,
     wanted: Vec<WantedFile>,
     gone: &[TargetPath],
-    GenerationBase { known, above, onto }: GenerationBase,
+    GenerationBase { known, above, published, onto }: GenerationBase,
     left: impl Fn(&TargetPath) -> Option<Owner>,
     now: SystemTime,
 ) -> Result<Option<StagedGeneration>, Fault> {
@@ -133,6 +135,7 @@ pub fn stage_generation(
         None => Found::look(&root, generations, changed.first(), now)?,
     };
     found.highest = found.highest.max(above);
+    found.retire(&published, now);
     let switches_back = onto.map(|number| found.go_back_to(number, &root, now)).transpose()?.unwrap_or(false);
     // Its stamps are those of another generation.
     let known = known.filter(|_| !switches_back);

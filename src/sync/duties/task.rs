@@ -182,7 +182,13 @@ impl DutyTask {
     fn forget(&self, hook: HookName) {
         let reason = "not configured any more".to_owned();
         let (hook, secret, change) = (Some(hook), None, None);
-        self.context.journal.append([JournalEntry::Dropped(Dropped { hook, secret, change, reason })]);
+        self.context.journal.append([JournalEntry::Dropped(Dropped {
+            hook,
+            secret,
+            change,
+            refused: None,
+            reason,
+        })]);
     }
 
     /// Shows what is owed, unless that is known.
@@ -282,7 +288,13 @@ impl DutyTask {
             let reason = "it failed, and `onFailure` is `ignore`";
             let drop = |secret: EventSecret| {
                 let (hook, secret, change) = (Some(hook.clone()), Some(secret.name), secret.change);
-                JournalEntry::Dropped(Dropped { hook, secret, change, reason: reason.to_owned() })
+                JournalEntry::Dropped(Dropped {
+                    hook,
+                    secret,
+                    change,
+                    refused: None,
+                    reason: reason.to_owned(),
+                })
             };
             let dropped = secrets.into_values().filter(|secret| !self.agenda.is_owed(&hook, &secret.name));
             self.context.journal.append(dropped.map(drop).collect::<Vec<_>>());

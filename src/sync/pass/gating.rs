@@ -14,7 +14,7 @@ impl Pass {
     /// Asks the gates about a new generation; `None` when `stop` came first. What was published before is not asked about
     /// again, nor is a removal, which leaves nothing to look at.
     pub(super) async fn ask_gates(
-        &mut self,
+        &self,
         log: &ChangeLog,
         record: &ChangeRecord,
         stop: &CancellationToken,
@@ -29,11 +29,8 @@ impl Pass {
             () = stop.cancelled() => return None,
             answer = gates.ask(&secret, &staging) => answer,
         };
-        let before = std::mem::replace(&mut self.refused, answer.is_err().then_some(fingerprint));
-        if let Err(fault) = &answer
-            && before != Some(fingerprint)
-        {
-            log.refused(record, fingerprint, &fault.message);
+        if let Err(fault) = &answer {
+            log.refused_again(record.version, fingerprint, fault);
         }
         Some(answer)
     }

@@ -86,7 +86,6 @@ impl Pass {
         now: SystemTime,
         stop: &CancellationToken,
     ) -> Option<Result<PassSummary, OrderFailure>> {
-        self.settle(stop).await?;
         let name = self.job.secret.name.clone();
         let Some(log) = self.changes.log().cloned() else {
             return Some(Err(not_possible(
@@ -245,7 +244,8 @@ impl Pass {
             let _turn = turn;
             let answers = answers.unwrap_or_default();
             let rendered = rendered(&job, &answers, &metadata, stopped.clone());
-            let checked = rendered.and_then(|rendered| checked(&job, rendered, now));
+            let noted = (Some(&log), wanted.version);
+            let checked = rendered.and_then(|rendered| checked(&job, rendered, now, noted));
             wipe_stack::<RENDERING>();
             let (rendered, _) = checked?;
             let fingerprint = log.journal().fingerprint(&rendered);

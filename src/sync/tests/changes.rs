@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::config::secret::FileCheck;
 use crate::disk::{FileMode, Generations, Owner};
 use crate::journal::{ChangeRecord, JournalEntry, JournalState, SecretHistory};
 use crate::name::{ChangeNumber, HookName};
@@ -65,7 +66,13 @@ async fn every_change_has_the_number_of_its_generation_also_after_a_restart() {
 /// A journal that an earlier process left when it ended within a change.
 fn open_journal(job: &Job, change: u64) -> Journal {
     let journal = Journal::in_memory(FingerprintKey::random().unwrap(), Clock::system());
-    journal.append([JournalEntry::Intent(ChangeRecord {
+    let hooks = vec![HookName::new("reload")];
+    journal.append([JournalEntry::Intent(ChangeRecord { hooks, ..record(job, change) })]);
+    journal
+}
+
+pub(super) fn record(job: &Job, change: u64) -> ChangeRecord {
+    ChangeRecord {
         secret: job.secret.name.clone(),
         change: ChangeNumber::new(change),
         version: None,
@@ -74,11 +81,43 @@ fn open_journal(job: &Job, change: u64) -> Journal {
         request_id: None,
         files: Vec::new(),
         facts: None,
-        hooks: vec![HookName::new("reload")],
+        hooks: Vec::new(),
         reason: ChangeReason::Store,
         by: None,
-    })]);
-    journal
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_check_refuses_is_noted_once_per_content_also_over_a_restart() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    let job = change(&generations(&home), |secret| secret.files[0].check = Some(FileCheck::Json));
+    let unfit = |context: &SyncContext| history(&context.journal).unfit;
+    store.answer("a", fields("{}"));
+    let (supervisor, context) = start(vec![job.clone()], &store);
+    sleep(MINUTE / 2).await;
+    assert_eq!(unfit(&context), None);
+    let mut noted = Vec::new();
+    for value in ["{", "[", "{"] {
+        store.answer("a", fields(value));
+        let count = context.journal.count();
+        sleep(MINUTE * 10).await;
+        assert_eq!(context.journal.count(), count + 1, "one line for many passes");
+        noted.push(unfit(&context));
+    }
+    assert!(noted[0].is_some() && noted[0] != noted[1] && noted[0] == noted[2], "{noted:?}");
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+    let count = context.journal.count();
+    let (supervisor, context) = resume(vec![job], &store, &context.journal);
+    sleep(MINUTE * 10).await;
+    assert_eq!(
+        context.registry.snapshot().secrets[0].last_error.clone().unwrap().kind,
+        Kind::Refused.as_str()
+    );
+    assert_eq!(context.journal.count(), count);
+    store.answer("a", fields("{}"));
+    sleep(MINUTE * 2).await;
+    assert_eq!(context.registry.snapshot().secrets[0].state, State::Synced);
+    assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,7 +25,7 @@ fn as_actions(actions: &Arc<FakeActions>) -> Arc<dyn Actions> {
 }
 
 /// The job with these hooks, as the configuration would have it.
-fn hooked(job: &Job, hooks: &[HookSpec]) -> Job {
+pub(super) fn hooked(job: &Job, hooks: &[HookSpec]) -> Job {
     let job = change(job, |secret| secret.hooks = hooks.iter().map(|hook| hook.name.clone()).collect());
     let gates = hooks.iter().filter(|hook| hook.moment == HookMoment::Staged).cloned().collect();
     let duties = hooks.iter().filter(|hook| hook.moment == HookMoment::Changed);
@@ -33,16 +33,16 @@ fn hooked(job: &Job, hooks: &[HookSpec]) -> Job {
 }
 
 /// A daemon of jobs that all have these hooks, and the actions that its hooks call.
-struct HookedDaemon {
-    home: TempDir,
-    store: Arc<FakeStore>,
-    actions: Arc<FakeActions>,
-    context: SyncContext,
-    supervisor: Supervisor,
+pub(super) struct HookedDaemon {
+    pub(super) home: TempDir,
+    pub(super) store: Arc<FakeStore>,
+    pub(super) actions: Arc<FakeActions>,
+    pub(super) context: SyncContext,
+    pub(super) supervisor: Supervisor,
 }
 
 impl HookedDaemon {
-    fn start(hooks: &[HookSpec], jobs: impl FnOnce(&TempDir) -> Vec<Job>) -> Self {
+    pub(super) fn start(hooks: &[HookSpec], jobs: impl FnOnce(&TempDir) -> Vec<Job>) -> Self {
         let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
         let jobs = jobs(&home).iter().map(|job| hooked(job, hooks)).collect::<Vec<_>>();
         for job in &jobs {

@@ -3,6 +3,7 @@
 use super::changes::{generations, history};
 use super::*;
 use crate::config::secret::Brake;
+use crate::journal::{ChangeRecord, JournalEntry};
 use crate::name::ChangeNumber;
 use crate::render::ChangeReason;
 use crate::sync::{PassSummary, SecretCommand};
@@ -131,6 +132,87 @@ async fn a_generation_comes_back_by_one_rename_without_the_store_and_is_held() {
     let Err(OrderFailure::NotPossible { .. }) = ask(&supervisor, SecretCommand::Release).await else {
         panic!("it is not held any more")
     };
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_a_crash_cut_off_is_held_if_readers_have_it_and_only_then() {
+    for (switched, expected) in [(true, ("..1", Some(1))), (false, ("..3", None))] {
+        let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+        let (supervisor, context) = start(vec![kept(&home, 3)], &store);
+        for value in ["one", "two", "three"] {
+            store.answer("a", fields(value));
+            sleep(MINUTE * 2).await;
+        }
+        assert!(supervisor.stop(MINUTE).await.is_empty());
+        // As if the process had ended between its `intent` and its `published`.
+        let earlier = history(&context.journal).earlier.remove(0);
+        let record = ChangeRecord {
+            reason: ChangeReason::Rollback,
+            by: Some(BY),
+            fingerprint: earlier.fingerprint,
+            ..changes::record(&kept(&home, 3), 1)
+        };
+        context.journal.append([JournalEntry::Intent(record)]);
+        if switched {
+            let (next, data) = (home.path().join("run/next"), home.path().join("run/..data"));
+            std::os::unix::fs::symlink("..1", &next).unwrap();
+            fs::rename(next, data).unwrap();
+        }
+        let (supervisor, context) = changes::resume(vec![kept(&home, 3)], &store, &context.journal);
+        sleep(MINUTE * 3).await;
+        let held = history(&context.journal).held;
+        assert_eq!((data(&home).as_str(), held.map(|hold| hold.change.get())), expected);
+        assert_eq!(held.map(|hold| hold.by), switched.then_some(BY));
+        assert!(supervisor.stop(MINUTE).await.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn generations_that_readers_have_had_stay_over_a_restart_also_above_the_current_one() {
+    for loses_data in [false, true] {
+        let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+        let (supervisor, context) = start(vec![kept(&home, 3)], &store);
+        for value in ["one", "two", "three"] {
+            store.answer("a", fields(value));
+            sleep(MINUTE * 2).await;
+        }
+        back(&supervisor, Some(1)).await.unwrap();
+        assert!(supervisor.stop(MINUTE).await.is_empty());
+        fs::create_dir(home.path().join("run/..9")).unwrap();
+        if loses_data {
+            fs::remove_file(home.path().join("run/..data")).unwrap();
+        }
+        let (supervisor, _) = changes::resume(vec![kept(&home, 3)], &store, &context.journal);
+        sleep(MINUTE * 3).await;
+        assert!(!home.path().join("run/..9").exists(), "readers never had it");
+        assert_eq!(content(&home, "run/a").as_deref(), Some("one"), "it is held");
+        back(&supervisor, Some(3)).await.unwrap();
+        assert_eq!((data(&home).as_str(), content(&home, "run/a").as_deref()), ("..3", Some("three")));
+        assert!(supervisor.stop(MINUTE).await.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_source_does_not_hold_any_more_cannot_be_approved() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    let job = change(&generations(&home), |secret| secret.brakes = vec![Brake::Emptied]);
+    let (supervisor, context) = start(vec![job], &store);
+    for value in ["one", " ", "one"] {
+        store.answer("a", fields(value));
+        sleep(MINUTE * 2).await;
+    }
+    assert_eq!(context.registry.snapshot().secrets[0].refused, None);
+    let Err(OrderFailure::NotPossible { message, .. }) = ask(&supervisor, SecretCommand::Approve).await
+    else {
+        panic!("the store went back to what is published")
+    };
+    assert!(message.contains("no brake has refused"), "{message}");
+    store.answer("a", fields(" "));
+    sleep(MINUTE * 2).await;
+    assert_eq!(data(&home), "..1", "it is refused again");
+    ask(&supervisor, SecretCommand::Approve).await.unwrap();
+    assert_eq!(data(&home), "..2");
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
