@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -171,6 +171,28 @@ pub(crate) async fn at_start<R: Send + 'static>(
     }
 }
 
+/// Runs `work` on a thread of its own, and waits up to `limit`: for threads outside of the runtime. Work that hangs keeps
+/// its thread.
+///
+/// # Errors
+/// As of [`at_start`].
+pub(crate) fn within<R: Send + 'static>(
+    step: &str,
+    limit: Duration,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, BlockingError> {
+    let (done, result) = mpsc::channel();
+    let thread = thread::Builder::new().name("wait".to_owned()).spawn(move || drop(done.send(work())));
+    let thread =
+        thread.map_err(|error| BlockingError::Refused { cause: error.kind(), text: error.to_string() })?;
+    let ended = result.recv_timeout(limit);
+    if let Err(mpsc::RecvTimeoutError::Timeout) = ended {
+        return Err(BlockingError::Late { step: step.to_owned(), limit });
+    }
+    drop(thread.join());
+    ended.map_err(|_| BlockingError::Panicked { step: step.to_owned() })
+}
+
 thread_local! {
     /// What the work on this thread is doing, if a worker waits for it.
     static CURRENT: RefCell<Option<WorkStep>> = const { RefCell::new(None) };
@@ -201,8 +223,6 @@ impl Drop for Doing {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(5);
@@ -279,6 +299,17 @@ mod tests {
         assert!(futures_util::poll!(&mut second).is_pending());
         hanging.end.send(()).unwrap();
         assert_eq!(second.await, Ok(8));
+    }
+
+    #[test]
+    fn work_outside_of_the_runtime_is_waited_for_no_longer_than_its_limit() {
+        assert_eq!(within("looking", LIMIT, || 7), Ok(7));
+        let (end, wait) = mpsc::channel::<()>();
+        let late = within("looking", Duration::from_millis(1), move || wait.recv());
+        assert!(matches!(late, Err(BlockingError::Late { .. })), "{late:?}");
+        drop(end);
+        let panicked = within("looking", LIMIT, || -> u8 { panic!("hunter2") });
+        assert_eq!(panicked, Err(BlockingError::Panicked { step: "looking".to_owned() }));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Opens the journal where one is kept, and stops it last.
 
-use std::fs::DirBuilder;
+use std::collections::HashSet;
+use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::composition::Composition;
 use super::paths::conflict;
 use super::start_error::StartError;
-use crate::blocking::at_start;
+use crate::blocking::{BlockingError, at_start, within};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::diagnostic::{Code, Diagnostic, Place};
 use crate::config::hook::{HookMoment, HookSpec};
 use crate::config::secret::SecretSpec;
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, StatePath};
 use crate::fault::{Fault, Kind};
 use crate::journal::Journal;
 use crate::sync::JobWithStores;
@@ -28,7 +29,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// Where the journal is kept.
 pub(super) struct JournalPlan {
-    directory: Option<PathBuf>,
+    /// Or the file system that hangs there.
+    directory: Result<Option<PathBuf>, BlockingError>,
     is_configured: bool,
     /// Whether something is owed, held or refused that a journal would remember.
     is_missed: bool,
@@ -38,13 +40,6 @@ pub(super) struct JournalPlan {
 pub(super) struct JournalTask {
     task: JoinHandle<()>,
     ended: CancellationToken,
-}
-
-/// Where a journal is kept: only if an operator named the directory, or if a secret needs one.
-pub(super) fn journal_directory(settings: &Settings, config: &Config) -> Option<PathBuf> {
-    let is_needed =
-        settings.state_dir.is_configured() || config.secrets.iter().any(SecretSpec::needs_journal);
-    is_needed.then(|| settings.state_dir.directory()).flatten()
 }
 
 /// A warning where a hook that is owed would be forgotten with the process.
@@ -73,17 +68,41 @@ pub(crate) fn issued_without_state(settings: &Settings, config: &Config) -> Opti
 }
 
 impl JournalPlan {
-    /// Decides where, and makes the directory if an operator named one that is not there. Blocks.
+    /// Decides where, and makes the directory if an operator named one that is not there. There is none where nobody
+    /// named one and no secret needs it. Blocks, but not for long.
     pub(super) fn new(settings: &Settings, config: &Config) -> Self {
-        let directory = journal_directory(settings, config);
         let is_configured = settings.state_dir.is_configured();
-        if let Some(path) = directory.as_ref().filter(|path| is_configured && !path.exists()) {
-            // Where that fails, opening it says why.
-            drop(DirBuilder::new().recursive(true).mode(0o700).create(path));
-        }
         let is_missed =
             config.secrets.iter().any(|secret| !secret.hooks.is_empty() || secret.sources.has_issued());
-        Self { directory, is_configured, is_missed }
+        if !is_configured && !config.secrets.iter().any(SecretSpec::needs_journal) {
+            return Self { directory: Ok(None), is_configured, is_missed };
+        }
+        let path = settings.state_dir.clone();
+        let step = match &path {
+            StatePath::Configured(path) | StatePath::Default(Some(path)) => {
+                format!("opening the state directory {}", path.display())
+            }
+            StatePath::Default(None) => "opening the state directory".to_owned(),
+        };
+        let look = move || {
+            let directory = path.directory();
+            if let Some(path) = directory.as_ref().filter(|path| is_configured && !path.exists()) {
+                // Where that fails, opening it says why.
+                drop(DirBuilder::new().recursive(true).mode(0o700).create(path));
+            }
+            // Only whether it hangs: what is wrong with it is said when it is opened.
+            drop(directory.as_ref().map(File::open));
+            directory
+        };
+        Self { directory: within(&step, LIMIT, look), is_configured, is_missed }
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    /// The file system there hangs.
+    pub(super) fn directory(&self) -> Result<Option<&Path>, &BlockingError> {
+        self.directory.as_ref().map(Option::as_deref)
     }
 
     /// Opens it. A directory that nobody named and that cannot be used is a warning.
@@ -91,7 +110,11 @@ impl JournalPlan {
     /// # Errors
     /// The directory was named, and cannot be used.
     pub(super) async fn open(self, composition: &mut Composition) -> Result<(), StartError> {
-        let Some(directory) = self.directory else {
+        let directory = match self.directory {
+            Ok(directory) => directory,
+            Err(error) => return unusable(&error.to_string(), error.remedy(), self.is_configured),
+        };
+        let Some(directory) = directory else {
             if self.is_missed {
                 event::no_journal(
                     "there is no state directory",
@@ -111,19 +134,29 @@ impl JournalPlan {
         let opened = opened.and_then(|opened| opened);
         match opened {
             Ok(journal) => {
+                forget_others(&journal, &composition.jobs);
                 composition.context.registry.journaled_by(journal.clone());
                 composition.context.journal = journal;
                 Ok(())
             }
-            Err(Fault { message, remedy, .. }) if self.is_configured => {
-                Err(StartError::resource(format!("cannot keep the journal: {message}"), remedy))
-            }
-            Err(Fault { message, remedy, .. }) => {
-                event::no_journal(&message, &remedy);
-                Ok(())
-            }
+            Err(Fault { message, remedy, .. }) => unusable(&message, &remedy, self.is_configured),
         }
     }
+}
+
+/// Bounds what is known of secrets that left the configuration.
+pub(super) fn forget_others(journal: &Journal, jobs: &[JobWithStores]) {
+    let names: HashSet<_> = jobs.iter().map(|(job, _)| &job.secret.name).collect();
+    journal.forget_others(|name| names.contains(name));
+}
+
+/// A state directory that cannot be used: an error if somebody named it.
+fn unusable(message: &str, remedy: &str, is_configured: bool) -> Result<(), StartError> {
+    if is_configured {
+        return Err(StartError::resource(format!("cannot keep the journal: {message}"), remedy));
+    }
+    event::no_journal(message, remedy);
+    Ok(())
 }
 
 /// No secret writes to a file of the journal.

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::composition::{Composition, Stores};
 use super::diagnostics::{log_errors, log_warnings};
+use super::journal::forget_others;
 use super::paths::conflict;
 use super::runner::RunnerNeeds;
 use super::sandbox::Sandbox;
@@ -19,8 +20,10 @@ use crate::config::hook::HookSpec;
 use crate::config::settings::{LogLevel, Settings};
 use crate::fault::{Fault, Kind};
 use crate::hook::SystemActions;
+use crate::journal::Journal;
+use crate::status::StatusRegistry;
 use crate::store::build::StoreBuilder;
-use crate::sync::{JobWithStores, Supervisor};
+use crate::sync::{JobWithStores, Supervisor, SyncContext};
 use crate::telemetry::audit::Destination;
 use crate::telemetry::event;
 use crate::telemetry::log;
@@ -48,6 +51,12 @@ pub(super) struct Reloader {
     sandbox: Arc<Sandbox>,
     /// Its runner reads the hooks of the new configuration too.
     actions: SystemActions,
+    /// Where the status learns why a reload failed.
+    registry: Arc<StatusRegistry>,
+    /// One in a state directory is opened at the start or never.
+    journal: Journal,
+    /// Whether a secret has needed it so far.
+    needs_journal: bool,
     worker: Arc<Worker>,
     given_up: usize,
     under_way: Option<JoinHandle<Result<ReloadPlan, ReloadRefusal>>>,
@@ -88,6 +97,9 @@ impl Reloader {
             composition.stores.clone(),
             SweptDirectories::of(&composition.jobs, Arc::clone(&composition.context.mounts)),
         );
+        let SyncContext { registry, journal, .. } = &composition.context;
+        let (registry, journal) = (Arc::clone(registry), journal.clone());
+        let needs_journal = needs_journal(&composition.jobs);
         let (worker, given_up) = (Arc::default(), 0);
         let (under_way, again) = (None, false);
         Self {
@@ -99,6 +111,9 @@ impl Reloader {
             swept,
             sandbox,
             actions,
+            registry,
+            journal,
+            needs_journal,
             worker,
             given_up,
             under_way,
@@ -158,7 +173,7 @@ impl Reloader {
                 if matches!(refusal, ReloadRefusal::Blocked(BlockingError::Late { .. })) {
                     self.give_up();
                 }
-                refusal.report();
+                self.registry.reloaded(Some(refusal.report()));
             }
         }
         if std::mem::take(&mut self.again) {
@@ -183,12 +198,25 @@ impl Reloader {
         stores.come_into_force(&self.stores);
         self.stores = stores;
         log::set_level(level.unwrap_or(self.log_level).filter());
+        self.registry.reloaded(None);
+        let needed_journal = std::mem::replace(&mut self.needs_journal, needs_journal(&jobs));
+        if self.needs_journal && !needed_journal && !self.journal.is_kept() {
+            event::no_journal(
+                "a journal is opened at the start, and no secret needed one then",
+                "restart secrets-sync, with a state directory (STATE_DIR)",
+            );
+        }
+        forget_others(&self.journal, &jobs);
         let sweep = self.swept.begin(&jobs);
         supervisor.use_hooks(&hooks);
         let reloaded = supervisor.exchange(jobs, |job| sweep.as_ref().and_then(|sweep| sweep.gate(job)));
         event::configuration_loaded(self.builder.clock.now());
         reloaded.emit();
     }
+}
+
+fn needs_journal(jobs: &[JobWithStores]) -> bool {
+    jobs.iter().any(|(job, _)| job.secret.needs_journal())
 }
 
 fn own_files(settings: &Settings) -> Vec<PathBuf> {
@@ -225,21 +253,24 @@ fn prepare(
 }
 
 impl ReloadRefusal {
-    fn report(&self) {
-        match self {
-            Self::Fault(fault) => event::reload_failed(&fault.message, &fault.remedy),
-            Self::Blocked(error) => event::reload_failed(&error.to_string(), error.remedy()),
+    /// Writes it to the log, and returns it in a sentence.
+    fn report(&self) -> String {
+        let (error, hint) = match self {
+            Self::Fault(Fault { message, remedy, .. }) => (message.clone(), remedy.as_str()),
+            Self::Blocked(error) => (error.to_string(), error.remedy()),
             Self::Report(report) => {
                 log_errors(report);
                 let errors = match report.count(Severity::Error) {
                     1 => "an error".to_owned(),
                     count => format!("{count} errors"),
                 };
-                let error = format!("{} has {errors}", report.file);
                 let hint = "see the lines above; \"secrets-sync validate\" shows them too";
-                event::reload_failed(&error, hint);
+                event::reload_failed(&format!("{} has {errors}", report.file), hint);
+                return format!("{} has {errors}; \"secrets-sync validate\" shows them", report.file);
             }
-        }
+        };
+        event::reload_failed(&error, hint);
+        format!("{error}; {hint}")
     }
 }
 
@@ -258,7 +289,6 @@ mod tests {
     use crate::config::Config;
     use crate::config::env::Env;
     use crate::config::settings::Flags;
-    use crate::sync::SyncContext;
 
     /// A daemon whose configuration is what the test says, and is loaded when the test says.
     struct ReloadSetup {

@@ -13,8 +13,8 @@ use landlock::{Holds, Rules, SandboxError, SandboxPolicy};
 pub(super) use trees::tree;
 use trees::{is_within, places};
 
-use super::journal::journal_directory;
 use super::start_error::StartError;
+use crate::blocking::BlockingError;
 use crate::config::provider::StoreSpec;
 use crate::config::secret::SecretSpec;
 use crate::config::settings::{SandboxMode, Settings};
@@ -41,22 +41,28 @@ pub(super) struct SandboxPlan {
 }
 
 impl SandboxPlan {
-    /// Collects what `loaded` and `settings` need. Trees that are missing are made where a rule needs something to hold
-    /// on to. It may take for as long as a file system hangs.
+    /// Collects what `loaded` and `settings` need, and the state directory if there is one. Trees that are missing are made
+    /// where a rule needs something to hold on to. It may take for as long as a file system hangs.
     pub(super) fn new(
         loaded: &Loaded,
         settings: &Settings,
         config_file: &Path,
         environment: &EnvironmentFiles<'_>,
+        state: Result<Option<&Path>, &BlockingError>,
     ) -> Self {
         let mode = settings.sandbox.mode;
         if mode == SandboxMode::Off {
             return Self { mode, rules: None };
         }
+        let state = match state {
+            Ok(state) => state,
+            // The thread that hangs would never be restricted.
+            Err(error) => return Self { mode, rules: Some(Err(SandboxError::Hangs(error.to_string()))) },
+        };
         let mut grant = Grant::default();
         grant.settings(settings);
-        if let Some(path) = journal_directory(settings, &loaded.config) {
-            grant.own(&path);
+        if let Some(path) = state {
+            grant.own(path);
         }
         grant.read(config_file);
         loaded.inputs.iter().for_each(|(_, path)| grant.read(path));

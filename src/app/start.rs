@@ -241,7 +241,7 @@ impl StartInputs {
             Mode::Once(_) => ControlSocketAttempt::default(),
         };
         let journal = JournalPlan::new(settings, &loaded.config);
-        let sandbox = SandboxPlan::new(&loaded, settings, &path, &environment);
+        let sandbox = SandboxPlan::new(&loaded, settings, &path, &environment, journal.directory());
         let source = runner_source(&loaded, env, &path, working_directory);
         let runner = (RunnerNeeds::of(&loaded.config).into_table(), source);
         let config = ConfigFile { load: Arc::new(move || file.load()), watch };

@@ -237,6 +237,11 @@ impl StatusRegistry {
         let _the_first_stays = self.credentials.set(CredentialReport::of(report));
     }
 
+    /// Notes why the configuration that was read last is not in force; `None` where it is.
+    pub(crate) fn reloaded(&self, error: Option<String>) {
+        self.daemon.lock().unwrap_or_else(PoisonError::into_inner).reload_error = error;
+    }
+
     /// Notes what the sandbox restricts.
     pub fn sandboxed(&self, words: &str) {
         words.clone_into(&mut self.daemon.lock().unwrap_or_else(PoisonError::into_inner).sandbox);

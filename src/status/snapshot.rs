@@ -74,6 +74,9 @@ pub struct Daemon {
     /// What the sandbox restricts: `off`, `file system`, `file system and network`.
     #[serde(default)]
     pub sandbox: String,
+    /// Why the configuration that was read last is not in force; `None` where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_error: Option<String>,
     /// The hooks that run after changes, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<HookStatus>,
@@ -211,7 +214,8 @@ impl Daemon {
     pub(super) fn new(started_at: SystemTime) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let (config_file, listen, sandbox) = (None, None, "off".to_owned());
-        Self { version, started_at, config_file, listen, sandbox, hooks: Vec::new(), journal: None }
+        let (reload_error, hooks, journal) = (None, Vec::new(), None);
+        Self { version, started_at, config_file, listen, sandbox, reload_error, hooks, journal }
     }
 }
 

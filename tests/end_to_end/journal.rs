@@ -5,7 +5,9 @@ use std::process::Command;
 use std::thread;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use serde_json::Value;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::daemon::{Process, Sandbox, wait_until};
 use crate::hanging::{Hanging, mounts_of_our_own};
@@ -181,13 +183,112 @@ fn a_state_directory_that_hangs_at_the_start_is_named_and_files_are_published() 
     let work = || {
         let sandbox = sandbox(CONFIG);
         let _hanging = Hanging::mount(&sandbox.path("state"));
+        let start = |mode: &str| {
+            let mut daemon = sandbox.command(&["run"]);
+            daemon.env("STATE_DIRECTORY", sandbox.path("state")).env("SANDBOX", mode);
+            Process::start(daemon)
+        };
+        let hangs =
+            format!("opening the state directory {} takes longer than 5 s", sandbox.path("state").display());
+        let daemon = start("auto");
+        sandbox.wait_until_ready(&daemon);
+        let log = daemon.stderr();
+        for event in
+            ["no journal is kept: debts, holds and refusals end with this process", "sandbox not enabled"]
+        {
+            assert!(log.contains(&format!("\"msg\":\"{event}\",\"error\":\"{hangs}\"")), "{event}: {log}");
+        }
+        assert_eq!(sandbox.read("out/app/user"), "0");
+        assert_eq!(daemon.stop().0.code, 0);
+        // Its thread would stay outside.
+        let refused = start("require").finish();
+        assert!(refused.code == 9 && refused.stderr.contains(&hangs), "{}", refused.stderr);
+    };
+    thread::scope(|scope| scope.spawn(work).join().unwrap());
+}
+
+#[test]
+fn a_reload_that_needs_the_first_journal_says_that_a_restart_opens_it() {
+    let plain = CONFIG.replace("    generations: out/app\n", "");
+    let sandbox = sandbox(&plain);
+    let start = || {
         let mut daemon = sandbox.command(&["run"]);
         daemon.env("STATE_DIRECTORY", sandbox.path("state")).env("SANDBOX", "off");
         let daemon = Process::start(daemon);
         sandbox.wait_until_ready(&daemon);
-        assert!(daemon.stderr().contains("no journal is kept"), "{}", daemon.stderr());
-        assert_eq!(sandbox.read("out/app/user"), "0");
-        assert_eq!(daemon.stop().0.code, 0);
+        daemon
     };
-    thread::scope(|scope| scope.spawn(work).join().unwrap());
+    fs::create_dir(sandbox.path("state")).unwrap();
+    let daemon = start();
+    assert!(!daemon.stderr().contains("no journal"));
+    for text in [CONFIG.to_owned(), CONFIG.replace("100ms", "200ms")] {
+        sandbox.write("config.yaml", text);
+        let reloads = || daemon.stderr().matches("reloaded the configuration").count();
+        let before = reloads();
+        daemon.signal(Signal::SIGHUP);
+        wait_until("it is reloaded", || reloads() > before);
+    }
+    let log = daemon.stderr();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("no journal is kept")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("restart secrets-sync"), "{log}");
+    daemon.stop();
+    let daemon = start();
+    assert!(sandbox.path("state/journal.jsonl").exists() && !daemon.stderr().contains("no journal"));
+    daemon.stop();
+}
+
+#[test]
+fn a_journal_of_eight_mebibytes_is_followed_by_a_new_file_and_four_are_kept() {
+    const FULL: usize = 8 << 20;
+    let sandbox = sandbox(CONFIG);
+    assert_eq!(run(&sandbox, &["run", "--once"]).0, 0);
+    for round in 1..=4 {
+        // Lines of the same chain, almost as many as fill the file.
+        let mut text = sandbox.read("state/journal.jsonl");
+        let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        let (mut seq, mut prev) = (last["seq"].as_u64().unwrap(), hash(text.lines().last().unwrap()));
+        while text.len() < FULL - 40_000 {
+            seq += 1;
+            let padding = "x".repeat(20_000);
+            let refusal = json!({
+                "seq": seq, "ts": "2026-11-28T20:00:00.000Z", "event": "refused", "secret": "other", "version": seq,
+                "fingerprint": "0".repeat(32), "reason": padding, "result": "again", "prev": prev,
+            });
+            let line = refusal.to_string();
+            prev = hash(&line);
+            text.push_str(&line);
+            text.push('\n');
+        }
+        sandbox.write("state/journal.jsonl", &text);
+        for user in ["a", "b"] {
+            put(&sandbox, &format!("{round}{user}"));
+            let (code, _, error) = run(&sandbox, &["run", "--once"]);
+            assert!(code == 0 && !error.contains("journal"), "{error}");
+            if user == "a" {
+                assert!(sandbox.read("state/journal.jsonl").len() < FULL, "it is not full yet");
+                // One more line of an operator's size, and it is.
+                let text = sandbox.read("state/journal.jsonl");
+                let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+                let line = json!({
+                    "seq": last["seq"].as_u64().unwrap() + 1, "ts": "2026-11-28T20:00:00.000Z", "event": "gap",
+                    "reason": "torn-line", "padding": "x".repeat(40_000), "prev": hash(text.lines().last().unwrap()),
+                });
+                sandbox.write("state/journal.jsonl", format!("{text}{line}\n"));
+            }
+        }
+        let current = sandbox.read("state/journal.jsonl");
+        let first: Value = serde_json::from_str(current.lines().next().unwrap()).unwrap();
+        assert!(first["event"] == "snapshot" && current.len() < 10_000, "{}", current.len());
+        assert!(sandbox.read("state/journal.jsonl.1").len() >= FULL);
+    }
+    let mut files = sandbox.list("state");
+    files.sort();
+    let expected = ["journal.jsonl", "journal.jsonl.1", "journal.jsonl.2", "journal.jsonl.3", "key", "lock"];
+    assert_eq!(files, expected);
+    assert!(run(&sandbox, &["history", "--verify"]).1.starts_with("the chain holds: "));
+    assert_eq!(current(&sandbox), Some(9), "numbers go on");
+}
+
+fn hash(line: &str) -> String {
+    Sha256::digest(line).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -67,6 +67,9 @@ pub(super) enum SandboxError {
     /// They would never be restricted.
     #[error("{0} threads run already")]
     Threads(usize),
+    /// A thread waits for a file system, and would never be restricted.
+    #[error("{0}")]
+    Hangs(String),
     /// The kernel, or a filter before it, refused.
     #[error("the kernel refused the rules: {0}")]
     Refused(String),
@@ -81,6 +84,7 @@ impl SandboxError {
             }
             Self::InRoot(_) => "give these files a directory of their own",
             Self::Missing(_) => "make it before the start",
+            Self::Hangs(_) => "look for a file system that hangs, such as a network mount",
             Self::Threads(_) => "this is a defect of secrets-sync: please report it",
         }
     }

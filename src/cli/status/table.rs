@@ -36,7 +36,7 @@ pub(super) fn table(snapshot: &Snapshot, now: SystemTime, look: TableStyle) -> S
     text
 }
 
-/// Two lines: how it is, with the reason where it is not ready, and of which daemon this is.
+/// How it is, with the reason where it is not ready; why the last reload failed, if it did; and of which daemon this is.
 fn summary(snapshot: &Snapshot, now: SystemTime) -> String {
     let word = match (snapshot.stopping, snapshot.ready) {
         (true, _) => "stopping",
@@ -45,9 +45,11 @@ fn summary(snapshot: &Snapshot, now: SystemTime) -> String {
     };
     let reason = snapshot.waiting_for().map(|reason| format!(", {}", one_line(&reason))).unwrap_or_default();
     let daemon = &snapshot.daemon;
+    let reload = daemon.reload_error.as_deref().map(one_line);
+    let reload = reload.map(|error| format!("\nthe last reload failed: {error}")).unwrap_or_default();
     let listen = daemon.listen.map(|address| format!(", http://{address}/")).unwrap_or_default();
     format!(
-        "{word}: {}{reason}\nsecrets-sync {}, up {}{listen}, as of {}",
+        "{word}: {}{reason}{reload}\nsecrets-sync {}, up {}{listen}, as of {}",
         snapshot.in_sync(),
         one_line(&daemon.version),
         words::age(now, Some(daemon.started_at)),
