@@ -1,5 +1,6 @@
 //! `plan`: what a sync would do to each file.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::args::Common;
@@ -7,8 +8,9 @@ use super::output::{self, SecretPlaces};
 use super::setup::{Setup, runtime};
 use crate::app::{Finding, survey};
 use crate::disk::TargetPath;
-use crate::fault::{ExitStatus, Kind};
-use crate::name::HookName;
+use crate::fault::{ExitStatus, Fault, Kind};
+use crate::journal;
+use crate::name::{ChangeNumber, HookName, SecretName};
 use crate::printable::Printable;
 use crate::sink::{PlannedAction, Preview, Removal};
 
@@ -18,12 +20,16 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     let loaded = setup.loaded(common)?;
     let places = SecretPlaces::of(&loaded);
     let hooks: Vec<_> = loaded.config.hooks.iter().map(|hook| hook.name.clone()).collect();
+    let holds = holds(&setup);
     let composition = setup.composition(loaded)?;
     let runtime = runtime()?;
-    let findings = runtime.block_on(survey(composition));
+    let mut findings = runtime.block_on(survey(composition));
     runtime.shutdown_background();
+    for finding in findings.iter_mut().filter(|finding| holds.contains_key(&finding.secret)) {
+        (finding.previews, finding.removals, finding.hooks) = (Vec::new(), Vec::new(), Vec::new());
+    }
     let colour = output::stdout_is_terminal() && !setup.is_colourless();
-    output::result(&table(&findings, &hooks, colour))?;
+    output::result(&table(&findings, &hooks, &holds, colour))?;
     for Finding { secret, faults, .. } in &findings {
         for fault in faults {
             places.print(secret, fault);
@@ -34,8 +40,25 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     Ok(ExitStatus::of_all(faults.map(|fault| fault.kind.exit_status())))
 }
 
-/// A line for each file and for each hook that would run, and one that counts them.
-fn table(findings: &[Finding], hooks: &[HookName], colour: bool) -> String {
+/// Secrets that are held, and the change of each, as the journal of the daemon says.
+fn holds(setup: &Setup) -> BTreeMap<SecretName, ChangeNumber> {
+    let directory = setup.settings.state_dir.directory().filter(|directory| directory.exists());
+    let known = directory.map(|directory| journal::known(&directory)).transpose();
+    let known = known.unwrap_or_else(|Fault { message, remedy, .. }| {
+        output::error(&format!("whether a secret is held is not known: {message}"), &remedy);
+        None
+    });
+    let secrets = known.into_iter().flat_map(|state| state.secrets);
+    secrets.filter_map(|(name, history)| Some((name, history.held?.change))).collect()
+}
+
+/// A line for each file, for each secret that is held and for each hook that would run, and one that counts them.
+fn table(
+    findings: &[Finding],
+    hooks: &[HookName],
+    holds: &BTreeMap<SecretName, ChangeNumber>,
+    colour: bool,
+) -> String {
     let mut counts = [0_usize; ACTIONS.len()];
     let mut text = String::new();
     for finding in findings {
@@ -52,8 +75,12 @@ fn table(findings: &[Finding], hooks: &[HookName], colour: bool) -> String {
             text.push_str(&if colour { coloured(action, &line) } else { line });
         }
     }
+    let held = findings.iter().filter_map(|finding| holds.get_key_value(&finding.secret));
+    let held: Vec<_> = held.map(|(secret, change)| held_line(secret, *change)).collect();
+    text.push_str(&held.concat());
     let counted = counts.iter().zip(ACTIONS).filter(|(count, _)| **count > 0);
-    let counted: Vec<_> = counted.map(|(count, (_, summary, _))| format!("{count} {summary}")).collect();
+    let counted = counted.map(|(count, (_, summary, _))| format!("{count} {summary}"));
+    let counted: Vec<_> = counted.chain((!held.is_empty()).then(|| format!("{} held", held.len()))).collect();
     let summary = if counted.is_empty() { "no files".to_owned() } else { counted.join(", ") };
     let lines: Vec<_> = hooks.iter().filter_map(|hook| hook_line(hook, findings)).collect();
     let runs = match lines.len() {
@@ -62,6 +89,11 @@ fn table(findings: &[Finding], hooks: &[HookName], colour: bool) -> String {
         count => format!(", {count} hooks to run"),
     };
     format!("{text}{}plan: {summary}{runs}\n", lines.concat())
+}
+
+/// The line of a secret that is held.
+fn held_line(secret: &SecretName, change: ChangeNumber) -> String {
+    format!("{:<9} change {}  secret={}\n", "held", change.get(), Printable(secret.as_str()))
 }
 
 /// The line of a hook that would run, with the secrets it would run for.
@@ -186,16 +218,20 @@ mod tests {
             hooks: vec![HookName::new("web")],
             faults: Vec::new(),
         };
-        let hooks = ["idle", "web"].map(HookName::new);
+        let (hooks, none) = (["idle", "web"].map(HookName::new), BTreeMap::new());
         let findings = [found(vec![preview], vec![removal]), found(Vec::new(), Vec::new())];
         let removed = format!("{}  size=7\n", start("remove"));
         let run = "run       web  secrets=app,app\n";
         let summary = "plan: 1 to repair, 1 to remove, 1 hook to run\n";
-        assert_eq!(table(&findings, &hooks, false), format!("{same}{removed}{run}{summary}"));
+        assert_eq!(table(&findings, &hooks, &none, false), format!("{same}{removed}{run}{summary}"));
         assert!(
-            table(&findings, &hooks, true)
+            table(&findings, &hooks, &none, true)
                 .starts_with("\x1b[33mrepair\x1b[0m    /out/file  secret=app  size")
         );
-        assert_eq!(table(&[], &hooks, true), "plan: no files\n");
+        assert_eq!(table(&[], &hooks, &none, true), "plan: no files\n");
+        let holds = BTreeMap::from([(SecretName::new("app"), ChangeNumber::new(3))]);
+        let held = Finding { hooks: Vec::new(), ..found(Vec::new(), Vec::new()) };
+        let expected = "held      change 3  secret=app\nplan: 1 held\n";
+        assert_eq!(table(&[held], &hooks, &holds, false), expected);
     }
 }

@@ -23,6 +23,10 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
+        Self::named("checks")
+    }
+
+    fn named(name: &str) -> Self {
         let of_ca = |name: &str| {
             let mut params = CertificateParams::default();
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -30,7 +34,7 @@ impl Authority {
             params
         };
         let (root_key, middle_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        let (root_params, middle_params) = (of_ca("checks root"), of_ca("checks middle"));
+        let (root_params, middle_params) = (of_ca(&format!("{name} root")), of_ca(&format!("{name} middle")));
         let root_pem = root_params.self_signed(&root_key).unwrap().pem();
         let root = Issuer::new(root_params, root_key);
         let middle_pem = middle_params.signed_by(&middle_key, &root).unwrap().pem();
@@ -311,4 +315,38 @@ fn a_daemon_without_good_files_is_not_ready_until_the_change_is_good() {
     assert!(!sandbox.path("app.json").exists());
     server().put("checks/first", &json!({ "json": "{}" }));
     wait_until("it is ready", || sandbox.run(&["isready"]).code == 0);
+}
+
+#[test]
+fn another_issuer_and_an_earlier_end_stop_until_they_are_approved() {
+    let outputs = "    files: [{ path: tls.crt, field: crt, check: certificate }]
+    check: { brakes: [issuer, expiry] }";
+    let sandbox = sandbox("checks/brakes", outputs);
+    let (authority, other) = (Authority::new(), Authority::named("other"));
+    let put = |[crt, _]: [String; 2]| {
+        server().put("checks/brakes", &json!({ "crt": crt }));
+        crt
+    };
+    let issued = |authority: &Authority, days| authority.issue(&["www.example.com"], days);
+    let mut published = put(issued(&authority, 60));
+    let _daemon = sandbox.ready_daemon();
+    assert_eq!(sandbox.read("tls.crt"), published, "the first one passes");
+    for (next, cause) in [
+        (
+            issued(&other, 90),
+            "the certificate is issued by CN=other middle, the one before by CN=checks middle",
+        ),
+        (issued(&other, 30), "the certificate ends on "),
+    ] {
+        let next = put(next);
+        let refused = sandbox.run(&["refresh"]);
+        assert!(refused.code == 7 && refused.stderr.contains(cause), "{refused:?}");
+        assert_eq!(sandbox.read("tls.crt"), published);
+        let approved = sandbox.run(&["approve", "site"]);
+        assert_eq!((approved.code, sandbox.read("tls.crt")), (0, next.clone()), "{approved:?}");
+        published = next;
+    }
+    let renewed = put(issued(&other, 60));
+    let refreshed = sandbox.run(&["refresh"]);
+    assert_eq!((refreshed.code, sandbox.read("tls.crt")), (0, renewed), "a renewal passes: {refreshed:?}");
 }

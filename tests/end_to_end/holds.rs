@@ -1,6 +1,7 @@
 //! Brakes and `approve`; `rollback`, what is held then, and `release`.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -182,6 +183,9 @@ fn a_hold_survives_kill_and_restart_and_the_history_says_who_asked() {
     let daemon = with_state(&sandbox);
     wait_until("it says so at the start", || daemon.stderr().contains("\"msg\":\"held\""));
     wait_until("what is newer is seen", || status(&sandbox)["available_version"] == 2);
+    let mut plan = sandbox.command(&["plan"]);
+    plan.env("STATE_DIR", sandbox.path("state"));
+    done(&Process::start(plan).finish(), "held      change 1  secret=app\nplan: 1 held\n");
     assert_eq!((sandbox.read("out/value").as_str(), generation(&sandbox).as_str()), ("one", "..1"));
     fs::remove_dir_all(sandbox.path("out")).unwrap();
     wait_until("an emptied volume gets what is held", || sandbox.read("out/value") == "one");
@@ -193,4 +197,45 @@ fn a_hold_survives_kill_and_restart_and_the_history_says_who_asked() {
         assert!(line.is_some_and(|line| line.contains(&format!("\"by\":{uid}"))), "{event}: {journal}");
     }
     assert!(journal.contains("\"reason\":\"release\""), "{journal}");
+}
+
+#[test]
+fn killed_at_any_moment_of_a_rollback_what_readers_have_is_held_or_the_newest() {
+    let sandbox = sandbox("holds/killed", "");
+    server().put("holds/killed", &json!({ "value": "old" }));
+    fs::create_dir(sandbox.path("state")).unwrap();
+    let mut daemon = with_state(&sandbox);
+    put("holds/killed", &["new"], &sandbox);
+    let mut held = 0;
+    for round in 0..16_u64 {
+        let mut asking = Process::start(sandbox.command(&["rollback", "app", "--to", "1"]));
+        // From before the first line of the journal to after the last one.
+        let (begun, delay) = (Instant::now(), Duration::from_micros(round * 400));
+        let lines = sandbox.read("state/journal.jsonl").lines().count();
+        wait_until("the rollback begins", || {
+            !asking.is_running() || sandbox.read("state/journal.jsonl").lines().count() > lines || round < 2
+        });
+        while begun.elapsed() < delay {
+            std::hint::spin_loop();
+        }
+        daemon.kill();
+        asking.finish();
+        let value = sandbox.read("out/value");
+        daemon = with_state(&sandbox);
+        wait_until("the newest is seen", || status(&sandbox)["state"] == "synced");
+        let is_held = value == "old";
+        assert_eq!(sandbox.read("out/value"), value, "round {round}");
+        assert_eq!(
+            status(&sandbox)["held"].is_object(),
+            is_held,
+            "round {round}: {}",
+            sandbox.read("state/journal.jsonl")
+        );
+        if is_held {
+            held += 1;
+            assert_eq!(sandbox.run(&["release", "app"]).code, 0);
+            wait_until("the newest is published", || sandbox.read("out/value") == "new");
+        }
+    }
+    assert!(held > 0, "no rollback came as far as the readers");
 }
