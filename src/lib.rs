@@ -3,10 +3,11 @@
 //! A module uses modules of lower layers only (`tests/architecture` holds the table):
 //!
 //! ```text
-//! 10 cli                        commands; the only module that prints
-//! 9  app                        start, composition, control loop, reload, shutdown
-//! 8  admin                      HTTP endpoints and control socket; never sees a value
-//! 7  sync                       supervisor, one task per secret, the pass, the policy of retries
+//! 11 cli                        commands; the only module that prints
+//! 10 app                        start, composition, control loop, reload, shutdown
+//! 9  admin                      HTTP endpoints and control socket; never sees a value
+//! 8  sync                       supervisor, one task per secret, the pass, the policy of retries
+//! 7  issue                      issued credentials: renewed, replaced, retired
 //! 6  status                     the state of each secret, and the status file
 //! 5  store │ sink │ hook │ journal     adapters: where values come from, where they go, and what became of them
 //! 4  render │ convert           the job of each secret, and the rendering of its files; other tools' files
@@ -38,6 +39,7 @@ pub mod disk;
 mod dotenv;
 pub mod fault;
 pub mod hook;
+mod issue;
 pub mod journal;
 pub mod lifecycle;
 pub mod name;

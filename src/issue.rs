@@ -1,0 +1,5 @@
+//! Issued credentials: what a server makes when it is asked, so that asking is no read. One holder per source issues,
+//! renews, replaces and retires, and gives every secret that has the source the same credential.
+
+#[allow(dead_code, unused_imports, reason = "the holders that drive it come next")]
+mod machine;

@@ -1,0 +1,334 @@
+//! The life cycle of the credentials of one source: what is asked of the server, and when. Pure: times, chance and answers
+//! come as arguments, so that each rule is tested by itself.
+
+mod consumers;
+mod credential;
+mod outcomes;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use rand::Rng;
+use tokio::time::{Duration, Instant};
+
+use self::consumers::Consumers;
+pub(crate) use self::credential::{LiveCredential, RestoredCredential};
+pub(crate) use self::outcomes::{Confirmed, IssueFailure};
+pub(crate) use self::rules::LeaseRules;
+use crate::name::{CredentialNumber, SecretName};
+
+/// How long a credential that no file could be written with waits for the next try.
+const UNPUBLISHED_WAIT: Duration = Duration::from_secs(60);
+
+/// After a restart that lost the values, sources whose files are there issue within this time, not all in one moment.
+const RESTART_SPREAD: Duration = Duration::from_secs(60);
+
+/// What the credentials of one source are, and what is to be done for them.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    rules: LeaseRules,
+    made_at: Instant,
+    consumers: Consumers,
+    /// By number. The last one is the current one if its value is known; those before it serve until they are retired.
+    live: Vec<LiveCredential>,
+    /// No file could be written with these: they are about to be retired.
+    given_up: Vec<LiveCredential>,
+    highest: CredentialNumber,
+    /// How long credentials of this source live at the most, as one that was renewed to its end has shown.
+    maximum: Option<Duration>,
+    /// When something was, or may have been, issued last.
+    last_issue: Option<Instant>,
+    /// After failures nothing is issued before this.
+    issue_not_before: Option<Instant>,
+    issues_failed: u32,
+    /// How many credentials in a row were given up because no file could be written with them.
+    withdrawn: u32,
+    /// There is none, and a secret needs one.
+    is_wanted: bool,
+    rotation: Option<Rotation>,
+    /// The policy does not allow look-ups.
+    are_look_ups_denied: bool,
+    notices: Vec<Notice>,
+}
+
+/// What is asked of the server next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LeaseStep {
+    Issue,
+    Renew(CredentialNumber),
+    LookUp(CredentialNumber),
+    Retire(CredentialNumber),
+}
+
+/// A step and its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PlannedLeaseStep {
+    pub(crate) step: LeaseStep,
+    pub(crate) at: Instant,
+}
+
+/// An operator's command to replace the current credential.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rotation {
+    /// The one before lives on for `grace`.
+    WithGrace,
+    /// It is retired as soon as the new one is confirmed.
+    Now,
+}
+
+/// What has happened, for the journal, the log and the files of the secrets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Notice {
+    /// It is dead, and files hold it.
+    Lost(CredentialNumber),
+    /// One that is no longer needed has reached its end, or has no lease to revoke.
+    Ended(CredentialNumber),
+    /// One that is no longer needed is left to its end, as the configuration or the policy wants.
+    Left { number: CredentialNumber, is_denied: bool },
+    /// No file could be written with it: it is retired, and the one before serves again.
+    Withdrawn(CredentialNumber),
+    /// All consumers have it.
+    Confirmed(CredentialNumber),
+    /// It was not confirmed in time that the consumers of this secret have it.
+    NotConfirmed(SecretName, CredentialNumber),
+    /// The policy does not allow renewals.
+    RenewalDenied(CredentialNumber),
+    /// The policy does not allow look-ups.
+    LookUpDenied,
+}
+
+/// Which part of its life the current credential is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LeaseState {
+    /// There is none.
+    Empty,
+    /// It is not in the files of all secrets.
+    Fresh,
+    /// It is in the files, and not all consumers have it.
+    Confirming,
+    /// Consumers have it, and it is renewed if that can be done.
+    Held,
+    /// The next one is due soon: no renewal prolongs it.
+    Ageing,
+    /// It is dead.
+    Lost,
+}
+
+/// What the files of one secret are worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FilesWorth {
+    Good,
+    /// The credential in them ends soon, and there is no successor.
+    EndsSoon,
+    /// The credential in them is dead.
+    Lost,
+}
+
+impl Machine {
+    pub(crate) fn new(rules: LeaseRules, now: Instant) -> Self {
+        Self {
+            rules,
+            consumers: Consumers::default(),
+            live: Vec::new(),
+            given_up: Vec::new(),
+            made_at: now,
+            highest: CredentialNumber::default(),
+            maximum: None,
+            last_issue: None,
+            issue_not_before: None,
+            issues_failed: 0,
+            withdrawn: 0,
+            is_wanted: false,
+            rotation: None,
+            are_look_ups_denied: false,
+            notices: Vec::new(),
+        }
+    }
+
+    /// What an earlier process left: credentials by number, the highest number it used, when it asked for one last, and
+    /// the longest life that was seen.
+    pub(crate) fn restore(
+        &mut self,
+        credentials: Vec<RestoredCredential>,
+        highest: CredentialNumber,
+        (last_issue, maximum): (Option<Instant>, Option<Duration>),
+        now: Instant,
+        rng: &mut impl Rng,
+    ) {
+        (self.highest, self.last_issue, self.maximum) = (highest, last_issue, maximum);
+        let common = (&self.rules, maximum);
+        self.live =
+            credentials.into_iter().map(|old| LiveCredential::restored(old, now, common, rng)).collect();
+        let newest = self.live.len().saturating_sub(1);
+        for (index, old) in self.live.iter_mut().enumerate() {
+            if index < newest || !old.has_value {
+                old.look_up_at = None;
+                old.is_end_doubted = false;
+            }
+            if !old.has_value {
+                old.reissue_at = Some(now + RESTART_SPREAD.mul_f64(rng.random_range(0.0..1.0)));
+            }
+        }
+    }
+
+    /// `secret` has this source. With `has_files` there are files, which may hold what an earlier process issued; without
+    /// them it does not wait for a credential.
+    pub(crate) fn join(&mut self, secret: &SecretName, has_files: bool, now: Instant) {
+        let known = self.live.first().zip(self.live.last()).filter(|_| has_files);
+        self.consumers.join(secret, known.map(|(oldest, newest)| (oldest.number, newest.number)));
+        if let Some(newest) = self.live.last_mut().filter(|newest| !newest.has_value && !has_files) {
+            newest.reissue_at = Some(now);
+        }
+    }
+
+    /// `secret` has this source no longer.
+    pub(crate) fn leave(&mut self, secret: &SecretName, now: Instant) {
+        self.consumers.leave(secret);
+        self.settle(now);
+    }
+
+    /// Whether no secret has this source.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.consumers.is_empty()
+    }
+
+    /// The terms have changed.
+    pub(crate) fn look_up_every(&mut self, interval: Duration) {
+        self.rules.look_up_every = interval;
+    }
+
+    /// A secret needs a credential, and there is none.
+    pub(crate) fn want(&mut self) {
+        self.is_wanted = true;
+    }
+
+    /// An operator wants another credential.
+    pub(crate) fn rotate(&mut self, rotation: Rotation) {
+        self.rotation = Some(rotation);
+        self.issue_not_before = None;
+    }
+
+    /// The credential that secrets are given.
+    pub(crate) fn current(&self) -> Option<&LiveCredential> {
+        self.live.last().filter(|newest| newest.has_value)
+    }
+
+    /// All that may still be good: the last one is the current one, if its value is known.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &LiveCredential> {
+        self.given_up.iter().chain(&self.live)
+    }
+
+    /// The number of the next credential.
+    pub(crate) fn next_number(&self) -> CredentialNumber {
+        self.highest.next()
+    }
+
+    /// The longest life that was seen to its end.
+    pub(crate) fn maximum(&self) -> Option<Duration> {
+        self.maximum
+    }
+
+    /// Whether an operator's command waits.
+    pub(crate) fn is_rotating(&self) -> bool {
+        self.rotation.is_some()
+    }
+
+    /// What has happened since the last call.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// The credential of this number.
+    pub(crate) fn credential(&self, number: CredentialNumber) -> Option<&LiveCredential> {
+        self.live().find(|credential| credential.number == number)
+    }
+
+    fn credential_mut(&mut self, number: CredentialNumber) -> Option<&mut LiveCredential> {
+        let mut all = self.live.iter_mut().chain(&mut self.given_up);
+        all.find(|credential| credential.number == number)
+    }
+
+    /// The secrets that have this source.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretName> {
+        self.consumers.names()
+    }
+
+    /// Whether it was not confirmed in time that the consumers of `secret` have what is in its files.
+    pub(crate) fn is_unconfirmed(&self, secret: &SecretName) -> bool {
+        self.consumers.is_unconfirmed(secret)
+    }
+
+    /// What the files of `secret` are worth.
+    pub(crate) fn worth(&self, secret: &SecretName, now: Instant) -> FilesWorth {
+        let Some(number) = self.consumers.of(secret) else { return FilesWorth::Good };
+        let Some(credential) = self.credential(number) else { return FilesWorth::Lost };
+        if credential.is_lost || credential.is_over(now) {
+            return FilesWorth::Lost;
+        }
+        let is_newest = self.live.last().is_some_and(|newest| newest.number == number);
+        let is_near = credential.near_end().is_some_and(|near| near <= now);
+        if is_newest && is_near { FilesWorth::EndsSoon } else { FilesWorth::Good }
+    }
+
+    pub(crate) fn state(&self) -> LeaseState {
+        match self.live.last() {
+            None => LeaseState::Empty,
+            Some(newest) if newest.is_lost => LeaseState::Lost,
+            Some(newest) if newest.has_value && !self.consumers.all_have(newest.number) => LeaseState::Fresh,
+            Some(_) if self.consumers.is_pending() => LeaseState::Confirming,
+            Some(newest) if newest.is_ageing => LeaseState::Ageing,
+            Some(_) => LeaseState::Held,
+        }
+    }
+
+    /// When the next credential is issued, if that is known.
+    pub(crate) fn issue_at(&self) -> Option<Instant> {
+        if self.consumers.is_empty() {
+            return None;
+        }
+        let is_asked = self.rotation.is_some();
+        let due = match self.live.last() {
+            None => (self.is_wanted || is_asked).then_some(self.made_at),
+            Some(newest) if newest.is_lost || is_asked => Some(self.made_at),
+            Some(newest) => newest.reissue_at,
+        };
+        let spacing = self.last_issue.map(|last| last + self.rules.terms.min_interval);
+        due.map(|due| spacing.into_iter().chain(self.issue_not_before).fold(due, Instant::max))
+    }
+
+    /// What keeps credentials alive: the next issue, renewal or look-up.
+    pub(crate) fn next_step(&self, now: Instant) -> Option<PlannedLeaseStep> {
+        let planned = |step, at: Instant| PlannedLeaseStep { step, at: at.max(now) };
+        let issue = self.issue_at().map(|at| planned(LeaseStep::Issue, at));
+        // First the server is asked whether there is something to replace or to renew.
+        let issue = issue.filter(|_| !self.live.last().is_some_and(|newest| newest.is_end_doubted));
+        let renewals = self.live.iter().filter(|it| !it.is_end_doubted).filter_map(|credential| {
+            Some(planned(LeaseStep::Renew(credential.number), credential.renewal()?))
+        });
+        let look_ups = self.live.iter().filter(|_| !self.are_look_ups_denied).filter_map(|credential| {
+            let at = credential.look_up_at.filter(|_| !credential.is_lost)?;
+            Some(planned(LeaseStep::LookUp(credential.number), at))
+        });
+        // Of several at one moment the first.
+        issue.into_iter().chain(renewals).chain(look_ups).min_by_key(|planned| planned.at)
+    }
+
+    /// The next credential to be retired.
+    pub(crate) fn next_retirement(&self) -> Option<PlannedLeaseStep> {
+        let of = |credential: &LiveCredential| {
+            let at = credential.retire_at.filter(|_| !credential.is_left)?;
+            Some(PlannedLeaseStep { step: LeaseStep::Retire(credential.number), at })
+        };
+        self.live().filter_map(of).min_by_key(|planned| planned.at)
+    }
+
+    /// When [`Machine::advance`] has something to do without any request.
+    pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let ends = self.live().filter(|credential| !credential.is_lost).flat_map(|credential| {
+            let near = credential.near_end().filter(|near| *near > now);
+            [credential.end().filter(|_| !credential.is_end_doubted), near, credential.withdraw_at]
+        });
+        let confirmation = self.consumers.deadline(self.rules.terms.confirm_timeout);
+        ends.flatten().chain(confirmation).min()
+    }
+}

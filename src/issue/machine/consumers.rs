@@ -1,0 +1,141 @@
+//! Which credentials the files of each secret hold, and which ones its consumers may still use.
+
+use std::collections::BTreeMap;
+
+use tokio::time::{Duration, Instant};
+
+use crate::name::{CredentialNumber, SecretName};
+
+/// The secrets that have the source.
+#[derive(Default, Debug)]
+pub(super) struct Consumers(BTreeMap<SecretName, Use>);
+
+/// What one secret uses.
+#[derive(Clone, Copy, Default, Debug)]
+struct Use {
+    held: Option<Held>,
+    /// It is not confirmed in time that consumers have it.
+    unconfirmed: Option<CredentialNumber>,
+}
+
+/// The credentials that one secret may use: all of these numbers.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    /// The one that consumers have for sure.
+    oldest: CredentialNumber,
+    /// The one in the files.
+    newest: CredentialNumber,
+    /// Since when it is waited for the confirmation of that.
+    pending_since: Option<Instant>,
+}
+
+impl Consumers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `secret` has the source, and maybe files with one of the credentials `known`.
+    pub(super) fn join(&mut self, secret: &SecretName, known: Option<(CredentialNumber, CredentialNumber)>) {
+        let held = known.map(|(oldest, newest)| Held { oldest, newest, pending_since: None });
+        self.0.entry(secret.clone()).or_insert(Use { held, unconfirmed: None });
+    }
+
+    pub(super) fn leave(&mut self, secret: &SecretName) {
+        self.0.remove(secret);
+    }
+
+    /// The files of `secret` hold credential `number`.
+    pub(super) fn published(&mut self, secret: &SecretName, number: CredentialNumber, now: Instant) {
+        let Some(used) = self.0.get_mut(secret) else { return };
+        match &mut used.held {
+            Some(held) if held.newest == number && held.pending_since.is_some() => {}
+            Some(held) if held.newest == number && held.oldest == number => {}
+            Some(held) => {
+                held.oldest = held.oldest.min(number);
+                held.newest = number;
+                held.pending_since = Some(now);
+            }
+            none => *none = Some(Held { oldest: number, newest: number, pending_since: Some(now) }),
+        }
+        if used.unconfirmed.is_some_and(|unconfirmed| unconfirmed != number) {
+            used.unconfirmed = None;
+        }
+    }
+
+    /// The consumers of `secret` have credential `number`.
+    pub(super) fn confirmed(&mut self, secret: &SecretName, number: CredentialNumber) {
+        let Some(used) = self.0.get_mut(secret) else { return };
+        if let Some(held) = used.held.as_mut().filter(|held| held.newest == number) {
+            held.oldest = number;
+            held.pending_since = None;
+            used.unconfirmed = None;
+        }
+    }
+
+    /// Takes for confirmed what was to be confirmed by now; says which.
+    pub(super) fn overdue(&mut self, timeout: Duration, now: Instant) -> Vec<(SecretName, CredentialNumber)> {
+        let mut overdue = Vec::new();
+        for (secret, used) in &mut self.0 {
+            let Some(held) = &mut used.held else { continue };
+            if held.pending_since.is_some_and(|since| since + timeout <= now) {
+                held.pending_since = None;
+                held.oldest = held.newest;
+                used.unconfirmed = Some(held.newest);
+                overdue.push((secret.clone(), held.newest));
+            }
+        }
+        overdue
+    }
+
+    /// When the next confirmation is overdue.
+    pub(super) fn deadline(&self, timeout: Duration) -> Option<Instant> {
+        let since = self.0.values().filter_map(|used| used.held?.pending_since);
+        since.min().map(|since| since + timeout)
+    }
+
+    /// Whether consumers of any secret may use credential `number`.
+    pub(super) fn need(&self, number: CredentialNumber) -> bool {
+        self.held().any(|held| held.oldest <= number && number <= held.newest)
+    }
+
+    /// Whether the files of any secret hold credential `number`.
+    pub(super) fn have(&self, number: CredentialNumber) -> bool {
+        self.held().any(|held| held.newest == number)
+    }
+
+    /// Whether the files of all secrets hold credential `number`.
+    pub(super) fn all_have(&self, number: CredentialNumber) -> bool {
+        self.0.values().all(|used| used.held.is_some_and(|held| held.newest == number))
+    }
+
+    /// Whether a confirmation is waited for.
+    pub(super) fn is_pending(&self) -> bool {
+        self.held().any(|held| held.pending_since.is_some())
+    }
+
+    /// The credential in the files of `secret`.
+    pub(super) fn of(&self, secret: &SecretName) -> Option<CredentialNumber> {
+        Some(self.0.get(secret)?.held?.newest)
+    }
+
+    /// Whether it was not confirmed in time what `secret` has.
+    pub(super) fn is_unconfirmed(&self, secret: &SecretName) -> bool {
+        self.0.get(secret).is_some_and(|used| used.unconfirmed.is_some())
+    }
+
+    /// The secrets, in the order of their names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &SecretName> {
+        self.0.keys()
+    }
+
+    /// The machine slept for `by`.
+    pub(super) fn slept(&mut self, by: Duration) {
+        for held in self.0.values_mut().filter_map(|used| used.held.as_mut()) {
+            held.pending_since = held.pending_since.map(|since| since.checked_sub(by).unwrap_or(since));
+        }
+    }
+
+    fn held(&self) -> impl Iterator<Item = Held> {
+        self.0.values().filter_map(|used| used.held)
+    }
+}

@@ -1,0 +1,324 @@
+//! One issued credential: when it ends, when it is renewed, and when the next one is issued.
+
+use rand::Rng;
+use tokio::time::{Duration, Instant};
+
+use super::rules::{LeaseRules, SPACING, in_first_half, wait_after};
+use crate::name::{CredentialNumber, LeaseId};
+use crate::store::issuer::{Issued, Renewed, TokenLife};
+
+/// A credential that may still be good.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most of them may meet")]
+pub(crate) struct LiveCredential {
+    pub(crate) number: CredentialNumber,
+    pub(crate) lease: Option<LeaseId>,
+    pub(crate) issued_at: Instant,
+    /// How long it was to live as it was issued: what each renewal asks for.
+    pub(crate) first_life: Option<Duration>,
+    /// When its lease, or what its own dates say, ends; `None`: not by itself.
+    pub(crate) lease_end: Option<Instant>,
+    pub(crate) is_renewable: bool,
+    /// When the next one is issued, where that is known.
+    pub(crate) reissue_at: Option<Instant>,
+    /// When it is renewed, unless there is no use in that.
+    pub(super) renew_at: Option<Instant>,
+    /// When the server is asked whether it is still there.
+    pub(super) look_up_at: Option<Instant>,
+    /// It is dead, and files hold it.
+    pub(crate) is_lost: bool,
+    /// Whether its fields are known; a restart may lose them.
+    pub(super) has_value: bool,
+    /// No renewal prolongs it any more.
+    pub(super) is_ageing: bool,
+    /// Its end is a guess until the server has been asked: the clock may have been set.
+    pub(super) is_end_doubted: bool,
+    /// It is no longer needed, and is retired at this moment.
+    pub(crate) retire_at: Option<Instant>,
+    /// The server does not allow that.
+    pub(crate) is_left: bool,
+    /// When it is given up, because no file could be written with it.
+    pub(super) withdraw_at: Option<Instant>,
+    /// No `grace` for it.
+    pub(super) is_hurried: bool,
+    token: Option<IssuingToken>,
+    renewals_failed: u32,
+    look_ups_failed: u32,
+    retirements_failed: u32,
+}
+
+/// The token whose end is the end of its leases.
+#[derive(Clone, Copy, Debug)]
+struct IssuingToken {
+    life: TokenLife,
+    /// It is used no longer, so nobody renews it.
+    is_replaced: bool,
+}
+
+/// A credential as an earlier process left it.
+#[derive(Clone, Debug)]
+pub(crate) struct RestoredCredential {
+    pub(crate) number: CredentialNumber,
+    pub(crate) lease: Option<LeaseId>,
+    pub(crate) issued_at: Instant,
+    pub(crate) first_life: Option<Duration>,
+    pub(crate) lease_end: Option<Instant>,
+    pub(crate) is_renewable: bool,
+    /// The end of the token that issued it, which this process does not renew.
+    pub(crate) token_end: Option<Instant>,
+    pub(crate) is_lost: bool,
+    /// Whether its fields are known.
+    pub(crate) has_value: bool,
+}
+
+impl LiveCredential {
+    pub(super) fn new(
+        number: CredentialNumber,
+        issued: &Issued,
+        at: Instant,
+        (rules, maximum): (&LeaseRules, Option<Duration>),
+        rng: &mut impl Rng,
+    ) -> Self {
+        let token = issued.token.filter(|_| rules.is_leased && issued.lease.is_some());
+        let mut new = Self {
+            token: token.map(|life| IssuingToken { life, is_replaced: false }),
+            ..Self::blank(number, issued.lease.clone(), at)
+        };
+        new.first_life = issued.life;
+        new.lease_end = issued.life.and_then(|life| at.checked_add(life));
+        new.is_renewable = rules.is_leased && issued.is_renewable && issued.lease.is_some();
+        new.reissue_at = new.whole_end(rules, maximum).map(|end| rules.reissue_point(at, end));
+        new.plan_renewal(at, rules, rng);
+        new.look_up_at = new.next_look_up(at, rules);
+        new
+    }
+
+    pub(super) fn restored(
+        restored: RestoredCredential,
+        now: Instant,
+        (rules, maximum): (&LeaseRules, Option<Duration>),
+        rng: &mut impl Rng,
+    ) -> Self {
+        let RestoredCredential { number, lease, issued_at, token_end, is_lost, has_value, .. } = restored;
+        let life = |end| TokenLife { serial: 0, end: Some(end), is_final: true };
+        let token_end = token_end.filter(|_| rules.is_leased && lease.is_some());
+        let mut old = Self {
+            token: token_end.map(|end| IssuingToken { life: life(end), is_replaced: true }),
+            ..Self::blank(number, lease, issued_at)
+        };
+        old.first_life = restored.first_life;
+        old.lease_end = restored.lease_end;
+        old.is_renewable = rules.is_leased && restored.is_renewable && old.lease.is_some();
+        old.is_lost = is_lost;
+        old.has_value = has_value;
+        old.reissue_at = old.whole_end(rules, maximum).map(|end| rules.reissue_point(issued_at, end));
+        if let Some(end) = token_end {
+            old.reissue_by(in_first_half(now, end, rng));
+        }
+        let begun = old.lease_end.zip(old.first_life).and_then(|(end, life)| end.checked_sub(life));
+        old.plan_renewal(begun.unwrap_or(now), rules, rng);
+        let can_look_up = old.next_look_up(now, rules).is_some() && !is_lost;
+        old.look_up_at = can_look_up.then_some(now);
+        old.is_end_doubted = can_look_up;
+        old
+    }
+
+    fn blank(number: CredentialNumber, lease: Option<LeaseId>, issued_at: Instant) -> Self {
+        Self {
+            number,
+            lease,
+            issued_at,
+            first_life: None,
+            lease_end: None,
+            is_renewable: false,
+            reissue_at: None,
+            renew_at: None,
+            look_up_at: None,
+            is_lost: false,
+            has_value: true,
+            is_ageing: false,
+            is_end_doubted: false,
+            retire_at: None,
+            is_left: false,
+            withdraw_at: None,
+            is_hurried: false,
+            token: None,
+            renewals_failed: 0,
+            look_ups_failed: 0,
+            retirements_failed: 0,
+        }
+    }
+
+    /// When it ends as far as is known: with its lease, or with the token that issued it.
+    pub(crate) fn end(&self) -> Option<Instant> {
+        self.lease_end.into_iter().chain(self.token_end()).min()
+    }
+
+    /// The end of its token that no renewal moves.
+    fn token_end(&self) -> Option<Instant> {
+        self.token.filter(|token| token.is_replaced || token.life.is_final).and_then(|token| token.life.end)
+    }
+
+    /// The end of the token that issued it, as far as is known.
+    pub(crate) fn end_of_token(&self) -> Option<Instant> {
+        self.token.and_then(|token| token.life.end)
+    }
+
+    /// The end that nothing moves. That of a token counts when there is another token: what the same one issues ends with
+    /// it, too.
+    fn whole_end(&self, rules: &LeaseRules, maximum: Option<Duration>) -> Option<Instant> {
+        let of_lease = self.lease_end.filter(|_| !self.is_renewable);
+        let by_age = [rules.terms.max_age, maximum].into_iter().flatten();
+        let by_age = by_age.filter_map(|age| self.issued_at.checked_add(age));
+        of_lease.into_iter().chain(by_age).min()
+    }
+
+    /// The next one is issued at `point`, if not before.
+    fn reissue_by(&mut self, point: Instant) {
+        self.reissue_at = Some(self.reissue_at.map_or(point, |planned| planned.min(point)));
+    }
+
+    fn left(&self, now: Instant) -> Option<Duration> {
+        self.end().map(|end| end.saturating_duration_since(now))
+    }
+
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.end().is_some_and(|end| end <= now) && !self.is_end_doubted
+    }
+
+    /// From when on its end is so near that a successor is overdue.
+    pub(super) fn near_end(&self) -> Option<Instant> {
+        let end = self.end()?;
+        let whole = end.saturating_duration_since(self.issued_at);
+        let whole = self.first_life.map_or(whole, |first| whole.min(first));
+        end.checked_sub(whole / 10)
+    }
+
+    /// A renewal makes sense while there is a lease that ends before what no renewal moves.
+    fn plan_renewal(&mut self, from: Instant, rules: &LeaseRules, rng: &mut impl Rng) {
+        let end = self.lease_end.filter(|end| self.token_end().is_none_or(|hard| *end < hard));
+        self.renew_at = end.filter(|_| self.is_renewable).map(|end| rules.renewal(from, end, rng));
+    }
+
+    /// The next renewal, unless it ends later than it is needed.
+    pub(super) fn renewal(&self) -> Option<Instant> {
+        let is_needed = |end: Instant| match self.retire_at {
+            None => true,
+            Some(retire_at) => self.retirements_failed == 0 && end < retire_at,
+        };
+        self.renew_at.filter(|_| !self.is_lost && self.lease_end.is_some_and(is_needed))
+    }
+
+    fn next_look_up(&self, from: Instant, rules: &LeaseRules) -> Option<Instant> {
+        self.lease.as_ref().filter(|_| rules.is_leased).map(|_| from + rules.look_up_every)
+    }
+
+    /// The answer to a renewal that was sent at `asked_at`. It is true where the answer shows the most that the server
+    /// gives.
+    pub(super) fn renewed(
+        &mut self,
+        renewed: Renewed,
+        asked_at: Instant,
+        rules: &LeaseRules,
+        rng: &mut impl Rng,
+    ) -> bool {
+        let is_short = self.first_life.is_some_and(|first| renewed.life < first.mul_f64(0.9));
+        self.lease_end = asked_at.checked_add(renewed.life);
+        self.is_end_doubted = false;
+        self.renewals_failed = 0;
+        self.is_renewable = renewed.is_renewable && !is_short;
+        if !self.is_renewable {
+            self.age(asked_at);
+        }
+        self.plan_renewal(asked_at, rules, rng);
+        if self.look_up_at.is_some() {
+            self.look_up_at = self.next_look_up(asked_at, rules);
+        }
+        is_short
+    }
+
+    /// No renewal prolongs it: the next one is issued when half of what is left is over, if not before.
+    pub(super) fn age(&mut self, now: Instant) {
+        self.is_ageing = true;
+        self.is_renewable = false;
+        self.renew_at = None;
+        let Some(left) = self.left(now) else { return };
+        self.reissue_by(now + left / 2);
+    }
+
+    /// A renewal failed, and is tried again.
+    pub(super) fn renewal_failed(&mut self, now: Instant, rng: &mut impl Rng) {
+        self.renewals_failed = self.renewals_failed.saturating_add(1);
+        self.renew_at = Some(now + wait_after(self.renewals_failed, self.left(now), rng));
+    }
+
+    /// The server says that it lives for `left` from `asked_at` on.
+    pub(super) fn lives(
+        &mut self,
+        left: Duration,
+        asked_at: Instant,
+        rules: &LeaseRules,
+        rng: &mut impl Rng,
+    ) {
+        self.is_end_doubted = false;
+        self.look_ups_failed = 0;
+        self.look_up_at = self.look_up_at.and_then(|_| self.next_look_up(asked_at, rules));
+        let Some(known) = self.lease_end else { return };
+        let end = asked_at + left.min(Duration::from_secs(u64::from(u32::MAX)));
+        // Times that differ by the way of the answer are no news.
+        let is_news = end + SPACING * 2 < known || known + SPACING * 2 < end;
+        if !is_news {
+            return;
+        }
+        self.lease_end = Some(end);
+        if self.renewals_failed == 0 {
+            self.plan_renewal(asked_at, rules, rng);
+        }
+        if end < known && !self.is_renewable {
+            self.age(asked_at);
+        }
+    }
+
+    /// A look-up brought no verdict.
+    pub(super) fn look_up_failed(&mut self, now: Instant, rng: &mut impl Rng) {
+        self.is_end_doubted = false;
+        self.look_ups_failed = self.look_ups_failed.saturating_add(1);
+        self.look_up_at = Some(now + wait_after(self.look_ups_failed, self.left(now), rng));
+    }
+
+    /// What is known of the token that issues now; says whether it is another one than has issued this.
+    pub(super) fn token_changed(&mut self, life: TokenLife, now: Instant, rng: &mut impl Rng) -> bool {
+        let Some(token) = self.token.filter(|token| !token.is_replaced && token.life != life) else {
+            return false;
+        };
+        let is_replaced = token.life.serial != life.serial;
+        let life = if is_replaced { token.life } else { life };
+        self.token = Some(IssuingToken { life, is_replaced });
+        let Some(end) = self.token_end() else { return is_replaced };
+        if is_replaced {
+            self.is_ageing = true;
+            self.reissue_by(in_first_half(now, end, rng));
+        }
+        if self.lease_end.is_some_and(|lease_end| lease_end >= end) {
+            self.renew_at = None;
+        }
+        is_replaced
+    }
+
+    /// It could not be retired; it is tried again.
+    pub(super) fn retirement_failed(&mut self, now: Instant, rng: &mut impl Rng) {
+        self.retirements_failed = self.retirements_failed.saturating_add(1);
+        self.retire_at = Some(now + wait_after(self.retirements_failed, None, rng));
+    }
+
+    /// The machine slept: all that happened lies further back, and all that ends is nearer.
+    pub(super) fn slept(&mut self, by: Duration) {
+        let back = |moment: &mut Instant| *moment = moment.checked_sub(by).unwrap_or(*moment);
+        back(&mut self.issued_at);
+        let Self { lease_end, reissue_at, renew_at, retire_at, .. } = self;
+        [lease_end, reissue_at, renew_at, retire_at].into_iter().flatten().for_each(back);
+        if let Some(end) = self.token.as_mut().and_then(|token| token.life.end.as_mut()) {
+            back(end);
+        }
+    }
+}

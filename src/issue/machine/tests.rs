@@ -1,0 +1,4 @@
+//! Each row of the table of states, and the machine against a model of a server.
+
+mod model;
+mod rows;

@@ -1,0 +1,499 @@
+//! The table of states, row by row.
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::time::{Duration, Instant};
+
+use super::super::{
+    Confirmed, FilesWorth, IssueFailure, LeaseRules, LeaseState, LeaseStep, Machine, Notice,
+    RestoredCredential, Rotation,
+};
+use crate::config::provider::vault::dynamic::LeaseTerms;
+use crate::name::{CredentialNumber, LeaseId, SecretName};
+use crate::store::issuer::{Issued, LeaseVerdict, Renewed, Revoked, TokenLife};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const ONE: CredentialNumber = CredentialNumber::new(1);
+const TWO: CredentialNumber = CredentialNumber::new(2);
+
+/// A machine at a moment.
+struct Bench {
+    machine: Machine,
+    start: Instant,
+    now: Instant,
+    rng: SmallRng,
+}
+
+fn rules(is_leased: bool) -> LeaseRules {
+    LeaseRules { terms: LeaseTerms::default(), is_leased, look_up_every: MINUTE * 10 }
+}
+
+fn secret(name: &str) -> SecretName {
+    SecretName::new(name)
+}
+
+impl Bench {
+    fn new(is_leased: bool, secrets: &[&str]) -> Self {
+        let now = Instant::now() + HOUR * 1000;
+        let mut machine = Machine::new(rules(is_leased), now);
+        secrets.iter().for_each(|name| machine.join(&secret(name), false, now));
+        machine.want();
+        Self { machine, start: now, now, rng: SmallRng::seed_from_u64(7) }
+    }
+
+    /// One secret has credential 1 for an hour, and its consumers have it.
+    fn held() -> Self {
+        let mut bench = Self::new(true, &["a"]);
+        bench.issue(Some(HOUR), None);
+        bench.publish("a", ONE);
+        bench.confirm("a", ONE);
+        bench.machine.take_notices();
+        bench
+    }
+
+    fn issue(&mut self, life: Option<Duration>, token: Option<TokenLife>) {
+        let issued = Issued {
+            fields: Default::default(),
+            lease: LeaseId::parse(&format!("lease/{}", self.machine.next_number())),
+            is_renewable: true,
+            life,
+            token,
+            request_id: None,
+        };
+        self.machine.issued(&issued, self.now, &mut self.rng);
+    }
+
+    fn publish(&mut self, name: &str, number: CredentialNumber) {
+        self.machine.published(&secret(name), number, Confirmed::Later, self.now);
+    }
+
+    fn confirm(&mut self, name: &str, number: CredentialNumber) {
+        self.machine.confirmed(&secret(name), number, self.now);
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.machine.advance(self.now);
+    }
+
+    /// The next step, and in how many seconds it is due.
+    fn next(&self) -> Option<(LeaseStep, u64)> {
+        let planned = self.machine.next_step(self.now)?;
+        Some((planned.step, (planned.at - self.now).as_secs()))
+    }
+
+    /// In how many seconds a credential is retired.
+    fn retires(&self) -> Option<(CredentialNumber, u64)> {
+        let planned = self.machine.next_retirement()?;
+        let LeaseStep::Retire(number) = planned.step else { panic!("{planned:?}") };
+        Some((number, planned.at.saturating_duration_since(self.now).as_secs()))
+    }
+
+    /// In how many seconds the next credential is issued.
+    fn issues(&self) -> Option<u64> {
+        self.machine.issue_at().map(|at| at.saturating_duration_since(self.now).as_secs())
+    }
+
+    fn renewed(&mut self, life: Duration) {
+        let number = self.machine.current().unwrap().number;
+        let renewed = Renewed { life, is_renewable: true };
+        self.machine.renewed(number, renewed, self.now, &mut self.rng);
+    }
+
+    fn looked_up(&mut self, verdict: Option<LeaseVerdict>) {
+        let number = self.machine.current().unwrap().number;
+        self.machine.looked_up(number, verdict, (self.now, self.now), &mut self.rng);
+    }
+}
+
+#[test]
+fn nothing_is_issued_before_a_secret_needs_it() {
+    let now = Instant::now();
+    let mut machine = Machine::new(rules(true), now);
+    machine.join(&secret("a"), false, now);
+    assert_eq!(machine.next_step(now), None);
+    machine.want();
+    assert_eq!(
+        machine.next_step(now).map(|planned| (planned.step, planned.at)),
+        Some((LeaseStep::Issue, now))
+    );
+    machine.leave(&secret("a"), now);
+    assert_eq!(machine.next_step(now), None);
+}
+
+#[test]
+fn an_issue_that_failed_is_repeated_with_growing_waits_and_a_lost_answer_counts() {
+    let mut bench = Bench::new(true, &["a"]);
+    let fail = |bench: &mut Bench, failure| {
+        bench.machine.issue_failed(failure, (bench.now, bench.now), &mut bench.rng);
+        assert_eq!(bench.issues(), None, "a secret asks first");
+        bench.machine.want();
+        bench.issues().unwrap()
+    };
+    let waits = [1, 2, 3, 4].map(|_| fail(&mut bench, IssueFailure::NothingIssued));
+    assert!(waits.is_sorted() && waits[0] <= 1 && waits[3] >= 6, "{waits:?}");
+    let mut bench = Bench::new(true, &["a"]);
+    assert_eq!(fail(&mut bench, IssueFailure::MaybeIssued), 30);
+    assert_eq!(bench.machine.next_number(), TWO);
+}
+
+#[test]
+fn a_new_credential_is_fresh_then_confirming_then_held() {
+    let mut bench = Bench::new(true, &["a", "b"]);
+    assert_eq!(bench.machine.state(), LeaseState::Empty);
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", ONE);
+    assert_eq!(bench.machine.state(), LeaseState::Fresh);
+    bench.publish("b", ONE);
+    bench.confirm("a", ONE);
+    assert_eq!(bench.machine.state(), LeaseState::Confirming);
+    bench.confirm("b", ONE);
+    assert_eq!(bench.machine.state(), LeaseState::Held);
+    assert_eq!(bench.machine.take_notices(), [Notice::Confirmed(ONE)]);
+}
+
+#[test]
+fn what_no_file_could_be_written_with_is_retired_after_a_minute_and_the_one_before_serves_again() {
+    let mut bench = Bench::held();
+    bench.wait(HOUR / 2);
+    bench.issue(Some(HOUR), None);
+    bench.machine.failed(TWO, bench.now);
+    bench.wait(MINUTE - SECOND);
+    assert_eq!((bench.machine.current().unwrap().number, bench.retires()), (TWO, None));
+    bench.wait(SECOND);
+    assert_eq!((bench.machine.current().unwrap().number, bench.retires()), (ONE, Some((TWO, 0))));
+    assert_eq!(bench.machine.take_notices(), [Notice::Withdrawn(TWO)]);
+    // The one before is renewed as before.
+    assert!(matches!(bench.next(), Some((LeaseStep::Renew(ONE), _))), "{:?}", bench.next());
+    // Without one before there is none.
+    let mut bench = Bench::new(true, &["a"]);
+    bench.issue(Some(HOUR), None);
+    bench.machine.failed(ONE, bench.now);
+    bench.wait(MINUTE);
+    assert_eq!((bench.machine.state(), bench.retires()), (LeaseState::Empty, Some((ONE, 0))));
+    bench.machine.want();
+    assert_eq!(bench.issues(), Some(60));
+}
+
+#[test]
+fn what_one_secret_has_published_is_not_given_up_because_another_one_could_not() {
+    let mut bench = Bench::new(true, &["a", "b"]);
+    bench.issue(Some(HOUR), None);
+    bench.machine.failed(ONE, bench.now);
+    bench.publish("a", ONE);
+    bench.machine.failed(ONE, bench.now);
+    bench.wait(MINUTE * 2);
+    assert_eq!((bench.machine.current().unwrap().number, bench.retires()), (ONE, None));
+}
+
+#[test]
+fn the_one_before_is_retired_when_all_have_confirmed_and_grace_is_over() {
+    let mut bench = Bench::new(true, &["a", "b"]);
+    bench.issue(Some(HOUR), None);
+    ["a", "b"].into_iter().for_each(|name| bench.publish(name, ONE));
+    ["a", "b"].into_iter().for_each(|name| bench.confirm(name, ONE));
+    bench.wait(MINUTE);
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", TWO);
+    bench.confirm("a", TWO);
+    bench.publish("b", TWO);
+    assert_eq!(bench.retires(), None, "b has not confirmed");
+    bench.confirm("b", TWO);
+    assert_eq!(bench.retires(), Some((ONE, 300)));
+    bench.wait(MINUTE * 5);
+    bench.machine.retired(ONE, None, bench.now, &mut bench.rng);
+    assert!(
+        bench.retires().is_some_and(|(number, wait)| number == ONE && wait <= 1),
+        "{:?}",
+        bench.retires()
+    );
+    bench.machine.retired(ONE, Some(Revoked::Done), bench.now, &mut bench.rng);
+    assert_eq!((bench.retires(), bench.machine.live().count()), (None, 1));
+}
+
+#[test]
+fn a_retirement_that_is_denied_is_left_to_its_end() {
+    let mut bench = Bench::held();
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", TWO);
+    bench.confirm("a", TWO);
+    bench.machine.take_notices();
+    bench.machine.retired(ONE, Some(Revoked::Denied), bench.now, &mut bench.rng);
+    assert_eq!(bench.retires(), None);
+    assert_eq!(bench.machine.take_notices(), [Notice::Left { number: ONE, is_denied: true }]);
+    bench.renewed(HOUR);
+    bench.wait(HOUR - SECOND);
+    bench.renewed(HOUR);
+    bench.wait(SECOND);
+    assert_eq!(bench.machine.take_notices(), [Notice::Ended(ONE)]);
+}
+
+#[test]
+fn until_it_is_confirmed_the_one_before_is_renewed_and_after_the_timeout_it_counts_as_confirmed() {
+    let mut bench = Bench::held();
+    bench.issue(Some(HOUR * 24), None);
+    bench.publish("a", TWO);
+    bench.wait(MINUTE * 10 - SECOND);
+    assert_eq!((bench.retires(), bench.machine.is_unconfirmed(&secret("a"))), (None, false));
+    assert!(
+        bench.machine.credential(ONE).unwrap().renewal().is_some_and(|at| at > bench.now),
+        "it is renewed as before"
+    );
+    bench.wait(SECOND);
+    assert_eq!(bench.machine.take_notices(), [Notice::NotConfirmed(secret("a"), TWO)]);
+    assert_eq!((bench.retires(), bench.machine.is_unconfirmed(&secret("a"))), (Some((ONE, 300)), true));
+    bench.confirm("a", TWO);
+    assert!(!bench.machine.is_unconfirmed(&secret("a")));
+}
+
+#[test]
+fn the_files_of_a_secret_that_cannot_be_written_keep_a_living_credential() {
+    let mut bench = Bench::new(true, &["a", "b"]);
+    bench.issue(Some(HOUR), None);
+    ["a", "b"].into_iter().for_each(|name| bench.publish(name, ONE));
+    ["a", "b"].into_iter().for_each(|name| bench.confirm(name, ONE));
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", TWO);
+    bench.confirm("a", TWO);
+    for _ in 0..4 {
+        bench.machine.failed(TWO, bench.now);
+        bench.wait(MINUTE * 10);
+    }
+    assert_eq!(bench.retires(), None);
+    assert_eq!(bench.machine.worth(&secret("b"), bench.now), FilesWorth::Good);
+    bench.machine.leave(&secret("b"), bench.now);
+    assert_eq!(bench.retires(), Some((ONE, 300)));
+}
+
+#[test]
+fn a_lease_is_renewed_at_two_thirds_and_looked_up_at_the_interval() {
+    let mut bench = Bench::held();
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 600)));
+    bench.wait(MINUTE * 10);
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 50)));
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 600)));
+    bench.looked_up(Some(LeaseVerdict::Denied));
+    let Some((LeaseStep::Renew(ONE), wait)) = bench.next() else { panic!("{:?}", bench.next()) };
+    assert!((36 * 60..=42 * 60).contains(&(wait + 600)), "{wait}");
+    assert_eq!(bench.machine.take_notices(), [Notice::LookUpDenied]);
+    assert_eq!(bench.issues(), None, "its whole life is not known");
+}
+
+#[test]
+fn a_short_answer_to_a_renewal_shows_the_maximum() {
+    let mut bench = Bench::held();
+    bench.wait(MINUTE * 40);
+    bench.renewed(HOUR);
+    assert_eq!(bench.machine.state(), LeaseState::Held);
+    bench.wait(MINUTE * 40);
+    bench.renewed(MINUTE * 20);
+    assert_eq!((bench.machine.state(), bench.issues()), (LeaseState::Ageing, Some(600)));
+    assert_eq!(bench.machine.maximum(), Some(MINUTE * 100));
+    bench.wait(MINUTE * 10);
+    bench.issue(Some(HOUR), None);
+    // The next one is issued at 66 % of that.
+    assert_eq!(bench.issues(), Some(66 * 60));
+    bench.publish("a", TWO);
+    bench.confirm("a", TWO);
+    // It lives longer than the one before: the maximum is not known any more.
+    for _ in 0..4 {
+        bench.wait(MINUTE * 30);
+        bench.renewed(HOUR);
+    }
+    assert_eq!(bench.machine.maximum(), None);
+}
+
+#[test]
+fn a_refused_renewal_is_judged_by_a_look_up_and_issues_nothing() {
+    let mut bench = Bench::held();
+    bench.wait(MINUTE * 40);
+    bench.machine.renewal_refused(ONE, bench.now, &mut bench.rng);
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)));
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 20)));
+    assert!(matches!(bench.next(), Some((LeaseStep::Renew(ONE), 0..=1))), "{:?}", bench.next());
+    assert_eq!((bench.machine.state(), bench.issues()), (LeaseState::Held, None));
+    bench.machine.renewal_refused(ONE, bench.now, &mut bench.rng);
+    bench.looked_up(Some(LeaseVerdict::Gone));
+    assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Lost, Some((LeaseStep::Issue, 0))));
+    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::Lost);
+    assert_eq!(bench.machine.take_notices(), [Notice::Lost(ONE)]);
+    bench.issue(Some(HOUR), None);
+    assert_eq!((bench.machine.take_notices(), bench.retires()), (vec![Notice::Ended(ONE)], None));
+    bench.publish("a", TWO);
+    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::Good);
+}
+
+#[test]
+fn a_denied_renewal_ages_the_credential_and_does_not_doubt_it() {
+    let mut bench = Bench::held();
+    bench.wait(MINUTE * 40);
+    bench.machine.renewal_denied(ONE, bench.now);
+    assert_eq!((bench.machine.state(), bench.issues()), (LeaseState::Ageing, Some(600)));
+    assert_eq!(bench.machine.take_notices(), [Notice::RenewalDenied(ONE)]);
+    assert_eq!(bench.machine.credential(ONE).unwrap().renewal(), None);
+}
+
+#[test]
+fn failed_renewals_are_repeated_up_to_the_end_and_issue_nothing() {
+    let mut bench = Bench::held();
+    bench.wait(MINUTE * 40);
+    bench.looked_up(Some(LeaseVerdict::Denied));
+    let mut waits = Vec::new();
+    while bench.machine.state() == LeaseState::Held {
+        assert_eq!(bench.issues(), None);
+        bench.machine.renewal_failed(ONE, bench.now, &mut bench.rng);
+        let Some((LeaseStep::Renew(ONE), wait)) = bench.next() else { panic!("{:?}", bench.next()) };
+        let left = HOUR.saturating_sub(bench.now - bench.start).as_secs();
+        assert!(wait <= (left / 10).max(1), "{wait} of {left}");
+        waits.push(wait);
+        bench.wait(SECOND * u32::try_from(wait.max(1)).unwrap());
+    }
+    assert!(waits[..6].is_sorted() && waits[0] <= 1, "{waits:?}");
+    assert_eq!((bench.now - bench.start, bench.next()), (HOUR, Some((LeaseStep::Issue, 0))));
+}
+
+#[test]
+fn a_replaced_token_ends_its_leases_in_the_first_half_of_which_the_next_one_is_issued() {
+    let mut bench = Bench::new(true, &["a"]);
+    let token =
+        |serial, left: Duration, is_final| TokenLife { serial, end: Some(bench.start + left), is_final };
+    let (first, prolonged, second) =
+        (token(1, HOUR, false), token(1, HOUR * 2, true), token(2, HOUR * 9, false));
+    bench.issue(Some(HOUR * 10), Some(first));
+    assert_eq!(bench.machine.current().unwrap().end(), Some(bench.start + HOUR * 10));
+    bench.machine.token_changed(prolonged, bench.now, &mut bench.rng);
+    assert_eq!(bench.machine.current().unwrap().end(), Some(bench.start + HOUR * 2));
+    assert_eq!(bench.issues(), None, "the same token would issue what ends at the same time");
+    bench.machine.token_changed(second, bench.now, &mut bench.rng);
+    assert!(bench.issues().is_some_and(|wait| wait <= 3600), "{:?}", bench.issues());
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)), "the old token may have been revoked");
+}
+
+#[test]
+fn the_dates_of_a_certificate_say_when_the_next_one_is_issued() {
+    let mut bench = Bench::new(false, &["a"]);
+    bench.issue(Some(HOUR * 100), Some(TokenLife { serial: 1, end: Some(bench.now), is_final: true }));
+    assert_eq!(bench.next(), Some((LeaseStep::Issue, 66 * 3600)));
+    // At the latest 10 minutes before the end, but not in the first half.
+    for (life, at) in [(MINUTE * 24, 14 * 60), (MINUTE * 10, 300), (SECOND * 12, 30)] {
+        let mut bench = Bench::new(false, &["a"]);
+        bench.issue(Some(life), None);
+        assert_eq!(bench.issues(), Some(at), "{life:?}");
+    }
+}
+
+#[test]
+fn a_rotation_waits_for_the_interval_alone_and_may_leave_out_grace() {
+    for (rotation, grace) in [(Rotation::WithGrace, 300), (Rotation::Now, 0)] {
+        let mut bench = Bench::held();
+        bench.wait(SECOND * 10);
+        bench.machine.rotate(rotation);
+        assert_eq!(bench.next(), Some((LeaseStep::Issue, 20)));
+        bench.wait(SECOND * 20);
+        bench.issue(Some(HOUR), None);
+        bench.publish("a", TWO);
+        assert_eq!(bench.retires(), None);
+        bench.confirm("a", TWO);
+        assert_eq!(bench.retires(), Some((ONE, grace)));
+    }
+}
+
+#[test]
+fn near_the_end_without_a_successor_files_are_worth_little() {
+    let mut bench = Bench::held();
+    bench.wait(MINUTE * 54 - SECOND);
+    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::Good);
+    assert!(bench.machine.next_deadline(bench.now).is_some_and(|at| at == bench.now + SECOND));
+    bench.wait(SECOND);
+    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::EndsSoon);
+    bench.issue(Some(HOUR), None);
+    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::Good);
+    bench.wait(MINUTE * 6);
+    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::Lost);
+}
+
+fn restored(number: u64, now: Instant, left: Duration, has_value: bool) -> RestoredCredential {
+    RestoredCredential {
+        number: CredentialNumber::new(number),
+        lease: LeaseId::parse(&format!("lease/{number}")),
+        issued_at: now - MINUTE * 10,
+        first_life: Some(HOUR),
+        lease_end: now.checked_add(left),
+        is_renewable: true,
+        token_end: None,
+        is_lost: false,
+        has_value,
+    }
+}
+
+fn restart(credentials: Vec<RestoredCredential>, has_files: bool) -> Bench {
+    let now = Instant::now() + HOUR * 1000;
+    let (mut machine, mut rng) = (Machine::new(rules(true), now), SmallRng::seed_from_u64(7));
+    machine.restore(credentials, TWO, (Some(now - MINUTE * 10), None), now, &mut rng);
+    machine.join(&secret("a"), has_files, now);
+    Bench { machine, start: now, now, rng }
+}
+
+#[test]
+fn after_a_restart_with_values_nothing_is_issued_and_the_lease_is_looked_up() {
+    let now = Instant::now() + HOUR * 1000;
+    let old = || vec![restored(1, now, MINUTE * 30, false), restored(2, now, MINUTE * 50, true)];
+    let mut bench = restart(old(), true);
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(TWO), 0)));
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 50)));
+    assert_eq!((bench.issues(), bench.retires()), (None, None));
+    bench.publish("a", TWO);
+    assert_eq!(bench.retires(), None);
+    bench.confirm("a", TWO);
+    assert_eq!(bench.retires(), Some((ONE, 300)));
+}
+
+#[test]
+fn a_clock_that_was_set_ends_no_lease_that_the_server_has() {
+    let now = Instant::now() + HOUR * 1000;
+    let mut bench = restart(
+        vec![RestoredCredential { lease_end: Some(now - HOUR), ..restored(2, now, HOUR, true) }],
+        true,
+    );
+    bench.wait(SECOND);
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(TWO), 0)));
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 5)));
+    bench.wait(SECOND);
+    assert_eq!((bench.machine.state(), bench.issues()), (LeaseState::Held, None));
+    // Without an answer the clock is believed.
+    let mut bench = restart(
+        vec![RestoredCredential { lease_end: Some(now - HOUR), ..restored(2, now, HOUR, true) }],
+        true,
+    );
+    bench.looked_up(None);
+    bench.wait(SECOND);
+    assert_eq!(bench.next(), Some((LeaseStep::Issue, 0)));
+}
+
+#[test]
+fn after_a_restart_without_values_one_is_issued_within_a_minute_or_at_once() {
+    let now = Instant::now() + HOUR * 1000;
+    let old = || vec![restored(2, now, MINUTE * 50, false)];
+    let mut bench = restart(old(), true);
+    assert!(bench.issues().is_some_and(|wait| wait <= 60) && bench.machine.current().is_none());
+    assert_eq!(restart(old(), false).issues(), Some(0));
+    bench.wait(MINUTE);
+    bench.issue(Some(HOUR), None);
+    let number = bench.machine.current().unwrap().number;
+    assert_eq!(bench.retires(), None);
+    bench.publish("a", number);
+    bench.confirm("a", number);
+    assert_eq!(bench.retires(), Some((TWO, 300)));
+}
+
+#[test]
+fn a_machine_that_slept_is_nearer_to_every_end() {
+    let mut bench = Bench::held();
+    bench.machine.slept(MINUTE * 50, bench.now);
+    assert!(matches!(bench.next(), Some((LeaseStep::Renew(ONE), 0))), "{:?}", bench.next());
+    assert_eq!(bench.machine.current().unwrap().end(), Some(bench.now + MINUTE * 10));
+    bench.machine.slept(MINUTE * 10, bench.now);
+    assert_eq!(bench.machine.state(), LeaseState::Lost);
+}
