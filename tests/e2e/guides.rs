@@ -18,7 +18,7 @@ const POSTGRESQL: &str = include_str!("../../docs/guides/postgresql.md");
 const WATCHING: &str = include_str!("../../docs/guides/watching.md");
 
 /// The block of `guide` that begins with ```` ```language ````.
-fn block(guide: &'static str, language: &str) -> &'static str {
+pub(crate) fn block(guide: &'static str, language: &str) -> &'static str {
     let (_, behind) = guide.split_once(&format!("```{language}\n")).unwrap();
     behind.split_once("```").unwrap().0
 }

@@ -9,5 +9,6 @@ mod races;
 #[path = "../support/mod.rs"]
 mod support;
 mod systemd;
+mod units;
 
 use support::{browser, daemon, engines, races as hostile};

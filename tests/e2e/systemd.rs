@@ -21,15 +21,15 @@ const SYSTEMD: &str = "podman run --detach --name systemd --systemd=always --cap
 until podman exec systemd systemctl is-active basic.target; do sleep 0.2; done >/dev/null 2>&1";
 
 /// What the head of the unit and of the configuration leave to the operator. The server's address is the example's.
-const CONFIGURE: &str = "cd /guide
+pub(crate) const CONFIGURE: &str = "cd /guide
 install -m 400 -t /etc/secrets-sync role-id secret-id
 install -m 644 -t /etc/secrets-sync ca.pem
 sed --in-place 's/# tlsCACert:/tlsCACert:/' /etc/secrets-sync/config.yaml
 timeout 30 systemctl enable --now secrets-sync 2>&1 || { journalctl --no-pager --unit secrets-sync; false; }";
 
 /// The system with the guide's directory below `/guide`.
-struct Machine {
-    guide: Guide,
+pub(crate) struct Machine {
+    pub(crate) guide: Guide,
 }
 
 impl Machine {
@@ -42,18 +42,32 @@ impl Machine {
         Self { guide }
     }
 
+    /// With the unit installed by hand, as its head says, and not started.
+    pub(crate) fn with_the_unit() -> Self {
+        let mut install = String::new();
+        let machine = Self::start(|guide| {
+            guide.shell(&format!("cp -r {}/examples/systemd/. .", repository().display()));
+            fs::copy(BINARY, guide.directory().join("secrets-sync")).unwrap();
+            let unit = fs::read_to_string(guide.directory().join("secrets-sync.service")).unwrap();
+            let head: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
+            install = head.join("\n");
+        });
+        machine.run(&format!("cd /guide; {install}"));
+        machine
+    }
+
     fn command(lines: &str) -> [&str; 6] {
         ["podman", "exec", "systemd", "bash", "-euc", lines]
     }
 
     #[track_caller]
-    fn run(&self, lines: &str) -> String {
+    pub(crate) fn run(&self, lines: &str) -> String {
         self.guide.engines().run(Path::new("/"), &Self::command(lines))
     }
 
     /// One line.
     #[track_caller]
-    fn line(&self, lines: &str) -> String {
+    pub(crate) fn line(&self, lines: &str) -> String {
         self.run(lines).trim_end().to_owned()
     }
 
@@ -77,7 +91,7 @@ impl Machine {
     }
 
     /// Without a value or a credential in it.
-    fn journal(&self) -> String {
+    pub(crate) fn journal(&self) -> String {
         let journal = self.run("journalctl --no-pager --unit secrets-sync");
         let (role, secret) = &self.guide.identity;
         for hidden in ["Zq7marker", role.as_str(), secret.as_str()] {
@@ -96,15 +110,7 @@ impl Drop for Machine {
 
 #[test]
 fn the_unit_runs_under_systemd_as_its_head_says_with_credentials_audit_and_sandbox() {
-    let mut install = String::new();
-    let machine = Machine::start(|guide| {
-        guide.shell(&format!("cp -r {}/examples/systemd/. .", repository().display()));
-        fs::copy(BINARY, guide.directory().join("secrets-sync")).unwrap();
-        let unit = fs::read_to_string(guide.directory().join("secrets-sync.service")).unwrap();
-        let head: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
-        install = head.join("\n");
-    });
-    machine.run(&format!("cd /guide; {install}"));
+    let machine = Machine::with_the_unit();
     // The sandbox needs what the filter of the unit lets by.
     let settings = "SANDBOX=require\\nAUDIT_LOG=/var/log/secrets-sync/audit.log\\n";
     machine.run(&format!("printf '{settings}' > /etc/default/secrets-sync; {CONFIGURE}"));
