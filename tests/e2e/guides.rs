@@ -87,9 +87,16 @@ fn served_by(options: &str, port: u16) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-#[test]
-fn nginx_serves_what_its_gate_has_tested() {
-    let sandbox = Sandbox::new("");
+/// A server that serves the certificate of a guide, made from the guide's blocks in a sandbox.
+pub(crate) struct Site {
+    /// Hooks and secrets of the guide.
+    pub(crate) config: String,
+    pub(crate) port: u16,
+    pub(crate) command: Command,
+}
+
+/// nginx as its guide has it.
+pub(crate) fn nginx_site(sandbox: &Sandbox) -> Site {
     let (nginx, home) = (unpacked("nginx").join("sbin/nginx"), sandbox.path(""));
     let etc = home.join("nginx");
     let (etc, home) = (etc.display().to_string(), home.display().to_string());
@@ -100,23 +107,60 @@ fn nginx_serves_what_its_gate_has_tested() {
         format!(
             "pid {home}nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\nclient_body_temp_path {home}b;\n\
              proxy_temp_path {home}p;\nfastcgi_temp_path {home}f;\nuwsgi_temp_path {home}u;\nscgi_temp_path {home}s;\n\
-             include {etc}/conf.d/*.conf;\nserver {{ listen 127.0.0.1:{port} ssl;\n{}\n}} }}\n",
+             include {etc}/conf.d/*.conf;\nserver {{ listen 127.0.0.1:{port} ssl;\n{}\nlocation / {{ return 200; }} }} }}\n",
             block(NGINX, "nginx")
         ),
     );
     let check = block(NGINX, "sh")
         .replace("/etc/nginx", &etc)
         .replace("nginx -t", &format!("{} -t", nginx.display()));
-    program(&sandbox, "check-nginx", &check);
+    program(sandbox, "check-nginx", &check);
     let config = block(NGINX, "yaml")
         .replace("/usr/local/bin/", &home)
         .replace("/run/nginx.pid", &format!("{home}nginx.pid"))
         .replace("/etc/nginx", &etc);
+    let mut command = Command::new(&nginx);
+    command.args(["-c", &format!("{etc}/nginx.conf"), "-p", &etc, "-g", "daemon off;"]);
+    Site { config, port, command }
+}
+
+/// HAProxy as its guide has it.
+pub(crate) fn haproxy_site(sandbox: &Sandbox) -> Site {
+    let haproxy = unpacked("haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1");
+    let home = sandbox.path("").display().to_string();
+    let libraries = haproxy.join("lib/x86_64-linux-gnu").display().to_string();
+    let haproxy = haproxy.join("sbin/haproxy").display().to_string();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let bind = block(HAPROXY, "haproxy").replace("8443", &port.to_string());
+    sandbox.write(
+        "haproxy/haproxy.cfg",
+        format!(
+            "defaults\nmode http\ntimeout client 9s\ntimeout server 9s\ntimeout connect 9s\nfrontend site\n{bind}http-request return status 200\n"
+        )
+        .replace("/etc/", &home),
+    );
+    let check =
+        block(HAPROXY, "sh").replace("haproxy -c", &format!("LD_LIBRARY_PATH={libraries} {haproxy} -c"));
+    program(sandbox, "check-haproxy", &check.replace("/etc/haproxy/", &format!("{home}haproxy/")));
+    let config = block(HAPROXY, "yaml").replace("/usr/local/bin/", &home).replace("/run/", &home);
+    let mut command = Command::new(&haproxy);
+    command.env("LD_LIBRARY_PATH", &libraries).args([
+        "-W",
+        "-db",
+        "-f",
+        &format!("{home}haproxy/haproxy.cfg"),
+    ]);
+    command.args(["-p", &format!("{home}haproxy.pid")]);
+    Site { config: config.replace("/etc/", &home), port, command }
+}
+
+#[test]
+fn nginx_serves_what_its_gate_has_tested() {
+    let sandbox = Sandbox::new("");
+    let Site { config, port, command } = nginx_site(&sandbox);
     configure(&sandbox, &config);
     certify(&sandbox, "one");
     let daemon = sandbox.ready_daemon();
-    let mut command = Command::new(&nginx);
-    command.args(["-c", &format!("{etc}/nginx.conf"), "-p", &etc, "-g", "daemon off;"]);
     let server = Process::start(command);
     wait_until("nginx serves", || served(port).ends_with("one"));
 
@@ -141,35 +185,11 @@ fn nginx_serves_what_its_gate_has_tested() {
 
 #[test]
 fn haproxy_serves_what_its_gate_has_tested() {
-    let (sandbox, haproxy) =
-        (Sandbox::new(""), unpacked("haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1"));
-    let home = sandbox.path("").display().to_string();
-    let libraries = haproxy.join("lib/x86_64-linux-gnu").display().to_string();
-    let haproxy = haproxy.join("sbin/haproxy").display().to_string();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let bind = block(HAPROXY, "haproxy").replace("8443", &port.to_string());
-    sandbox.write(
-        "haproxy/haproxy.cfg",
-        format!(
-            "defaults\nmode http\ntimeout client 9s\ntimeout server 9s\ntimeout connect 9s\nfrontend site\n{bind}http-request return status 200\n"
-        )
-        .replace("/etc/", &home),
-    );
-    let check =
-        block(HAPROXY, "sh").replace("haproxy -c", &format!("LD_LIBRARY_PATH={libraries} {haproxy} -c"));
-    program(&sandbox, "check-haproxy", &check.replace("/etc/haproxy/", &format!("{home}haproxy/")));
-    let config = block(HAPROXY, "yaml").replace("/usr/local/bin/", &home).replace("/run/", &home);
-    configure(&sandbox, &config.replace("/etc/", &home));
+    let sandbox = Sandbox::new("");
+    let Site { config, port, command } = haproxy_site(&sandbox);
+    configure(&sandbox, &config);
     certify(&sandbox, "one");
     let daemon = sandbox.ready_daemon();
-    let mut command = Command::new(&haproxy);
-    command.env("LD_LIBRARY_PATH", &libraries).args([
-        "-W",
-        "-db",
-        "-f",
-        &format!("{home}haproxy/haproxy.cfg"),
-    ]);
-    command.args(["-p", &format!("{home}haproxy.pid")]);
     let server = Process::start(command);
     wait_until("HAProxy serves", || served(port).ends_with("one"));
     certify(&sandbox, "two");

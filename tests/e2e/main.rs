@@ -6,9 +6,10 @@ mod deploy;
 mod guides;
 mod page;
 mod races;
+mod rotation;
 #[path = "../support/mod.rs"]
 mod support;
 mod systemd;
 mod units;
 
-use support::{browser, daemon, engines, races as hostile};
+use support::{bao, browser, certs, daemon, engines, races as hostile};
