@@ -36,6 +36,20 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
+    /// Whether a hook that is answered so has failed, whatever else is read of the answer.
+    pub(crate) fn is_failure(self) -> bool {
+        match self {
+            Self::Closed
+            | Self::HalfHead
+            | Self::Silence
+            | Self::BadGateway
+            | Self::Sealed
+            | Self::SlowDown => true,
+            Self::Status(status) => status >= 300,
+            _ => false,
+        }
+    }
+
     /// `None`: as if nothing were wrong.
     pub(crate) fn reply(self, seen: &Seen) -> Option<Reply> {
         let half = br#"{"data":{"data":{"value":"secret"#;

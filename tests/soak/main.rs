@@ -1,5 +1,6 @@
 //! The soak: a daemon with 200 secrets, a server that fails at random in every way there is, and readers that look at
-//! every file all the time. `make soak MINUTES=5`; it ends with counts, and fails when one that must be 0 is not.
+//! every file all the time; then a daemon that is killed again and again between a change and its hooks.
+//! `make soak MINUTES=5 KILLS=500`; it ends with counts, and fails when one that must be 0 is not.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@ mod faults;
 #[allow(dead_code, reason = "each test binary uses its own part of the harness")]
 #[path = "../end_to_end/hanging.rs"]
 mod hanging;
+mod kills;
 mod readers;
 #[path = "../support/mod.rs"]
 mod support;
@@ -45,7 +47,22 @@ const SECRETS: usize = 200;
 const RECOVERY: Duration = Duration::from_secs(15);
 
 fn main() -> ExitCode {
-    let minutes = std::env::args().nth(1).and_then(|text| text.parse::<f64>().ok()).unwrap_or(2.0);
+    let argument = |number| std::env::args().nth(number);
+    let minutes = argument(1).and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let kills = argument(2).and_then(|text| text.parse().ok()).unwrap_or(10_000);
+    // Both, so that one report shows all that is wrong.
+    let is_good = faults_are_survived(minutes) & kills_are_survived(kills);
+    println!("{}", if is_good { "soak: ok" } else { "soak: FAILED" });
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn kills_are_survived(count: usize) -> bool {
+    let kills = kills::run(count);
+    kills.report();
+    kills.wrong.is_empty()
+}
+
+fn faults_are_survived(minutes: f64) -> bool {
     let world = Arc::new(World::new(SECRETS));
     let server = world.serve();
     let sandbox = Sandbox::new(&world::configuration(SECRETS, &server.address()));
@@ -89,9 +106,7 @@ fn main() -> ExitCode {
     // Threads and pools come with the first faults; after half the time nothing may be new.
     let warmed_up = memory_by_minute.get(memory_by_minute.len() / 2).copied().unwrap_or(memory_at_start);
     let is_bounded = memory_at_end <= warmed_up.max(memory_at_start + 4 * 1024) + 4 * 1024;
-    let is_good = survived && finished.code == 0 && is_bounded && looks.is_clean() && soak.missed.is_empty();
-    println!("{}", if is_good { "soak: ok" } else { "soak: FAILED" });
-    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    survived && finished.code == 0 && is_bounded && looks.is_clean() && soak.missed.is_empty()
 }
 
 struct Soak<'s> {
@@ -127,7 +142,7 @@ impl Soak<'_> {
         self.settle(fault.name());
     }
 
-    /// Waits until every file is as the server has it.
+    /// Waits until every file is as the server has it, and the hook has been run for it.
     fn settle(&mut self, after: &str) {
         let wanted = self.world.versions();
         let deadline = Instant::now() + RECOVERY;
@@ -140,14 +155,20 @@ impl Soak<'_> {
             thread::sleep(Duration::from_millis(50));
         }
         let late = behind(&wanted);
-        self.missed.push(format!("{} files behind {} s after {after}", late.len(), RECOVERY.as_secs()));
+        let untold = (0..SECRETS).filter(|&secret| self.world.told(secret) < wanted[secret]).count();
+        self.missed.push(format!(
+            "{} files behind, {untold} of them or others without a hook, {} s after {after}",
+            late.len(),
+            RECOVERY.as_secs()
+        ));
     }
 
     fn is_at(&self, secret: usize, version: u64) -> bool {
-        ["a", "b"].iter().all(|half| {
-            let text = self.sandbox.read(&format!("out/{secret:03}/{half}"));
-            world::parse(&text, secret).is_some_and(|found| found >= version)
-        })
+        self.world.told(secret) >= version
+            && ["a", "b"].iter().all(|half| {
+                let text = self.sandbox.read(&format!("out/{secret:03}/{half}"));
+                world::parse(&text, secret).is_some_and(|found| found >= version)
+            })
     }
 
     fn report(&self, looks: &readers::Looks) {
@@ -157,6 +178,7 @@ impl Soak<'_> {
         }
         println!("requests          {}", self.world.requests());
         println!("updates           {}", self.world.versions().iter().sum::<u64>() - SECRETS as u64);
+        println!("runs of the hook  {}", self.world.runs());
         println!("reads             {}", looks.reads);
         println!("torn reads        {}", looks.torn);
         println!("wrong contents    {}", looks.wrong);

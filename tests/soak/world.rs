@@ -17,6 +17,9 @@ const LEASE: Duration = Duration::from_secs(4);
 
 const LOGIN: &str = "/v1/auth/approle/login";
 
+/// Where the hook of all secrets sends its events.
+const HOOK: &str = "/hook";
+
 const LOOK_UP: &str = "/v1/auth/token/lookup-self";
 
 /// The file of the secret id, beside the configuration.
@@ -38,6 +41,9 @@ pub(crate) struct World {
     refused: AtomicBool,
     requests: AtomicUsize,
     answers: AtomicUsize,
+    /// The newest version of each secret that the hook has been run for, and how often it has.
+    told: Vec<AtomicU64>,
+    runs: AtomicUsize,
     hanging: Mutex<Option<Hanging>>,
 }
 
@@ -52,6 +58,8 @@ impl World {
             refused: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
+            told: (0..secrets).map(|_| AtomicU64::new(0)).collect(),
+            runs: AtomicUsize::new(0),
             hanging: Mutex::default(),
         }
     }
@@ -99,6 +107,14 @@ impl World {
         self.requests.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn told(&self, secret: usize) -> u64 {
+        self.told[secret].load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn version(&self, secret: usize) -> u64 {
         self.versions[secret].load(Ordering::SeqCst)
     }
@@ -119,13 +135,19 @@ impl World {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let (answer, share) = *self.mode.lock().unwrap();
         let is_chosen = rand::rng().random_bool(share);
-        if is_chosen && let Some(reply) = answer.reply(seen) {
+        // A hook is done with any answer from 200 to 299, so it is heard then.
+        let is_hook = seen.target == HOOK;
+        if is_chosen
+            && (!is_hook || answer.is_failure())
+            && let Some(reply) = answer.reply(seen)
+        {
             if answer == Answer::Status(403) && [LOGIN, LOOK_UP].contains(&&*seen.target) {
                 self.refused.store(true, Ordering::SeqCst);
             }
             return reply;
         }
         match seen.target.as_str() {
+            HOOK => self.hear(&seen.body),
             LOGIN => self.log_in(),
             _ if !self.knows(seen.headers.get("x-vault-token")) => {
                 Reply::json(403, r#"{"errors":["permission denied"]}"#)
@@ -138,6 +160,20 @@ impl World {
             },
             target => self.read(target),
         }
+    }
+
+    /// A run of the hook, which fails as everything does while a fault lasts.
+    fn hear(&self, event: &str) -> Reply {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        let event: serde_json::Value = serde_json::from_str(event).unwrap();
+        for secret in event["secrets"].as_array().unwrap() {
+            let number =
+                secret["name"].as_str().and_then(|name| name.strip_prefix('s')?.parse::<usize>().ok());
+            if let (Some(number), Some(version)) = (number, secret["version"].as_u64()) {
+                self.told[number].fetch_max(version, Ordering::SeqCst);
+            }
+        }
+        Reply::json(200, "")
     }
 
     fn log_in(&self) -> Reply {
@@ -202,7 +238,8 @@ pub(crate) fn configuration(secrets: usize, address: &str) -> String {
     let mut text = format!(
         "secretStores:\n  far: {{ address: 'https://127.0.0.1:1', token: t, tlsCACert: {PKI}/ca.pem, timeout: 1s }}\n\
          secretStore:\n  address: {address}\n  authMethod: approle\n  roleId: soak-role\n  secretIdFile: {SECRET_ID}\n  \
-         mountPath: secret\n  kvVersion: v2\n  timeout: 1s\nlimits: {{ minRefreshInterval: 100ms, maxResponseSize: 256KiB }}\nsecrets:\n  \
+         mountPath: secret\n  kvVersion: v2\n  timeout: 1s\nlimits: {{ minRefreshInterval: 100ms, maxResponseSize: 256KiB }}\n\
+         hooks:\n  hear: {{ url: '{address}{HOOK}', secrets: all, settle: 100ms, timeout: 1s }}\nsecrets:\n  \
          - {{ name: far, store: far, key: x, required: false, refreshInterval: 1s, files: [{{ path: out/far, field: value }}] }}\n"
     );
     for n in 0..secrets {
