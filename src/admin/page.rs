@@ -1,6 +1,7 @@
 //! The page for people: each secret on a row, problems first. One document without scripts or anything from elsewhere;
 //! the browser loads it again every 10 seconds, with the same view: what is shown is part of its address.
 
+mod hooks;
 mod html;
 mod row;
 
@@ -54,6 +55,7 @@ pub(super) fn render(snapshot: &Snapshot, view: View) -> String {
         counts(&mut page, snapshot, view);
         table(&mut page, snapshot, view);
     }
+    hooks::render(&mut page, &snapshot.daemon.hooks, snapshot.heartbeat);
     foot(&mut page, snapshot);
     page.raw("</main>\n</body>\n</html>\n");
     page.into_text()
@@ -191,7 +193,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::fault::{Fault, Kind};
     use crate::name::SecretName;
-    use crate::status::{SecretEntry, SecretInfo, StatusRegistry, Success};
+    use crate::status::{HeldStatus, HookStatus, SecretEntry, SecretInfo, StatusRegistry, Success};
 
     /// A registry at second 1,000 with secrets that have not been tried.
     fn registry(names: &[&str]) -> StatusRegistry {
@@ -295,6 +297,40 @@ mod tests {
             "title=\"vault:8200: GET /v1/secret/data/a: ",
             "</code> permission denied (403): <code>a</code> is not readable",
             "<code>path &quot;secret/data/a&quot; { capabilities = [&quot;read&quot;] }</code>",
+        ] {
+            assert!(page.contains(text), "{text} is not in {page}");
+        }
+    }
+
+    #[test]
+    fn hooks_that_are_owed_changes_and_holds_are_shown() {
+        let registry = registry(&["a"]);
+        let mut snapshot = registry.snapshot();
+        assert!(!render(&snapshot, View::default()).contains("Hooks"));
+        let hook = |name: &str, owed_since, last_result: Option<&str>| HookStatus {
+            name: name.to_owned(),
+            owed_since,
+            last_result: last_result.map(str::to_owned),
+            last_at: last_result.map(|_| at(940)),
+            owed_for: Vec::new(),
+        };
+        snapshot.daemon.hooks = vec![hook("edge", Some(at(700)), Some("failed")), hook("<web>", None, None)];
+        let secret = snapshot.secrets.first_mut().unwrap();
+        secret.change = Some(6);
+        secret.changed_at = Some(at(400));
+        secret.held = Some(HeldStatus { change: 6, at: at(400), by: 0 });
+        secret.hooks_owed = vec!["edge".to_owned()];
+        let page = render(&snapshot, View::default());
+        for text in [
+            "<b>edge</b> <span class=\"chip degraded\">owed for <time",
+            ">5 min</time>",
+            "last run: failed, <time",
+            ">1 min ago</time>",
+            "<b>&lt;web&gt;</b> <span class=\"when\">has not run since the start",
+            ">change 6, <time",
+            "Held at change 6 by user 0 ",
+            "<code>secrets-sync release a</code>",
+            "The hook edge has to run for it.",
         ] {
             assert!(page.contains(text), "{text} is not in {page}");
         }

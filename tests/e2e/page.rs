@@ -17,8 +17,10 @@ secretStore: { provider: file, path: secrets.yaml }
 secretStores:
   silent: { address: 'http://SILENT', authMethod: token, token: x, timeout: 10m }
 limits: { minRefreshInterval: 100ms }
+hooks:
+  edge: { url: 'http://127.0.0.1:9/', settle: 10ms, timeout: 1s }
 secrets:
-  - { name: database, key: app/database, refreshInterval: 1h, files: [{ path: out/app.env, format: dotenv }] }
+  - { name: database, key: app/database, refreshInterval: 1h, files: [{ path: out/app.env, format: dotenv }], hooks: [edge] }
   - { name: site-certificate, key: app/tls, refreshInterval: 12h, files: [{ path: out/tls.crt, field: crt },
       { path: out/tls.key, field: key }] }
   - { name: mail, key: app/mail, refreshInterval: 200ms, files: [{ path: out/mail.env, format: dotenv }] }
@@ -94,7 +96,7 @@ fn every_state() -> Setting {
         ["pending", "degraded", "deleted", "stale", "failing"].map(|state| format!("\"state\":\"{state}\""));
     wait_until("every state is there", || {
         let file = sandbox.read("status.json");
-        states.iter().all(|state| file.contains(state))
+        states.iter().all(|state| file.contains(state)) && file.contains("\"last_result\":\"failed\"")
     });
     Setting { sandbox, daemon, _silent: silent }
 }
@@ -126,6 +128,9 @@ fn a_person_sees_every_state_without_scripts_and_nothing_from_elsewhere() {
         "app/<script>alert(1)</script>",
         "What to do: ",
         "out/tls.key",
+        "The hook edge has to run for it.",
+        "owed for ",
+        "last run: failed, ",
         "Refreshes every 10 seconds.",
     ] {
         assert!(text.contains(words), "{words} is not in\n{text}");

@@ -49,12 +49,15 @@ pub(super) fn render(page: &mut Html, secret: &SecretStatus, context: &RowContex
     files(page, secret, context.view);
     moment(page, "Last success", secret.last_success, &words::ago(now, secret.last_success));
     moment(page, "Next try", secret.next_try, &words::until(now, secret.next_try));
-    version(page, secret.version);
+    version(page, secret, now);
     page.raw("</tr>\n");
     match &secret.last_error {
         Some(last_error) => error(page, secret, last_error, now),
         None if secret.state == State::Pending => pending(page, context.snapshot),
         None => {}
+    }
+    if secret.held.is_some() || !secret.hooks_owed.is_empty() {
+        notes(page, secret, now);
     }
 }
 
@@ -115,13 +118,45 @@ fn moment(page: &mut Html, label: &'static str, at: Option<SystemTime>, words: &
     page.raw("</td>");
 }
 
-fn version(page: &mut Html, version: Option<u64>) {
-    page.raw(match version {
-        Some(_) => "<td role=\"cell\" class=\"version\" data-label=\"Version\">",
-        None => "<td role=\"cell\" class=\"version none\" data-label=\"Version\">",
+/// The version in the store, and the change on disk where changes are numbered.
+fn version(page: &mut Html, secret: &SecretStatus, now: SystemTime) {
+    page.raw(if secret.version.is_some() || secret.change.is_some() {
+        "<td role=\"cell\" class=\"version\" data-label=\"Version\">"
+    } else {
+        "<td role=\"cell\" class=\"version none\" data-label=\"Version\">"
     });
-    page.text(&version.map_or_else(|| words::NOTHING.to_owned(), |version| version.to_string()));
+    page.text(&secret.version.map_or_else(|| words::NOTHING.to_owned(), |version| version.to_string()));
+    if let Some(change) = secret.change {
+        page.raw(" <span class=\"when\">");
+        page.text(&format!("change {change}"));
+        if let Some(at) = secret.changed_at {
+            page.raw(", ");
+            page.time(at, &words::ago(now, Some(at)));
+        }
+        page.raw("</span>");
+    }
     page.raw("</td>");
+}
+
+/// What an operator has to know of a secret that is well.
+fn notes(page: &mut Html, secret: &SecretStatus, now: SystemTime) {
+    page.raw("<tr role=\"row\" class=\"why\"><td role=\"cell\"></td><td role=\"cell\" colspan=\"5\">");
+    if let Some(held) = &secret.held {
+        page.raw("<p>");
+        page.text(&format!("Held at change {} by user {} ", held.change, held.by));
+        page.raw("<span class=\"when\">");
+        page.time(held.at, &words::ago(now, Some(held.at)));
+        page.raw("</span></p><p class=\"remedy\"><span>What to do:</span> ");
+        page.prose(&format!("`secrets-sync release {}` ends it", secret.name));
+        page.raw("</p>");
+    }
+    if !secret.hooks_owed.is_empty() {
+        let (noun, verb) = if secret.hooks_owed.len() == 1 { ("hook", "has") } else { ("hooks", "have") };
+        page.raw("<p>");
+        page.text(&format!("The {noun} {} {verb} to run for it.", secret.hooks_owed.join(", ")));
+        page.raw("</p>");
+    }
+    page.raw("</td></tr>\n");
 }
 
 fn error(page: &mut Html, secret: &SecretStatus, last: &LastError, now: SystemTime) {
