@@ -10,8 +10,8 @@ mod sleep;
 mod systemd;
 
 pub(crate) use process::{
-    FEWEST_FILES, allow_many_files, create_privately, keep_private, lock_memory, most_files,
-    refuse_new_privileges,
+    FEWEST_FILES, allow_many_files, allow_usual_files, create_privately, keep_private, lock_memory,
+    most_files, refuse_new_privileges,
 };
 pub use runner::{HookEventKind, ProcessSignal};
 pub use signal::Signal;

@@ -36,6 +36,18 @@ pub(crate) fn allow_many_files() -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
 }
 
+/// What most programs are made for; some close or count descriptors up to their limit.
+const USUAL_FILES: u64 = 1024;
+
+/// Gives the programs that this process starts the usual limit of open files. They may raise it again.
+///
+/// # Errors
+/// The kernel refused.
+pub(crate) fn allow_usual_files() -> nix::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, soft.min(USUAL_FILES), hard)
+}
+
 /// How many files this process may have open.
 pub(crate) fn most_files() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)

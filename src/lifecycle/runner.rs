@@ -14,11 +14,13 @@
 //! requests, and each request has a thread.
 
 mod channel;
+mod children;
 mod client;
 mod command;
 #[cfg(fuzzing)]
 pub(in crate::lifecycle) mod fuzzing;
 mod guard;
+mod guards;
 mod message;
 mod pid_file;
 mod process;

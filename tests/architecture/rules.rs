@@ -70,6 +70,7 @@ const THREADS: &[&str] = &[
     "app/sandbox/landlock",     // waits until no other thread is left
     "lifecycle/runner/process", // no runtime there: one thread for each request
     "lifecycle/runner/guard",   // sleeps between two looks at what is left
+    "lifecycle/runner/guards",  // likewise
     "telemetry/trace",
     "net/pool",
 ];

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::daemon::{Finished, Process, Sandbox, wait_until};
+use crate::daemon::{BINARY, Finished, Process, Sandbox, wait_until};
 
 /// A sandbox with a program `tool` of these lines, which knows its directory as `$HOME_OF_TEST`.
 fn sandbox(lines: &str) -> Sandbox {
@@ -241,4 +241,33 @@ fn validate_says_that_no_state_directory_remembers_a_hook() {
     assert!(!warns(Some("state")));
     configure(&sandbox, "  told: { command: [TOOL] }", &secret("required: true"));
     assert!(!warns(None), "no secret names the hook");
+}
+
+#[test]
+fn a_gate_that_nobody_waits_for_any_more_is_ended() {
+    let sandbox = sandbox("echo $$ > $HOME_OF_TEST/pid; sleep 600");
+    configure(&sandbox, "  tell: { on: [staged], command: [TOOL] }\n  other: { command: [TOOL] }", ONE);
+    sandbox.write("store.yaml", "k: { f: one }");
+    let daemon = sandbox.daemon();
+    let pid = || sandbox.read("pid").trim().to_owned();
+    wait_until("the gate runs", || !pid().is_empty());
+    let without = ONE.replace(", hooks: [tell]", "");
+    configure(&sandbox, "  other: { command: [TOOL] }", &without);
+    daemon.signal(Signal::SIGHUP);
+    wait_until("the gate has ended", || !std::path::Path::new("/proc").join(pid()).exists());
+    wait_until("the secret is published without it", || sandbox.read("out/f") == "one");
+    daemon.stop();
+}
+
+#[test]
+fn a_parent_that_ignores_the_ends_of_children_disturbs_no_hook() {
+    let sandbox = sandbox(NOTE);
+    configure(&sandbox, "  tell: { command: [TOOL], settle: 10ms }", ONE);
+    sandbox.write("store.yaml", "k: { f: one }");
+    // Some supervisors leave it so. It is inherited; dash does not pass it on.
+    let mut shell = sandbox.program("bash");
+    shell.args(["-c", "trap '' CHLD; exec \"$0\" run", BINARY]);
+    let daemon = Process::start(shell);
+    wait_until("the hook ran", || daemon.stderr().contains("hook ran"));
+    daemon.stop();
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::kill;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
@@ -26,7 +26,8 @@ fn all_gone(runner: &RawRunner) {
 fn a_command_gets_the_event_and_a_small_world() {
     let mut runner = RawRunner::script(
         "cd \"$(dirname \"$0\")\"; cat > input; env | sort > env; for fd in /proc/$$/fd/*; do readlink $fd; done > fds; grep -E 'Umask|NoNewPrivs|SigBlk|SigIgn' /proc/$$/status > status
-         readlink /proc/$$/cwd > cwd; echo \"$*\" > arguments; ulimit -c > core; kill -0 -$$",
+         readlink /proc/$$/cwd > cwd; echo \"$*\" > arguments; ulimit -c > core; kill -0 -$$
+         ulimit -Sn > files; cut -d ' ' -f 4,6,7 /proc/$$/stat > session",
         LONG,
     );
     let (outcome, _) = runner.run();
@@ -68,6 +69,11 @@ fn a_command_gets_the_event_and_a_small_world() {
         assert!(status.contains(line), "{line}: {status}");
     }
     assert_eq!(read("core"), "0\n");
+    assert!(read("files").trim().parse::<u64>().unwrap() <= 1024, "{}", read("files"));
+    // The session is the guard's, and has no terminal.
+    let session = read("session");
+    let numbers: Vec<&str> = session.split_whitespace().collect();
+    assert!(numbers[0] == numbers[1] && numbers[2] == "0", "{session}");
 }
 
 #[test]
@@ -181,6 +187,93 @@ fn the_end_of_the_daemon_is_the_end_of_all() {
     wait_until("the hook is gone", || {
         pids.lines().all(|pid| kill(Pid::from_raw(pid.parse().unwrap()), None).is_err())
     });
+}
+
+/// A hook that runs: the processes whose numbers it wrote.
+fn started(runner: &mut RawRunner, count: usize) -> Vec<i32> {
+    let call = runner.call("it");
+    runner.send(&call);
+    let pids = || -> Vec<i32> {
+        let written = fs::read_to_string(runner.path("pids")).unwrap_or_default();
+        written.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    wait_until("the hook runs", || pids().len() == count);
+    pids()
+}
+
+fn is_gone(pid: i32) -> bool {
+    kill(Pid::from_raw(pid), None).is_err()
+}
+
+/// Two processes, one of them in a session of its own; both ignore SIGTERM. The third line is the guard.
+const TWO_AND_THEIR_GUARD: &str =
+    "cd \"$(dirname \"$0\")\"; trap '' TERM; setsid sh -c 'echo $$ >> pids; sleep 600' &
+     echo $$ >> pids; echo $PPID >> pids; sleep 600; sleep 600";
+
+#[test]
+fn the_end_of_the_guard_is_the_end_of_its_command() {
+    let mut runner = RawRunner::script(TWO_AND_THEIR_GUARD, LONG);
+    let pids = started(&mut runner, 3);
+    let guard = pids.iter().find(|pid| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|name| name == b"secrets-sync: hook\0")
+    });
+    kill(Pid::from_raw(*guard.unwrap()), Signal::SIGKILL).unwrap();
+    let answer = runner.answer();
+    let reason = answer["ran"]["failed"]["reason"].as_str().unwrap();
+    assert!(reason.contains("guard ended without an answer"), "{reason}");
+    assert!(pids.iter().all(|pid| is_gone(*pid)), "{pids:?}");
+}
+
+#[test]
+fn the_kill_of_the_runner_is_the_end_of_its_commands() {
+    let mut runner = RawRunner::script(TWO_AND_THEIR_GUARD, LONG);
+    let pids = started(&mut runner, 3);
+    runner.process.kill().unwrap();
+    wait_until("nothing is left", || pids.iter().all(|pid| is_gone(*pid)));
+}
+
+#[test]
+fn a_run_that_is_given_up_is_ended_and_others_are_not() {
+    let mut runner = RawRunner::script(TWO_AND_THEIR_GUARD, LONG);
+    let pids = started(&mut runner, 3);
+    runner.send(&json!({ "give_up": { "request": 6 } }));
+    runner.send(&json!({ "give_up": { "request": 7 } }));
+    let answer = runner.answer();
+    assert!(answer["ran"]["timed_out"].is_object(), "{answer}");
+    assert!(pids.iter().all(|pid| is_gone(*pid)), "{pids:?}");
+}
+
+#[test]
+fn a_command_that_is_always_another_process_is_caught() {
+    // Each of them starts the next one in a session of its own, and ends.
+    let mut runner = RawRunner::script("echo $$ > \"$0.pid\"; setsid \"$0\" & exit 0", LONG);
+    assert_eq!(runner.run().0, "succeeded");
+    let last = || fs::read_to_string(runner.path("script.pid")).unwrap();
+    let seen = last();
+    let name = runner.path("script").display().to_string();
+    let runs = fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(|process| {
+        fs::read(process.path().join("cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&name))
+    });
+    assert!(!runs && last() == seen);
+}
+
+#[test]
+fn a_command_that_stops_itself_is_killed_in_time() {
+    let mut runner =
+        RawRunner::script("cd \"$(dirname \"$0\")\"; echo $$ > pids; kill -STOP $$; sleep 600", SHORT);
+    let (outcome, _) = runner.run();
+    assert!(outcome["timed_out"].is_object(), "{outcome}");
+    all_gone(&runner);
+}
+
+#[test]
+fn a_command_that_closes_its_descriptors_is_waited_for() {
+    let mut runner = RawRunner::script(
+        "exec 0<&- 1>&- 2>&-; i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; exit 4",
+        LONG,
+    );
+    assert_eq!(runner.run().0["failed"]["reason"], "it exited with status 4");
 }
 
 #[test]

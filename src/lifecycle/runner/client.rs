@@ -1,19 +1,23 @@
 //! The daemon's end of the runner.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Mutex, oneshot};
+use tokio::select;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::channel::{framed, length, receive, send};
@@ -29,15 +33,18 @@ const MOMENT: Duration = Duration::from_millis(100);
 
 /// The runner as the daemon sees it.
 pub(crate) struct Runner {
-    requests: Mutex<OwnedWriteHalf>,
-    waiting: Arc<StdMutex<Waiting>>,
+    /// Complete messages, which [`RunnerEnd::wait`] sends: whoever stops waiting for an answer interrupts none.
+    requests: UnboundedSender<Vec<u8>>,
+    waiting: Arc<Mutex<Waiting>>,
 }
 
 /// The other half: what the runner answers, and its end.
 pub(crate) struct RunnerEnd {
     process: Child,
     answers: OwnedReadHalf,
-    waiting: Arc<StdMutex<Waiting>>,
+    channel: OwnedWriteHalf,
+    requests: UnboundedReceiver<Vec<u8>>,
+    waiting: Arc<Mutex<Waiting>>,
 }
 
 /// Requests that have no answer yet.
@@ -56,6 +63,9 @@ impl Runner {
     /// The system refuses the process, or it does not answer.
     pub(crate) fn start(table: RunnerTable, source: Option<RunnerSource>) -> io::Result<(Self, RunnerEnd)> {
         let (ours, theirs) = StdUnixStream::pair()?;
+        // A parent may have SIGCHLD ignored, which is inherited, and nobody can wait for processes then. A handler is not
+        // inherited: the runner has the default.
+        drop(signal(SignalKind::child())?);
         let mut process = Command::new(OWN_PROGRAM)
             .arg0(RUNNER)
             .env_clear()
@@ -72,13 +82,15 @@ impl Runner {
             return Err(error);
         }
         ours.set_nonblocking(true)?;
-        let (answers, requests) = UnixStream::from_std(ours)?.into_split();
-        let waiting = Arc::<StdMutex<Waiting>>::default();
-        let end = RunnerEnd { process, answers, waiting: Arc::clone(&waiting) };
-        Ok((Self { requests: Mutex::new(requests), waiting }, end))
+        let (answers, channel) = UnixStream::from_std(ours)?.into_split();
+        let waiting = Arc::<Mutex<Waiting>>::default();
+        let (sender, requests) = unbounded_channel();
+        let end = RunnerEnd { process, answers, channel, requests, waiting: Arc::clone(&waiting) };
+        Ok((Self { requests: sender, waiting }, end))
     }
 
-    /// Runs one hook. One that is not in the runner's table is refused there.
+    /// Runs one hook. One that is not in the runner's table is refused there. When the future is dropped, what runs is
+    /// ended.
     pub(crate) async fn run(&self, call: HookCall) -> RunnerOutcome {
         match self.ask(RunnerRequest::Run(call)).await {
             Ok(RunnerAnswer::Ran(outcome)) => outcome,
@@ -118,27 +130,58 @@ impl Runner {
             waiting.requests.insert(number, answer);
             number
         };
-        let frame = framed(&Numbered { number, content });
-        let sent = match &frame {
-            // Complete before the next one, also if the caller does not wait for it any more.
-            Ok(frame) => self.requests.lock().await.write_all(frame).await,
-            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
-        };
-        if let Err(error) = sent {
-            lock(&self.waiting).requests.remove(&number);
-            return Err(error);
+        let asked = PendingRequest { runner: self, number };
+        self.send(number, content)?;
+        let answer = answered.await.map_err(|_| ErrorKind::BrokenPipe.into());
+        drop(asked);
+        answer
+    }
+
+    fn send(&self, number: u64, content: RunnerRequest) -> io::Result<()> {
+        let frame = framed(&Numbered { number, content })?;
+        self.requests.send(frame).map_err(|_| ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// A request that somebody waits for.
+struct PendingRequest<'r> {
+    runner: &'r Runner,
+    number: u64,
+}
+
+impl Drop for PendingRequest<'_> {
+    fn drop(&mut self) {
+        let is_unanswered = lock(&self.runner.waiting).requests.remove(&self.number).is_some();
+        if is_unanswered {
+            // It fails only where the runner is gone, and nothing runs.
+            self.runner.send(0, RunnerRequest::GiveUp { request: self.number }).ok();
         }
-        answered.await.map_err(|_| ErrorKind::BrokenPipe.into())
     }
 }
 
 impl RunnerEnd {
-    /// Hands out answers until the runner is gone; says how it ended.
+    /// Sends requests and hands out answers until the runner is gone; says how it ended.
     pub(crate) async fn wait(mut self) -> String {
-        while let Ok(Numbered { number, content }) = self.next().await {
-            let asked = lock(&self.waiting).requests.remove(&number);
-            // The caller may not wait any more.
-            asked.map(|asked| asked.send(content).ok());
+        let Self { answers, channel, requests, waiting, .. } = &mut self;
+        let sending = async {
+            while let Some(request) = requests.recv().await {
+                if channel.write_all(&request).await.is_err() {
+                    return;
+                }
+            }
+            // Nobody asks any more; its end is still waited for.
+            pending::<()>().await;
+        };
+        let receiving = async {
+            while let Ok(Numbered { number, content }) = next(answers).await {
+                let asked = lock(waiting).requests.remove(&number);
+                // The caller may not wait any more.
+                asked.map(|asked| asked.send(content).ok());
+            }
+        };
+        select! {
+            () = sending => {}
+            () = receiving => {}
         }
         {
             let mut waiting = lock(&self.waiting);
@@ -155,15 +198,16 @@ impl RunnerEnd {
             }
         }
     }
+}
 
-    async fn next(&mut self) -> io::Result<Numbered<RunnerAnswer>> {
-        let mut header = [0; 4];
-        self.answers.read_exact(&mut header).await?;
-        let length = length(header)?;
-        let mut message = Vec::new();
-        (&mut self.answers).take(length as u64).read_to_end(&mut message).await?;
-        Ok(serde_json::from_slice(&message)?)
-    }
+/// The next answer.
+async fn next(answers: &mut OwnedReadHalf) -> io::Result<Numbered<RunnerAnswer>> {
+    let mut header = [0; 4];
+    answers.read_exact(&mut header).await?;
+    let length = length(header)?;
+    let mut message = Vec::new();
+    answers.take(length as u64).read_to_end(&mut message).await?;
+    Ok(serde_json::from_slice(&message)?)
 }
 
 /// Hands over the table.
@@ -177,6 +221,6 @@ fn greet(channel: &StdUnixStream, table: RunnerTable, source: Option<RunnerSourc
     }
 }
 
-fn lock(waiting: &StdMutex<Waiting>) -> MutexGuard<'_, Waiting> {
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }

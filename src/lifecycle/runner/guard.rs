@@ -9,18 +9,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionbio;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, pidfd_open,
-    set_child_subreaper, wait,
+    set_child_subreaper, setsid, wait,
 };
 use serde::{Deserialize, Serialize};
 
 use super::channel::{own_channel, receive, send};
+use super::children::children;
 use super::message::CommandOutput;
 use crate::lifecycle::{hold_signals, release_signals};
 
@@ -85,6 +86,8 @@ pub(super) fn serve() {
 fn take_job() -> io::Result<Option<(GuardJob, UnixStream)>> {
     let channel = own_channel()?;
     set_child_subreaper(Some(rustix::process::getpid()))?;
+    // No terminal that the daemon was started from is a hook's.
+    setsid()?;
     Ok(receive(&channel)?.map(|job| (job, channel)))
 }
 
@@ -231,10 +234,4 @@ fn reap(command: Pid) -> Option<WaitStatus> {
         }
         thread::sleep(PAUSE);
     }
-}
-
-/// The children of this process, which has one thread. None of them is collected meanwhile, so no number is another's.
-fn children() -> Vec<Pid> {
-    let listed = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-    listed.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }

@@ -47,6 +47,8 @@ pub(super) enum RunnerRequest {
     Reload { digest: String, outputs: Vec<PathBuf> },
     /// Run one hook.
     Run(HookCall),
+    /// Nobody waits for that request any more: end what it runs. It has no answer of its own.
+    GiveUp { request: u64 },
 }
 
 /// One run of one hook.

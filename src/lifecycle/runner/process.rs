@@ -1,20 +1,23 @@
 //! The runner's own process: reads requests until the daemon is gone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+
+use rustix::process::{getpid, set_child_subreaper};
 
 use super::channel::{own_channel, receive, send};
 use super::command;
 use super::guard::GuardJob;
+use super::guards::{GuardedRun, Guards};
 use super::message::{HookCall, Numbered, RunnerAnswer, RunnerOutcome, RunnerRequest};
 use super::pid_file;
 use super::table::{RunnerAction, RunnerHook, RunnerSource, RunnerTable, digest};
 use super::unit;
+use crate::lifecycle::allow_usual_files;
 
 /// Most requests under way. The daemon asks for far fewer.
 const MOST_REQUESTS: usize = 64;
@@ -44,7 +47,9 @@ struct RunnerState {
     tables: Mutex<VecDeque<Arc<RunnerTable>>>,
     source: Option<RunnerSource>,
     compile: Box<Compile>,
-    under_way: AtomicUsize,
+    guards: Arc<Guards>,
+    /// Requests under way.
+    runs: Mutex<BTreeMap<u64, Arc<GuardedRun>>>,
 }
 
 /// The whole life of the process.
@@ -54,26 +59,18 @@ pub(super) fn serve(
     // The daemon sees the end of the channel, and says what that means.
     let Ok((channel, state)) = start(Box::new(compile)) else { return };
     while let Ok(Some(Numbered { number, content })) = receive(&channel) {
-        let own = Arc::clone(&state);
-        if state.under_way.fetch_add(1, Ordering::Relaxed) >= MOST_REQUESTS {
-            state.answer(number, &RunnerAnswer::Ran(RunnerOutcome::failed("too many hooks run already")));
-            state.under_way.fetch_sub(1, Ordering::Relaxed);
-            continue;
-        }
-        let work = move || {
-            own.answer(number, &own.obey(content));
-            own.under_way.fetch_sub(1, Ordering::Relaxed);
-        };
-        if thread::Builder::new().stack_size(STACK).spawn(work).is_err() {
-            state
-                .answer(number, &RunnerAnswer::Ran(RunnerOutcome::failed("the system has no thread for it")));
-            state.under_way.fetch_sub(1, Ordering::Relaxed);
+        match content {
+            RunnerRequest::GiveUp { request } => state.give_up(request),
+            content => state.begin(number, content),
         }
     }
 }
 
 fn start(compile: Box<Compile>) -> io::Result<(UnixStream, Arc<RunnerState>)> {
     let channel = own_channel()?;
+    // What a guard leaves that was killed becomes a child of this process.
+    set_child_subreaper(Some(getpid()))?;
+    allow_usual_files()?;
     let first: Option<Numbered<RunnerRequest>> = receive(&channel)?;
     let Some(Numbered { number, content: RunnerRequest::Start { table, source } }) = first else {
         return Err(ErrorKind::InvalidData.into());
@@ -83,28 +80,70 @@ fn start(compile: Box<Compile>) -> io::Result<(UnixStream, Arc<RunnerState>)> {
         tables: Mutex::new(VecDeque::from([Arc::new(table)])),
         source,
         compile,
-        under_way: AtomicUsize::new(0),
+        guards: Arc::default(),
+        runs: Mutex::default(),
     });
     state.answer(number, &RunnerAnswer::Started);
     Ok((channel, state))
 }
 
 impl RunnerState {
+    /// Obeys a request on a thread of its own.
+    fn begin(self: &Arc<Self>, number: u64, request: RunnerRequest) {
+        let run = Arc::new(GuardedRun::new(Arc::clone(&self.guards)));
+        let is_full = {
+            let mut runs = self.runs();
+            let is_full = runs.len() >= MOST_REQUESTS;
+            if !is_full {
+                runs.insert(number, Arc::clone(&run));
+            }
+            is_full
+        };
+        if is_full {
+            self.answer(number, &RunnerAnswer::Ran(RunnerOutcome::failed("too many hooks run already")));
+            return;
+        }
+        let own = Arc::clone(self);
+        let work = move || {
+            let answer = own.obey(request, &run);
+            own.runs().remove(&number);
+            // Whoever has the answer finds nothing open of it.
+            drop(run);
+            own.answer(number, &answer);
+        };
+        if thread::Builder::new().stack_size(STACK).spawn(work).is_err() {
+            self.runs().remove(&number);
+            self.answer(number, &RunnerAnswer::Ran(RunnerOutcome::failed("the system has no thread for it")));
+        }
+    }
+
+    /// Ends what runs for a request. One that has its answer by now is not known.
+    fn give_up(&self, request: u64) {
+        let run = self.runs().get(&request).cloned();
+        if let Some(run) = run {
+            run.give_up();
+        }
+    }
+
+    fn runs(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<GuardedRun>>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn answer(&self, number: u64, answer: &RunnerAnswer) {
         let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         // The daemon may be gone; then this process is about to end.
         drop(send(&*channel, &Numbered { number, content: answer }));
     }
 
-    fn obey(&self, request: RunnerRequest) -> RunnerAnswer {
+    fn obey(&self, request: RunnerRequest, run: &GuardedRun) -> RunnerAnswer {
         match request {
             RunnerRequest::Run(call) => {
-                RunnerAnswer::Ran(self.run(&call).unwrap_or_else(RunnerOutcome::failed))
+                RunnerAnswer::Ran(self.run(&call, run).unwrap_or_else(RunnerOutcome::failed))
             }
             RunnerRequest::Reload { digest, outputs } => {
                 RunnerAnswer::Reloaded(self.reload(&digest, &outputs))
             }
-            RunnerRequest::Start { .. } => {
+            RunnerRequest::Start { .. } | RunnerRequest::GiveUp { .. } => {
                 RunnerAnswer::Reloaded(Err("the runner has been started already".to_owned()))
             }
         }
@@ -131,7 +170,7 @@ impl RunnerState {
     }
 
     /// Runs a hook of the table, and nothing else.
-    fn run(&self, call: &HookCall) -> Result<RunnerOutcome, String> {
+    fn run(&self, call: &HookCall, run: &GuardedRun) -> Result<RunnerOutcome, String> {
         let table = self.tables().iter().find(|table| table.digest() == call.digest).cloned();
         let table = table.ok_or("the runner has other hooks than the daemon: reload the configuration")?;
         let hook = table.hooks.iter().find(|hook| hook.name == call.hook);
@@ -150,10 +189,10 @@ impl RunnerState {
         let outcome = match &hook.action {
             RunnerAction::Command { argv } => {
                 job.argv = argv.iter().map(|word| filled(word, staging)).collect();
-                command::run(&job)
+                command::run(&job, run)
             }
             RunnerAction::PidFile { path, signal } => pid_file::send_signal(path, *signal),
-            RunnerAction::Unit { unit, restart } => unit::run(unit, *restart, job),
+            RunnerAction::Unit { unit, restart } => unit::run(unit, *restart, job, run),
         };
         Ok(if hook.keeps_output { outcome } else { outcome.without_output() })
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::command;
 use super::guard::{CommandEnd, GuardJob, GuardReport};
+use super::guards::GuardedRun;
 use super::message::RunnerOutcome;
 
 const SYSTEMCTL: [&str; 3] = ["/usr/bin/systemctl", "/bin/systemctl", "/run/current-system/sw/bin/systemctl"];
@@ -13,7 +14,7 @@ const SYSTEMCTL: [&str; 3] = ["/usr/bin/systemctl", "/bin/systemctl", "/run/curr
 const DENIALS: [&str; 3] = ["Access denied", "nteractive authentication required", "Permission denied"];
 
 /// Reloads `unit`, or restarts it where it cannot reload or `restart` asks for it. `job` has everything but the command.
-pub(super) fn run(unit: &str, restart: bool, mut job: GuardJob) -> RunnerOutcome {
+pub(super) fn run(unit: &str, restart: bool, mut job: GuardJob, run: &GuardedRun) -> RunnerOutcome {
     let Some(systemctl) = SYSTEMCTL.into_iter().find(|path| Path::new(path).exists()) else {
         return RunnerOutcome::failed("there is no systemctl here: `unit` needs systemd");
     };
@@ -23,7 +24,7 @@ pub(super) fn run(unit: &str, restart: bool, mut job: GuardJob) -> RunnerOutcome
     };
     let began = Instant::now();
     job.argv = argv(&["show", "--property=ActiveState", "--value"]);
-    match command::ended(&job) {
+    match command::ended(&job, run) {
         Ok(GuardReport { end: CommandEnd::Exited(0), output }) => {
             let state = String::from_utf8_lossy(&output.0).trim().to_owned();
             if ["inactive", "failed", "deactivating"].contains(&state.as_str()) {
@@ -37,7 +38,7 @@ pub(super) fn run(unit: &str, restart: bool, mut job: GuardJob) -> RunnerOutcome
     let verb = if restart { "try-restart" } else { "reload-or-try-restart" };
     job.argv = argv(&[verb]);
     job.timeout = job.timeout.saturating_sub(began.elapsed());
-    match command::run(&job) {
+    match command::run(&job, run) {
         RunnerOutcome::Failed { reason, output } if is_denied(&output.0) => RunnerOutcome::Failed {
             reason: format!(
                 "{reason}: this user may not do that; allow the verb \"{verb}\" of {unit} with a polkit rule \
