@@ -262,10 +262,16 @@ fn the_guide_for_compose_makes_a_sidecar_that_is_confined_and_lives_as_promised(
     guide.write("compose.yaml", &snippet("docs/deploy/compose.md", "## Your stack", 2));
     guide.write(
         "test.yaml",
-        &format!("services: {{ secrets-sync: {{ extra_hosts: ['{}'] }} }}", Engines::host()),
+        // A journal that has to be kept, although nothing here has hooks.
+        &format!(
+            "services: {{ secrets-sync: {{ extra_hosts: ['{}'], environment: {{ STATE_DIR: /var/lib/secrets-sync }} }} }}",
+            Engines::host()
+        ),
     );
     guide.compose(&["up", "--detach"]);
     let (sidecar, app) = (guide.of_compose("secrets-sync"), guide.of_compose("app"));
+    let history = sidecar.engine(&["exec"], &["secrets-sync", "history", "--verify"]);
+    assert!(history.contains("the chain holds"), "{history}");
     waited_for_health(&sidecar, &app);
     lives_as_promised(&sidecar, &app, &HARDENED);
     guide.compose(&["down", "--volumes", "--timeout", "0"]);

@@ -1,6 +1,7 @@
 //! The journal of a daemon: what it keeps, what `history` shows, and what happens when it cannot be written.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::thread;
 
@@ -54,6 +55,21 @@ fn history(sandbox: &Sandbox) -> Vec<(String, u64)> {
     let line =
         |line: &Value| (line["event"].as_str().unwrap().to_owned(), line["change"].as_u64().unwrap_or(0));
     lines.iter().map(line).collect()
+}
+
+#[test]
+fn a_state_directory_that_is_missing_is_made_in_the_sandbox_too() {
+    let sandbox = sandbox(CONFIG);
+    fs::create_dir(sandbox.path("volume")).unwrap();
+    // As a volume of Kubernetes with `fsGroup`: others may write in it, so it cannot be the state directory itself.
+    fs::set_permissions(sandbox.path("volume"), fs::Permissions::from_mode(0o2777)).unwrap();
+    for (directory, code) in [("volume", 9), ("volume/state", 0), ("volume/state", 0)] {
+        let mut command = sandbox.command(&["run", "--once"]);
+        command.env("SANDBOX", "require").env("STATE_DIR", directory);
+        let finished = Process::start(command).finish();
+        assert_eq!(finished.code, code, "{directory}: {}", finished.stderr);
+    }
+    assert_eq!((sandbox.mode("volume/state"), sandbox.mode("volume/state/journal.jsonl")), (0o700, 0o600));
 }
 
 #[test]

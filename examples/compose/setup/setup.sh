@@ -19,5 +19,7 @@ bao write auth/approle/role/secrets-sync token_policies=secrets-sync token_ttl=1
 
 bao read -field=role_id auth/approle/role/secrets-sync/role-id > /approle/role-id
 bao write -f -field=secret_id auth/approle/role/secrets-sync/secret-id > /approle/secret-id
+chown 65532:65532 /state
+chmod 700 /state
 chown 65532:65532 /approle /approle/role-id /approle/secret-id
 echo 'The server is filled; role id and secret id are in the volume approle.'
