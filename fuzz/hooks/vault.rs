@@ -1,6 +1,10 @@
 //! What the fuzz targets reach of the adapter: what is made of a server's answers, without a server. Exists under
 //! `cfg(fuzzing)` alone.
 
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, StatusCode};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -143,6 +147,16 @@ pub fn mount(raw: &Raw<'_>) -> Result<u8, Fault> {
 /// It is empty or holds a control character.
 pub fn credential(text: &str) -> Result<SecretText, Fault> {
     auth::clean(text.to_owned(), "token")
+}
+
+/// When a JSON Web Token ends by its own claims.
+pub fn jwt_end(token: &str) -> Option<SystemTime> {
+    auth::end_of(token)
+}
+
+/// A token without a good signature that holds `claims`.
+pub fn jwt_of(claims: &str) -> String {
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
 }
 
 fn source() -> VaultRead {

@@ -5,6 +5,7 @@ mod dynamic;
 mod errors;
 mod excerpts;
 mod hooks;
+mod logins;
 mod outputs;
 mod slips;
 mod sources;
@@ -15,7 +16,7 @@ use std::path::Path;
 use super::diagnostic::{Code, Report, Severity};
 use super::env::Env;
 use super::provider::StoreSpec;
-use super::provider::vault::{AuthSpec, KvVersion, VaultSpec};
+use super::provider::vault::{AuthSpec, CredentialSpec, KvVersion, VaultSpec};
 use super::secret::{Content, DeletionPolicy, Refresh};
 use super::{Config, Limits, Loaded, Loader};
 
@@ -60,6 +61,23 @@ fn warnings(text: &str) -> Vec<String> {
     found(&result, Severity::Warning)
 }
 
+/// A certificate, its key, and a file that is neither.
+fn certificates(directory: &Path) -> [String; 3] {
+    let made = rcgen::generate_simple_self_signed(["v".to_owned()]).unwrap();
+    let files =
+        [("ca.pem", made.cert.pem()), ("ca.key", made.signing_key.serialize_pem()), ("other", String::new())];
+    files.map(|(name, text)| {
+        let path = directory.join(name);
+        std::fs::OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .open(&path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+            .unwrap();
+        path.to_str().unwrap().to_owned()
+    })
+}
+
 fn vault(config: &Config) -> &VaultSpec {
     match config.stores.values().next() {
         Some(StoreSpec::Vault(spec)) => spec,
@@ -74,7 +92,10 @@ fn the_starter_text_is_a_configuration_without_a_warning() {
     for pairs in [&vault[..1], &vault, &[("BAO_TOKEN", "t")]] {
         let loaded = parse_in(text, pairs).unwrap_or_else(|report| panic!("{report}"));
         assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
-        assert!(matches!(self::vault(&loaded.config).auth, Some(AuthSpec::Token { .. })));
+        assert!(matches!(
+            self::vault(&loaded.config).auth,
+            Some(CredentialSpec { auth: AuthSpec::Token { .. }, namespace: None })
+        ));
         assert!(!loaded.config.secrets.is_empty());
     }
 }

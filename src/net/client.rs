@@ -164,6 +164,11 @@ impl Client {
         self.connections().clear();
     }
 
+    /// Looks at the TLS files again for the next request, however short ago that was.
+    pub(crate) fn expect_new_tls_files(&self) {
+        self.shared.tls.expire();
+    }
+
     /// Sends `request` and reads its answer. Follows one 307 where [`Redirects`] allow it, never from TLS into the
     /// clear; the headers travel along.
     ///

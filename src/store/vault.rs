@@ -38,7 +38,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::config::provider::SecretRead;
 use crate::config::provider::vault::dynamic::DynamicRead;
-use crate::config::provider::vault::{AuthSpec, KvVersion, VaultRead, VaultSpec};
+use crate::config::provider::vault::{CredentialSpec, KvVersion, VaultRead, VaultSpec};
 use crate::config::settings::BreakerSettings;
 use crate::fault::{Fault, Kind};
 use crate::name::{CredentialsName, StoreName};
@@ -52,7 +52,7 @@ use kv::{Kv, KvRead};
 use mixup::AnswerLog;
 use mounts::Mounts;
 use renewer::RenewedSet;
-use server::{Server, check_path};
+use server::{Namespaces, Server, check_path};
 use token_state::{DeniedRead, SharedBudget};
 
 /// How long after a login a standby node may not know the token.
@@ -118,7 +118,13 @@ impl VaultStore {
         })?;
         let budget = SharedBudget::default();
         let answers = Arc::<AnswerLog>::default();
-        let set = |credentials: &CredentialsName, auth: &AuthSpec| {
+        let set = |credentials: &CredentialsName, spec: &CredentialSpec| {
+            let of_login = spec.login_namespace(namespace.as_deref()).map(str::to_owned);
+            let namespaces = Namespaces {
+                of_login: of_login.clone(),
+                of_store: namespace.clone(),
+                variable: namespace_variable.clone(),
+            };
             let breaker = CircuitBreaker::new(name.clone(), credentials.clone(), breaker);
             let server = Server::new(
                 name.clone(),
@@ -127,13 +133,13 @@ impl VaultStore {
                 breaker,
                 Arc::clone(&answers),
                 clock.clone(),
-                (namespace.clone(), namespace_variable.clone()),
+                namespaces,
             );
-            let (namespace, key, budget) = (namespace.clone(), key.clone(), SharedBudget::clone(&budget));
-            RenewedSet::new(CredentialSet::new(auth.clone(), namespace, key, budget), server)
+            let (key, budget) = (key.clone(), SharedBudget::clone(&budget));
+            RenewedSet::new(CredentialSet::new(spec.auth.clone(), of_login, key, budget), server)
         };
-        let own = auth.iter().map(|auth| (None, set(&CredentialsName::main(), auth)));
-        let named = credentials.iter().map(|(name, auth)| (Some(name.clone()), set(name, auth)));
+        let own = auth.iter().map(|spec| (None, set(&CredentialsName::main(), spec)));
+        let named = credentials.iter().map(|(name, spec)| (Some(name.clone()), set(name, spec)));
         let (sets, mounts, explainer) = (own.chain(named).collect(), Mounts::default(), Explainer::default());
         let (address, parameters, overdue) = (address.clone(), Worker::default(), Overdue::default());
         Ok(Self { address, sets, mounts, explainer, answers, key, parameters, overdue })

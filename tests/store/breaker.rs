@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::fake::{Fake, Reply};
-use crate::vault::{approle, fault, source, spec, token};
+use crate::vault::{approle, fault, set, source, spec, token};
 use futures_util::future::join_all;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
@@ -115,7 +115,7 @@ async fn each_credential_set_has_a_breaker_of_its_own() {
         _ => Reply::json(500, r#"{"errors":[]}"#),
     });
     let team = CredentialsName::new("team");
-    let credentials = BTreeMap::from([(team.clone(), token("good"))]);
+    let credentials = BTreeMap::from([(team.clone(), set(token("good")))]);
     let spec = VaultSpec { credentials, ..spec(&fake.address(), token("bad")) };
     let store = store_of(&spec, FOR_LONG);
     while fault(&store, &app()).await.kind != Kind::CircuitOpen {}

@@ -379,7 +379,7 @@ async fn namespaces_travel_with_each_request_and_logins_use_the_stores() {
         namespace: Some("team-n".into()),
         ..spec(&bao.address(), approle("approle", &role_id, &secret_id))
     };
-    spec.credentials.insert(CredentialsName::new("root"), token(ROOT));
+    spec.credentials.insert(CredentialsName::new("root"), vault::set(token(ROOT)));
     let store = build(&spec).unwrap();
 
     let team = VaultRead { namespace: Some("team-n".into()), ..source_of(KvVersion::Auto, "kv", "app") };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::bao::Bao;
-use crate::vault::{approle, build, fault, read, source, spec, token, value};
+use crate::vault::{self, approle, build, fault, read, source, spec, token, value};
 use secrets_sync::config::provider::vault::{AuthSpec, Credential, VaultRead, VaultSpec};
 use secrets_sync::fault::Kind;
 use secrets_sync::name::CredentialsName;
@@ -26,7 +26,7 @@ fn store_of(set: &str, auth: AuthSpec) -> (VaultStore, VaultRead) {
     let rules = format!(r#"path "secret/data/{set}/*" {{ capabilities = ["read"] }}"#);
     bao.policy("", set, &rules);
     let mut spec = VaultSpec { auth: None, ..spec(&bao.address(), auth.clone()) };
-    spec.credentials.insert(CredentialsName::new(set), auth);
+    spec.credentials.insert(CredentialsName::new(set), vault::set(auth));
     let source =
         VaultRead { credentials: Some(CredentialsName::new(set)), ..source("secret", &format!("{set}/app")) };
     (build(&spec).unwrap(), source)

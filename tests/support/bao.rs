@@ -25,6 +25,7 @@ pub const TLS_NAME: &str = "vault.test";
 pub struct Bao {
     port: u16,
     folder: tempfile::TempDir,
+    authority: Authority,
     client: Pair,
     keeper: Child,
 }
@@ -81,6 +82,11 @@ impl Bao {
     /// A client certificate and its key.
     pub fn client_certificate(&self) -> (&Path, &Path) {
         (&self.client.certificate, &self.client.key)
+    }
+
+    /// A further client certificate for `name`, written to `<file>.pem` and `<file>.key` in `folder`.
+    pub fn issue_client(&self, folder: &Path, file: &str, name: &str) -> Pair {
+        self.authority.issue(folder, file, &[name])
     }
 
     /// One request with the root token; gives status and body (`null` for none).
@@ -191,7 +197,7 @@ impl Bao {
         let configuration = configuration(folder.path(), port, &tls, &mutual);
         std::fs::write(folder.path().join("bao.hcl"), configuration).expect("the configuration is written");
         let keeper = launch(folder.path(), port, flags);
-        let mut bao = Self { port, folder, client, keeper };
+        let mut bao = Self { port, folder, authority, client, keeper };
         bao.wait_until_ready(probe).then_some(bao)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::specs::vault_read;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
-use secrets_sync::config::provider::vault::{AuthSpec, Credential, VaultSpec};
+use secrets_sync::config::provider::vault::{AuthSpec, Credential, CredentialSpec, VaultSpec};
 use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
 use secrets_sync::config::settings::BreakerSettings;
 use secrets_sync::fault::Fault;
@@ -27,7 +27,7 @@ pub fn spec(address: &str, auth: AuthSpec) -> VaultSpec {
         address,
         namespace: None,
         namespace_variable: None,
-        auth: Some(auth),
+        auth: Some(set(auth)),
         credentials: BTreeMap::new(),
         mount_path: None,
         kv_version: None,
@@ -35,6 +35,11 @@ pub fn spec(address: &str, auth: AuthSpec) -> VaultSpec {
         proxy: None,
         tls: TlsSettings::default(),
     }
+}
+
+/// A credential set that logs in in the store's namespace.
+pub fn set(auth: AuthSpec) -> CredentialSpec {
+    CredentialSpec { auth, namespace: None }
 }
 
 pub fn value(text: &str) -> Credential {

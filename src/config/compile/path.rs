@@ -15,6 +15,8 @@ pub(in crate::config) enum KeyPathError {
     Part,
     #[error("it holds a control character")]
     Control,
+    #[error("it holds a slash")]
+    Slash,
 }
 
 /// A mount; slashes at its ends do not matter.
@@ -28,6 +30,21 @@ pub(in crate::config) fn mount(text: &str) -> Result<String, KeyPathError> {
 pub(in crate::config) fn auth_mount(text: &str) -> Result<String, KeyPathError> {
     let inner = text.trim_matches('/');
     mount(inner.strip_prefix("auth/").unwrap_or(inner))
+}
+
+/// The user of a login, which becomes one part of its path.
+pub(in crate::config) fn user(text: &str) -> Result<String, KeyPathError> {
+    check(text)?;
+    if text.contains('/') { Err(KeyPathError::Slash) } else { Ok(text.to_owned()) }
+}
+
+/// The role of a login, which is sent in its body.
+pub(in crate::config) fn role(text: &str) -> Result<String, KeyPathError> {
+    match text {
+        "" => Err(KeyPathError::Empty),
+        role if role.contains(char::is_control) => Err(KeyPathError::Control),
+        role => Ok(role.to_owned()),
+    }
 }
 
 /// `key` of a secret.
@@ -104,6 +121,24 @@ mod tests {
             assert_eq!(key(text), Err(error), "{text:?}");
         }
         assert!(key("a/..b/...").is_ok());
+    }
+
+    #[test]
+    fn a_user_is_one_part_of_a_path_and_a_role_is_none() {
+        for name in ["alice", "DOMAIN\\alice", "a@b.example", "ü %2e", "a?b#c", "..."] {
+            assert_eq!(user(name), Ok(name.to_owned()));
+        }
+        for (text, error) in [
+            ("", KeyPathError::Empty),
+            ("a/b", KeyPathError::Slash),
+            ("../../sys/seal", KeyPathError::Part),
+            ("..", KeyPathError::Part),
+            ("a\0b", KeyPathError::Control),
+        ] {
+            assert_eq!(user(text), Err(error), "{text:?}");
+        }
+        assert_eq!(role("team/../app"), Ok("team/../app".to_owned()));
+        assert_eq!((role(""), role("a\n")), (Err(KeyPathError::Empty), Err(KeyPathError::Control)));
     }
 
     #[test]

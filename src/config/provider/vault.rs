@@ -18,7 +18,7 @@ use super::{Provider, ProviderRead, ProviderSpec, SecretRead, StoreSpec};
 use crate::config::compile::context::CompileContext;
 use crate::config::compile::section::Section;
 use crate::name::CredentialsName;
-use crate::net::{Address, Proxy, TlsSettings};
+use crate::net::{Address, ClientCertificate, Proxy, TlsSettings};
 use crate::secret::SecretText;
 use dynamic::DynamicRead;
 
@@ -34,14 +34,14 @@ pub(super) const PROVIDER: Provider = Provider {
 pub struct VaultSpec {
     /// Where the server listens.
     pub address: Address,
-    /// The namespace of logins, and of reads that name none; `None` is the root namespace.
+    /// The namespace of reads and logins that name none; `None` is the root namespace.
     pub namespace: Option<String>,
     /// The environment variable that gave it, if one did.
     pub namespace_variable: Option<String>,
-    /// How the store's own credential set logs in; `None` where only named ones do.
-    pub auth: Option<AuthSpec>,
+    /// The store's own credential set; `None` where there are only named ones.
+    pub auth: Option<CredentialSpec>,
     /// The named credential sets.
-    pub credentials: BTreeMap<CredentialsName, AuthSpec>,
+    pub credentials: BTreeMap<CredentialsName, CredentialSpec>,
     /// `mountPath` for secrets that name none.
     pub mount_path: Option<String>,
     /// `kvVersion` for secrets that name none.
@@ -70,7 +70,8 @@ impl ProviderSpec for VaultSpec {
         let TlsSettings { ca_cert, ca_path, client, .. } = &self.tls;
         let pair = client.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
         let tls = [ca_cert, ca_path].into_iter().flatten().chain(pair).map(PathBuf::as_path);
-        self.auth.iter().chain(self.credentials.values()).flat_map(AuthSpec::files).chain(tls).collect()
+        let sets = self.auth.iter().chain(self.credentials.values());
+        sets.flat_map(|set| set.auth.files()).chain(tls).collect()
     }
 
     /// `None` for a unix socket.
@@ -164,6 +165,22 @@ impl ProviderRead for DynamicRead {
     }
 }
 
+/// One credential set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CredentialSpec {
+    /// How it gets its token.
+    pub auth: AuthSpec,
+    /// `authNamespace`: where it logs in, empty for the root namespace; `None` is the store's.
+    pub namespace: Option<String>,
+}
+
+impl CredentialSpec {
+    /// The namespace of its logins, for a store whose own is `of_store`; `None` is the root namespace.
+    pub fn login_namespace<'a>(&'a self, of_store: Option<&'a str>) -> Option<&'a str> {
+        self.namespace.as_deref().or(of_store).filter(|namespace| !namespace.is_empty())
+    }
+}
+
 /// How one credential set gets its token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AuthSpec {
@@ -185,6 +202,33 @@ pub enum AuthSpec {
         /// `secretIdWrapped`: the secret id is a wrapping token, which opens once to the secret id.
         is_wrapped: bool,
     },
+    /// `authMethod: jwt` and `authMethod: kubernetes`, whose requests are the same.
+    Jwt {
+        /// Mount of the auth method, without `auth/`.
+        mount: String,
+        /// The role; `None` is the default one of the mount.
+        role: Option<String>,
+        /// The JSON Web Token.
+        jwt: Credential,
+    },
+    /// `authMethod: cert`: the client certificate of the connection.
+    Cert {
+        /// Mount of the auth method, without `auth/`.
+        mount: String,
+        /// The role; `None`: the server looks for one that fits.
+        role: Option<String>,
+        /// The files of the store's client certificate.
+        certificate: ClientCertificate,
+    },
+    /// `authMethod: userpass` and `authMethod: ldap`, whose requests are the same.
+    Password {
+        /// Mount of the auth method, without `auth/`.
+        mount: String,
+        /// The user, one part of a path.
+        username: String,
+        /// The password.
+        password: Credential,
+    },
 }
 
 impl AuthSpec {
@@ -192,21 +236,28 @@ impl AuthSpec {
     pub fn mount(&self) -> Option<&str> {
         match self {
             Self::None | Self::Token { .. } => None,
-            Self::AppRole { mount, .. } => Some(mount),
+            Self::AppRole { mount, .. }
+            | Self::Jwt { mount, .. }
+            | Self::Cert { mount, .. }
+            | Self::Password { mount, .. } => Some(mount),
         }
     }
 
     /// The credential files, which are read again at each login.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let credentials = match self {
-            Self::None => [None, None],
-            Self::Token { token } => [Some(token), None],
-            Self::AppRole { role_id, secret_id, .. } => [Some(role_id), secret_id.as_ref()],
+        let (credentials, certificate) = match self {
+            Self::None => ([None, None], None),
+            Self::Token { token: credential }
+            | Self::Jwt { jwt: credential, .. }
+            | Self::Password { password: credential, .. } => ([Some(credential), None], None),
+            Self::AppRole { role_id, secret_id, .. } => ([Some(role_id), secret_id.as_ref()], None),
+            Self::Cert { certificate, .. } => ([None, None], Some(certificate)),
         };
-        credentials.into_iter().flatten().filter_map(|credential| match credential {
+        let files = credentials.into_iter().flatten().filter_map(|credential| match credential {
             Credential::Value(_) => None,
             Credential::File(path) => Some(path.as_path()),
-        })
+        });
+        files.chain(certificate.into_iter().flat_map(|pair| [pair.certificate.as_path(), pair.key.as_path()]))
     }
 }
 

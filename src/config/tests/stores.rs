@@ -1,7 +1,7 @@
 //! Stores, credentials, TLS, and what the environment fills.
 
 use crate::config::provider::StoreSpec;
-use crate::config::provider::vault::{AuthSpec, Credential};
+use crate::config::provider::vault::{AuthSpec, Credential, CredentialSpec};
 use crate::net::Address;
 use crate::secret::SecretText;
 
@@ -14,11 +14,15 @@ fn store(pairs: &[(&str, &str)], keys: &str) -> Result<Loaded, Report> {
 fn auth(pairs: &[(&str, &str)], keys: &str) -> AuthSpec {
     let loaded =
         store(pairs, &format!("address: 'https://v', {keys}")).unwrap_or_else(|report| panic!("{report}"));
-    vault(&loaded.config).auth.clone().unwrap()
+    vault(&loaded.config).auth.clone().unwrap().auth
 }
 
 fn token(text: &str) -> AuthSpec {
     AuthSpec::Token { token: Credential::Value(SecretText::new(text.into())) }
+}
+
+fn set(auth: AuthSpec) -> CredentialSpec {
+    CredentialSpec { auth, namespace: None }
 }
 
 fn refused(pairs: &[(&str, &str)], keys: &str) -> Vec<String> {
@@ -69,7 +73,9 @@ fn the_environment_fills_every_gap_of_the_default_store_and_no_other() {
     assert!(matches!(&spec.address, Address::Http(url) if url.host_str() == Some("bao")));
     assert_eq!(spec.namespace.as_deref(), Some("team-a"));
     assert_eq!(loaded.config.secrets[0].sources.first().read.namespace(), Some("team-a"));
-    let Some(AuthSpec::AppRole { role_id, secret_id, .. }) = &spec.auth else { panic!("{spec:?}") };
+    let Some(AuthSpec::AppRole { role_id, secret_id, .. }) = spec.auth.as_ref().map(|set| &set.auth) else {
+        panic!("{spec:?}")
+    };
     assert_eq!(*role_id, Credential::Value(SecretText::new("role".into())));
     assert_eq!(*secret_id, Some(Credential::File("/run/id".into())));
     let tls = &spec.tls;
@@ -94,7 +100,7 @@ fn a_value_of_the_file_wins_and_the_variable_is_named_as_ignored() {
     let loaded = store(&pairs, "address: 'https://mine', token: mine").unwrap();
     let spec = vault(&loaded.config);
     assert!(matches!(&spec.address, Address::Http(url) if url.host_str() == Some("mine")));
-    assert_eq!(spec.auth, Some(token("mine")));
+    assert_eq!(spec.auth, Some(set(token("mine"))));
     assert_eq!(
         found(&Ok(loaded), Severity::Warning),
         [
@@ -189,7 +195,20 @@ fn credentials_that_are_missing_or_doubled_are_errors() {
         ("", &["missing-key secretStore.authMethod"][..]),
         ("authMethod: token", &["missing-key secretStore.token"]),
         ("authMethod: approle", &["missing-key secretStore.roleId"]),
-        ("authMethod: kubernetes", &["bad-value secretStore.authMethod"]),
+        ("authMethod: aws", &["bad-value secretStore.authMethod"]),
+        ("authMethod: jwt", &["missing-key secretStore.jwt"]),
+        ("authMethod: kubernetes", &["missing-key secretStore.role"]),
+        ("authMethod: kubernetes, role: ''", &["bad-value secretStore.role"]),
+        ("authMethod: userpass", &["missing-key secretStore.username", "missing-key secretStore.password"]),
+        ("authMethod: ldap, username: a/b, password: p", &["bad-key secretStore.username"]),
+        ("authMethod: ldap, username: .., password: p", &["bad-key secretStore.username"]),
+        (
+            "authMethod: userpass, username: a, password: p, passwordFile: f",
+            &["conflicting-keys secretStore.passwordFile"],
+        ),
+        ("authMethod: cert", &["conflicting-keys secretStore.authMethod"]),
+        ("jwtFile: j", &["missing-key secretStore.authMethod"]),
+        ("authMethod: token, token: t, authNamespace: a//b", &["bad-key secretStore.authNamespace"]),
         ("roleId: r, secretId: s, secretIdWrapped: maybe", &["bad-value secretStore.secretIdWrapped"]),
         ("roleId: r, secretIdWrapped: true", &["missing-key secretStore.secretId"]),
         ("token: a, tokenFile: b", &["conflicting-keys secretStore.tokenFile"]),
@@ -215,7 +234,7 @@ fn named_credentials_are_filled_in_from_the_environment_too() {
     let loaded =
         store(&[("T", "hunter2")], "address: 'https://v', token: t, credentials: {b: {token: '${T}'}}")
             .unwrap();
-    assert_eq!(vault(&loaded.config).credentials.values().next(), Some(&token("hunter2")));
+    assert_eq!(vault(&loaded.config).credentials.values().next(), Some(&set(token("hunter2"))));
 }
 
 #[test]
@@ -229,7 +248,7 @@ fn a_store_may_have_named_credentials_alone_if_every_secret_names_one() {
     assert_eq!(vault(&config(&text(", credentials: b"))).auth, None);
     assert_eq!(errors(&text("")), ["missing-key secrets[0].credentials"]);
     let filled = parse_in(&text(""), &[("VAULT_TOKEN", "t")]).unwrap();
-    assert_eq!(vault(&filled.config).auth, Some(token("t")));
+    assert_eq!(vault(&filled.config).auth, Some(set(token("t"))));
     let half = text(", credentials: b").replace("credentials: {", "authMethod: token, credentials: {");
     assert_eq!(errors(&half), ["missing-key secretStore.token"]);
 }
@@ -263,21 +282,6 @@ fn tls_files_must_be_there_and_in_pairs() {
 }
 
 /// A certificate, its key, and a file that holds neither.
-fn certificates(directory: &Path) -> [String; 3] {
-    let made = rcgen::generate_simple_self_signed(["v".to_owned()]).unwrap();
-    let files =
-        [("ca.pem", made.cert.pem()), ("ca.key", made.signing_key.serialize_pem()), ("other", String::new())];
-    files.map(|(name, text)| {
-        let path = directory.join(name);
-        std::fs::OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .open(&path)
-            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
-            .unwrap();
-        path.to_str().unwrap().to_owned()
-    })
-}
 
 #[test]
 fn tls_files_that_cannot_be_used_are_errors_in_their_places() {

@@ -2,7 +2,11 @@
 //! [`Authenticator`]; looking tokens up and renewing them is the same for all.
 
 mod approle;
+mod cert;
 mod credential;
+mod jwt;
+mod login;
+mod password;
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,16 +34,21 @@ use approle::AppRole;
 pub(super) use approle::UnwrappedIds;
 #[cfg(fuzzing)]
 pub(super) use approle::{check_path, secret_id};
+use cert::CertLogin;
 pub(super) use credential::{CredentialFiles, clean};
+use jwt::JwtLogin;
+#[cfg(fuzzing)]
+pub(super) use jwt::end_of;
+use password::PasswordLogin;
 
 /// A login method of one credential set.
 #[async_trait]
 pub(super) trait Authenticator: Send + Sync {
-    /// The credentials as they are now; files are read again each time.
+    /// The credentials as they are `now`; files are read again each time.
     ///
     /// # Errors
-    /// A file cannot be read, is empty ("not yet") or holds what no credential does.
-    async fn load(&self, files: &CredentialFiles) -> Result<Credentials, Fault>;
+    /// A file cannot be read, is empty ("not yet"), holds what no credential does, or one that has ended.
+    async fn load(&self, files: &CredentialFiles, now: SystemTime) -> Result<Credentials, Fault>;
 
     /// Gets a token for `credentials`.
     ///
@@ -51,6 +60,11 @@ pub(super) trait Authenticator: Send + Sync {
         credentials: Credentials,
         unwrapped: &UnwrappedIds,
     ) -> Result<Token, AuthError>;
+
+    /// Whether a login follows when the files change while the last one was good.
+    fn takes_up_new_files(&self) -> bool {
+        true
+    }
 
     /// Prolongs `token`. A lease that is shorter than `granted` is the last one.
     ///
@@ -86,6 +100,17 @@ pub(super) fn authenticator(spec: &AuthSpec) -> Box<dyn Authenticator> {
             secret_id: secret_id.clone(),
             is_wrapped: *is_wrapped,
         }),
+        AuthSpec::Jwt { mount, role, jwt } => {
+            Box::new(JwtLogin { mount: mount.clone(), role: role.clone(), jwt: jwt.clone() })
+        }
+        AuthSpec::Cert { mount, role, certificate } => {
+            let (mount, role) = (mount.clone(), role.clone());
+            Box::new(CertLogin { mount, role, certificate: certificate.clone() })
+        }
+        AuthSpec::Password { mount, username, password } => {
+            let (mount, username) = (mount.clone(), username.clone());
+            Box::new(PasswordLogin { mount, username, password: password.clone() })
+        }
     }
 }
 
@@ -94,7 +119,7 @@ struct StaticToken(Credential);
 
 #[async_trait]
 impl Authenticator for StaticToken {
-    async fn load(&self, files: &CredentialFiles) -> Result<Credentials, Fault> {
+    async fn load(&self, files: &CredentialFiles, _: SystemTime) -> Result<Credentials, Fault> {
         Ok(Credentials(vec![("token", files.load(&self.0, "token").await?)]))
     }
 
@@ -115,7 +140,7 @@ struct NoToken;
 
 #[async_trait]
 impl Authenticator for NoToken {
-    async fn load(&self, _: &CredentialFiles) -> Result<Credentials, Fault> {
+    async fn load(&self, _: &CredentialFiles, _: SystemTime) -> Result<Credentials, Fault> {
         Ok(Credentials(Vec::new()))
     }
 
@@ -128,8 +153,8 @@ impl Authenticator for NoToken {
     }
 }
 
-/// What a login sends, read just now: the names are those of its body. The first one is the identity that the server
-/// locks after refused logins.
+/// What logs in, read just now; what of it is sent has the names of the body. The first one is the identity that the
+/// server locks after refused logins.
 pub(super) struct Credentials(pub(super) Vec<(&'static str, SecretText)>);
 
 /// A token, as long as it lives.

@@ -262,10 +262,19 @@ impl CredentialSet {
     /// What is empty, unreadable or half written changes nothing.
     pub(super) async fn reload_credentials(&self, server: &Server) -> bool {
         let _flight = self.flight.lock().await;
-        if self.state().attempts == 0 {
+        let (attempts, was_good) = {
+            let state = self.state();
+            (state.attempts, state.failure.is_none())
+        };
+        if attempts == 0 {
             return false;
         }
-        let Ok(credentials) = self.authenticator.load(&self.files).await else { return true };
+        if was_good && !self.authenticator.takes_up_new_files() {
+            return true;
+        }
+        let Ok(credentials) = self.authenticator.load(&self.files, server.now()).await else {
+            return true;
+        };
         if self.state().tried == Some(self.tried(&credentials)) {
             return true;
         }
@@ -329,7 +338,7 @@ impl CredentialSet {
     }
 
     async fn log_in(&self, server: &Server) -> Result<Arc<Token>, Fault> {
-        let credentials = self.authenticator.load(&self.files).await;
+        let credentials = self.authenticator.load(&self.files, server.now()).await;
         self.attempt(server, credentials).await
     }
 

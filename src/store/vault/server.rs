@@ -45,11 +45,18 @@ pub(super) struct Server {
     clock: Clock,
     /// Parses large answers.
     parser: Worker,
-    /// The namespace of logins, and the variable that gave it where one did.
-    namespace: Option<String>,
-    namespace_variable: Option<String>,
+    namespaces: Namespaces,
     /// The other host that answered last.
     elsewhere: Mutex<Option<String>>,
+}
+
+/// Where one credential set logs in, and what messages say of the store's namespace.
+#[derive(Clone)]
+pub(super) struct Namespaces {
+    pub(super) of_login: Option<String>,
+    pub(super) of_store: Option<String>,
+    /// The environment variable that gave that of the store, if one did.
+    pub(super) variable: Option<String>,
 }
 
 /// In whose name a call is made. Both travel with the request, never with the client.
@@ -103,21 +110,10 @@ impl Server {
         breaker: CircuitBreaker,
         answers: Arc<AnswerLog>,
         clock: Clock,
-        (namespace, namespace_variable): (Option<String>, Option<String>),
+        namespaces: Namespaces,
     ) -> Self {
         let (parser, elsewhere) = (Worker::default(), Mutex::default());
-        Self {
-            store,
-            credentials,
-            http,
-            breaker,
-            answers,
-            clock,
-            parser,
-            namespace,
-            namespace_variable,
-            elsewhere,
-        }
+        Self { store, credentials, http, breaker, answers, clock, parser, namespaces, elsewhere }
     }
 
     /// What logs and metrics call the store and the credential set.
@@ -127,12 +123,22 @@ impl Server {
 
     /// The namespace of logins.
     pub(super) fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
+        self.namespaces.of_login.as_deref()
     }
 
     /// Who logs in, or asks about `token`.
     pub(super) fn login_caller<'a>(&'a self, token: Option<&'a SecretText>) -> Caller<'a> {
         Caller { token, namespace: self.namespace() }
+    }
+
+    /// Looks at the TLS files again for the next request.
+    pub(super) fn expect_new_tls_files(&self) {
+        self.http.expect_new_tls_files();
+    }
+
+    /// What the clock shows.
+    pub(super) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     /// What the clock will show at `end`, for people.
@@ -277,8 +283,9 @@ impl Server {
     fn place(&self, method: &Method, target: &str, namespace: Option<&str>) -> String {
         let (host, path) = (self.http.host(), self.http.full_path(target));
         let Some(namespace) = namespace else { return format!("{method} {host}{path}") };
-        let from = match &self.namespace_variable {
-            Some(variable) if self.namespace() == Some(namespace) => format!(" from {variable}"),
+        let Namespaces { of_store, variable, .. } = &self.namespaces;
+        let from = match variable {
+            Some(variable) if of_store.as_deref() == Some(namespace) => format!(" from {variable}"),
             _ => String::new(),
         };
         format!("{method} {host}{path} (namespace {namespace}{from})")
@@ -434,8 +441,9 @@ mod tests {
         });
         let (store, set) = (StoreName::main(), CredentialsName::main());
         let breaker = CircuitBreaker::new(store.clone(), set.clone(), BreakerSettings::default());
+        let namespaces = Namespaces { of_login: None, of_store: None, variable: None };
         let server =
-            Server::new(store, set, http.unwrap(), breaker, Arc::default(), Clock::system(), (None, None));
+            Server::new(store, set, http.unwrap(), breaker, Arc::default(), Clock::system(), namespaces);
         let here = std::thread::current().id();
         let thread_of =
             async |size| server.parse(size, "GET /a", (), |()| std::thread::current().id()).await.unwrap();

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{AuthSpec, KvVersion, VaultRead, VaultSpec, address, auth, proxy, tls};
+use super::auth::StoreLogin;
+use super::{CredentialSpec, KvVersion, VaultRead, VaultSpec, address, auth, proxy, tls};
 use crate::config::compile::context::CompileContext;
 use crate::config::compile::section::Section;
 use crate::config::compile::{path, suggest};
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::keys::{Groups, KeySpec, KeyType};
 use crate::name::CredentialsName;
-use crate::net::Address;
+use crate::net::{Address, ClientCertificate};
 
 const KV_VERSIONS: [(&str, KvVersion); 5] = [
     ("v1", KvVersion::V1),
@@ -93,13 +94,14 @@ pub(super) fn spec(section: &mut Section<'_>, context: &mut CompileContext<'_>) 
     let address = address(section, context);
     let namespace = section.parsed("namespace", A_NAMESPACE, path::namespace, context);
     let namespace_variable = context.origins.variable_of(&section.path_of("namespace")).map(str::to_owned);
-    let auth = (!auth::is_left_to_sets(section, context)).then(|| auth::compile(section, context));
-    let credentials = credential_sets(section, context);
+    let tls = tls::compile(section, address.as_ref(), context);
+    let login = store_login(section, address.as_ref(), tls.client.as_ref(), context);
+    let auth = (!auth::is_left_to_sets(section, context)).then(|| auth::own(section, &login, context));
+    let credentials = credential_sets(section, &login, context);
     let mount_path = section.parsed("mountPath", A_MOUNT, path::mount, context);
     let kv_version = section.choice("kvVersion", &KV_VERSIONS, context);
     let timeout = timeout(section, context);
     let proxy = proxy::compile(section, address.as_ref(), context);
-    let tls = tls::compile(section, address.as_ref(), context);
     Some(VaultSpec {
         address: address?,
         namespace: namespace.flatten(),
@@ -151,16 +153,39 @@ fn address(section: &mut Section<'_>, context: &mut CompileContext<'_>) -> Optio
     }
 }
 
+/// What all credential sets of the store have.
+fn store_login(
+    section: &Section<'_>,
+    address: Option<&Address>,
+    certificate: Option<&ClientCertificate>,
+    context: &mut CompileContext<'_>,
+) -> StoreLogin {
+    let is_https = |address: &Address| matches!(address, Address::Http(url) if url.scheme() == "https");
+    let no_certificate = if address.is_some_and(|address| !is_https(address)) {
+        Some("\"authMethod: cert\" needs an address with https")
+    } else if !section.gives("tlsClientCert", context) && !section.gives("tlsClientKey", context) {
+        Some("\"authMethod: cert\" needs a client certificate, and the store has none")
+    } else {
+        None
+    };
+    StoreLogin {
+        namespace: auth::namespace(section, context),
+        certificate: certificate.cloned(),
+        no_certificate,
+    }
+}
+
 fn credential_sets(
     section: &mut Section<'_>,
+    login: &StoreLogin,
     context: &mut CompileContext<'_>,
-) -> BTreeMap<CredentialsName, AuthSpec> {
+) -> BTreeMap<CredentialsName, CredentialSpec> {
     let Some(sets) = section.child("credentials", context) else { return BTreeMap::new() };
     let mut credentials = BTreeMap::new();
-    for (name, mut set) in sets.children(context) {
-        let auth = auth::compile(&mut set, context);
+    for (name, set) in sets.children(context) {
+        let spec = auth::set(&set, login, context);
         set.finish(context);
-        credentials.extend(auth.map(|auth| (CredentialsName::new(name), auth)));
+        credentials.extend(spec.map(|spec| (CredentialsName::new(name), spec)));
     }
     credentials
 }

@@ -1,17 +1,16 @@
 //! The `AppRole` method. A wrapped secret id is looked at before it is opened, and it is opened once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use http::StatusCode;
 use serde::Deserialize;
-use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
 use vaultrs::api::sys::requests::{UnwrapRequest, WrappingLookupRequest};
 use zeroize::Zeroizing;
 
-use super::{
-    AuthError, Authenticator, CredentialFiles, Credentials, Token, body, clean, parse, token_in, wiped,
-};
+use super::login::log_in;
+use super::{AuthError, Authenticator, CredentialFiles, Credentials, Token, body, clean, parse, wiped};
 use crate::config::provider::vault::Credential;
 use crate::fault::{Disposition, Fault, Kind};
 use crate::secret::{SecretBytes, SecretText};
@@ -46,7 +45,7 @@ impl UnwrappedIds {
 
 #[async_trait]
 impl Authenticator for AppRole {
-    async fn load(&self, files: &CredentialFiles) -> Result<Credentials, Fault> {
+    async fn load(&self, files: &CredentialFiles, _: SystemTime) -> Result<Credentials, Fault> {
         let mut parts = vec![("role_id", files.load(&self.role_id, "roleId").await?)];
         if let Some(secret_id) = &self.secret_id {
             parts.push(("secret_id", files.load(secret_id, "secretId").await?));
@@ -67,24 +66,9 @@ impl Authenticator for AppRole {
                 *secret = open(server, &self.mount, secret, unwrapped).await?;
             }
         }
-        // vaultrs gives path and method. Its body cannot leave the secret id out where the role does not bind one.
-        let mount = self.mount.clone();
-        let endpoint = LoginWithApproleRequest { mount, role_id: String::new(), secret_id: String::new() };
         let sent: Vec<_> = parts.iter().map(|(name, part)| (*name, part)).collect();
-        let answered = server.call(&endpoint, server.login_caller(None), body(&sent)?).await?;
-        let remedy = match answered.response.status {
-            StatusCode::OK => return token_in(&answered),
-            StatusCode::NOT_FOUND => "check authMount and namespace: there is no such auth method",
-            _ => {
-                "check roleId, secretId (used up, expired?), authMount and namespace; a wrapping token needs secretIdWrapped: true"
-            }
-        };
-        let sent: Vec<_> = parts.iter().map(|(_, part)| part).collect();
-        let mut error = AuthError::of(&answered, &sent, remedy);
-        if error.failure == AuthFailure::Refused {
-            error.fault.kind = Kind::Login;
-        }
-        Err(error)
+        let remedy = "check roleId, secretId (used up, expired?), authMount, namespace and authNamespace; a wrapping token needs secretIdWrapped: true";
+        log_in(server, &format!("{}/login", self.mount), &sent, remedy).await
     }
 }
 

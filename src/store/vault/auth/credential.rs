@@ -61,12 +61,42 @@ impl CredentialFiles {
                 // EXPOSE: checked and trimmed into its own carrier.
                 clean(value.expose().to_owned(), name)
             }
-            Credential::File(path) => self.load_file(path.clone(), name).await,
+            Credential::File(path) => self.load_file(path, name).await,
         }
     }
 
-    async fn load_file(&self, path: PathBuf, name: &str) -> Result<SecretText, Fault> {
+    /// The password `name` of the configuration as it is now. People choose passwords: they may hold anything but a line
+    /// break, quotes and brackets included.
+    pub(super) async fn load_password(
+        &self,
+        credential: &Credential,
+        name: &str,
+    ) -> Result<SecretText, Fault> {
+        match credential {
+            Credential::Value(value) => {
+                // EXPOSE: checked and trimmed into its own carrier.
+                clean_password(value.expose().to_owned(), name)
+            }
+            Credential::File(path) => {
+                let shown = format!("{name}File {}", path.display());
+                clean_password(self.text_in(path, &shown).await?, &shown)
+            }
+        }
+    }
+
+    /// A PEM file as it is now, which is read by others.
+    pub(super) async fn load_pem(&self, path: &Path, name: &str) -> Result<SecretText, Fault> {
+        self.text_in(path, &format!("{name} {}", path.display())).await.map(SecretText::new)
+    }
+
+    async fn load_file(&self, path: &Path, name: &str) -> Result<SecretText, Fault> {
         let shown = format!("{name}File {}", path.display());
+        clean(self.text_in(path, &shown).await?, &shown)
+    }
+
+    /// The text in the file `path`, which messages call `shown`.
+    async fn text_in(&self, path: &Path, shown: &str) -> Result<String, Fault> {
+        let path = path.to_owned();
         let fault = |cause: String, remedy: String| {
             Fault::new(Kind::NoCredentials, format!("cannot read {shown}: {cause}"), remedy)
         };
@@ -80,11 +110,11 @@ impl CredentialFiles {
         let content = match read.await {
             Ok(Ok(content)) => content,
             Ok(Err((error, hint))) => {
-                return Err(fault(error.to_string(), hint.unwrap_or_else(|| error.remedy(&shown))));
+                return Err(fault(error.to_string(), hint.unwrap_or_else(|| error.remedy(shown))));
             }
             Err(error) => return Err(fault(error.to_string(), error.remedy().to_owned())),
         };
-        clean(text_of(content, &shown)?, &shown)
+        text_of(content, shown)
     }
 }
 
@@ -112,6 +142,27 @@ fn text_of(mut content: Zeroizing<Vec<u8>>, name: &str) -> Result<String, Fault>
 /// One newline at the end is not part of a credential. Text around it that a person or a tool has added is refused
 /// here: the server would call the credential wrong, and a control character would end a header.
 pub(crate) fn clean(text: String, name: &str) -> Result<SecretText, Fault> {
+    let mut text = without_newline(text, name)?;
+    if let Some((cause, remedy)) = decoration(&text) {
+        return Err(Fault::new(Kind::Login, format!("{name} {cause}"), remedy));
+    }
+    Ok(SecretText::new(std::mem::take(&mut *text)))
+}
+
+/// The same for a password, which is sent in a body and may hold whatever a person can type.
+fn clean_password(text: String, name: &str) -> Result<SecretText, Fault> {
+    let mut text = without_newline(text, name)?;
+    let (cause, remedy) = if text.starts_with('\u{feff}') {
+        MARKED
+    } else if text.contains(['\n', '\r']) {
+        ("holds several lines", ALONE)
+    } else {
+        return Ok(SecretText::new(std::mem::take(&mut *text)));
+    };
+    Err(Fault::new(Kind::Login, format!("{name} {cause}"), remedy))
+}
+
+fn without_newline(text: String, name: &str) -> Result<Zeroizing<String>, Fault> {
     let mut text = Zeroizing::new(text);
     if text.ends_with('\n') {
         text.pop();
@@ -123,21 +174,21 @@ pub(crate) fn clean(text: String, name: &str) -> Result<SecretText, Fault> {
         let remedy = "it is tried again: the program that writes it may not be done yet";
         return Err(Fault::new(Kind::NoCredentials, format!("{name} is empty"), remedy));
     }
-    if let Some((cause, remedy)) = decoration(&text) {
-        return Err(Fault::new(Kind::Login, format!("{name} {cause}"), remedy));
-    }
-    Ok(SecretText::new(std::mem::take(&mut *text)))
+    Ok(text)
 }
+
+const ALONE: &str = "put only the credential there, on one line";
+
+const MARKED: (&str, &str) = ("begins with a byte order mark", "save it as UTF-8 without a byte order mark");
 
 /// What a credential has around it, and what to do about it.
 fn decoration(text: &str) -> Option<(&'static str, &'static str)> {
-    const ALONE: &str = "put only the credential there, on one line";
     const INVISIBLE: [char; 6] = ['\u{a0}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}'];
     let uncut = text.strip_suffix(',').unwrap_or(text);
     let is_quoted = |quote| uncut.len() > 1 && uncut.starts_with(quote) && uncut.ends_with(quote);
     let lower = text.trim_start().to_ascii_lowercase();
     if text.starts_with('\u{feff}') {
-        Some(("begins with a byte order mark", "save it as UTF-8 without a byte order mark"))
+        Some(MARKED)
     } else if text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok() {
         Some(("holds JSON", "extract the field first, for example with `jq -r`"))
     } else if text.contains(['\n', '\r']) {
@@ -177,6 +228,19 @@ mod tests {
         assert_eq!(text(&clean("abc\r\n".into(), "token").unwrap()), "abc");
         assert_eq!(text(&clean(" abc ".into(), "token").unwrap()), " abc ");
         assert!(clean("abc\n\n".into(), "token").is_err());
+    }
+
+    #[test]
+    fn a_password_may_hold_what_would_be_a_mistake_in_a_token() {
+        for password in ["\"quoted\"", "<angled>", "{\"a\":1}", "token: x", " spaces ", "tab\there"] {
+            assert_eq!(text(&clean_password(format!("{password}\n"), "password").unwrap()), password);
+        }
+        for (content, kind) in
+            [("", Kind::NoCredentials), ("hunter2\nx", Kind::Login), ("\u{feff}hunter2", Kind::Login)]
+        {
+            let fault = clean_password(content.into(), "password").unwrap_err();
+            assert!(fault.kind == kind && !format!("{fault:?}").contains("hunter2"), "{fault:?}");
+        }
     }
 
     #[test]
