@@ -377,6 +377,18 @@ fn old_generations_stay_for_their_time_and_number() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_keeps_no_old_generation_for_long() {
+    let root = TempDir::new().unwrap();
+    let generations = Generations { keep: 0, grace: Duration::from_secs(60), ..generations(root.path()) };
+    let one = publish_at(&generations, "1", None, 0);
+    let mut two = publish_at(&generations, "2", Some(one), 3600);
+    two.prune(&generations, SystemTime::now() + Duration::from_secs(3580)).unwrap();
+    assert_eq!(kept(root.path()), ["..1", "..2"], "a step of seconds");
+    two.prune(&generations, SystemTime::now()).unwrap();
+    assert_eq!(kept(root.path()), ["..2"]);
+}
+
+#[test]
 fn what_a_crash_left_is_swept_and_its_number_not_used_again() {
     let root = TempDir::new().unwrap();
     let tls = root.path().join("tls");

@@ -87,7 +87,11 @@ pub(super) fn prune(
 }
 
 fn due(retired: &BTreeMap<u64, SystemTime>, generations: &Generations, now: SystemTime) -> Vec<u64> {
-    let is_over = |at: &SystemTime| now.duration_since(*at).is_ok_and(|age| age >= generations.grace);
+    let is_over = |at: &SystemTime| match now.duration_since(*at) {
+        Ok(age) => age >= generations.grace,
+        // The clock was set back since: old values do not stay until it is there again.
+        Err(ahead) => ahead.duration() > generations.grace,
+    };
     let older = retired.iter().rev().skip(generations.keep);
     older.filter(|(_, at)| is_over(at)).map(|(number, _)| *number).collect()
 }
