@@ -189,6 +189,29 @@ fn clients_that_hang_flood_or_say_nonsense_delay_nothing() {
     assert!(daemon.is_running());
 }
 
+#[test]
+fn a_thousand_connections_hold_up_a_command_for_seconds_at_most() {
+    let sandbox = sandbox(BOTH);
+    let mut daemon = sandbox.ready_daemon();
+    let path = sandbox.path("control.sock");
+    // Some of them ask, and never read the answer.
+    let connect = |number: usize| {
+        let mut client = UnixStream::connect(&path).unwrap();
+        if number.is_multiple_of(2) {
+            drop(client.write_all(b"{\"command\":\"refresh\"}\n"));
+        }
+        client
+    };
+    let open: Vec<UnixStream> = (0..900).map(connect).collect();
+    let begun = Instant::now();
+    wait_until("a command is answered", || sandbox.run(&["refresh"]).code == 0);
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
+    assert!(descriptors() < 64, "{}", descriptors());
+    drop(open);
+    assert!(daemon.is_running());
+}
+
 const USER: u32 = 54_330;
 
 /// The program as another user.

@@ -224,6 +224,33 @@ fn a_state_directory_that_hangs_at_the_start_is_named_and_files_are_published() 
 }
 
 #[test]
+fn a_state_directory_that_cannot_be_written_is_named_and_files_are_published() {
+    let work = || {
+        let sandbox = sandbox(CONFIG);
+        let state = sandbox.path("state");
+        fs::create_dir(&state).unwrap();
+        mounts_of_our_own();
+        let (none, state_at) = (None::<&str>, Some(&state));
+        mount(state_at, &state, none, MsFlags::MS_BIND, none).unwrap();
+        let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(state_at, &state, none, read_only, none).unwrap();
+        let mut unnamed = sandbox.command(&["run", "--once"]);
+        unnamed.env("STATE_DIRECTORY", &state);
+        let unnamed = Process::start(unnamed).finish();
+        let log = &unnamed.stderr;
+        assert!(
+            unnamed.code == 0 && log.contains("no journal is kept") && log.contains("Read-only"),
+            "{log}"
+        );
+        assert_eq!(sandbox.read("out/app/user"), "0");
+        let (code, _, error) = run(&sandbox, &["run", "--once"]);
+        assert!(code == 9 && error.contains("Read-only") && error.contains("STATE_DIR"), "{error}");
+        umount2(&state, MntFlags::MNT_DETACH).unwrap();
+    };
+    thread::scope(|scope| scope.spawn(work).join().unwrap());
+}
+
+#[test]
 fn a_reload_that_needs_the_first_journal_says_that_a_restart_opens_it() {
     let plain = CONFIG.replace("    generations: out/app\n", "");
     let sandbox = sandbox(&plain);

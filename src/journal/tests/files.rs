@@ -265,6 +265,93 @@ proptest! {
     }
 }
 
+/// What becomes of one line of a journal.
+#[derive(Clone, Copy, Debug)]
+enum LineEdit {
+    Lost,
+    Repeated,
+    Moved,
+    Cut,
+}
+
+fn edited(mut lines: Vec<Vec<u8>>, edits: &[(LineEdit, usize, usize)]) -> Vec<u8> {
+    for (edit, which, to) in edits {
+        let (which, count) = (which % lines.len().max(1), lines.len());
+        let Some(line) = lines.get(which).cloned() else { continue };
+        match edit {
+            LineEdit::Lost => drop(lines.remove(which)),
+            LineEdit::Repeated => lines.insert(to % (count + 1), line),
+            LineEdit::Moved => lines.swap(which, to % count),
+            LineEdit::Cut => lines[which].truncate(to % line.len().max(1)),
+        }
+    }
+    lines.into_iter().flat_map(|line| [line, b"\n".to_vec()].concat()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn whatever_lines_are_lost_repeated_moved_or_cut_the_journal_goes_on_after_them(
+        edits in prop::collection::vec((
+            prop::sample::select(vec![LineEdit::Lost, LineEdit::Repeated, LineEdit::Moved, LineEdit::Cut]),
+            any::<usize>(),
+            any::<usize>(),
+        ), 1..6),
+    ) {
+        let home = TempDir::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            written(&home, 5).await;
+            let before = text(&home);
+            let lines = before.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let left = edited(lines.map(<[u8]>::to_vec).collect(), &edits);
+            fs::write(path(&home, "journal.jsonl"), &left).unwrap();
+            let opened = open(&home);
+            opened.journal.append_durably([JournalEntry::Published(record(9, 1))]).await;
+            opened.close().await;
+            let text = text(&home);
+            assert!(text.starts_with(&left) || left.is_empty(), "what is there is not changed");
+            // What was written after it follows from it.
+            let new = text.get(left.len()..).unwrap();
+            let chain = verify([("new", new)]);
+            assert!(chain.is_ok_and(|lines| lines >= 1), "{:?}", String::from_utf8_lossy(&text));
+            let opened = open(&home);
+            let history = opened.journal.look(site);
+            assert_eq!(history.published.unwrap().change.get(), 9);
+            assert!(opened.journal.look(owed).contains(&9));
+            opened.close().await;
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_new_file_that_cannot_begin_loses_no_line() {
+    let home = TempDir::new().unwrap();
+    // The next file cannot be made, as on a full disk.
+    fs::create_dir(path(&home, "journal.jsonl.new.new")).unwrap();
+    let opened = open(&home);
+    let mut change = 0;
+    while text(&home).len() < 80 << 10 {
+        change += 1;
+        let files = vec!["/secrets/tls.crt".to_owned(); 100];
+        let record = ChangeRecord { files, ..record(change, 1) };
+        opened.journal.append([JournalEntry::Published(record)]);
+        // Nobody waits for a journal that fails.
+        while opened.journal.position().unwrap().seq < change {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(!path(&home, "journal.jsonl.1").exists());
+    fs::remove_dir(path(&home, "journal.jsonl.new.new")).unwrap();
+    opened.journal.append([JournalEntry::Published(record(change + 1, 1))]);
+    opened.close().await;
+    assert!(path(&home, "journal.jsonl.1").exists());
+    assert!(verified(&home).is_ok_and(|lines| lines > change), "{:?}", verified(&home));
+    let opened = open(&home);
+    assert_eq!(opened.journal.look(site).published.unwrap().change.get(), change + 1);
+    opened.close().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_state_directory_that_hangs_keeps_no_file_from_being_published() {
     let home = TempDir::new().unwrap();
