@@ -10,16 +10,19 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::time::{Duration, Instant};
 
+use super::issue::openssh::SshCertificate;
 use super::kv::{self, Kv};
 use super::lease::{FailedSteps, Lease, Schedule, TokenSource, TokenStep};
 use super::server::Answered;
-use super::{answer, auth, mounts};
+use super::{answer, auth, issue, mounts};
 use crate::clock::{Clock, rfc3339};
+use crate::config::provider::vault::dynamic::DynamicKind;
 use crate::config::provider::vault::{KvVersion, VaultRead};
 use crate::fault::Fault;
 use crate::net::Response;
 use crate::secret::{FingerprintKey, SecretBytes, SecretText};
 use crate::store::Fetched;
+use crate::store::issuer::Issued;
 
 /// An answer as the network brought it.
 pub struct Raw<'a> {
@@ -157,6 +160,22 @@ pub fn jwt_end(token: &str) -> Option<SystemTime> {
 /// A token without a good signature that holds `claims`.
 pub fn jwt_of(claims: &str) -> String {
     format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+}
+
+/// The credential in the answer 200 to what was `sent`, and whether the answer brings a lease.
+///
+/// # Errors
+/// The fault of the issue.
+pub fn credential_in(raw: &Raw<'_>, kind: DynamicKind, sent: &str) -> (bool, Result<Issued, Fault>) {
+    let sent = SecretBytes::new(sent.as_bytes().to_vec());
+    let (lease, issued) = issue::issued(kind, &sent, &raw.answered(), None);
+    (lease.is_some(), issued)
+}
+
+/// When an OpenSSH certificate ends, in seconds after 1970, and whether it is for a public and for a private key.
+pub fn ssh_certificate(line: &str, public: &str, private: &str) -> Option<(u64, bool, Option<bool>)> {
+    let certificate = SshCertificate::read(line)?;
+    Some((certificate.valid_before, certificate.is_of(public), certificate.is_of_private(private)))
 }
 
 fn source() -> VaultRead {

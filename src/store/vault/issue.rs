@@ -1,7 +1,7 @@
 //! What makes something at the server: credentials and their leases.
 
 mod certificate;
-mod openssh;
+pub(super) mod openssh;
 mod ssh;
 
 use std::sync::Arc;
@@ -257,7 +257,7 @@ fn parse<'a, T: Deserialize<'a>>(answered: &'a Answered) -> Result<T, Fault> {
 }
 
 /// The credential of `kind` in the answer 200 to what was `sent`, and its lease, which may be there where no credential is.
-fn issued(
+pub(super) fn issued(
     kind: DynamicKind,
     sent: &SecretBytes,
     answered: &Answered,
