@@ -15,6 +15,7 @@ mod manifest;
 mod notation;
 mod object;
 mod options;
+mod origin;
 mod original;
 mod print;
 mod report;
@@ -82,9 +83,8 @@ pub fn convert(
         return Err(broken);
     }
     convert_all(&files, &others, options, templates, &mut document, &mut report);
-    for (subject, reason) in document.take_unusable() {
-        let name = inputs.first().map_or("", |input| input.name.as_str());
-        report.refuse_object(name, &subject, reason);
+    for (origin, reason) in document.take_unusable() {
+        report.refuse_origin(&origin, reason);
     }
     let configuration = if document.is_empty() { String::new() } else { document.into_text() };
     if configuration.is_empty() && report.refusals() == 0 {

@@ -31,6 +31,7 @@ use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
 use crate::convert::object::Object;
 use crate::convert::options::{ConvertOptions, FoundTemplate};
+use crate::convert::origin::Origin;
 use crate::convert::report::{ConversionReport, FieldOutcome};
 use crate::template::go::lexer::Delimiters;
 use group::SecretReads;
@@ -174,14 +175,15 @@ pub(super) fn convert_template(
     let Some(body) = body::of_text(text, Delimiters::default(), &place, context, report) else {
         return;
     };
-    let line = origin.place(Position { line: 1, column: 1 }).line;
-    let from = if name == file { file.clone() } else { format!("{name} ({file}, line {line})") };
+    let position = origin.place(Position { line: 1, column: 1 });
+    let title = if name == file { String::new() } else { name.to_owned() };
+    let origin = Origin { file: file.clone(), title, position };
     let name = name.rsplit('/').next().unwrap_or(name);
     let name = [".ctmpl", ".tpl", ".tmpl"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
     let mode = context.options.mode.clone().unwrap_or_else(|| stanza::MODE.to_owned());
-    let stanza = Stanza::of_template(&from, context.options.placed(name), mode, body);
+    let stanza = Stanza::of_template(origin, context.options.placed(name), mode, body);
     let outcome = FieldOutcome::Mapped(format!("{}: no configuration names the template", stanza.path));
-    report.note_file(file, line, outcome);
+    report.note_file(file, position.line, outcome);
     add(file, vec![stanza], AgentStore::of_environment(), &schedule::AgentSchedule::usual(), output, report);
 }
 
@@ -199,10 +201,10 @@ fn add(
             kept.push(stanza);
         } else {
             let remedy = format!(
-                "{} writes {}, and another one does so too: give each its own destination",
-                stanza.origin, stanza.path
+                "it writes {}, and another one does so too: give each its own destination",
+                stanza.path
             );
-            report.refuse_file(file, 1, remedy);
+            report.refuse_origin(&stanza.origin, remedy);
         }
     }
     if kept.is_empty() {
@@ -220,11 +222,8 @@ fn add(
         kept
     };
     for stanza in left {
-        let remedy = format!(
-            "{} reads no secret: only files of secrets are written. Write it with your usual tool",
-            stanza.origin
-        );
-        report.refuse_file(file, 1, remedy);
+        let remedy = "it reads no secret: only files of secrets are written. Write it with your usual tool";
+        report.refuse_origin(&stanza.origin, remedy.to_owned());
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::notation::{Notation, StoreKey};
+use super::origin::Origin;
 use super::print;
 use crate::config::Config;
 use crate::config::EDITOR_LINE;
@@ -43,7 +44,8 @@ pub(super) struct Document {
     /// Hooks with their own names, and where each comes from.
     hooks: Vec<(ConvertedHook, Vec<String>)>,
     stores: Vec<(StoreKey, Commented)>,
-    secrets: Vec<Commented>,
+    /// Secrets, and where each of their files comes from; the first has the rest, too.
+    secrets: Vec<(Commented, Vec<Origin>)>,
     /// The shortest interval of all secrets.
     shortest: Option<Duration>,
 }
@@ -86,9 +88,10 @@ impl Document {
         name
     }
 
-    /// Adds a secret: a mapping, whose `store` is a [`Notation::Store`].
-    pub(super) fn add_secret(&mut self, secret: Commented) {
-        self.secrets.push(secret);
+    /// Adds a secret: a mapping, whose `store` is a [`Notation::Store`]. `origins` has the places of its files in their
+    /// order, or the one that all come from.
+    pub(super) fn add_secret(&mut self, secret: Commented, origins: Vec<Origin>) {
+        self.secrets.push((secret, origins));
     }
 
     /// Takes note of a refresh interval, for `limits.minRefreshInterval`.
@@ -101,9 +104,9 @@ impl Document {
         self.stores.is_empty() && self.secrets.is_empty()
     }
 
-    /// Takes out the secrets with which the configuration would not load, and gives the comment of each with the reason:
+    /// Takes out the secrets with which the configuration would not load, and gives the place of each with the reason:
     /// what is printed loads. Stores are not judged, because their variables and files are not there yet.
-    pub(super) fn take_unusable(&mut self) -> Vec<(String, String)> {
+    pub(super) fn take_unusable(&mut self) -> Vec<(Origin, String)> {
         let text = self.clone().into_text();
         let names = text.split("${").skip(1).filter_map(|rest| rest.split([':', '}']).next());
         let env = Env::from_pairs(names.map(|name| (name, "placeholder")));
@@ -114,21 +117,18 @@ impl Document {
         let errors = report.diagnostics.into_iter().filter(is_error);
         let mut unusable = BTreeMap::new();
         for error in errors {
-            if let Some(index) = secret_index(&error.place.path) {
-                unusable
-                    .entry(index)
-                    .or_insert_with(|| format!("{}: {}; {}", error.place.path, error.message, error.hint));
+            let path = &error.place.path;
+            let Some((index, rest)) = indexed(path, "secrets") else { continue };
+            let Some((_, origins)) = self.secrets.get(index) else { continue };
+            let file = indexed(rest.trim_start_matches('.'), "files").map_or(0, |(file, _)| file);
+            if let Some(origin) = origins.get(file).or(origins.first()) {
+                let reason = || format!("{path}: {}; {}", error.message, error.hint);
+                unusable.entry(index).or_insert_with(|| (origin.clone(), reason()));
             }
         }
-        let mut taken = Vec::new();
-        for (index, reason) in unusable.into_iter().rev() {
-            if index < self.secrets.len() {
-                let Commented { comments, .. } = self.secrets.remove(index);
-                taken.push((comments.into_iter().next().unwrap_or_default(), reason));
-            }
-        }
-        taken.reverse();
-        taken
+        let mut index = 0..;
+        self.secrets.retain(|_| index.next().is_some_and(|index| !unusable.contains_key(&index)));
+        unusable.into_values().collect()
     }
 
     /// The text of the configuration. A single store is `secretStore`, and its secrets need not name it.
@@ -157,7 +157,7 @@ impl Document {
         if !self.secrets.is_empty() {
             text.push_str("secrets:\n");
         }
-        for Commented { comments, mut value } in self.secrets {
+        for (Commented { comments, mut value }, _) in self.secrets {
             if let (Notation::Map(entries), true) = (&mut value, names.is_empty()) {
                 entries.retain(|(_, value)| !matches!(value, Notation::Store(_)));
             }
@@ -201,9 +201,10 @@ fn write_hooks(hooks: Vec<(ConvertedHook, Vec<String>)>, text: &mut String) {
     }
 }
 
-/// The index in `secrets[3].files[0].path`.
-fn secret_index(path: &str) -> Option<usize> {
-    path.strip_prefix("secrets[")?.split_once(']')?.0.parse().ok()
+/// The index behind `name` in a path such as `secrets[3].files[0].path`, and the rest of the path.
+fn indexed<'p>(path: &'p str, name: &str) -> Option<(usize, &'p str)> {
+    let (index, rest) = path.strip_prefix(name)?.strip_prefix('[')?.split_once(']')?;
+    Some((index.parse().ok()?, rest))
 }
 
 /// `name`, or the first of `name-2`, `name-3` … that is free.
@@ -254,10 +255,13 @@ mod tests {
         let first = document.describe_store("vault", store("https://a"));
         assert_eq!(document.describe_store("vault", store("https://a")), first);
         assert_ne!(document.describe_store("vault", store("https://b")), first);
-        document.add_secret(Commented {
-            comments: vec!["here".to_owned()],
-            value: Notation::map([("name", Notation::text("x")), ("store", Notation::Store(first))]),
-        });
+        document.add_secret(
+            Commented {
+                comments: vec!["here".to_owned()],
+                value: Notation::map([("name", Notation::text("x")), ("store", Notation::Store(first))]),
+            },
+            Vec::new(),
+        );
         document.add_interval(Some(Duration::from_secs(5)));
         let text = document.into_text();
         let (_, text) = text.split_once("convert\".\n").unwrap();

@@ -1,6 +1,7 @@
 //! A walk over the fields of an object that lets none of them out of the report.
 
 use super::object::{Object, entry};
+use super::origin::Origin;
 use super::report::{ConversionReport, FieldOutcome};
 use crate::config::diagnostic::Position;
 use crate::config::value::{MappingEntry, Node};
@@ -110,9 +111,9 @@ impl<'n> ObjectFields<'n> {
         self.position
     }
 
-    /// Where it stands, for a comment of the configuration.
-    pub(super) fn origin(&self) -> String {
-        format!("{} ({}, line {})", self.path, self.object.file, self.position.line)
+    /// Where it stands.
+    pub(super) fn origin(&self) -> Origin {
+        Origin { file: self.object.file.to_owned(), title: self.path.clone(), position: self.position }
     }
 
     pub(super) fn path(&self) -> &str {

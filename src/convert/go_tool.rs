@@ -49,10 +49,9 @@ pub(super) fn convert(subject: Object<'_>, document: &mut Document, report: &mut
     });
     let mut seen = SeenOnce::default();
     for section in sections {
-        let line = section.position().line;
+        let origin = section.origin();
         if let Some(value) = secret::convert(section, has_namespace, key.as_ref(), &mut seen, report) {
-            document
-                .add_secret(Commented { comments: vec![format!("{}, line {line}", subject.file)], value });
+            document.add_secret(Commented { comments: vec![origin.comment()], value }, vec![origin]);
         }
     }
     top.finish_as(IGNORED, report);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::object::Object;
+use super::origin::Origin;
 use crate::config::diagnostic::Position;
 use crate::printable::Printable;
 
@@ -82,9 +83,10 @@ impl ConversionReport {
         self.push((object.file, object.title(), path), position, outcome, true);
     }
 
-    /// Adds a warning about a whole object.
-    pub(super) fn warn_object(&mut self, file: &str, title: &str, position: Position, outcome: FieldOutcome) {
-        self.push((file, title.to_owned(), ""), position, outcome, true);
+    /// Adds a warning about what stands at `origin`.
+    pub(super) fn warn_origin(&mut self, origin: &Origin, outcome: FieldOutcome) {
+        let Origin { file, title, position } = origin;
+        self.push((file, title.clone(), ""), *position, outcome, true);
     }
 
     /// Adds a refusal of a whole file.
@@ -93,10 +95,10 @@ impl ConversionReport {
         self.push((file, String::new(), ""), position, FieldOutcome::Refused(remedy.into()), false);
     }
 
-    /// Adds a refusal of an object that came to light when the configuration was checked.
-    pub(super) fn refuse_object(&mut self, file: &str, title: &str, reason: String) {
-        let position = Position { line: 1, column: 1 };
-        self.push((file, title.to_owned(), ""), position, FieldOutcome::Refused(reason), false);
+    /// Adds a refusal of what stands at `origin`.
+    pub(super) fn refuse_origin(&mut self, origin: &Origin, reason: String) {
+        let Origin { file, title, position } = origin;
+        self.push((file, title.clone(), ""), *position, FieldOutcome::Refused(reason), false);
     }
 
     /// Adds a line about a whole file.

@@ -48,7 +48,7 @@ pub(super) fn convert(
     let mode = context.options.mode.clone().unwrap_or_else(|| "0600".to_owned());
     let delimiters = delimiters.unwrap_or_default();
     Some(Stanza::of_template(
-        &origin,
+        origin,
         path,
         mode,
         TemplateBody { text, delimiters, sources, variables, written },

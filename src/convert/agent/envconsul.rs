@@ -68,13 +68,16 @@ pub(in crate::convert) fn convert(
         dropped::all(&mut top, key, reason, false, report);
     }
     let (mut text, mut sources) = (String::new(), BTreeSet::new());
+    let mut origin = top.origin();
     for block in top.blocks("secret", report) {
+        if sources.is_empty() {
+            origin = block.origin();
+        }
         if let Some((source, lines)) = secret(block, rules, context, report) {
             text.push_str(&lines);
             sources.insert(source);
         }
     }
-    let origin = format!("the secret blocks of {file}");
     dropped::unknown(top, report);
     if sources.is_empty() || report.refusals() > refusals {
         return;

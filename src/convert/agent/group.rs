@@ -57,8 +57,9 @@ pub(super) fn add(
         let name = numbered(&name(&group.sources), |name| !names.contains(name));
         names.insert(name.clone());
         document.add_interval(reads.schedule.interval);
+        let origins = group.stanzas.iter().map(|stanza| stanza.origin.clone()).collect();
         let secret = secret(name, group, reads, document);
-        document.add_secret(secret);
+        document.add_secret(secret, origins);
     }
     left
 }
@@ -78,7 +79,8 @@ fn name(sources: &BTreeSet<KvSource>) -> String {
 
 fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>, document: &mut Document) -> Commented {
     let StanzaGroup { sources, mut stanzas } = group;
-    let mut comments: Vec<_> = stanzas.iter().map(|stanza| format!("from {}", stanza.origin)).collect();
+    let mut comments: Vec<_> =
+        stanzas.iter().map(|stanza| format!("from {}", stanza.origin.comment())).collect();
     let (mut hooks, mut silent) = (BTreeSet::new(), BTreeSet::new());
     for hook in stanzas.iter_mut().flat_map(|stanza| std::mem::take(&mut stanza.hooks)) {
         let names = if hook.remedy.is_none() { &mut hooks } else { &mut silent };

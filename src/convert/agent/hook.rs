@@ -37,7 +37,7 @@ pub(super) fn convert(
     report: &mut ConversionReport,
 ) -> FileActions {
     let mut actions = FileActions::default();
-    let origin = fields.origin();
+    let origin = fields.origin().comment();
     let timeout = timeout(fields, "command_timeout", report);
     for key in ["command", "exec"] {
         let mut block = fields.blocks(key, report).pop();

@@ -157,8 +157,13 @@ impl NomadJob {
                 None
             }
             Some(mode) => {
-                let hook =
-                    hook::of_task(&task(&block), mode, signal.as_deref(), script(&block), &block.origin());
+                let hook = hook::of_task(
+                    &task(&block),
+                    mode,
+                    signal.as_deref(),
+                    script(&block),
+                    &block.origin().comment(),
+                );
                 let remedy = hook.remedy.as_deref().unwrap_or_default();
                 let to = format!("a hook that is commented out: {remedy}");
                 block.changed("change_mode", to, report);

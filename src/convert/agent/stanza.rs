@@ -6,11 +6,12 @@ use super::body::{self, TemplateBody};
 use super::dropped;
 use super::hook::{self, FileActions};
 use super::place::KvSource;
-use super::written::WrittenFile;
+use super::written::{self, WrittenFile};
 use crate::config::value::NodeStyle;
 use crate::convert::ConvertOptions;
 use crate::convert::document::ConvertedHook;
 use crate::convert::fields::ObjectFields;
+use crate::convert::origin::Origin;
 use crate::convert::report::{ConversionReport, FieldOutcome};
 use crate::disk::FileMode;
 use crate::template::go::lexer::Delimiters;
@@ -19,7 +20,7 @@ use crate::template::go::lexer::Delimiters;
 #[derive(Debug)]
 pub(super) struct Stanza {
     /// Where it comes from.
-    pub(super) origin: String,
+    pub(super) origin: Origin,
     pub(super) path: String,
     pub(super) text: String,
     pub(super) delimiters: Delimiters,
@@ -37,9 +38,8 @@ pub(super) struct Stanza {
 
 impl Stanza {
     /// A template without a stanza.
-    pub(super) fn of_template(file: &str, path: String, mode: String, body: TemplateBody) -> Self {
+    pub(super) fn of_template(origin: Origin, path: String, mode: String, body: TemplateBody) -> Self {
         let TemplateBody { text, delimiters, sources, variables, written } = body;
-        let origin = file.to_owned();
         Self {
             origin,
             path,
@@ -57,10 +57,12 @@ impl Stanza {
 
     /// The file itself, and those that its text writes.
     pub(super) fn files(mut self) -> Vec<Self> {
+        let title = format!("`{}` in {}", written::NAME, self.origin.title);
+        let origin = Origin { title: title.trim_end_matches(" in ").to_owned(), ..self.origin.clone() };
         let further = std::mem::take(&mut self.written).into_iter().map(|file| {
             let WrittenFile { path, mode, owner, group, text, .. } = file;
             Self {
-                origin: format!("`writeToFile` in {}", self.origin),
+                origin: origin.clone(),
                 path,
                 text,
                 delimiters: self.delimiters.clone(),

@@ -392,3 +392,29 @@ fn what_another_program_was_to_fill_in_is_a_warning() {
         assert_eq!(warnings(&agent(address, contents)), [], "{address} {contents}");
     }
 }
+
+#[test]
+fn what_would_not_load_is_refused_at_the_line_it_comes_from() {
+    let template = |destination: &str| {
+        let text = "{{ with secret \\\"secret/data/x\\\" }}{{ .Data.data.y }}{{ end }}";
+        format!("template {{\n  destination = \"{destination}\"\n  contents = \"{text}\"\n}}\n")
+    };
+    let agent = ["/run/a", "/run/b", "/run/a/c"].map(template).concat();
+    let manifest = "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: { name: run }\nspec:\n  dataFrom: [{ extract: { key: app } }]\n  \
+                    target: { template: { data: { b: '{{ .x }}' } } }\n";
+    let options = ConvertOptions { output_dir: String::new(), ..options() };
+    let refused = |inputs: &[ConvertInput]| {
+        let converted = convert(inputs, &options, &|_, _| Vec::new()).unwrap();
+        let lines = converted.report.lines().iter();
+        let refused = lines.filter(|line| matches!(line.outcome, FieldOutcome::Refused(_)));
+        let shown = refused.map(|line| format!("{}:{} {}", line.file, line.position.line, line.object));
+        (shown.collect::<Vec<_>>(), converted.configuration)
+    };
+    let (lines, configuration) = refused(&[input("first.yaml", ""), input("agent.hcl", &agent)]);
+    assert!(lines.contains(&"agent.hcl:9 template[2]".to_owned()), "{lines:?}");
+    assert!(!configuration.contains("secrets:"), "{configuration}");
+    // What another file has taken: of a secret of its own, at its own first line.
+    let agent = format!("\n\n{}", template("/run/b"));
+    let (lines, _) = refused(&[input("eso.yaml", &format!("---\n{manifest}")), input("agent.hcl", &agent)]);
+    assert_eq!(lines, ["agent.hcl:3 template"]);
+}

@@ -69,7 +69,7 @@ secretStore:
       authMethod: token
       token: ${TEAM_B_TOKEN}
 secrets:
-  # config.yaml, line 11
+  # secrets[0] (config.yaml, line 11)
   - name: db
     key: app/db
     mountPath: secret

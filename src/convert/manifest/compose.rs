@@ -1,7 +1,7 @@
 //! Converted secrets and stores → entries of the configuration.
 
 use super::layout::{self, SecretPlace};
-use super::secret::{ConvertedSecret, Origin};
+use super::secret::ConvertedSecret;
 use super::store::ConvertedStore;
 use crate::convert::agent::AgentOutput;
 use crate::convert::document::Commented;
@@ -62,11 +62,11 @@ pub(super) fn add(
     for (one, place) in secrets.into_iter().zip(&places) {
         if let Some(renamed) = &place.renamed {
             let outcome = FieldOutcome::Mapped(renamed.clone());
-            let Origin { file, title, position } = &one.origin;
-            report.warn_object(file, title, *position, outcome);
+            report.warn_origin(&one.origin, outcome);
         }
         output.names.insert(place.name.clone());
         output.document.add_interval(one.interval);
-        output.document.add_secret(secret(one, place, options));
+        let origins = vec![one.origin.clone()];
+        output.document.add_secret(secret(one, place, options), origins);
     }
 }

@@ -77,7 +77,7 @@ fn qualified(namespace: Option<&str>, name: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::diagnostic::Position;
-    use crate::convert::manifest::secret::Origin;
+    use crate::convert::origin::Origin;
 
     fn secret(namespace: Option<&str>, name: &str, target: &str, keys: &[&str]) -> ConvertedSecret {
         ConvertedSecret {

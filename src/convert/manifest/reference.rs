@@ -1,13 +1,14 @@
 //! `vault:path#key` in variables of containers, as Bank-Vaults' webhook reads it: one dotenv file per container.
 
 use super::place::{KvPlace, StoreMount};
-use super::secret::{ConvertedSecret, Origin};
+use super::secret::ConvertedSecret;
 use super::stores::ManifestStores;
 use crate::config::value::Scalar;
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
 use crate::convert::notation::StoreKey;
 use crate::convert::object::Object;
+use crate::convert::origin::Origin;
 use crate::convert::report::ConversionReport;
 use crate::convert::workload::PodTemplate;
 

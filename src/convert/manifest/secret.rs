@@ -5,35 +5,16 @@ use std::time::Duration;
 use super::source::SourceConverter;
 use super::stores::ManifestStores;
 use super::template::{self, ConvertedTemplate};
-use crate::config::diagnostic::Position;
 use crate::config::duration;
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
 use crate::convert::notation::StoreKey;
 use crate::convert::object::Object;
+use crate::convert::origin::Origin;
 use crate::convert::report::{ConversionReport, FieldOutcome};
 
 /// The shortest interval that a configuration may have.
 const SHORTEST: Duration = Duration::from_millis(100);
-
-/// Where a secret comes from.
-pub(super) struct Origin {
-    pub(super) file: String,
-    /// What reports call it.
-    pub(super) title: String,
-    pub(super) position: Position,
-}
-
-impl Origin {
-    pub(super) fn of(object: &Object<'_>, title: String) -> Self {
-        Self { file: object.file.to_owned(), title, position: object.position() }
-    }
-
-    /// The same for a comment in the configuration.
-    pub(super) fn comment(&self) -> String {
-        format!("{} ({}, line {})", self.title, self.file, self.position.line)
-    }
-}
 
 /// One secret of the configuration.
 pub(super) struct ConvertedSecret {

@@ -9,6 +9,7 @@ use crate::convert::agent::hook::{FileActions, HookCommand};
 use crate::convert::agent::stanza::{self, Stanza};
 use crate::convert::document::numbered;
 use crate::convert::foreign;
+use crate::convert::origin::Origin;
 use crate::convert::report::{ConversionReport, FieldOutcome};
 use crate::convert::text_origin::TextOrigin;
 use crate::disk::FileMode;
@@ -199,17 +200,17 @@ impl<'p, 'n, 'o> InjectedFiles<'p, 'n, 'o> {
                 pod.dropped(strictness, stanza::LAX, report);
             }
         }
-        let (title, in_file, line) = (pod.object.title(), pod.object.file, first.entry.position.line);
         let annotation = first.entry.key.rsplit('/').next().unwrap_or_default();
-        let origin = format!("{annotation} of {title} ({in_file}, line {line})");
+        let title = format!("{annotation} of {}", pod.object.title());
+        let origin = Origin { file: pod.object.file.to_owned(), title, position: first.entry.position };
         let mut actions = FileActions::default();
         if let Some(command) = file.take(FilePart::Command) {
             let words = [command.text.to_owned()];
             let path = path.as_deref().unwrap_or(name);
-            let hook = HookCommand { words: &words, path, origin: &origin, timeout: None };
+            let hook = HookCommand { words: &words, path, origin: &origin.comment(), timeout: None };
             pod.changed(command, hook.add_to(&mut actions), report);
         }
-        let stanza = Stanza::of_template(&origin, path?, mode?, body?).with_actions(actions);
+        let stanza = Stanza::of_template(origin, path?, mode?, body?).with_actions(actions);
         (report.refusals() == refusals).then_some(stanza)
     }
 
