@@ -64,11 +64,17 @@ const AGENT: [&str; 8] = [
     "pid_file",
 ];
 
+/// Keys at the top of a configuration of envconsul.
+const ENVCONSUL: [&str; 5] = ["secret", "prefix", "upcase", "sanitize", "pristine"];
+
 /// Says what `input` is.
 pub(super) fn detect(input: &ConvertInput) -> Result<InputKind, BrokenInput> {
     let ConvertInput { name, text, .. } = input;
     if is_template_name(name) {
-        return Ok(InputKind::Template);
+        // A configuration that another program would have filled in, and that has nothing to fill in.
+        let kind = if text.contains("{{") { None } else { of_hcl(text).ok() };
+        let is_configuration = matches!(kind, Some(InputKind::Agent(_) | InputKind::Envconsul(_)));
+        return Ok(kind.filter(|_| is_configuration).unwrap_or(InputKind::Template));
     }
     let is_hcl =
         Path::new(name).extension().is_some_and(|end| ["hcl", "nomad", "tf"].iter().any(|hcl| end == *hcl));
@@ -132,7 +138,7 @@ fn of_hcl(text: &str) -> Result<InputKind, HclError> {
         return Ok(InputKind::Nomad(root));
     }
     let has = |key: &str| object::child(&root, key).is_some();
-    if !has("template") && (has("secret") || has("prefix")) {
+    if !["template", "auto_auth"].iter().any(|key| has(key)) && ENVCONSUL.iter().any(|key| has(key)) {
         return Ok(InputKind::Envconsul(root));
     }
     if !AGENT.iter().any(|key| has(key)) {
@@ -199,6 +205,9 @@ mod tests {
             ("a.json", "{\"template\": [{\"destination\": \"/x\"}]}\n", "agent"),
             ("a.hcl", "{\"auto_auth\": {}}\n", "agent"),
             ("a", "secret {\n path = \"a/b\"\n}\n", "envconsul"),
+            ("a.hcl", "upcase = true\nwait = \"2s\"\n", "envconsul"),
+            ("env.hcl.tpl", "vault {\n}\nsecret {\n path = \"a/b\"\n}\n", "envconsul"),
+            ("a.hcl.tpl", "vault {\n address = \"{{ x }}\"\n}\n", "template"),
             ("a", "job \"x\" {\n}\n", "nomad"),
             ("a.ctmpl", "a: {{ with secret \"x\" }}\n", "template"),
             ("stdin", "a: {{ with secret \"x/y\" }}{{ .Data.data.z }}{{ end }}\n", "template"),

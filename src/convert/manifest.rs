@@ -60,15 +60,18 @@ pub(super) fn convert(
                     secrets.extend(secret::convert(*object, &mut stores, &config_maps, report));
                 }
             }
-            _ => match PodTemplate::of(object) {
-                Some(pod) => {
+            _ => {
+                if let Some(pod) = PodTemplate::of(object) {
                     let referenced = reference::convert(*object, &pod, &mut stores, report);
                     pods.push((*object, pod, !referenced.is_empty()));
                     secrets.extend(referenced);
+                } else {
+                    let is_refused = reference::refuse_values(object, report);
+                    if !config_map::report_data(texts, object, report) && !is_refused {
+                        other(object, report);
+                    }
                 }
-                None if config_map::report_data(texts, object, report) => {}
-                None => other(object, report),
-            },
+            }
         }
     }
     let used = secrets.iter().flat_map(ConvertedSecret::stores).cloned().collect();

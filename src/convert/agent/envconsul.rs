@@ -118,7 +118,7 @@ fn secret(
         uses: BTreeSet::from([AnswerPart::Data]),
         lease_word: None,
     };
-    let placed = match place::of(&call, &mounts) {
+    let placed = match place::refuse_engine(&path, &mounts).and_then(|()| place::of(&call, &mounts)) {
         Ok(placed) => placed,
         Err(message) => {
             block.refused("path", message, report);
@@ -129,27 +129,22 @@ fn secret(
     for doubt in placed.doubts {
         block.warn(FieldOutcome::Mapped(doubt), report);
     }
-    let naming = naming(&mut block, &path, report);
+    let naming = naming(&mut block, &path, report)?;
     let data = if placed.source.is_v2 { ".Data.data" } else { ".Data" };
     let mut lines = format!("{{{{ with secret {path:?} }}}}");
     let mut keys = block.blocks("key", report);
     if keys.is_empty() {
-        let mut name = naming.replace("{{ key }}", "{{ $k }}");
-        name = format!(
-            "{{{{ printf {:?} $k{} }}}}",
-            name.replace('%', "%%").replace("{{ $k }}", "%s"),
-            pipes(rules)
-        );
+        let name = naming.format("{{ key }}").replace('%', "%%").replace("{{ key }}", "%s");
+        let arguments = " $k".repeat(name.matches("%s").count());
+        let name = format!("{{{{ printf {name:?}{arguments}{} }}}}", pipes(rules));
         lines = format!("{lines}{{{{ range $k, $v := {data} }}}}{name}={{{{ $v }}}}\n{{{{ end }}}}");
     }
     for key in &mut keys {
         let name = key.text("name", report).unwrap_or_default().to_owned();
         key.mapped("name", "a variable", report);
-        let own = key.text("format", report).map(str::to_owned);
-        key.mapped("format", "the name of the variable", report);
-        let variable =
-            own.unwrap_or_else(|| naming.clone()).replace("{{ key }}", &name).replace("{{key}}", &name);
-        let variable = static_name(&variable, rules);
+        let own = format_of(key, report).ok()?;
+        let naming = VariableNaming { format: own.or_else(|| naming.format.clone()), ..naming.clone() };
+        let variable = static_name(&naming.format(&name), rules);
         lines = format!("{lines}{variable}={{{{ index {data} {name:?} }}}}\n");
     }
     for key in keys {
@@ -162,23 +157,60 @@ fn secret(
     Some((placed.source, lines))
 }
 
-/// The name of a variable, with `{{ key }}` for the field.
-fn naming(block: &mut ObjectFields<'_>, path: &str, report: &mut ConversionReport) -> String {
-    let format = block.text("format", report).map(|format| format.replace("{{key}}", "{{ key }}"));
-    let has_no_prefix = block.text("no_prefix", report) == Some("true");
+/// How fields become names: envconsul puts the prefix first, and the format around that.
+#[derive(Clone)]
+struct VariableNaming {
+    prefix: String,
+    /// With `{{ key }}` for the name so far.
+    format: Option<String>,
+}
+
+impl VariableNaming {
+    fn format(&self, key: &str) -> String {
+        let Self { prefix, format } = self;
+        let key = format!("{prefix}{key}");
+        format.as_ref().map_or_else(|| key.clone(), |format| format.replace("{{ key }}", &key))
+    }
+}
+
+/// How the names of the fields of one block are made; nothing where they cannot be.
+fn naming(block: &mut ObjectFields<'_>, path: &str, report: &mut ConversionReport) -> Option<VariableNaming> {
+    let format = format_of(block, report).ok()?;
+    let has_no_prefix = block.text("no_prefix", report).map(|text| text == "true");
     let prefix = block.text("prefix", report).map(str::to_owned);
-    for key in ["format", "no_prefix", "prefix"] {
+    for key in ["no_prefix", "prefix"] {
         block.mapped(key, "the names of the variables", report);
     }
-    match (format, prefix) {
-        (Some(format), _) => format,
-        (None, Some(prefix)) => format!("{prefix}{{{{ key }}}}"),
-        (None, None) if has_no_prefix => "{{ key }}".to_owned(),
-        (None, None) => {
-            block.defaulted("no_prefix", "names begin with the path, as envconsul has it", report);
-            format!("{}_{{{{ key }}}}", clean(path))
+    if has_no_prefix.is_none() && prefix.is_none() {
+        block.defaulted("no_prefix", "names begin with the path, as envconsul has it", report);
+    }
+    let of_path = || if has_no_prefix == Some(true) { String::new() } else { format!("{}_", clean(path)) };
+    Some(VariableNaming { prefix: prefix.unwrap_or_else(of_path), format })
+}
+
+/// `format` of a block, with `{{ key }}` for each of its actions.
+///
+/// # Errors
+/// It is refused.
+fn format_of(block: &mut ObjectFields<'_>, report: &mut ConversionReport) -> Result<Option<String>, ()> {
+    let Some(text) = block.text("format", report).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let mut parts = text.split("{{");
+    let mut format = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once("}}") {
+            Some((action, rest)) if action.trim() == "key" => {
+                format.push_str("{{ key }}");
+                format.push_str(rest);
+            }
+            _ => {
+                let remedy = "only `{{ key }}` is read in a format: write a `key` block with `name` and `format` for each field";
+                block.refused("format", remedy, report);
+                return Err(());
+            }
         }
     }
+    block.mapped("format", "the names of the variables", report);
+    Ok(Some(format))
 }
 
 fn pipes(rules: NameRules) -> String {
@@ -200,3 +232,6 @@ fn static_name(name: &str, rules: NameRules) -> String {
 fn clean(text: &str) -> String {
     text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,14 @@ fn is_pki(parts: &[&str]) -> bool {
         || parts.iter().skip(1).any(|part| WORDS.contains(part))
 }
 
+/// Refuses a path of an engine that makes what is read from it. `data/` behind the mount, or the command line, says that
+/// it is one of KV.
+pub(super) fn refuse_engine(path: &str, mounts: &KnownMounts<'_>) -> Result<(), String> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let (length, is_told) = mount(&parts, mounts);
+    if is_told || parts.get(length) == Some(&"data") { Ok(()) } else { refuse_engines(&parts) }
+}
+
 /// Engines that make what is read from them.
 fn refuse_engines(parts: &[&str]) -> Result<(), String> {
     let is_below = |words: &[&str]| parts.iter().skip(1).any(|part| words.contains(part));

@@ -1,19 +1,28 @@
 //! `vault:path#key` in variables of containers, as Bank-Vaults' webhook reads it: one dotenv file per container.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
 use super::place::{KvPlace, StoreMount};
 use super::secret::ConvertedSecret;
 use super::stores::ManifestStores;
-use crate::config::value::Scalar;
+use crate::config::value::{Node, Scalar};
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
 use crate::convert::notation::StoreKey;
-use crate::convert::object::Object;
+use crate::convert::object::{Object, child};
 use crate::convert::origin::Origin;
-use crate::convert::report::ConversionReport;
+use crate::convert::report::{ConversionReport, FieldOutcome};
 use crate::convert::workload::PodTemplate;
 
-/// What all annotations of the webhook begin with.
-const PREFIX: &str = "vault.security.banzaicloud.io/";
+/// What all annotations of the webhook begin with, formerly and today.
+const PREFIXES: [&str; 2] = ["vault.security.banzaicloud.io/", "secrets-webhook.security.bank-vaults.io/"];
+
+/// The webhook's name of an annotation.
+fn annotation_name(key: &str) -> Option<&str> {
+    PREFIXES.iter().find_map(|prefix| key.strip_prefix(prefix))
+}
 
 /// Reads the variables of all containers of a pod.
 pub(super) fn convert(
@@ -23,10 +32,11 @@ pub(super) fn convert(
     report: &mut ConversionReport,
 ) -> Vec<ConvertedSecret> {
     let path = pod.path_of("spec");
-    let Some(node) = crate::convert::object::child(pod.node, "spec") else { return Vec::new() };
+    let Some(node) = child(pod.node, "spec") else { return Vec::new() };
     let Some(mut spec) = ObjectFields::open(object, node, path, report) else { return Vec::new() };
     let mut containers = spec.children("initContainers", report);
     containers.extend(spec.children("containers", report));
+    refuse_whole_secrets(object, pod, report);
     let mut converted = Vec::new();
     let mut described = None;
     for mut container in containers {
@@ -40,6 +50,47 @@ pub(super) fn convert(
         }
     }
     converted
+}
+
+/// Annotations that make every field of a secret a variable.
+fn refuse_whole_secrets(object: Object<'_>, pod: &PodTemplate<'_>, report: &mut ConversionReport) {
+    let entries = pod.annotations().and_then(|node| node.entries()).unwrap_or_default();
+    for entry in entries {
+        if matches!(annotation_name(&entry.key), Some("vault-from-path" | "vault-env-from-path")) {
+            let remedy = "every field becomes a variable: write a secret with this key, and one file with `format: dotenv`";
+            let path = format!("{}.{}", pod.path_of("metadata.annotations"), entry.key);
+            report.add(&object, &path, entry.position, FieldOutcome::Refused(remedy.to_owned()));
+        }
+    }
+}
+
+/// Refuses the values of a `ConfigMap` or a Secret that name secrets; whether there are any.
+pub(super) fn refuse_values(object: &Object<'_>, report: &mut ConversionReport) -> bool {
+    if !object.group.is_empty() || !matches!(object.kind, "ConfigMap" | "Secret") {
+        return false;
+    }
+    let mut has_any = false;
+    for section in ["data", "stringData"] {
+        let entries = child(object.node, section).and_then(Node::entries).unwrap_or_default();
+        for entry in entries {
+            let Some(text) = entry.node.scalar().map(Scalar::text) else { continue };
+            let decoded = if object.kind == "Secret" && section == "data" { decoded(text) } else { None };
+            if is_reference(Some(decoded.as_deref().map_or(text, String::as_str))) {
+                has_any = true;
+                let remedy = "references are read in variables of containers alone: write a secret with this key, and a file of its \
+                              field";
+                let path = format!("{section}.{}", entry.key);
+                report.add(object, &path, entry.position, FieldOutcome::Refused(remedy.to_owned()));
+            }
+        }
+    }
+    has_any
+}
+
+/// What a Secret holds in base64, where it is text.
+fn decoded(text: &str) -> Option<Zeroizing<String>> {
+    let bytes = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
+    std::str::from_utf8(&bytes).ok().map(|text| Zeroizing::new(text.to_owned()))
 }
 
 /// Whether a value names a secret.
@@ -58,11 +109,18 @@ fn store(
 ) -> StoreKey {
     let mut entries = Vec::new();
     let mut comments = vec![format!("from annotations of {} ({})", object.title(), object.file)];
-    let path = pod.path_of("metadata.annotations");
-    let annotations = pod.annotations().and_then(|node| ObjectFields::open(object, node, path, report));
-    if let Some(mut annotations) = annotations {
+    let has_own = |node: &&Node| {
+        node.entries().unwrap_or_default().iter().any(|entry| annotation_name(&entry.key).is_some())
+    };
+    let of_object = || child(child(object.node, "metadata")?, "annotations").filter(has_own);
+    let (node, path) = match pod.annotations().filter(has_own) {
+        Some(node) => (Some(node), pod.path_of("metadata.annotations")),
+        // Old versions of the webhook read those of a workload, too.
+        None => (of_object(), "metadata.annotations".to_owned()),
+    };
+    if let Some(mut annotations) = node.and_then(|node| ObjectFields::open(object, node, path, report)) {
         for entry in annotations.entries() {
-            let Some(name) = entry.key.strip_prefix(PREFIX) else {
+            let Some(name) = annotation_name(&entry.key) else {
                 annotations.dropped(&entry.key, "it is not the webhook's", report);
                 continue;
             };
@@ -86,6 +144,7 @@ fn store(
                 "vault-skip-verify" | "vault-tls-secret" => {
                     annotations.lost(&entry.key, "set tlsCACert of the store", report);
                 }
+                "vault-from-path" | "vault-env-from-path" => {}
                 _ => annotations.dropped(&entry.key, "the webhook's own matter", report),
             }
         }
