@@ -48,7 +48,7 @@ pub use location::{Location, resolved};
 pub(crate) use location::{has_own_symlinks, identity};
 pub use mode::{FileMode, ModeError};
 pub use mounts::OutputMounts;
-pub(crate) use mounts::is_mounted;
+pub(crate) use mounts::{is_file_system_in_memory, is_mounted};
 pub use owner::{Owner, OwnerError};
 pub use path::{TargetPath, TargetPathError};
 pub use placement::{NewFile, Placement};

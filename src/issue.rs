@@ -3,3 +3,11 @@
 
 #[allow(dead_code, unused_imports, reason = "the holders that drive it come next")]
 mod machine;
+mod seal;
+mod sealed;
+
+pub use seal::SealKey;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use seal::fuzzing;
+pub use sealed::SealedValues;

@@ -34,6 +34,7 @@ pub use credential::{
     CredentialHistory, CredentialTimes, IssueIntent, IssuedRecord, KnownCredential, NoSourceId, OpenIssue,
     Retirement, RetirementOutcome, SourceId,
 };
+pub(crate) use directory::StateDirectory;
 pub use entry::{JournalEntry, Line, LineHash};
 pub use file::JournalPosition;
 pub use read::{ChainBreak, ReadLine, known, lines, texts, verify};

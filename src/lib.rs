@@ -39,7 +39,7 @@ pub mod disk;
 mod dotenv;
 pub mod fault;
 pub mod hook;
-mod issue;
+pub mod issue;
 pub mod journal;
 pub mod lifecycle;
 pub mod name;

@@ -11,6 +11,7 @@ use crate::config::sources::Source;
 use crate::config::{Config, Limits, Loaded};
 use crate::fault::{Fault, Kind};
 use crate::hook::SystemActions;
+use crate::issue::SealedValues;
 use crate::journal::Journal;
 use crate::name::{CredentialsName, StoreName};
 use crate::render::Job;
@@ -31,6 +32,8 @@ pub(crate) struct Composition {
     pub(super) stores: Stores,
     /// What the program reads, by what it is; nothing of its own is written there.
     pub inputs: Vec<(String, PathBuf)>,
+    /// Where values of issued credentials survive a restart.
+    pub(super) sealed: SealedValues,
 }
 
 impl Composition {
@@ -51,7 +54,7 @@ impl Composition {
         let journal = Journal::in_memory(key.clone(), clock.clone());
         let (mounts, actions) = (Arc::default(), Arc::new(SystemActions::default()));
         let context = SyncContext { registry, key, clock, policy, mounts, journal, hooks, actions };
-        Ok(Self { jobs, context, stores, inputs })
+        Ok(Self { jobs, context, stores, inputs, sealed: SealedValues::none() })
     }
 }
 

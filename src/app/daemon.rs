@@ -116,7 +116,7 @@ impl OpenDaemon {
         };
         let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
         let reloader = Reloader::new(config.load, builder, &composition, &settings, (sandbox, actions));
-        let Composition { jobs, context, stores: _, inputs: _ } = composition;
+        let Composition { jobs, context, stores: _, inputs: _, sealed: _ } = composition;
         let journal = context.journal.clone();
         let journal_task = JournalTask::start(&journal);
         let mut supervisor = Supervisor::start(if swept { jobs } else { Vec::new() }, &context);

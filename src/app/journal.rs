@@ -19,7 +19,8 @@ use crate::config::diagnostic::{Code, Diagnostic, Place};
 use crate::config::hook::{HookMoment, HookSpec};
 use crate::config::secret::SecretSpec;
 use crate::config::settings::{Settings, StatePath};
-use crate::fault::{Fault, Kind};
+use crate::fault::{ExitStatus, Fault, Kind};
+use crate::issue::{SealKey, SealedValues};
 use crate::journal::Journal;
 use crate::sync::JobWithStores;
 use crate::telemetry::event;
@@ -34,6 +35,9 @@ pub(super) struct JournalPlan {
     is_configured: bool,
     /// Whether something is owed, held or refused that a journal would remember.
     is_missed: bool,
+    /// Whether credentials are issued.
+    has_issued: bool,
+    key: Option<SealKey>,
 }
 
 /// The task that writes the journal.
@@ -70,12 +74,16 @@ pub(crate) fn issued_without_state(settings: &Settings, config: &Config) -> Opti
 impl JournalPlan {
     /// Decides where, and makes the directory if an operator named one that is not there. There is none where nobody
     /// named one and no secret needs it. Blocks, but not for long.
-    pub(super) fn new(settings: &Settings, config: &Config) -> Self {
+    ///
+    /// # Errors
+    /// `STATE_KEY_FILE` has no key.
+    pub(super) fn new(settings: &Settings, config: &Config) -> Result<Self, StartError> {
+        let key = settings.state_key_file.as_deref().map(seal_key).transpose()?;
         let is_configured = settings.state_dir.is_configured();
-        let is_missed =
-            config.secrets.iter().any(|secret| !secret.hooks.is_empty() || secret.sources.has_issued());
+        let has_issued = config.secrets.iter().any(|secret| secret.sources.has_issued());
+        let is_missed = has_issued || config.secrets.iter().any(|secret| !secret.hooks.is_empty());
         if !is_configured && !config.secrets.iter().any(SecretSpec::needs_journal) {
-            return Self { directory: Ok(None), is_configured, is_missed };
+            return Ok(Self { directory: Ok(None), is_configured, is_missed, has_issued, key });
         }
         let path = settings.state_dir.clone();
         let step = match &path {
@@ -94,7 +102,8 @@ impl JournalPlan {
             drop(directory.as_ref().map(File::open));
             directory
         };
-        Self { directory: within(&step, LIMIT, look), is_configured, is_missed }
+        let directory = within(&step, LIMIT, look);
+        Ok(Self { directory, is_configured, is_missed, has_issued, key })
     }
 
     /// Where it is.
@@ -125,18 +134,31 @@ impl JournalPlan {
         };
         let (jobs, inputs) = (composition.jobs.clone(), composition.inputs.clone());
         let step = format!("opening the journal in {}", directory.display());
+        let (has_issued, key) = (self.has_issued, self.key);
         let open = move || {
             not_an_output(&directory, &jobs, &inputs)?;
-            Journal::open(&directory, Clock::system())
+            let journal = Journal::open(&directory, Clock::system())?;
+            // With its lock nobody else has what is sealed there.
+            let sealed = has_issued.then(|| SealedValues::open(&directory, key)).transpose()?;
+            Ok((journal, sealed))
         };
         let opened = at_start(&step, LIMIT, open).await;
         let opened = opened.map_err(|error| Fault::new(Kind::Write, error.to_string(), error.remedy()));
         let opened = opened.and_then(|opened| opened);
         match opened {
-            Ok(journal) => {
+            Ok((journal, sealed)) => {
                 forget_others(&journal, &composition.jobs);
                 composition.context.registry.journaled_by(journal.clone());
                 composition.context.journal = journal;
+                if let Some(sealed) = sealed {
+                    if !sealed.is_kept() {
+                        event::values_not_kept(
+                            "the state directory is on a disk, and there is no key to seal them with",
+                            "set STATE_KEY_FILE to a file of 32 random bytes (head -c 32 /dev/urandom)",
+                        );
+                    }
+                    composition.sealed = sealed;
+                }
                 Ok(())
             }
             Err(Fault { message, remedy, .. }) => unusable(&message, &remedy, self.is_configured),
@@ -159,13 +181,25 @@ fn unusable(message: &str, remedy: &str, is_configured: bool) -> Result<(), Star
     Ok(())
 }
 
+/// The key in the file that an operator named.
+fn seal_key(path: &Path) -> Result<SealKey, StartError> {
+    SealKey::read(path).map_err(|cause| {
+        let shown = path.display();
+        StartError::Failure {
+            status: ExitStatus::Configuration,
+            message: format!("STATE_KEY_FILE {shown} has no key: {cause}"),
+            remedy: format!("write 32 random bytes to it: head -c 32 /dev/urandom > {shown}"),
+        }
+    })
+}
+
 /// No secret writes to a file of the journal.
 fn not_an_output(
     directory: &Path,
     jobs: &[JobWithStores],
     inputs: &[(String, PathBuf)],
 ) -> Result<(), Fault> {
-    let conflict = ["journal.jsonl", "key", "lock"]
+    let conflict = ["journal.jsonl", "key", "lock", "sealed"]
         .iter()
         .find_map(|name| conflict(&directory.join(name), jobs, inputs));
     match conflict {

@@ -43,7 +43,7 @@ pub(super) async fn once(
     mut signals: Signals,
     OnceOptions { timeout, runs_duties }: OnceOptions,
 ) -> OnceFailures {
-    let Composition { jobs, mut context, stores: _, inputs: _ } = composition;
+    let Composition { jobs, mut context, stores: _, inputs: _, sealed: _ } = composition;
     if !runs_duties {
         context.hooks = Arc::default();
     }

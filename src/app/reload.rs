@@ -335,7 +335,7 @@ mod tests {
                 &settings,
                 (Arc::default(), SystemActions::default()),
             );
-            let Composition { jobs, context, stores: _, inputs: _ } = composition;
+            let Composition { jobs, context, stores: _, inputs: _, sealed: _ } = composition;
             let supervisor = Supervisor::start(jobs, &context);
             Self { home, text, loads, permit, reloader, supervisor, context }
         }

@@ -240,7 +240,7 @@ impl StartInputs {
             Mode::Daemon => make_control_socket(settings),
             Mode::Once(_) => ControlSocketAttempt::default(),
         };
-        let journal = JournalPlan::new(settings, &loaded.config);
+        let journal = JournalPlan::new(settings, &loaded.config)?;
         let sandbox = SandboxPlan::new(&loaded, settings, &path, &environment, journal.directory());
         let source = runner_source(&loaded, env, &path, working_directory);
         let runner = (RunnerNeeds::of(&loaded.config).into_table(), source);

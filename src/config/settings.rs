@@ -13,7 +13,7 @@ mod trace;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub control_socket: ControlSocketPath,
     /// `STATE_DIR`: where the journal and its key are.
     pub state_dir: StatePath,
+    /// `STATE_KEY_FILE`: the key that seals issued credentials there.
+    pub state_key_file: Option<PathBuf>,
     /// `AUDIT_LOG`: where audit lines go; `None` is nowhere.
     pub audit_log: Option<Destination>,
     /// `INITIAL_BACKOFF`, `MAX_BACKOFF`, `BACKOFF_MULTIPLIER`.
@@ -145,6 +147,7 @@ impl Settings {
             status_file: reader.status_file(working_directory),
             control_socket: reader.control_socket(working_directory),
             state_dir: reader.state_dir(working_directory),
+            state_key_file: reader.state_key_file(working_directory),
             audit_log: reader.value(
                 "AUDIT_LOG",
                 "stdout, or the path of a file (an absolute one if its name is that of a stream)",

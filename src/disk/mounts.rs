@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{self, AtFlags, CWD, Statx, StatxAttributes, StatxFlags};
+use rustix::fs::{self, AtFlags, CWD, StatFs, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::fault::Fault;
@@ -80,12 +80,15 @@ impl OutputMount {
             let found = look(above).ok().filter(is_mount_root)?;
             Some((above.to_owned(), found))
         })?;
-        let is_in_memory = fs::statfs(&point).is_ok_and(|system| {
-            // tmpfs and ramfs, from linux/magic.h; the type's width differs between architectures.
-            matches!(u32::try_from(system.f_type), Ok(0x0102_1994 | 0x8584_58f6))
-        });
+        let is_in_memory = fs::statfs(&point).is_ok_and(|system| is_file_system_in_memory(&system));
         Some(Self { point, in_memory: number(&found).filter(|_| is_in_memory) })
     }
+}
+
+/// Whether it is tmpfs or ramfs, by linux/magic.h.
+pub(crate) fn is_file_system_in_memory(system: &StatFs) -> bool {
+    // The type's width differs between architectures.
+    matches!(u32::try_from(system.f_type), Ok(0x0102_1994 | 0x8584_58f6))
 }
 
 /// `None` before Linux 5.8.

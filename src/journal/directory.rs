@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
+use crate::disk::is_file_system_in_memory;
 use crate::fault::{Fault, Kind};
 
 const LOCK: &str = "lock";
@@ -22,9 +23,9 @@ const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 /// The permissions of other users to write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// The state directory.
+/// The state directory, or one in it.
 #[derive(Debug)]
-pub(super) struct StateDirectory {
+pub(crate) struct StateDirectory {
     directory: OwnedFd,
     path: PathBuf,
 }
@@ -38,16 +39,38 @@ impl StateDirectory {
     ///
     /// # Errors
     /// It is not there, or other users may write in it.
-    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = fs::open(path, flags, Mode::empty()).map_err(|error| failed("open", path, error))?;
-        let found = fs::fstat(&directory).map_err(|error| failed("look at", path, error))?;
+        Self::trusted(directory, path.to_owned())
+    }
+
+    /// Opens the directory of this name in it, and makes it where it is missing.
+    ///
+    /// # Errors
+    /// It cannot be made, is a link or no directory, or other users may write in it.
+    pub(crate) fn below(&self, name: &str) -> Result<Self, Fault> {
+        let path = self.at(name);
+        match fs::mkdirat(&self.directory, name, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(failed("make", &path, error)),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat(&self.directory, name, flags, Mode::empty()) {
+            Ok(directory) => Self::trusted(directory, path),
+            Err(Errno::LOOP | Errno::NOTDIR) => Err(planted(&path, "is no directory")),
+            Err(error) => Err(failed("open", &path, error)),
+        }
+    }
+
+    fn trusted(directory: OwnedFd, path: PathBuf) -> Result<Self, Fault> {
+        let found = fs::fstat(&directory).map_err(|error| failed("look at", &path, error))?;
         if !is_of_ours(&found) || found.st_mode & WRITABLE_BY_OTHERS != 0 {
             let cause = "is another user's, or other users may write in it";
             let remedy = format!("make it this user's own: chmod 700 {}", path.display());
-            return Err(refused(path, cause, remedy));
+            return Err(refused(&path, cause, remedy));
         }
-        Ok(Self { directory, path: path.to_owned() })
+        Ok(Self { directory, path })
     }
 
     /// Takes the lock of the directory.
@@ -103,7 +126,7 @@ impl StateDirectory {
     ///
     /// # Errors
     /// Those of [`Self::open_file`], or it cannot be read or is larger.
-    pub(super) fn read(&self, name: &str, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
+    pub(crate) fn read(&self, name: &str, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
         let Some(file) = self.open_file(name, OFlags::RDONLY)? else { return Ok(None) };
         let mut content = Zeroizing::new(Vec::new());
         let read = file.take(limit.saturating_add(1)).read_to_end(&mut content);
@@ -118,7 +141,7 @@ impl StateDirectory {
     ///
     /// # Errors
     /// It cannot be written.
-    pub(super) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+    pub(crate) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let next = format!("{name}.new");
         // What stays there is found out by the next line.
         let _left_by_a_killed_process = fs::unlinkat(&self.directory, &next, AtFlags::empty());
@@ -134,11 +157,27 @@ impl StateDirectory {
     ///
     /// # Errors
     /// Those of rename(2).
-    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         match fs::renameat(&self.directory, from, &self.directory, to) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Removes a file. One that is not there is removed.
+    ///
+    /// # Errors
+    /// Those of unlink(2).
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::unlinkat(&self.directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether what is in it is in memory alone: it ends with the machine.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        fs::fstatfs(&self.directory).is_ok_and(|system| is_file_system_in_memory(&system))
     }
 
     /// Makes new names durable.
@@ -150,7 +189,7 @@ impl StateDirectory {
     }
 
     /// The path of one of its files, for people.
-    pub(super) fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 }

@@ -94,6 +94,24 @@ fn history_shows_what_became_of_a_secret_and_follows_the_chain() {
 }
 
 #[test]
+fn a_state_key_that_is_none_ends_the_start_and_says_how_to_make_one() {
+    let sandbox = sandbox(CONFIG);
+    for (content, cause) in [(Some("short\n"), "it has 6 bytes, not 32"), (None, "No such file")] {
+        if let Some(content) = content {
+            sandbox.write("state-key", content);
+        }
+        let name = if content.is_some() { "state-key" } else { "nowhere" };
+        let (code, _, error) = run(&sandbox, &["run", "--once", "--state-key-file", name]);
+        assert!(code == 3 && error.contains(cause), "{code} {error}");
+        let remedy = format!("head -c 32 /dev/urandom > {}", sandbox.path(name).display());
+        assert!(error.contains(&remedy), "{error}");
+    }
+    sandbox.write("state-key", "0123456789abcdef0123456789abcdef");
+    let (code, _, error) = run(&sandbox, &["run", "--once", "--state-key-file", "state-key"]);
+    assert!(code == 0 && !sandbox.path("state/sealed").exists(), "nothing is issued: {error}");
+}
+
+#[test]
 fn a_second_daemon_with_the_same_state_directory_ends() {
     let sandbox = sandbox(CONFIG);
     let daemon = Process::start(command(&sandbox, &["run"]));

@@ -1,4 +1,4 @@
-//! Where the state directory is.
+//! Where the state directory is, and its key.
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,11 @@ impl StatePath {
 }
 
 impl SettingsReader<'_> {
+    pub(super) fn state_key_file(&mut self, working_directory: &Path) -> Option<PathBuf> {
+        let parse = |text: &str| (!text.contains('\0')).then(|| working_directory.join(text));
+        self.value("STATE_KEY_FILE", "the path of a file", parse)
+    }
+
     pub(super) fn state_dir(&mut self, working_directory: &Path) -> StatePath {
         let parse = |text: &str| (!text.contains('\0')).then(|| working_directory.join(text));
         let configured = self.value("STATE_DIR", "the path of a directory", parse);

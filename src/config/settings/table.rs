@@ -61,6 +61,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Where the daemon keeps its journal, which history reads",
     ),
     setting(
+        "STATE_KEY_FILE",
+        "state-key-file",
+        "FILE",
+        "",
+        "32 random bytes that seal issued credentials, so that they survive a restart",
+    ),
+    setting(
         "AUDIT_LOG",
         "audit-log",
         "FILE",

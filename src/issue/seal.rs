@@ -1,0 +1,132 @@
+//! Sealing: AES-256-GCM over the fields of a credential. What says which credential it is has to be the same when it is
+//! opened, or nothing comes out.
+
+use std::fmt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use zeroize::Zeroizing;
+
+use crate::journal::{KnownCredential, SourceId};
+use crate::regular_file;
+use crate::secret::{Fields, HANDLING, SecretText, json, wipe_stack};
+
+/// Bytes of a key.
+const LENGTH: usize = 32;
+
+/// What a sealed file begins with.
+const MAGIC: &[u8] = b"secrets-sync sealed 1\n";
+
+/// Bytes of a nonce.
+const NONCE: usize = 12;
+
+/// The key of sealed values.
+#[derive(Clone)]
+pub struct SealKey(Zeroizing<[u8; LENGTH]>);
+
+impl SealKey {
+    /// The key in the file at `path`. Blocks.
+    ///
+    /// # Errors
+    /// Why there is none in it.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let content = regular_file::read(path, 4096).map_err(|error| error.to_string())?;
+        Self::of(&content).ok_or_else(|| format!("it has {} bytes, not {LENGTH}", content.len()))
+    }
+
+    /// `None` unless there are 32 bytes.
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+        let key: &[u8; LENGTH] = bytes.try_into().ok()?;
+        Some(Self(Zeroizing::new(*key)))
+    }
+
+    /// A new one; `None` where the system has no randomness.
+    pub(super) fn random() -> Option<Self> {
+        let mut key = Zeroizing::new([0; LENGTH]);
+        aws_lc_rs::rand::fill(&mut *key).ok()?;
+        Some(Self(key))
+    }
+
+    /// For the file that it is kept in.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &*self.0
+    }
+
+    fn cipher(&self) -> Option<RandomizedNonceKey> {
+        RandomizedNonceKey::new(&AES_256_GCM, &*self.0).ok()
+    }
+}
+
+impl fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealKey(redacted)")
+    }
+}
+
+/// `fields`, sealed; `None` where they have no text that reads back as them.
+pub(super) fn seal(
+    key: &SealKey,
+    source: SourceId,
+    credential: &KnownCredential,
+    fields: &Fields,
+) -> Option<Vec<u8>> {
+    let text = json::text_of(fields);
+    if json::object_in(&text).ok().as_ref() != Some(fields) {
+        return None;
+    }
+    // EXPOSE: becomes ciphertext in the buffer below.
+    let text = text.expose().as_bytes();
+    // Large enough for the tag: a buffer that grows leaves its bytes behind.
+    let mut buffer = Zeroizing::new(Vec::with_capacity(text.len() + AES_256_GCM.tag_len()));
+    buffer.extend_from_slice(text);
+    let context = Aad::from(context(source, credential));
+    let nonce = key.cipher()?.seal_in_place_append_tag(context, &mut *buffer).ok()?;
+    wipe_stack::<HANDLING>();
+    Some([MAGIC, nonce.as_ref(), &buffer].concat())
+}
+
+/// What [`seal`] sealed with the same key for the same credential; `None` for anything else.
+pub(super) fn unseal(
+    key: &SealKey,
+    source: SourceId,
+    credential: &KnownCredential,
+    sealed: &[u8],
+) -> Option<Fields> {
+    let (nonce, sealed) = sealed.strip_prefix(MAGIC)?.split_at_checked(NONCE)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut buffer = Zeroizing::new(sealed.to_vec());
+    let context = Aad::from(context(source, credential));
+    let opened = key.cipher()?.open_in_place(nonce, context, &mut buffer).ok()?;
+    let text = SecretText::new(str::from_utf8(opened).ok()?.to_owned());
+    let fields = json::object_in(&text).ok();
+    wipe_stack::<HANDLING>();
+    fields
+}
+
+/// Which credential it is: its source, its number, and the millisecond in which it was issued.
+fn context(source: SourceId, credential: &KnownCredential) -> Vec<u8> {
+    let from = credential.from.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+    format!("{source} {} {from}", credential.number).into_bytes()
+}
+
+/// What the fuzz target of sealed files uses.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::*;
+
+    /// Opens `sealed` with a key of zeros.
+    pub fn unsealed(source: SourceId, credential: &KnownCredential, sealed: &[u8]) -> Option<Fields> {
+        unseal(&SealKey(Zeroizing::new([0; LENGTH])), source, credential, sealed)
+    }
+
+    /// Seals `fields` with a key of zeros.
+    pub fn sealed(source: SourceId, credential: &KnownCredential, fields: &Fields) -> Option<Vec<u8>> {
+        seal(&SealKey(Zeroizing::new([0; LENGTH])), source, credential, fields)
+    }
+
+    /// The fields of a JSON object.
+    pub fn fields(text: &str) -> Option<Fields> {
+        json::object_in(&SecretText::new(text.to_owned())).ok()
+    }
+}

@@ -1,0 +1,176 @@
+//! The sealed values in the state directory: one file per source, for the credential that is current there.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::seal::{SealKey, seal, unseal};
+use crate::blocking::Worker;
+use crate::fault::{Fault, Kind};
+use crate::journal::{KnownCredential, SourceId, StateDirectory};
+use crate::secret::Fields;
+use crate::telemetry::event;
+
+/// The directory in the state directory.
+const DIRECTORY: &str = "sealed";
+
+/// The key that is made where all of it is in memory and there is no other.
+const KEY: &str = "key";
+
+/// Largest sealed file: as large as the largest answer of a server, and what sealing adds.
+const LARGEST: u64 = 16 << 20;
+
+/// How long a file system may take.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Where values of issued credentials survive a restart. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct SealedValues(Option<Arc<SealedInner>>);
+
+struct SealedInner {
+    directory: StateDirectory,
+    key: SealKey,
+    worker: Worker,
+}
+
+impl SealedValues {
+    /// Keeps nothing.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Keeps values in `state`, with this key. Without a key they are kept only where `state` is in memory, and
+    /// otherwise not. Blocks.
+    ///
+    /// # Errors
+    /// The directory cannot be made or trusted.
+    pub fn open(state: &Path, key: Option<SealKey>) -> Result<Self, Fault> {
+        let state = StateDirectory::open(state)?;
+        if key.is_none() && !state.is_in_memory() {
+            return Ok(Self::none());
+        }
+        let directory = state.below(DIRECTORY)?;
+        let key = match key {
+            Some(key) => key,
+            None => key_in(&directory)?,
+        };
+        Ok(Self(Some(Arc::new(SealedInner { directory, key, worker: Worker::default() }))))
+    }
+
+    /// Whether anything is kept.
+    pub fn is_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Keeps the fields of the credential that is current from now on. Returns whether a restart will have them; if not,
+    /// the log says why.
+    pub async fn keep(&self, source: SourceId, credential: &KnownCredential, fields: &Fields) -> bool {
+        let Some(inner) = &self.0 else { return false };
+        let Some(sealed) = seal(&inner.key, source, credential, fields) else {
+            event::value_not_sealed(
+                &inner.shown(source),
+                "these fields have no text that reads back as them",
+            );
+            return false;
+        };
+        let written = inner.run("writing", source, move |inner| {
+            let name = source.to_string();
+            inner.directory.replace(&name, &sealed).map_err(|error| error.to_string())
+        });
+        match written.await {
+            Ok(()) => true,
+            Err(error) => {
+                event::value_not_sealed(&inner.shown(source), &error);
+                false
+            }
+        }
+    }
+
+    /// The fields of this credential, if it is the one that was kept last. A file that cannot be opened is set aside.
+    pub async fn read(&self, source: SourceId, credential: &KnownCredential) -> Option<Fields> {
+        let inner = self.0.as_ref()?;
+        let credential = credential.clone();
+        let read = inner.run("reading", source, move |inner| {
+            let name = source.to_string();
+            let read = inner.directory.read(&name, LARGEST);
+            let opened = read.and_then(|found| match found {
+                None => Ok(None),
+                Some(sealed) => match unseal(&inner.key, source, &credential, &sealed) {
+                    Some(fields) => Ok(Some(fields)),
+                    None => Err(Fault::new(Kind::Internal, NOT_OURS, "")),
+                },
+            });
+            opened.map_err(|Fault { message, .. }| {
+                match inner.directory.rename(&name, &format!("{name}.bad")) {
+                    Ok(()) => message,
+                    Err(error) => format!("{message}; it cannot be set aside: {error}"),
+                }
+            })
+        });
+        match read.await {
+            Ok(fields) => fields,
+            Err(error) => {
+                event::sealed_value_unusable(&inner.shown(source), &error);
+                None
+            }
+        }
+    }
+
+    /// Removes what is kept of the source.
+    pub async fn forget(&self, source: SourceId) {
+        let Some(inner) = &self.0 else { return };
+        let removed = inner.run("removing", source, move |inner| {
+            inner.directory.remove(&source.to_string()).map_err(|error| error.to_string())
+        });
+        if let Err(error) = removed.await {
+            event::sealed_value_stays(&inner.shown(source), &error);
+        }
+    }
+}
+
+/// Why a file is set aside.
+const NOT_OURS: &str = "it is damaged, another credential's, or sealed with another key";
+
+impl SealedInner {
+    async fn run<R: Send + 'static>(
+        self: &Arc<Self>,
+        doing: &str,
+        source: SourceId,
+        work: impl FnOnce(&Self) -> Result<R, String> + Send + 'static,
+    ) -> Result<R, String> {
+        let inner = Arc::clone(self);
+        let step = format!("{doing} {}", self.shown(source));
+        let ended = self.worker.run(step, LIMIT, move |_| work(&inner)).await;
+        ended.map_err(|error| error.to_string()).and_then(|ended| ended)
+    }
+
+    fn shown(&self, source: SourceId) -> String {
+        self.directory.at(&source.to_string()).display().to_string()
+    }
+}
+
+impl std::fmt::Debug for SealedInner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SealedInner").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+/// The key beside values that are in memory alone: it ends with them.
+fn key_in(directory: &StateDirectory) -> Result<SealKey, Fault> {
+    if let Some(found) = directory.read(KEY, 4096)?
+        && let Some(key) = SealKey::of(&found)
+    {
+        return Ok(key);
+    }
+    let path = directory.at(KEY);
+    let failed = |cause: String| {
+        let remedy = "make the state directory writable for this process, or set STATE_DIR";
+        Fault::new(Kind::Write, format!("cannot make {}: {cause}", path.display()), remedy)
+    };
+    let key = SealKey::random().ok_or_else(|| failed("the system has no random numbers".to_owned()))?;
+    directory.replace(KEY, key.bytes()).map_err(|error| failed(error.to_string()))?;
+    Ok(key)
+}
