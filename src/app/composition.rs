@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::provider::StoreSpec;
+use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::config::settings::Settings;
 use crate::config::sources::Source;
 use crate::config::{Config, Limits, Loaded};
@@ -19,6 +20,7 @@ use crate::secret::FingerprintKey;
 #[cfg(test)]
 use crate::store::Store;
 use crate::store::build::{BuiltStore, StoreBuilder};
+use crate::store::issuer::Issuer;
 use crate::sync::{JobWithStores, PolicySettings, SyncContext, registry};
 use crate::telemetry::event;
 
@@ -70,6 +72,12 @@ struct ConfiguredStore {
 }
 
 impl Stores {
+    /// What issues the credentials of `source`, if it is no read.
+    pub(super) fn issuer<'s>(&self, source: &'s Source) -> Option<(&'s DynamicRead, Arc<dyn Issuer>)> {
+        let issuer = self.0.get(&source.store)?.built.issuer.as_ref()?;
+        Some((source.read.issued()?, Arc::clone(issuer)))
+    }
+
     #[cfg(test)]
     pub(super) fn store(&self, name: &str) -> Option<Arc<dyn Store>> {
         self.0.get(&StoreName::new(name)).map(|configured| Arc::clone(&configured.built.store))

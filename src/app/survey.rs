@@ -10,13 +10,15 @@ use super::composition::Composition;
 use crate::blocking::{BlockingError, Worker};
 use crate::clock::Clock;
 use crate::config::hook::{HookAction, HookSpec};
+use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::fault::{Fault, Kind};
 use crate::lifecycle::runner::check_program;
 use crate::name::{HookName, SecretName};
 use crate::render::{Job, Rendered, examine, render_sources};
 use crate::secret::FingerprintKey;
 use crate::sink::{self, PlannedAction, Preview, Removal, Sink};
-use crate::store::gather::{Gathered, ReadFailure};
+use crate::store::gather::{Gathered, ReadFailure, SourceStores};
+use crate::store::issuer::{IssueWarning, Issuer};
 
 /// How long looking at the files of one secret may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -29,6 +31,10 @@ pub(crate) struct Finding {
     pub previews: Vec<Preview>,
     /// What a sync would remove, because the source is gone and `deletionPolicy` says so.
     pub removals: Vec<Removal>,
+    /// The paths of which a sync would issue credentials; what its files would hold is not known then.
+    pub issues: Vec<String>,
+    /// What would not be as it is configured.
+    pub warnings: Vec<IssueWarning>,
     /// Hooks that would run, gates first.
     pub hooks: Vec<HookName>,
     /// Why it cannot be read or rendered, and which of its files cannot be written.
@@ -36,11 +42,20 @@ pub(crate) struct Finding {
 }
 
 /// Reads and renders every secret once, compares the result with the files, and checks whether each file could be
-/// written. Findings come in the order of the configuration.
-pub(crate) async fn survey(composition: Composition) -> Vec<Finding> {
+/// written. Nothing is issued; with `asks_issuers` the servers are asked whether they would. Findings come in the order of
+/// the configuration.
+pub(crate) async fn survey(composition: Composition, asks_issuers: bool) -> Vec<Finding> {
+    let Composition { jobs, context, stores: built, .. } = composition;
     let mut looks = JoinSet::new();
-    for (index, (job, stores)) in composition.jobs.into_iter().enumerate() {
-        let (key, clock) = (composition.context.key.clone(), composition.context.clock.clone());
+    for (index, (job, stores)) in jobs.into_iter().enumerate() {
+        let (key, clock) = (context.key.clone(), context.clock.clone());
+        let issued: Vec<_> = job.secret.sources.all().filter_map(|source| built.issuer(source)).collect();
+        if !issued.is_empty() {
+            let issued = issued.into_iter().map(|(read, issuer)| (read.clone(), issuer)).collect();
+            looks
+                .spawn(async move { (index, look_at_issued(job, stores, issued, asks_issuers, &key).await) });
+            continue;
+        }
         looks.spawn(async move {
             let secret = job.secret.name.clone();
             let (gates, duties) = (Arc::clone(&job.gates), Arc::clone(&job.duties));
@@ -62,6 +77,40 @@ pub(crate) async fn survey(composition: Composition) -> Vec<Finding> {
     let mut findings = looks.join_all().await;
     findings.sort_by_key(|(index, _)| *index);
     findings.into_iter().map(|(_, finding)| finding).collect()
+}
+
+/// The same of a secret that has issued credentials: its other sources are read, and what it issues is not known.
+async fn look_at_issued(
+    job: Job,
+    stores: SourceStores,
+    asked: Vec<(DynamicRead, Arc<dyn Issuer>)>,
+    asks_issuers: bool,
+    key: &FingerprintKey,
+) -> Finding {
+    let secret = job.secret.name.clone();
+    let hooks = job.gates.iter().map(|gate| &gate.name).chain(&*job.duties).cloned().collect();
+    let mut faults = stores.probe(&job.secret.sources, key).await;
+    let (mut issues, mut warnings) = (Vec::new(), Vec::new());
+    for (read, issuer) in asked {
+        if asks_issuers {
+            match issuer.outlook(&read).await {
+                Ok(outlook) => {
+                    faults.extend(outlook.fault);
+                    warnings.extend(outlook.warnings);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        issues.push(read.path);
+    }
+    let step = format!("looking at the files of {secret}");
+    let worker = Worker::default();
+    let look = worker.run(step, LIMIT, move |_| SecretLook {
+        faults: [faults, sink::check(&job)].concat(),
+        previews: Ok(Vec::new()),
+        removals: Ok(Vec::new()),
+    });
+    Finding { issues, warnings, hooks, ..finding(secret, look.await) }
 }
 
 /// The hooks that would run for a secret.
@@ -129,8 +178,7 @@ fn finding(secret: SecretName, look: Result<SecretLook, BlockingError>) -> Findi
                 _ => Kind::Write,
             };
             let fault = Fault::new(kind, error.to_string(), error.remedy());
-            let (previews, removals, hooks) = (Vec::new(), Vec::new(), Vec::new());
-            return Finding { secret, previews, removals, hooks, faults: vec![fault] };
+            return Finding::of(secret, vec![fault]);
         }
     };
     let previews = previews.unwrap_or_else(|fault| {
@@ -146,7 +194,16 @@ fn finding(secret: SecretName, look: Result<SecretLook, BlockingError>) -> Findi
             faults.push(fault);
         }
     }
-    Finding { secret, previews, removals, hooks: Vec::new(), faults }
+    Finding { previews, removals, ..Finding::of(secret, faults) }
+}
+
+impl Finding {
+    /// Nothing but what is wrong.
+    fn of(secret: SecretName, faults: Vec<Fault>) -> Self {
+        let (previews, removals, issues) = (Vec::new(), Vec::new(), Vec::new());
+        let (warnings, hooks) = (Vec::new(), Vec::new());
+        Self { secret, previews, removals, issues, warnings, hooks, faults }
+    }
 }
 
 /// What `sink::check` cannot see: it looks at a directory, the previews at each of its entries.

@@ -23,7 +23,7 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     let holds = holds(&setup);
     let composition = setup.composition(loaded)?;
     let runtime = runtime()?;
-    let mut findings = runtime.block_on(survey(composition));
+    let mut findings = runtime.block_on(survey(composition, false));
     runtime.shutdown_background();
     for finding in findings.iter_mut().filter(|finding| holds.contains_key(&finding.secret)) {
         (finding.previews, finding.removals, finding.hooks) = (Vec::new(), Vec::new(), Vec::new());
@@ -68,7 +68,8 @@ fn table(
         let is_certain = finding.faults.iter().all(|fault| fault.kind != Kind::Absent);
         let removal = |removal| ("remove", removal_line(secret, removal, is_certain));
         let removals = finding.removals.iter().map(removal);
-        for (action, line) in previews.chain(removals) {
+        let issues = finding.issues.iter().map(|path| (ISSUE, issue_line(secret, path)));
+        for (action, line) in issues.chain(previews).chain(removals) {
             for (count, _) in counts.iter_mut().zip(ACTIONS).filter(|(_, (name, ..))| *name == action) {
                 *count += 1;
             }
@@ -104,8 +105,12 @@ fn hook_line(hook: &HookName, findings: &[Finding]) -> Option<String> {
     (!secrets.is_empty()).then(|| format!("{head}  secrets={}\n", secrets.join(",")))
 }
 
-/// What can happen to a file: in its line, in the summary, and its colour on a terminal.
-const ACTIONS: [(&str, &str, &str); 6] = [
+/// What happens to a credential that a sync would issue.
+const ISSUE: &str = "would issue";
+
+/// What can happen to a file or a credential: in its line, in the summary, and its colour on a terminal.
+const ACTIONS: [(&str, &str, &str); 7] = [
+    (ISSUE, "to issue", "\x1b[33m"),
     ("create", "to create", "\x1b[32m"),
     ("change", "to change", "\x1b[33m"),
     ("repair", "to repair", "\x1b[33m"),
@@ -153,6 +158,11 @@ fn line(secret: &str, preview: &Preview) -> String {
 fn removal_line(secret: &str, Removal { path, size }: &Removal, is_certain: bool) -> String {
     let condition = if is_certain { "" } else { "  (only if the absence is confirmed)" };
     format!("{}  size={size}{condition}\n", head("remove", path, secret))
+}
+
+/// Of a credential; the files that it goes into cannot be compared.
+fn issue_line(secret: &str, path: &str) -> String {
+    format!("{ISSUE} {}  secret={}\n", Printable(path), Printable(secret))
 }
 
 fn head(action: &str, path: &TargetPath, secret: &str) -> String {
@@ -215,6 +225,8 @@ mod tests {
             secret: SecretName::new("app"),
             previews,
             removals,
+            issues: Vec::new(),
+            warnings: Vec::new(),
             hooks: vec![HookName::new("web")],
             faults: Vec::new(),
         };
@@ -233,5 +245,9 @@ mod tests {
         let held = Finding { hooks: Vec::new(), ..found(Vec::new(), Vec::new()) };
         let expected = "held      change 3  secret=app\nplan: 1 held\n";
         assert_eq!(table(&[held], &hooks, &holds, false), expected);
+        let issued =
+            Finding { issues: vec!["database/creds/app".to_owned()], ..found(Vec::new(), Vec::new()) };
+        let expected = "would issue database/creds/app  secret=app\nplan: 1 to issue\n";
+        assert_eq!(table(&[issued], &[], &none, false), expected);
     }
 }

@@ -12,6 +12,7 @@ use crate::config::{Loaded, Loader};
 use crate::fault::{ExitStatus, Fault};
 use crate::name::HookName;
 use crate::printable::Printable;
+use crate::store::issuer::IssueWarning;
 
 /// What was found out.
 struct Verdict {
@@ -69,7 +70,7 @@ fn judge(setup: &Setup, file: Loader, args: &ValidateArgs) -> Result<Verdict, Ex
 fn look(setup: &Setup, loaded: Loaded) -> Result<Vec<Finding>, ExitStatus> {
     let composition = setup.composition(loaded)?;
     let runtime = runtime()?;
-    let findings = runtime.block_on(survey(composition));
+    let findings = runtime.block_on(survey(composition, true));
     runtime.shutdown_background();
     Ok(findings)
 }
@@ -114,12 +115,15 @@ impl Verdict {
         for (hook, obstacle) in &self.obstacles {
             output::note(&format!("warning: hook {}: {}", Printable(hook.as_str()), Printable(obstacle)));
         }
-        for Finding { secret, faults, .. } in self.findings.iter().flatten() {
+        for Finding { secret, faults, issues, warnings, .. } in self.findings.iter().flatten() {
+            let name = Printable(secret.as_str());
             if faults.is_empty() {
-                output::result(&format!(
-                    "{}: readable, and its files can be written",
-                    Printable(secret.as_str())
-                ))?;
+                let found = if issues.is_empty() { "readable" } else { "can be issued" };
+                output::result(&format!("{name}: {found}, and its files can be written"))?;
+            }
+            for IssueWarning { message, remedy } in warnings {
+                let (message, remedy) = (Printable(message), Printable(remedy));
+                output::note(&format!("warning: {name}: {message}\n  hint: {remedy}"));
             }
             for fault in faults {
                 self.places.print(secret, fault);
@@ -152,7 +156,9 @@ impl Verdict {
     }
 
     fn finding_json(&self, finding: &Finding) -> Value {
-        let Finding { secret, faults, .. } = finding;
+        let Finding { secret, faults, issues, warnings, .. } = finding;
+        let warning =
+            |IssueWarning { message, remedy }: &IssueWarning| json!({ "message": message, "hint": remedy });
         let fault = |fault: &Fault| {
             let Fault { kind, message, remedy, retry_after: _ } = fault;
             json!({ "kind": kind.as_str(), "message": message, "hint": remedy })
@@ -164,6 +170,8 @@ impl Verdict {
             "line": position.map(|position| position.line),
             "column": position.map(|position| position.column),
             "ok": faults.is_empty(),
+            "issues": issues,
+            "warnings": warnings.iter().map(warning).collect::<Vec<_>>(),
             "faults": faults.iter().map(fault).collect::<Vec<_>>(),
         })
     }

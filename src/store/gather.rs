@@ -115,6 +115,22 @@ impl SourceStores {
         combined(sources, outcomes, known, key)
     }
 
+    /// Reads every source that is no issue, and keeps nothing of it: what is wrong with each.
+    pub(crate) async fn probe(&self, sources: &Sources, key: &FingerprintKey) -> Vec<Fault> {
+        let reads = self.of(sources).filter(|(source, _)| source.read.issued().is_none());
+        let reads = reads.map(|(source, store)| async move {
+            let fetched = match &source.search {
+                None => store.fetch(&source.read, None).await.map(drop),
+                Some(search) => search::find(store, &source.read, search, key).await.map(drop),
+            };
+            fetched.err().map(|fault| {
+                let message = format!("source {}: {}", source.path(), fault.message);
+                Fault { message, ..fault }
+            })
+        });
+        join_all(reads).await.into_iter().flatten().collect()
+    }
+
     /// Returns when the outcome of a read at `read_at` is outdated; see [`Store::outdated`].
     ///
     /// # Cancel safety

@@ -59,9 +59,35 @@ pub trait Issuer: Send + Sync {
     /// As for [`Issuer::revoke`].
     async fn revoke_token(&self, read: &DynamicRead) -> Result<(), Fault>;
 
+    /// What the server says of issuing for `read` before anything is issued. By default nothing is known.
+    ///
+    /// # Errors
+    /// There was no answer.
+    async fn outlook(&self, _read: &DynamicRead) -> Result<IssueOutlook, Fault> {
+        Ok(IssueOutlook::default())
+    }
+
     /// What is known of the token that issues for `read`: changes when it is prolonged or replaced. `None` before the first
     /// login, and where something in between adds the token. Ends with the credential set: a reload may bring another one.
     fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>>;
+}
+
+/// What can be said before anything is issued.
+#[derive(Clone, Default, Debug)]
+pub struct IssueOutlook {
+    /// Why it would fail.
+    pub fault: Option<Fault>,
+    /// What would not be as it is configured.
+    pub warnings: Vec<IssueWarning>,
+}
+
+/// Something that does not keep a credential from being issued.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IssueWarning {
+    /// What it is.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 /// A credential as it was issued.

@@ -14,7 +14,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Duration, Instant};
 
 use super::issuer::{
-    IssueError, Issued, Issuer, LeaseId, LeaseVerdict, RenewalError, Renewed, Revoked, TokenLife,
+    IssueError, IssueOutlook, Issued, Issuer, LeaseId, LeaseVerdict, RenewalError, Renewed, Revoked,
+    TokenLife,
 };
 use super::{Fetched, Revision, Store};
 use crate::clock::{Clock, for_people, waiting};
@@ -165,6 +166,10 @@ impl<S: Store + Issuer> Issuer for Limit<S> {
     async fn revoke_token(&self, read: &DynamicRead) -> Result<(), Fault> {
         // No login for a token that is revoked then.
         self.in_turn(std::future::ready(Ok(())), self.store.revoke_token(read)).await
+    }
+
+    async fn outlook(&self, read: &DynamicRead) -> Result<IssueOutlook, Fault> {
+        self.in_turn(Issuer::prepare(&self.store, read), self.store.outlook(read)).await
     }
 
     fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>> {

@@ -30,6 +30,7 @@ mod hook_runner;
 mod hook_trial;
 mod hooks;
 mod http;
+mod issued;
 mod journal;
 mod large_answers;
 mod leaks;

@@ -11,6 +11,7 @@ mod jwts;
 mod logins;
 mod logins_faults;
 mod openbao;
+mod outlook;
 mod proxies;
 mod requests;
 mod script;

@@ -2,6 +2,7 @@
 
 mod certificate;
 pub(super) mod openssh;
+mod outlook;
 mod ssh;
 
 use std::sync::Arc;
@@ -25,7 +26,8 @@ use crate::fault::{Fault, Kind};
 use crate::net::Response;
 use crate::secret::{FieldValue, Fields, SecretBytes, SecretText};
 use crate::store::issuer::{
-    IssueError, Issued, Issuer, LeaseId, LeaseVerdict, RenewalError, Renewed, Revoked, TokenLife,
+    IssueError, IssueOutlook, Issued, Issuer, LeaseId, LeaseVerdict, RenewalError, Renewed, Revoked,
+    TokenLife,
 };
 
 /// No credential is larger.
@@ -159,6 +161,10 @@ impl Issuer for VaultStore {
             return Ok(());
         }
         Err(answer::refused(&answered, token.text().as_slice()))
+    }
+
+    async fn outlook(&self, read: &DynamicRead) -> Result<IssueOutlook, Fault> {
+        self.outlook_of(read).await
     }
 
     fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>> {
