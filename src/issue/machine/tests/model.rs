@@ -139,6 +139,7 @@ impl Run {
             is_renewable: true,
             life: Some(life),
             token: Some(self.token),
+            serial: None,
             request_id: None,
         };
         self.machine.issued(&issued, self.now, &mut self.chance);

@@ -60,6 +60,7 @@ impl Bench {
             is_renewable: true,
             life,
             token,
+            serial: None,
             request_id: None,
         };
         self.machine.issued(&issued, self.now, &mut self.rng);
