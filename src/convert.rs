@@ -123,7 +123,8 @@ fn convert_all(
         if found.is_empty() { templates(path, near) } else { found }
     };
     let context = AgentContext { options, templates: &find };
-    let mut output = AgentOutput { document, names: BTreeSet::new(), paths: BTreeSet::new() };
+    let (names, paths) = (BTreeSet::new(), BTreeSet::new());
+    let mut output = AgentOutput { document, names, paths, output_dir: options.output_dir.clone() };
     manifest::convert(&objects, &texts, &context, &mut output, report);
     for subject in configurations {
         go_tool::convert(subject, output.document, report);

@@ -5,7 +5,7 @@ mod rendered;
 mod templates;
 mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -119,9 +119,14 @@ fn write_file(path: &Path, text: &str) -> io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// All inputs; without one, standard input.
+/// All inputs, each once; without one, standard input.
 fn inputs(paths: &[PathBuf]) -> Result<Vec<ConvertInput>, ExitStatus> {
     let mut inputs = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut is_first = |path: &Path| fs::canonicalize(path).ok().is_none_or(|real| seen.insert(real));
+    if paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
+        return Err(refuse(Path::new("stdin"), "it is named twice"));
+    }
     if paths.is_empty() {
         inputs.push(standard_input()?);
     }
@@ -131,10 +136,10 @@ fn inputs(paths: &[PathBuf]) -> Result<Vec<ConvertInput>, ExitStatus> {
         } else if path.is_dir() {
             let mut files = Vec::new();
             collect(path, 0, &is_input, &mut files)?;
-            for file in files {
+            for file in files.into_iter().filter(|file| is_first(file)) {
                 inputs.push(file_input(&file, false)?);
             }
-        } else {
+        } else if is_first(path) {
             inputs.push(file_input(path, true)?);
         }
     }
@@ -196,4 +201,24 @@ fn refuse(path: &Path, reason: &str) -> ExitStatus {
     let message = format!("{} cannot be read: {reason}", path.display());
     output::error(&message, "name files or directories, or pipe one text into stdin");
     ExitStatus::Configuration
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "tests write their input")]
+    fn an_input_that_is_named_twice_is_read_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, two) = (directory.path().join("one.yaml"), directory.path().join("two.yaml"));
+        fs::write(&one, "a: 1\n").unwrap();
+        fs::write(&two, "a: 2\n").unwrap();
+        std::os::unix::fs::symlink(&one, directory.path().join("link")).unwrap();
+        let other = directory.path().join("../").join(directory.path().file_name().unwrap()).join("link");
+        let read = inputs(&[two.clone(), directory.path().to_owned(), one.clone(), other]).unwrap();
+        let names: Vec<_> = read.iter().map(|input| input.name.clone()).collect();
+        assert_eq!(names, [two.display().to_string(), one.display().to_string()]);
+        assert!(inputs(&[PathBuf::from("-"), one, PathBuf::from("-")]).is_err());
+    }
 }

@@ -30,7 +30,7 @@ use crate::convert::document::{Commented, Document};
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
 use crate::convert::object::Object;
-use crate::convert::options::{ConvertOptions, FoundTemplate};
+use crate::convert::options::{self, ConvertOptions, FoundTemplate};
 use crate::convert::origin::Origin;
 use crate::convert::report::{ConversionReport, FieldOutcome};
 use crate::template::go::lexer::Delimiters;
@@ -60,6 +60,8 @@ pub(super) struct AgentOutput<'d> {
     pub(super) names: BTreeSet<String>,
     /// Paths of files.
     pub(super) paths: BTreeSet<String>,
+    /// `--output-dir`.
+    pub(super) output_dir: String,
 }
 
 /// The store of one configuration.
@@ -197,7 +199,10 @@ fn add(
 ) {
     let mut kept = Vec::new();
     for stanza in stanzas.into_iter().flat_map(Stanza::files) {
-        if output.paths.insert(stanza.path.clone()) {
+        if options::leads_out(&stanza.path, &output.output_dir) {
+            let remedy = format!("{} leads out of --output-dir: write its path without \"..\"", stanza.path);
+            report.refuse_origin(&stanza.origin, remedy);
+        } else if output.paths.insert(stanza.path.clone()) {
             kept.push(stanza);
         } else {
             let remedy = format!(

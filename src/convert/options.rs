@@ -39,6 +39,12 @@ impl ConvertOptions {
     }
 }
 
+/// Whether a path that [`ConvertOptions::placed`] gave leads out of `--output-dir`.
+pub(super) fn leads_out(placed: &str, output_dir: &str) -> bool {
+    let below = placed.strip_prefix(output_dir.trim_end_matches('/'));
+    below.is_some_and(|below| below.split('/').any(|part| part == ".."))
+}
+
 /// The files that a template's path may mean, the likeliest first; the second text is the file that names it.
 pub type TemplateFinder<'f> = dyn Fn(&str, &str) -> Vec<FoundTemplate> + 'f;
 

@@ -1,5 +1,6 @@
 //! The template files that `source` of another tool's configuration names.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -26,13 +27,20 @@ impl TemplateFiles {
     }
 
     /// What `source` may mean: the file beside the one that names it, else those of its name in the directories, the one
-    /// whose path ends most alike first.
+    /// whose path ends most alike first. Neither `..` nor a link leads out of the directory of the file that names it: the
+    /// text of a template is copied.
     pub(super) fn find(&self, source: &str, named_in: &str) -> Vec<FoundTemplate> {
         let source = Path::new(source);
         let Some(base) = source.file_name() else { return Vec::new() };
         let beside = Path::new(named_in).parent().unwrap_or(Path::new(""));
         let near = [beside.join(source.strip_prefix("/").unwrap_or(source)), beside.join(base)];
-        let near = near.iter().find(|path| path.is_file());
+        let beside =
+            fs::canonicalize(if beside.as_os_str().is_empty() { Path::new(".") } else { beside }).ok();
+        let is_below = |path: &PathBuf| {
+            let real = fs::canonicalize(path).ok().filter(|real| real.is_file());
+            real.zip(beside.as_ref()).is_some_and(|(real, beside)| real.starts_with(beside))
+        };
+        let near = near.iter().find(|path| is_below(path));
         let mut found: Vec<&PathBuf> = match near {
             Some(path) => vec![path],
             None => self.0.iter().filter(|path| path.file_name() == Some(base)).collect(),
@@ -55,8 +63,6 @@ fn read(path: &Path) -> Option<FoundTemplate> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -87,6 +93,11 @@ mod tests {
         assert_eq!(find("/etc/b/app.ctmpl"), ["t/b/app.ctmpl", "t/a/app.ctmpl"]);
         assert_eq!(find("/etc/own.ctmpl"), ["conf/own.ctmpl"]);
         assert!(find("/etc/gone.ctmpl").is_empty());
+        write("outside.txt");
+        std::os::unix::fs::symlink("../outside.txt", directory.path().join("conf/link.ctmpl")).unwrap();
+        std::os::unix::fs::symlink("own.ctmpl", directory.path().join("conf/inner.ctmpl")).unwrap();
+        assert!(find("../outside.txt").is_empty() && find("link.ctmpl").is_empty());
+        assert_eq!(find("inner.ctmpl"), ["conf/inner.ctmpl"]);
         assert!(TemplateFiles::list(&[directory.path().join("gone")]).is_err());
     }
 }

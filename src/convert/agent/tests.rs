@@ -418,3 +418,21 @@ fn what_would_not_load_is_refused_at_the_line_it_comes_from() {
     let (lines, _) = refused(&[input("eso.yaml", &format!("---\n{manifest}")), input("agent.hcl", &agent)]);
     assert_eq!(lines, ["agent.hcl:3 template"]);
 }
+
+#[test]
+fn a_destination_stays_below_the_output_directory() {
+    let template = |destination: &str| {
+        let text = "{{ with secret \\\"secret/data/x\\\" }}{{ .Data.data.y }}{{ end }}";
+        format!("template {{\n destination = \"{destination}\"\n contents = \"{text}\"\n}}\n")
+    };
+    for out in ["../../etc/passwd", "./a/../../b", "a/.."] {
+        let refused = refusals("agent.hcl", &template(out));
+        assert!(
+            refused.iter().any(|(.., reason)| reason.contains("leads out of --output-dir")),
+            "{refused:?}"
+        );
+    }
+    for fine in ["a..b/c", "/run/app/x", "./x"] {
+        assert_eq!(converted(&template(fine)).report.result(), ConversionResult::Lossless, "{fine}");
+    }
+}

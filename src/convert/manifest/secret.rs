@@ -124,6 +124,14 @@ fn convert_spec(
     }
     let is_templated = |name: &String| templates.iter().any(|(key, _)| key == name);
     let fields = data.names.into_iter().filter(|name| writes_fields && !has_directory && !is_templated(name));
+    let fields: Vec<_> = fields.collect();
+    for key in fields.iter().chain(templates.iter().map(|(key, _)| key)).filter(|key| !names_file(key)) {
+        let outcome = FieldOutcome::Refused(format!("the key {key:?} cannot name a file: rename it"));
+        report.add(&object, "spec", object.position(), outcome);
+    }
+    if report.refusals() > refusals {
+        return None;
+    }
     Some(ConvertedSecret {
         origin: Origin::of(&object, object.title()),
         namespace: object.namespace.map(str::to_owned),
@@ -135,7 +143,7 @@ fn convert_spec(
         deletes: target.deletes,
         data: data.entries,
         data_from: data_from.entries,
-        fields: fields.collect(),
+        fields,
         templates,
         dotenv: None,
         has_directory,
@@ -199,10 +207,15 @@ fn target(
 
 /// The name of the target and its keys become names of directories and files.
 fn check_name(name: &str, spec: &ObjectFields<'_>, report: &mut ConversionReport) {
-    if matches!(name, "" | "." | "..") || name.contains('/') {
+    if !names_file(name) {
         let outcome = FieldOutcome::Refused(format!("{name:?} cannot name a directory"));
         report.add(spec.object(), &spec.path_of("target.name"), spec.position(), outcome);
     }
+}
+
+/// Whether `name` is one part of a path.
+fn names_file(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
 }
 
 /// Whether anything is written.
