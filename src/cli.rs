@@ -69,6 +69,7 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
         Command::Rollback(rollback) => control::rollback(&common, &rollback),
         Command::Release(release) => control::release(&common, &release),
         Command::Approve(approve) => control::approve(&common, &approve),
+        Command::Leases(leases) => control::leases(&common, &leases),
         Command::Hook(hook) => hook::hook(&common, &hook),
         Command::History(history) => history::history(&common, &history),
         Command::Init => init::init(),

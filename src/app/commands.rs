@@ -23,6 +23,9 @@ pub(super) fn obey(call: ControlCall, supervisor: &Supervisor) {
             order(&secret, SecretCommand::RollBack { to }, uid, supervisor)
         }
         ControlRequest::Release { secret } => order(&secret, SecretCommand::Release, uid, supervisor),
+        ControlRequest::Leases => {
+            Box::pin(std::future::ready(ControlAnswer::Leases(supervisor.credentials())))
+        }
     };
     drop(begun.send(answer));
 }

@@ -85,6 +85,7 @@ pub(super) fn command() -> clap::Command {
         ("rollback", Obeys::ControlSocket),
         ("release", Obeys::ControlSocket),
         ("approve", Obeys::ControlSocket),
+        ("leases", Obeys::ControlSocket),
         ("hook", Obeys::Configuration),
         ("history", Obeys::StateDirectory),
         ("init", Obeys::Nothing),
@@ -153,6 +154,8 @@ pub(super) enum Command {
     Release(OneSecretArgs),
     /// Publish what a brake has refused, that content alone
     Approve(OneSecretArgs),
+    /// Show the credentials that are issued: when each is renewed, replaced and ends
+    Leases(LeasesArgs),
     /// Run one hook now with an event of type "test", and show what was sent and how it ended
     Hook(HookArgs),
     /// Show what the journal says became of secrets and hooks
@@ -225,6 +228,13 @@ pub(super) struct OneSecretArgs {
     /// Name of the secret
     #[arg(value_name = "NAME")]
     pub(super) secret: String,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct LeasesArgs {
+    /// Print them as one JSON array
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -1,11 +1,13 @@
 //! Commands to the running daemon: one request over its control socket, and what it answers.
 
+mod leases;
+
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::args::{Common, OneSecretArgs, RefreshArgs, RollbackArgs};
+use super::args::{Common, LeasesArgs, OneSecretArgs, RefreshArgs, RollbackArgs};
 use super::output;
 use super::setup::Setup;
 use crate::admin::control::{
@@ -41,8 +43,23 @@ pub(super) fn approve(common: &Common, args: &OneSecretArgs) -> Result<ExitStatu
     command(common, &ControlRequest::Approve { secret: args.secret.clone() })
 }
 
+/// Shows the credentials that are issued.
+pub(super) fn leases(common: &Common, args: &LeasesArgs) -> Result<ExitStatus, ExitStatus> {
+    match answer(common, &ControlRequest::Leases)? {
+        ControlAnswer::Leases(credentials) => leases::show(&credentials, args.json),
+        other => unexpected(&other),
+    }
+}
+
 /// Sends a request and prints the answer.
 fn command(common: &Common, request: &ControlRequest) -> Result<ExitStatus, ExitStatus> {
+    match answer(common, request)? {
+        ControlAnswer::Done(reports) => shown(&reports),
+        other => unexpected(&other),
+    }
+}
+
+fn answer(common: &Common, request: &ControlRequest) -> Result<ControlAnswer, ExitStatus> {
     let setup = Setup::read(common)?;
     let answer = match setup.settings.control_socket_to_reach() {
         Some(path) => ask(&path, request),
@@ -51,10 +68,22 @@ fn command(common: &Common, request: &ControlRequest) -> Result<ExitStatus, Exit
             "start the daemon and this command without that setting",
         )),
     };
+    answer.map_err(|refusal| refused(&refusal))
+}
+
+/// The daemon refuses, or answers something else than was asked.
+fn unexpected(answer: &ControlAnswer) -> Result<ExitStatus, ExitStatus> {
     match answer {
-        Ok(ControlAnswer::Done(reports)) => shown(&reports),
-        Ok(ControlAnswer::Refused(refusal)) | Err(refusal) => Err(refused(&refusal)),
+        ControlAnswer::Refused(refusal) => Err(refused(refusal)),
+        ControlAnswer::Done(_) | ControlAnswer::Leases(_) => Err(refused(&of_another_version())),
     }
+}
+
+fn of_another_version() -> CommandFailure {
+    CommandFailure::failed(
+        "the answer of the daemon is not of this version",
+        "use the program of the daemon's own version",
+    )
 }
 
 /// What was done goes to stdout, what was not to stderr.
@@ -114,10 +143,7 @@ fn ask(path: &Path, request: &ControlRequest) -> Result<ControlAnswer, CommandFa
                 "the daemon closed the connection: it is stopping, or has too many commands at once";
             return CommandFailure::failed(message, "run the command again in a moment");
         }
-        CommandFailure::failed(
-            "the answer of the daemon is not of this version",
-            "use the program of the daemon's own version",
-        )
+        of_another_version()
     })
 }
 

@@ -22,7 +22,7 @@ use crate::config::sources::Source;
 use crate::name::{HookName, SecretName};
 use crate::render::Job;
 use crate::sink::{KnownFiles, WrittenPaths};
-use crate::status::{SecretEntry, SecretInfo, SourceStatus, StatusRegistry};
+use crate::status::{CredentialStatus, SecretEntry, SecretInfo, SourceStatus, StatusRegistry};
 use crate::store::gather::SourceStores;
 use crate::telemetry::event::{self, Reloaded, secret_forgotten};
 
@@ -63,6 +63,11 @@ impl Supervisor {
             supervisor.begin(job, stores, Vec::new(), KnownFiles::default());
         }
         supervisor
+    }
+
+    /// How issued credentials are.
+    pub(crate) fn credentials(&self) -> Vec<CredentialStatus> {
+        self.shared.context.registry.snapshot().credentials
     }
 
     /// From now on the hooks are these; the tasks of secrets that begin after this call make them due.

@@ -89,6 +89,8 @@ pub(crate) fn listen_to(sandbox: &Sandbox, daemon: Process, collector: &Collecto
         &["approve", "good"],
         &["release", "good"],
         &["rollback", "good"],
+        &["leases"],
+        &["leases", "--json"],
     ];
     for line in commands {
         let finished = Process::start(talkative(sandbox, line, &collector.url())).finish();
@@ -147,6 +149,7 @@ const COMMANDS: &[(&str, &[&[&str]])] = &[
     ("rollback", &[&["rollback", "good"], &["rollback", "good", "--to", "1"]]),
     ("release", &[&["release", "good"]]),
     ("approve", &[&["approve", "good"]]),
+    ("leases", &[&["leases"], &["leases", "--json"]]),
     ("hook", &[&["hook", "none"]]),
     ("history", &[&["history"], &["history", "good", "--json"], &["history", "--verify"]]),
     ("init", &[&["init"]]),

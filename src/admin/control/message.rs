@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Kind};
+use crate::status::CredentialStatus;
 
 /// Longest request, with its newline: more names than anybody types.
 pub const REQUEST_LIMIT: usize = 64 * 1024;
@@ -35,6 +36,8 @@ pub enum ControlRequest {
         /// The secret.
         secret: String,
     },
+    /// Say how issued credentials are.
+    Leases,
 }
 
 impl ControlRequest {
@@ -67,6 +70,8 @@ fn syntax(error: &serde_json::Error) -> String {
 pub enum ControlAnswer {
     /// What became of each secret.
     Done(Vec<SecretReport>),
+    /// The issued credentials.
+    Leases(Vec<CredentialStatus>),
     /// Nothing was done.
     Refused(CommandFailure),
 }
