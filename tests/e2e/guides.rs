@@ -124,7 +124,7 @@ pub(crate) fn nginx_site(sandbox: &Sandbox) -> Site {
     Site { config, port, command }
 }
 
-/// HAProxy as its guide has it.
+/// `HAProxy` as its guide has it.
 pub(crate) fn haproxy_site(sandbox: &Sandbox) -> Site {
     let haproxy = unpacked("haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1");
     let home = sandbox.path("").display().to_string();

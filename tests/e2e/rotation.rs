@@ -2,7 +2,6 @@
 //! reload of the guide, and clients that shake hands all the time.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![expect(clippy::disallowed_methods, reason = "tests read what they have written")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -206,7 +206,7 @@ fn a_thousand_connections_hold_up_a_command_for_seconds_at_most() {
     let begun = Instant::now();
     wait_until("a command is answered", || sandbox.run(&["refresh"]).code == 0);
     assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
-    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
+    let descriptors = || fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
     assert!(descriptors() < 64, "{}", descriptors());
     drop(open);
     assert!(daemon.is_running());

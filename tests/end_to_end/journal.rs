@@ -353,5 +353,6 @@ fn a_journal_of_eight_mebibytes_is_followed_by_a_new_file_and_four_are_kept() {
 }
 
 fn hash(line: &str) -> String {
-    Sha256::digest(line).iter().map(|byte| format!("{byte:02x}")).collect()
+    let bytes = Sha256::digest(line);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
