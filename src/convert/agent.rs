@@ -70,8 +70,6 @@ pub(super) struct AgentStore {
     pub(super) entries: Vec<(&'static str, Notation)>,
     /// Where it comes from, and what the operator has to know.
     pub(super) comments: Vec<String>,
-    /// The namespace of reads, where it is not that of the login.
-    read_namespace: Option<String>,
 }
 
 impl AgentStore {
@@ -215,13 +213,13 @@ fn add(
     if kept.is_empty() {
         return;
     }
-    let AgentStore { entries, mut comments, read_namespace } = store;
+    let AgentStore { entries, mut comments } = store;
     comments.insert(0, format!("from {file}"));
     let store = Commented { comments, value: Notation::map(entries) };
     let is_reading = kept.iter().any(|stanza| !stanza.sources.is_empty());
     let left = if is_reading {
         let store = output.document.describe_store("vault", store);
-        let reads = SecretReads { store, namespace: read_namespace.as_deref(), schedule };
+        let reads = SecretReads { store, schedule };
         group::add(kept, &reads, &mut output.names, output.document)
     } else {
         kept

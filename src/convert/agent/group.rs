@@ -19,8 +19,6 @@ struct StanzaGroup {
 /// How the secrets of one configuration are read.
 pub(super) struct SecretReads<'r> {
     pub(super) store: StoreKey,
-    /// The namespace of reads, where it is not the store's.
-    pub(super) namespace: Option<&'r str>,
     pub(super) schedule: &'r AgentSchedule,
 }
 
@@ -91,12 +89,12 @@ fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>, document: &
     }
     let mut entries = vec![("name", Notation::text(name)), ("store", Notation::Store(reads.store.clone()))];
     if sources.len() == 1 {
-        entries.extend(sources.iter().flat_map(|source| keys(source, reads)));
+        entries.extend(sources.iter().flat_map(keys));
     } else {
         let mut taken = BTreeSet::from(["data".to_owned(), "vars".to_owned()]);
         let items = sources.iter().map(|source| {
             let alias = numbered_word(&alias(&source.key), &mut taken);
-            Notation::map([("as", Notation::text(alias)), ("extract", Notation::map(keys(source, reads)))])
+            Notation::map([("as", Notation::text(alias)), ("extract", Notation::map(keys(source)))])
         });
         entries.push(("dataFrom", Notation::List(items.collect())));
     }
@@ -126,7 +124,7 @@ fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>, document: &
     Commented { comments, value: Notation::map(entries) }
 }
 
-fn keys(source: &KvSource, reads: &SecretReads<'_>) -> Vec<(&'static str, Notation)> {
+fn keys(source: &KvSource) -> Vec<(&'static str, Notation)> {
     let mut keys = vec![("key", Notation::as_is(&source.key))];
     if source.mount != "secret" {
         keys.push(("mountPath", Notation::as_is(&source.mount)));
@@ -135,7 +133,6 @@ fn keys(source: &KvSource, reads: &SecretReads<'_>) -> Vec<(&'static str, Notati
         keys.push(("kvVersion", Notation::text("v1")));
     }
     keys.extend(source.version.as_ref().map(|version| ("version", Notation::as_is(version))));
-    keys.extend(reads.namespace.map(|namespace| ("namespace", Notation::text(namespace))));
     keys
 }
 

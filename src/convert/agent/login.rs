@@ -5,11 +5,76 @@ use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
 use crate::convert::report::{ConversionReport, FieldOutcome};
 
-const OTHER_METHOD: &str = "an AppRole with placeholders: this program logs in with a token or an AppRole. Set VAULT_ROLE_ID and \
-                            VAULT_SECRET_ID, or let the Agent write its token into a file and name that in tokenFile";
+const OTHER_METHOD: &str = "an AppRole with placeholders: this program does not have the method. Set VAULT_ROLE_ID and VAULT_SECRET_ID, or let \
+                            the Agent write its token into a file and name that in tokenFile";
 
 const NEVER_DELETED: &str =
-    "secret id files are never deleted here: delete the file yourself if it must not stay";
+    "credential files are never deleted here: delete the file yourself if it must not stay";
+
+const SERVICE_ACCOUNT: &str = "jwtFile: the token of the pod's service account. On a host name another file there, or log in with an AppRole";
+
+/// What a method's `config` becomes.
+struct MethodKeys {
+    name: &'static str,
+    /// Keys of `config` that are texts here too, and what they are called.
+    texts: &'static [(&'static str, &'static str)],
+    /// What is needed: the keys of ours of which one has to be there, the last of which a variable stands for.
+    needed: &'static [(&'static [&'static str], &'static str)],
+    /// The key of `config` after which the Agent deletes the file.
+    deletes: &'static str,
+}
+
+const USER: &[(&str, &str)] = &[("username", "username"), ("password_file_path", "passwordFile")];
+
+const USER_NEEDED: &[(&[&str], &str)] =
+    &[(&["username"], "USERNAME"), (&["passwordFile", "password"], "PASSWORD")];
+
+const METHODS: [MethodKeys; 5] = [
+    MethodKeys {
+        name: "jwt",
+        texts: &[("role", "role"), ("path", "jwtFile")],
+        needed: &[(&["jwtFile", "jwt"], "JWT")],
+        deletes: "remove_jwt_after_reading",
+    },
+    MethodKeys {
+        name: "kubernetes",
+        texts: &[("role", "role"), ("token_path", "jwtFile")],
+        needed: &[(&["role"], "ROLE")],
+        deletes: "",
+    },
+    MethodKeys {
+        name: "cert",
+        texts: &[
+            ("name", "certRole"),
+            ("ca_cert", "tlsCACert"),
+            ("client_cert", "tlsClientCert"),
+            ("client_key", "tlsClientKey"),
+        ],
+        needed: &[(&["tlsClientCert"], "CLIENT_CERT"), (&["tlsClientKey"], "CLIENT_KEY")],
+        deletes: "",
+    },
+    MethodKeys {
+        name: "userpass",
+        texts: USER,
+        needed: USER_NEEDED,
+        deletes: "remove_password_after_reading",
+    },
+    MethodKeys { name: "ldap", texts: USER, needed: USER_NEEDED, deletes: "remove_password_after_reading" },
+];
+
+/// Credentials that a `config` may hold.
+const CREDENTIALS: [&str; 10] = [
+    "token",
+    "role_id",
+    "secret_id",
+    "password",
+    "secret",
+    "access_key",
+    "secret_key",
+    "session_token",
+    "jwt",
+    "service_account_key",
+];
 
 /// Reads `auto_auth`. Gives whether it says how to log in.
 pub(super) fn convert(
@@ -66,10 +131,10 @@ fn of_type(name: &str, method: &mut ObjectFields<'_>, store: &mut AgentStore, re
         match name {
             "approle" => approle(config, store, report),
             "token_file" => token_file(config, store, report),
-            _ => other(name, config, store, report),
+            _ => of_table(name, config, store, report),
         }
     } else {
-        other(name, method, store, report);
+        of_table(name, method, store, report);
     }
     for config in configs {
         dropped::unknown(config, report);
@@ -80,7 +145,7 @@ fn of_type(name: &str, method: &mut ObjectFields<'_>, store: &mut AgentStore, re
 
 fn mount(name: &str, method: &mut ObjectFields<'_>, store: &mut AgentStore, report: &mut ConversionReport) {
     let Some(path) = method.text("mount_path", report) else { return };
-    if name == "approle" {
+    if name == "approle" || METHODS.iter().any(|known| known.name == name) {
         method.mapped("mount_path", "authMount", report);
         let mount = path.trim_matches('/');
         store.entries.push(("authMount", Notation::text(mount.strip_prefix("auth/").unwrap_or(mount))));
@@ -89,26 +154,96 @@ fn mount(name: &str, method: &mut ObjectFields<'_>, store: &mut AgentStore, repo
     }
 }
 
-/// The Agent logs in there and reads in `vault.namespace`: the store has the first, each secret the second.
+/// The Agent logs in there and reads in `vault.namespace`.
 fn namespace(method: &mut ObjectFields<'_>, store: &mut AgentStore, report: &mut ConversionReport) {
     let Some(login) = method.text("namespace", report) else { return };
     if login.is_empty() {
         return method.dropped("namespace", "an empty one is that of the vault block", report);
     }
-    let reads = store.entries.iter().position(|(key, _)| *key == "namespace");
-    let reads = reads.map(|at| store.entries.remove(at).1);
-    store.entries.push(("namespace", Notation::text(login)));
-    if reads.as_ref() == Some(&Notation::text(login)) {
-        method.mapped("namespace", "namespace", report);
-        return;
+    let login = Notation::text(login);
+    if store.entries.iter().any(|(key, reads)| *key == "namespace" && *reads == login) {
+        return method.mapped("namespace", "namespace", report);
     }
-    let text = match reads {
-        Some(Notation::Text(text)) => text,
-        _ => String::new(),
-    };
-    let to = "the store's namespace, in which it logs in. Each secret names the namespace in which it is read: check both";
+    let to =
+        "authNamespace: the login is there, and reads are in the namespace of the vault block. Check both";
     method.changed("namespace", to, report);
-    store.read_namespace = Some(text);
+    store.entries.push(("authNamespace", login));
+}
+
+/// A method whose keys stand in the table, or one that this program does not have.
+fn of_table(
+    name: &str,
+    config: &mut ObjectFields<'_>,
+    store: &mut AgentStore,
+    report: &mut ConversionReport,
+) {
+    let Some(method) = METHODS.iter().find(|method| method.name == name) else {
+        return other(name, config, store, report);
+    };
+    store.entries.push(("authMethod", Notation::text(name)));
+    for (key, ours) in method.texts {
+        if let Some(text) = config.text(key, report).filter(|text| !text.is_empty()) {
+            set(config, key, (ours, Notation::text(text)), store, report);
+        }
+    }
+    for key in ["password", "jwt"] {
+        let variable = key.to_uppercase();
+        let to = format!(
+            "${{VAULT_{variable}}}: a credential is not copied. Set the variable, or name a file in {key}File"
+        );
+        config.changed(key, to, report);
+    }
+    for (keys, variable) in method.needed {
+        let is_there = store.entries.iter().any(|(key, _)| keys.contains(key));
+        if let (false, Some(key)) = (is_there, keys.last()) {
+            config.defaulted(key, format!("${{VAULT_{variable}}}"), report);
+            store.entries.push((key, Notation::Variable(variable)));
+        }
+    }
+    if name == "kubernetes" && !store.entries.iter().any(|(key, _)| *key == "jwtFile") {
+        config.warn(FieldOutcome::Defaulted(SERVICE_ACCOUNT.to_owned()), report);
+    }
+    if !method.deletes.is_empty() {
+        deletes(method.deletes, config, report);
+    }
+    for key in ["remove_jwt_follows_symlinks", "remove_password_follows_symlinks"] {
+        config.dropped(key, "credential files are never deleted here", report);
+    }
+    for key in ["reload", "jwt_read_period"] {
+        config.dropped(key, "files are read again when they change", report);
+    }
+}
+
+/// Writes `ours`, in place of what the store has of it: here one client certificate is shown for all requests.
+fn set(
+    config: &mut ObjectFields<'_>,
+    key: &str,
+    (ours, value): (&'static str, Notation),
+    store: &mut AgentStore,
+    report: &mut ConversionReport,
+) {
+    match store.entries.iter_mut().find(|(key, _)| *key == ours) {
+        Some((_, there)) if *there != value => {
+            let to =
+                format!("{ours}: the vault block names another file, and one is used for logins and reads");
+            config.changed(key, to, report);
+            *there = value;
+        }
+        Some(_) => config.mapped(key, ours, report),
+        None => {
+            config.mapped(key, ours, report);
+            store.entries.push((ours, value));
+        }
+    }
+}
+
+/// The Agent deletes the file of a credential unless `key` is false.
+fn deletes(key: &str, config: &mut ObjectFields<'_>, report: &mut ConversionReport) {
+    match config.text(key, report) {
+        Some("false") => config.dropped(key, "it is so here", report),
+        Some(_) => config.lost(key, NEVER_DELETED, report),
+        None => config.defaulted(key, NEVER_DELETED, report),
+    }
 }
 
 fn approle(config: &mut ObjectFields<'_>, store: &mut AgentStore, report: &mut ConversionReport) {
@@ -128,11 +263,7 @@ fn approle(config: &mut ObjectFields<'_>, store: &mut AgentStore, report: &mut C
         );
         config.changed(literal, to, report);
     }
-    match config.text("remove_secret_id_file_after_reading", report) {
-        Some("false") => config.dropped("remove_secret_id_file_after_reading", "it is so here", report),
-        Some(_) => config.lost("remove_secret_id_file_after_reading", NEVER_DELETED, report),
-        None => config.defaulted("remove_secret_id_file_after_reading", NEVER_DELETED, report),
-    }
+    deletes("remove_secret_id_file_after_reading", config, report);
     if config.text("secret_id_response_wrapping_path", report).is_some() {
         config.mapped("secret_id_response_wrapping_path", "secretIdWrapped: true", report);
         store.entries.push(("secretIdWrapped", Notation::as_is("true")));
@@ -152,18 +283,6 @@ fn token_file(config: &mut ObjectFields<'_>, store: &mut AgentStore, report: &mu
 
 /// A method that this program does not have.
 fn other(name: &str, config: &mut ObjectFields<'_>, store: &mut AgentStore, report: &mut ConversionReport) {
-    const CREDENTIALS: [&str; 10] = [
-        "token",
-        "role_id",
-        "secret_id",
-        "password",
-        "secret",
-        "access_key",
-        "secret_key",
-        "session_token",
-        "jwt",
-        "service_account_key",
-    ];
     if name == "token" {
         store.entries.push(("authMethod", Notation::text("token")));
         store.entries.push(("token", Notation::Variable("TOKEN")));

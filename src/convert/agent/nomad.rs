@@ -10,7 +10,7 @@ use crate::convert::report::{ConversionReport, FieldOutcome};
 
 const OTHERS: &str = "it is Nomad's own matter";
 
-const TOKEN: &str = "Nomad gives each task a token of its own: this program logs in with a token or an AppRole. Set VAULT_TOKEN";
+const TOKEN: &str = "Nomad gives each task a token of its own: set VAULT_TOKEN";
 
 /// Converts the templates of a job.
 pub(in crate::convert) fn convert(

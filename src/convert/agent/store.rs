@@ -35,9 +35,9 @@ const DROPPED: [(&str, &str); 10] = [
     ("lease_renewal_threshold", "secrets are read again at refreshInterval"),
     ("max_connections_per_host", "limits.maxConcurrentRequests says it"),
     ("transport", "connections are managed by the program"),
-    ("k8s_auth_role_name", "this program logs in with a token or an AppRole"),
-    ("k8s_service_account_token", "this program logs in with a token or an AppRole"),
-    ("k8s_service_account_token_path", "this program logs in with a token or an AppRole"),
+    ("k8s_auth_role_name", "write authMethod: kubernetes with role and jwtFile into the store"),
+    ("k8s_service_account_token", "write authMethod: kubernetes with role and jwtFile into the store"),
+    ("k8s_service_account_token_path", "write authMethod: kubernetes with role and jwtFile into the store"),
 ];
 
 /// Reads the store from the top of a configuration.

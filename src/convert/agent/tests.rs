@@ -1,5 +1,7 @@
 //! Configurations of the Agent, and what they become: tests/convert/agent holds them, with what the Agent would write.
 
+mod logins;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

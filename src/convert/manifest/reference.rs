@@ -138,7 +138,7 @@ fn store(
                     comments.push(format!(
                         "logged in with kubernetes, role {value}: needs an AppRole or a token now"
                     ));
-                    let to = "a comment: this program logs in with a token or an AppRole";
+                    let to = "a comment: write authMethod: kubernetes with it and a jwtFile, or log in with an AppRole";
                     annotations.changed(&entry.key, to, report);
                 }
                 "vault-skip-verify" | "vault-tls-secret" => {

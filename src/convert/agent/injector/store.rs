@@ -5,9 +5,8 @@ use crate::convert::agent::AgentStore;
 use crate::convert::notation::Notation;
 use crate::convert::report::{ConversionReport, FieldOutcome};
 
-const LOGIN: &str = "an AppRole with placeholders: this program logs in with a token or an AppRole, and the injector with a service \
-                     account. Set VAULT_ROLE_ID and VAULT_SECRET_ID, or let an Agent write its token into a file and name that in \
-                     tokenFile";
+const LOGIN: &str = "an AppRole with placeholders: a host has no service account of a pod. Set VAULT_ROLE_ID and VAULT_SECRET_ID, or write \
+                     authMethod: kubernetes with role and jwtFile";
 
 /// Annotations that name files in the container of the Agent.
 const FILES: [(&str, &str); 3] =
