@@ -12,7 +12,7 @@ use crate::journal::{
     ChangeRecord, Dropped, Journal, JournalEntry, PublishedChange, Refusal, RefusalResult, SecretHistory,
 };
 use crate::name::{ChangeNumber, HookName, SecretName};
-use crate::render::{ChangeReason, Facts, Job, brake_fault, stopped_by_brake};
+use crate::render::{ChangeReason, Facts, Job, Rendered, brake_fault, stopped_by_brake};
 use crate::secret::Fingerprint;
 use crate::sink::StagedChange;
 use crate::store::RequestId;
@@ -235,6 +235,15 @@ impl ChangeLog {
             result: RefusalResult::Remembered,
         })]);
         ContentVerdict::Refused(brake_fault(&self.secret, reason))
+    }
+
+    /// Whether another change than this content is held.
+    pub(super) fn holds_another(&self, rendered: &Rendered) -> bool {
+        let held = self.history(|history| {
+            let SecretHistory { held: Some(_), published, .. } = history? else { return None };
+            Some(published.as_deref().and_then(|published| published.fingerprint))
+        });
+        held.is_some_and(|held| held != Some(self.journal.fingerprint(rendered)))
     }
 
     /// When the source has gone back to what readers have, what was refused cannot be approved any more.

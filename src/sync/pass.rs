@@ -251,6 +251,10 @@ impl Pass {
         now: SystemTime,
         stop: &CancellationToken,
     ) -> Option<Result<Outcome, Fault>> {
+        if gathered.is_err() && self.hold().is_some() {
+            // It needs no store; what cannot be repaired now is tried again by the next pass.
+            let _repaired = self.restore(now, stop).await?;
+        }
         match gathered {
             Ok(gathered) => self.publish(gathered, now, stop).await,
             Err(ReadFailure { fault, is_partial: true, absent }) => {

@@ -2,7 +2,7 @@
 
 use super::changes::{generations, history};
 use super::*;
-use crate::config::secret::Brake;
+use crate::config::secret::{Brake, FileCheck};
 use crate::journal::{ChangeRecord, JournalEntry};
 use crate::name::ChangeNumber;
 use crate::render::ChangeReason;
@@ -132,6 +132,29 @@ async fn a_generation_comes_back_by_one_rename_without_the_store_and_is_held() {
     let Err(OrderFailure::NotPossible { .. }) = ask(&supervisor, SecretCommand::Release).await else {
         panic!("it is not held any more")
     };
+    assert!(supervisor.stop(MINUTE).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_is_repaired_whatever_the_source_holds_and_without_it() {
+    let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
+    let job = change(&kept(&home, 1), |secret| secret.files[0].check = Some(FileCheck::Json));
+    let (supervisor, context) = start(vec![job], &store);
+    for value in ["[1]", "[2]"] {
+        store.answer("a", fields(value));
+        sleep(MINUTE * 2).await;
+    }
+    back(&supervisor, Some(1)).await.unwrap();
+    let repaired = |text: &str| assert_eq!(content(&home, "run/a").as_deref(), Some("[1]"), "{text}");
+    store.answer("a", fields("{"));
+    fs::remove_file(home.path().join("run/a")).unwrap();
+    sleep(MINUTE * 2).await;
+    repaired("a check would refuse the newest");
+    assert_eq!(context.registry.snapshot().secrets[0].state, State::Synced);
+    store.fail("a", outage());
+    fs::remove_file(home.path().join("run/a")).unwrap();
+    sleep(MINUTE * 2).await;
+    repaired("the store is down");
     assert!(supervisor.stop(MINUTE).await.is_empty());
 }
 
