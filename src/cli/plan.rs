@@ -40,14 +40,19 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     Ok(ExitStatus::of_all(faults.map(|fault| fault.kind.exit_status())))
 }
 
-/// Secrets that are held, and the change of each, as the journal of the daemon says.
+/// Secrets that are held, and the change of each, as the journal of the daemon says. A directory that nobody named and
+/// that cannot be read is none.
 fn holds(setup: &Setup) -> BTreeMap<SecretName, ChangeNumber> {
-    let directory = setup.settings.state_dir.directory().filter(|directory| directory.exists());
-    let known = directory.map(|directory| journal::known(&directory)).transpose();
-    let known = known.unwrap_or_else(|Fault { message, remedy, .. }| {
-        output::error(&format!("whether a secret is held is not known: {message}"), &remedy);
-        None
-    });
+    let state_dir = &setup.settings.state_dir;
+    let directory = state_dir.directory().filter(|directory| directory.exists());
+    let known = match directory.map(|directory| journal::known(&directory)) {
+        Some(Ok(known)) => Some(known),
+        Some(Err(Fault { message, remedy, .. })) if state_dir.is_configured() => {
+            output::error(&format!("whether a secret is held is not known: {message}"), &remedy);
+            None
+        }
+        Some(Err(_)) | None => None,
+    };
     let secrets = known.into_iter().flat_map(|state| state.secrets);
     secrets.filter_map(|(name, history)| Some((name, history.held?.change))).collect()
 }

@@ -9,7 +9,7 @@ use nix::errno::Errno as LockError;
 use nix::fcntl::{Flock, FlockArg};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use rustix::process::geteuid;
+use rustix::process::{Uid, geteuid};
 use zeroize::Zeroizing;
 
 use crate::disk::is_file_system_in_memory;
@@ -28,6 +28,8 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 pub(crate) struct StateDirectory {
     directory: OwnedFd,
     path: PathBuf,
+    /// Whose files are trusted, beside those of root.
+    owner: Uid,
 }
 
 /// Held for as long as the journal is open; `None` inside where the file system has no locks.
@@ -40,9 +42,16 @@ impl StateDirectory {
     /// # Errors
     /// It is not there, or other users may write in it.
     pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = fs::open(path, flags, Mode::empty()).map_err(|error| failed("open", path, error))?;
-        Self::trusted(directory, path.to_owned())
+        Self::trusted(opened(path)?, path.to_owned(), |_| geteuid())
+    }
+
+    /// Opens the directory for a look at its files: root may look at those of the user who has the directory.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, Fault> {
+        let trust = |owner| if geteuid().is_root() { owner } else { geteuid() };
+        Self::trusted(opened(path)?, path.to_owned(), trust)
     }
 
     /// Opens the directory of this name in it, and makes it where it is missing.
@@ -57,20 +66,22 @@ impl StateDirectory {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match fs::openat(&self.directory, name, flags, Mode::empty()) {
-            Ok(directory) => Self::trusted(directory, path),
+            Ok(directory) => Self::trusted(directory, path, |_| geteuid()),
             Err(Errno::LOOP | Errno::NOTDIR) => Err(planted(&path, "is no directory")),
             Err(error) => Err(failed("open", &path, error)),
         }
     }
 
-    fn trusted(directory: OwnedFd, path: PathBuf) -> Result<Self, Fault> {
+    /// A directory of root, or of the user whom `trust` makes of its owner.
+    fn trusted(directory: OwnedFd, path: PathBuf, trust: impl FnOnce(Uid) -> Uid) -> Result<Self, Fault> {
         let found = fs::fstat(&directory).map_err(|error| failed("look at", &path, error))?;
-        if !is_of_ours(&found) || found.st_mode & WRITABLE_BY_OTHERS != 0 {
+        let owner = trust(Uid::from_raw(found.st_uid));
+        if !is_of(&found, owner) || found.st_mode & WRITABLE_BY_OTHERS != 0 {
             let cause = "is another user's, or other users may write in it";
             let remedy = format!("make it this user's own: chmod 700 {}", path.display());
             return Err(refused(&path, cause, remedy));
         }
-        Ok(Self { directory, path })
+        Ok(Self { directory, path, owner })
     }
 
     /// Takes the lock of the directory.
@@ -113,7 +124,7 @@ impl StateDirectory {
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
             return Err(planted(&path, "is no regular file"));
         }
-        if !is_of_ours(&found) || found.st_nlink > 1 || found.st_mode & WRITABLE_BY_OTHERS != 0 {
+        if !is_of(&found, self.owner) || found.st_nlink > 1 || found.st_mode & WRITABLE_BY_OTHERS != 0 {
             return Err(planted(&path, "is another user's, has a second name, or others may write to it"));
         }
         if found.st_mode & 0o077 != 0 {
@@ -194,8 +205,13 @@ impl StateDirectory {
     }
 }
 
-fn is_of_ours(found: &Stat) -> bool {
-    found.st_uid == geteuid().as_raw() || found.st_uid == 0
+fn opened(path: &Path) -> Result<OwnedFd, Fault> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    fs::open(path, flags, Mode::empty()).map_err(|error| failed("open", path, error))
+}
+
+fn is_of(found: &Stat, owner: Uid) -> bool {
+    found.st_uid == owner.as_raw() || found.st_uid == 0
 }
 
 fn planted(path: &Path, cause: &str) -> Fault {

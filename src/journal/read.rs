@@ -108,7 +108,7 @@ impl Folded {
 /// # Errors
 /// The directory or a file cannot be read.
 pub fn known(directory: &Path) -> Result<JournalState, Fault> {
-    Ok(fold(&StateDirectory::open(directory)?)?.state)
+    Ok(fold(&StateDirectory::open_to_read(directory)?)?.state)
 }
 
 /// The text of every file of the journal in `directory` with its name, the oldest first. Nothing is locked.
@@ -116,7 +116,7 @@ pub fn known(directory: &Path) -> Result<JournalState, Fault> {
 /// # Errors
 /// The directory or a file cannot be read.
 pub fn texts(directory: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, Fault> {
-    let directory = StateDirectory::open(directory)?;
+    let directory = StateDirectory::open_to_read(directory)?;
     let mut texts = Vec::new();
     for name in FILES.into_iter().rev() {
         let text = directory.read(name, READ_LIMIT)?;

@@ -7,6 +7,7 @@ use std::thread;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
+use nix::unistd::{Uid, chown};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -268,6 +269,19 @@ fn a_state_directory_that_cannot_be_written_is_named_and_files_are_published() {
         umount2(&state, MntFlags::MNT_DETACH).unwrap();
     };
     thread::scope(|scope| scope.spawn(work).join().unwrap());
+}
+
+#[test]
+fn root_may_read_the_history_of_another_user_and_keeps_no_journal_there() {
+    let sandbox = sandbox(CONFIG);
+    assert_eq!(run(&sandbox, &["run", "--once"]).0, 0);
+    for name in ["", "/journal.jsonl", "/key", "/lock"] {
+        chown(&sandbox.path(&format!("state{name}")), Some(Uid::from_raw(54_331)), None).unwrap();
+    }
+    assert!(run(&sandbox, &["history"]).1.contains("published"), "{:?}", run(&sandbox, &["history"]));
+    assert_eq!(run(&sandbox, &["plan"]).2, "");
+    let (code, _, error) = run(&sandbox, &["run", "--once"]);
+    assert!(code == 9 && error.contains("is another user's"), "{error}");
 }
 
 #[test]
