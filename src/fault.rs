@@ -48,6 +48,10 @@ pub enum Kind {
     Refused,
     /// A hook failed.
     Hook,
+    /// The issued credential in the files is dead.
+    LeaseLost,
+    /// The hooks after a new credential did not succeed in time.
+    NotConfirmed,
     /// The file could not be written.
     Write,
     /// A signal came first.
@@ -58,7 +62,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their definition.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Login,
         Self::NoCredentials,
         Self::Spent,
@@ -79,6 +83,8 @@ impl Kind {
         Self::Output,
         Self::Refused,
         Self::Hook,
+        Self::LeaseLost,
+        Self::NotConfirmed,
         Self::Write,
         Self::Interrupted,
         Self::Internal,
@@ -125,6 +131,8 @@ impl Kind {
             Self::Output => ("output", Standing, Render),
             Self::Refused => ("refused", Standing, Render),
             Self::Hook => ("hook", Standing, HookFailed),
+            Self::LeaseLost => ("lease_lost", Transient, Store),
+            Self::NotConfirmed => ("not_confirmed", Standing, Render),
             Self::Write => ("write", Standing, Write),
             Self::Interrupted => ("interrupted", Standing, Failed),
             Self::Internal => ("internal", Standing, Failed),

@@ -87,6 +87,11 @@ pub trait Store: Send + Sync {
         Err(unsearchable())
     }
 
+    /// Who owns what is issued here, where asking is no read.
+    fn owner(&self) -> Option<&dyn issuer::CredentialOwner> {
+        None
+    }
+
     /// From now on `fetch` gives nothing that was read before: the operator has asked for a refresh.
     fn forget(&self) {}
 }

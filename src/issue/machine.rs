@@ -192,7 +192,7 @@ impl Machine {
         self.consumers.is_empty()
     }
 
-    /// The terms have changed.
+    /// How often the lease is looked up from now on.
     pub(crate) fn look_up_every(&mut self, interval: Duration) {
         self.rules.look_up_every = interval;
     }
@@ -248,6 +248,11 @@ impl Machine {
         all.find(|credential| credential.number == number)
     }
 
+    /// The secrets that have not published the current credential, or not confirmed it.
+    pub(crate) fn waits_for(&self) -> Vec<SecretName> {
+        self.current().map(|current| self.consumers.without(current.number)).unwrap_or_default()
+    }
+
     /// The secrets that have this source.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretName> {
         self.consumers.names()
@@ -270,6 +275,12 @@ impl Machine {
         if is_newest && is_near { FilesWorth::EndsSoon } else { FilesWorth::Good }
     }
 
+    /// Whether files are still to be written with the current credential.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.state() == LeaseState::Fresh
+    }
+
+    /// Which part of its life the current credential is in.
     pub(crate) fn state(&self) -> LeaseState {
         match self.live.last() {
             None => LeaseState::Empty,

@@ -53,6 +53,9 @@ pub struct CurrentCredential {
     /// When the next one is issued.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
     pub reissue_at: Option<SystemTime>,
+    /// From when on its end is so near that a successor is overdue.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
+    pub near_end: Option<SystemTime>,
     /// When it ends; `None` where nothing says so.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
     pub end: Option<SystemTime>,
@@ -120,9 +123,8 @@ impl CredentialStatus {
         }
         let current = self.current.as_ref()?;
         let end = current.end?;
-        let life = end.duration_since(current.issued_at).unwrap_or_default();
         match end.duration_since(now) {
-            Ok(left) if left > Duration::ZERO && left >= life / 10 => None,
+            Ok(left) if left > Duration::ZERO && current.near_end.is_none_or(|near| now <= near) => None,
             Ok(left) if left > Duration::ZERO => {
                 Some(format!("the credential of {path} ends in {} s and has no successor", left.as_secs()))
             }

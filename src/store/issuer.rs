@@ -11,6 +11,7 @@ use super::RequestId;
 use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::fault::Fault;
 pub use crate::name::LeaseId;
+use crate::name::{CredentialNumber, SecretName};
 use crate::secret::Fields;
 
 /// A server that issues credentials. No call is repeated: whether that is right, its owner decides.
@@ -89,6 +90,32 @@ pub struct IssueWarning {
     /// What to do about it.
     pub remedy: String,
 }
+
+/// Who owns the credentials of a source: secrets say to it what has become of a credential in their files.
+pub trait CredentialOwner: Send + Sync {
+    /// `secret` has the source. With `has_files` there are files of it, which may hold an earlier credential; `refresh` is
+    /// how often it is read.
+    fn join(&self, secret: &SecretName, has_files: bool, refresh: Option<Duration>) -> Membership;
+
+    /// `secret` has the source no longer, unless it has joined again since.
+    fn leave(&self, secret: &SecretName, membership: Membership);
+
+    /// The files of `secret` hold credential `number`; its consumers have it then, or when its hooks have run.
+    fn published(&self, secret: &SecretName, number: CredentialNumber, waits_for_hooks: bool);
+
+    /// The hooks of `secret` have run: its consumers have credential `number`.
+    fn confirmed(&self, secret: &SecretName, number: CredentialNumber);
+
+    /// The files of a secret could not be written with credential `number`.
+    fn failed(&self, number: CredentialNumber, fault: &Fault);
+
+    /// Whether the hooks of `secret` have not run in time.
+    fn unconfirmed(&self, secret: &SecretName) -> bool;
+}
+
+/// That a secret has a source, from one `join` on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Membership(pub u64);
 
 /// A credential as it was issued.
 #[derive(Clone, Debug)]

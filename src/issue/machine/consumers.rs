@@ -123,6 +123,13 @@ impl Consumers {
         self.0.get(secret).is_some_and(|used| used.unconfirmed.is_some())
     }
 
+    /// The secrets whose files do not hold credential `number`, or whose consumers do not have it.
+    pub(super) fn without(&self, number: CredentialNumber) -> Vec<SecretName> {
+        let has =
+            |used: &Use| used.held.is_some_and(|held| held.newest == number && held.pending_since.is_none());
+        self.0.iter().filter(|(_, used)| !has(used)).map(|(secret, _)| secret.clone()).collect()
+    }
+
     /// The secrets, in the order of their names.
     pub(super) fn names(&self) -> impl Iterator<Item = &SecretName> {
         self.0.keys()

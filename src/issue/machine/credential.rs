@@ -187,7 +187,7 @@ impl LiveCredential {
     }
 
     /// From when on its end is so near that a successor is overdue.
-    pub(super) fn near_end(&self) -> Option<Instant> {
+    pub(crate) fn near_end(&self) -> Option<Instant> {
         let end = self.end()?;
         let whole = end.saturating_duration_since(self.issued_at);
         let whole = self.first_life.map_or(whole, |first| whole.min(first));
@@ -201,7 +201,7 @@ impl LiveCredential {
     }
 
     /// The next renewal, unless it ends later than it is needed.
-    pub(super) fn renewal(&self) -> Option<Instant> {
+    pub(crate) fn renewal(&self) -> Option<Instant> {
         let is_needed = |end: Instant| match self.retire_at {
             None => true,
             Some(retire_at) => self.retirements_failed == 0 && end < retire_at,

@@ -100,12 +100,11 @@ impl Machine {
         self.settle(now);
     }
 
-    /// The files of `secret` could not be written with credential `number`. One that is in no file is given up soon.
-    pub(crate) fn failed(&mut self, number: CredentialNumber, now: Instant) {
+    /// The files of a secret could not be written with credential `number`. One that is in no file is given up soon: true.
+    pub(crate) fn failed(&mut self, number: CredentialNumber, now: Instant) -> bool {
         let is_published = self.consumers.have(number);
-        if let Some(newest) = self.live.last_mut().filter(|newest| newest.number == number && !is_published) {
-            newest.withdraw_at.get_or_insert(now + UNPUBLISHED_WAIT);
-        }
+        let newest = self.live.last_mut().filter(|newest| newest.number == number && !is_published);
+        newest.map(|newest| newest.withdraw_at.get_or_insert(now + UNPUBLISHED_WAIT)).is_some()
     }
 
     /// A renewal that was sent at `asked_at` succeeded.

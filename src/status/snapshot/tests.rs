@@ -154,6 +154,7 @@ fn issued(state: CredentialState, seconds: u64) -> Snapshot {
         issued_at: start,
         renew_at: None,
         reissue_at: None,
+        near_end: Some(start + Duration::from_secs(90)),
         end: Some(start + Duration::from_secs(100)),
     };
     let credential = CredentialStatus {

@@ -1,4 +1,215 @@
-//! Issued credentials: what is kept of them.
+//! Issued credentials: what became of each, and what is kept of them. A lease has a name, which is no secret; values are
+//! never here.
+
+use std::time::SystemTime;
+
+use tracing::field;
+
+use super::List;
+use crate::clock::rfc3339;
+use crate::fault::{Fault, Kind};
+
+/// What an event is about.
+pub(crate) struct CredentialEvent {
+    pub(crate) store: String,
+    pub(crate) path: String,
+    /// The secrets that have the source.
+    pub(crate) secrets: Vec<String>,
+    /// Its number.
+    pub(crate) number: u64,
+    pub(crate) lease: Option<String>,
+}
+
+impl CredentialEvent {
+    /// It was issued.
+    pub(crate) fn issued(&self, end: Option<SystemTime>) {
+        let Self { store, path, number, lease, .. } = self;
+        let (secrets, end) = (field::debug(List(&self.secrets)), end.map(rfc3339));
+        tracing::info!(store, path, secrets, number, lease, end, "issued a credential");
+    }
+
+    /// It was not issued, or nobody knows.
+    pub(crate) fn not_issued(&self, fault: &Fault, is_lost: bool, next_try: Option<SystemTime>) {
+        let Self { store, path, number, .. } = self;
+        let (secrets, next_try) = (field::debug(List(&self.secrets)), next_try.map(rfc3339));
+        let (kind, error, hint) = (fault.kind.as_str(), &fault.message, &fault.remedy);
+        let answer = if is_lost { "lost: there may be a credential that nobody knows" } else { "no" };
+        tracing::warn!(
+            store,
+            path,
+            secrets,
+            number,
+            kind,
+            error,
+            hint,
+            answer,
+            next_try,
+            "issued no credential"
+        );
+    }
+
+    /// Answers to earlier requests never came.
+    pub(crate) fn answers_lost(&self, count: usize) {
+        let Self { store, path, .. } = self;
+        let secrets = field::debug(List(&self.secrets));
+        let hint = "such a credential lives until its own end; revoke it at the server if that is too long";
+        tracing::warn!(
+            store,
+            path,
+            secrets,
+            count,
+            hint,
+            "credentials may have been issued that nobody knows: the process ended before it had the answer"
+        );
+    }
+
+    /// It was renewed.
+    pub(crate) fn renewed(&self, end: Option<SystemTime>) {
+        let Self { store, path, number, lease, .. } = self;
+        let (secrets, end) = (field::debug(List(&self.secrets)), end.map(rfc3339));
+        tracing::debug!(store, path, secrets, number, lease, end, "renewed a credential");
+    }
+
+    /// A renewal did not succeed.
+    pub(crate) fn not_renewed(&self, result: &'static str, fault: &Fault) {
+        let Self { store, path, number, lease, .. } = self;
+        let secrets = field::debug(List(&self.secrets));
+        let (kind, error, hint) = (fault.kind.as_str(), &fault.message, &fault.remedy);
+        tracing::warn!(
+            store,
+            path,
+            secrets,
+            number,
+            lease,
+            kind,
+            error,
+            hint,
+            result,
+            "a credential was not renewed"
+        );
+    }
+
+    /// The policy does not allow renewals.
+    pub(crate) fn renewal_denied(&self) {
+        let Self { store, path, number, .. } = self;
+        let secrets = field::debug(List(&self.secrets));
+        let hint = "allow \"update\" on sys/leases/renew; the credential is replaced before its end instead";
+        tracing::warn!(store, path, secrets, number, hint, "the policy does not allow to renew credentials");
+    }
+
+    /// It could not be looked up.
+    pub(crate) fn not_looked_up(&self, fault: &Fault) {
+        let Self { store, path, number, lease, .. } = self;
+        let secrets = field::debug(List(&self.secrets));
+        let (kind, error) = (fault.kind.as_str(), &fault.message);
+        tracing::debug!(store, path, secrets, number, lease, kind, error, "could not look up a credential");
+    }
+
+    /// The policy does not allow look-ups.
+    pub(crate) fn look_up_denied(&self) {
+        let Self { store, path, .. } = self;
+        let secrets = field::debug(List(&self.secrets));
+        let hint = "allow \"update\" on sys/leases/lookup, or a revoked lease is noticed at its end only";
+        tracing::warn!(store, path, secrets, hint, "the policy does not allow to look up leases");
+    }
+
+    /// It is dead, and files hold it.
+    pub(crate) fn lost(&self) {
+        let Self { store, path, number, lease, .. } = self;
+        let (secrets, kind) = (field::debug(List(&self.secrets)), Kind::LeaseLost.as_str());
+        let hint = "another one is issued now; look for who revoked it, or why it was not renewed";
+        tracing::error!(
+            store,
+            path,
+            secrets,
+            number,
+            lease,
+            kind,
+            hint,
+            "the credential in the files is dead"
+        );
+    }
+
+    /// All consumers have it.
+    pub(crate) fn confirmed(&self) {
+        let Self { store, path, number, .. } = self;
+        let secrets = field::debug(List(&self.secrets));
+        tracing::info!(store, path, secrets, number, "all consumers have the new credential");
+    }
+
+    /// The consumers of one secret may not have it.
+    pub(crate) fn not_confirmed(&self, secret: &str) {
+        let Self { store, path, number, .. } = self;
+        let kind = Kind::NotConfirmed.as_str();
+        let hint = "the hooks of the secret have not succeeded within lease.confirmTimeout; the credential before is retired";
+        tracing::warn!(store, path, secret, number, kind, hint, "a new credential was not confirmed in time");
+    }
+
+    /// No file could be written with it.
+    pub(crate) fn withdrawn(&self) {
+        let Self { store, path, number, lease, .. } = self;
+        let secrets = field::debug(List(&self.secrets));
+        let hint =
+            "see why the secrets failed; the credential before stays in use, and a new one is issued later";
+        tracing::warn!(
+            store,
+            path,
+            secrets,
+            number,
+            lease,
+            hint,
+            "gave up a new credential: no file could be written with it"
+        );
+    }
+
+    /// It is over.
+    pub(crate) fn retired(&self, result: &'static str) {
+        let Self { store, path, number, lease, .. } = self;
+        let secrets = field::debug(List(&self.secrets));
+        tracing::info!(store, path, secrets, number, lease, result, "retired a credential");
+    }
+
+    /// It could not be revoked, and is tried again.
+    pub(crate) fn not_retired(&self, fault: &Fault) {
+        let Self { store, path, number, lease, .. } = self;
+        let secrets = field::debug(List(&self.secrets));
+        let (kind, error, hint) = (fault.kind.as_str(), &fault.message, &fault.remedy);
+        tracing::warn!(
+            store,
+            path,
+            secrets,
+            number,
+            lease,
+            kind,
+            error,
+            hint,
+            "a credential was not revoked"
+        );
+    }
+
+    /// The policy does not allow to revoke it.
+    pub(crate) fn revocation_denied(&self) {
+        let Self { store, path, number, lease, .. } = self;
+        let secrets = field::debug(List(&self.secrets));
+        let hint = "add to the policy: path \"sys/leases/revoke\" { capabilities = [\"update\"] }";
+        tracing::warn!(
+            store,
+            path,
+            secrets,
+            number,
+            lease,
+            hint,
+            "the policy does not allow to revoke credentials: it lives until its end"
+        );
+    }
+
+    /// The token that issues could not be revoked at the stop.
+    pub(crate) fn token_not_revoked(&self, fault: &Fault) {
+        let Self { store, path, .. } = self;
+        let (kind, error, hint) = (fault.kind.as_str(), &fault.message, &fault.remedy);
+        tracing::warn!(store, path, kind, error, hint, "could not revoke the token that issues credentials");
+    }
+}
 
 /// The values of issued credentials end with the process.
 pub(crate) fn values_not_kept(error: &str, hint: &str) {

@@ -1,0 +1,386 @@
+//! The owner of the credentials of one source: secrets read the current one from it, and its task drives the machine.
+
+mod record;
+mod requests;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Duration, Instant};
+
+use super::machine::{Confirmed, LeaseRules, LeaseState, Machine, Rotation};
+use super::sealed::SealedValues;
+use crate::clock::Clock;
+use crate::config::provider::SecretRead;
+use crate::config::provider::vault::dynamic::{DynamicKind, DynamicRead};
+use crate::fault::{Fault, Kind};
+use crate::journal::Journal;
+use crate::name::{CredentialNumber, SecretName, StoreName};
+use crate::secret::{Fields, FingerprintKey};
+use crate::store::issuer::{CredentialOwner, Issuer, Membership};
+use crate::store::{Fetched, Life, RequestId, Revision, Store};
+
+use self::record::Moment;
+pub(crate) use self::record::Rotated;
+pub(super) use self::task::run;
+
+/// How often a lease is looked up where no secret that has it is read again.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(600);
+
+/// What all holders share.
+#[derive(Clone)]
+pub(crate) struct HolderContext {
+    pub(crate) journal: Journal,
+    pub(crate) sealed: SealedValues,
+    pub(crate) clock: Clock,
+}
+
+/// The owner of the credentials of one source.
+pub(crate) struct Holder {
+    store: StoreName,
+    read: DynamicRead,
+    key: FingerprintKey,
+    state: Mutex<HolderState>,
+    /// The machine has something new to look at.
+    wake: Notify,
+    shown: watch::Sender<Shown>,
+    memberships: AtomicU64,
+}
+
+/// What the holder knows. No lock is held while it waits.
+struct HolderState {
+    issuer: Arc<dyn Issuer>,
+    /// Counts issuers: another one has other tokens.
+    issuers: u64,
+    machine: Machine,
+    /// What an earlier process left is known.
+    is_restored: bool,
+    joined: BTreeMap<SecretName, Joined>,
+    /// Fields of the current credential, and of the one before until the files have the current one.
+    values: BTreeMap<CredentialNumber, IssuedValue>,
+    /// Why the last issue failed, or nothing could be done with what it brought.
+    fault: Option<Fault>,
+}
+
+/// A secret that has the source.
+struct Joined {
+    membership: Membership,
+    has_files: bool,
+    refresh: Option<Duration>,
+}
+
+/// A credential with its value.
+#[derive(Clone)]
+struct IssuedValue {
+    fields: Arc<Fields>,
+    from: SystemTime,
+    serial: Option<String>,
+    request_id: Option<RequestId>,
+}
+
+/// What secrets wait for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    /// The credential to be had; `None`: there is none, or it is lost.
+    number: Option<CredentialNumber>,
+    /// Since when it is that one.
+    since: Instant,
+    /// Counts issues that have ended.
+    attempts: u64,
+}
+
+/// What a secret that reads is given now.
+enum Offer {
+    Credential(Box<Fetched>),
+    Fault(Fault),
+    Wait,
+}
+
+impl Holder {
+    /// The owner of what `issuer` issues for `read`. Nothing is asked before its task runs; see [`super::Holders`].
+    pub(crate) fn new(
+        store: StoreName,
+        read: DynamicRead,
+        issuer: Arc<dyn Issuer>,
+        key: FingerprintKey,
+    ) -> Arc<Self> {
+        let rules = LeaseRules {
+            terms: read.terms,
+            is_leased: read.kind == DynamicKind::Lease,
+            look_up_every: LOOK_UP_EVERY,
+        };
+        let now = Instant::now();
+        let state = HolderState {
+            issuer,
+            issuers: 0,
+            machine: Machine::new(rules, now),
+            is_restored: false,
+            joined: BTreeMap::new(),
+            values: BTreeMap::new(),
+            fault: None,
+        };
+        Arc::new(Self {
+            store,
+            read,
+            key,
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            shown: watch::Sender::new(Shown { number: None, since: now, attempts: 0 }),
+            memberships: AtomicU64::new(1),
+        })
+    }
+
+    /// The store that issues.
+    pub(crate) fn store(&self) -> &StoreName {
+        &self.store
+    }
+
+    /// What is issued.
+    pub(crate) fn read(&self) -> &DynamicRead {
+        &self.read
+    }
+
+    /// The store was built again.
+    pub(crate) fn use_issuer(&self, issuer: Arc<dyn Issuer>) {
+        let mut state = self.state();
+        state.issuer = issuer;
+        state.issuers += 1;
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// The machine slept for `by`.
+    pub(super) fn slept(&self, by: Duration) {
+        self.change(|state, now| state.machine.slept(by, now));
+    }
+
+    /// Issues another credential, and waits until it is there.
+    ///
+    /// # Errors
+    /// No secret has the source, or it was not issued.
+    pub(super) async fn rotate(&self, rotation: Rotation, context: &HolderContext) -> Result<Rotated, Fault> {
+        let mut shown = self.shown.subscribe();
+        let before = *shown.borrow_and_update();
+        if self.state().machine.is_unused() {
+            let remedy = "wait until the secret has been read, then try again";
+            return Err(Fault::new(Kind::Internal, "nothing uses this credential yet", remedy));
+        }
+        self.change(|state, _| state.machine.rotate(rotation));
+        // The sender lives as long as the holder.
+        drop(shown.wait_for(|shown| shown.attempts != before.attempts).await);
+        self.rotated(before.number, Moment::of(&context.clock))
+    }
+
+    /// Whether `secret` has this source.
+    pub(super) fn has(&self, secret: &SecretName) -> bool {
+        self.state().joined.contains_key(secret)
+    }
+
+    /// `restore` brings what an earlier process left: now there is an answer to those who wait.
+    fn begin(&self, restore: impl FnOnce(&mut HolderState)) {
+        self.change(|state, now| {
+            restore(state);
+            state.begin(now);
+        });
+        self.shown.send_modify(|_| ());
+    }
+
+    /// An issue has ended, whatever came of it.
+    fn count_attempt(&self) {
+        self.shown.send_modify(|shown| shown.attempts += 1);
+    }
+
+    fn state(&self) -> MutexGuard<'_, HolderState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known, and has the task look at it.
+    fn change<T>(&self, change: impl FnOnce(&mut HolderState, Instant) -> T) -> T {
+        let now = Instant::now();
+        let mut state = self.state();
+        let changed = change(&mut state, now);
+        self.show(&state, now);
+        drop(state);
+        self.wake.notify_one();
+        changed
+    }
+
+    /// Shows secrets which credential there is.
+    fn show(&self, state: &HolderState, now: Instant) {
+        let current = state.machine.current().filter(|current| !current.is_lost);
+        let number = current.map(|current| current.number);
+        self.shown.send_if_modified(|shown| {
+            let is_other = shown.number != number;
+            if is_other {
+                (shown.number, shown.since) = (number, now);
+            }
+            is_other
+        });
+    }
+
+    /// What a secret that has waited since `attempts` issues had ended is given.
+    fn offer(&self, known: Option<Revision>, attempts: u64) -> Offer {
+        let now = Instant::now();
+        let mut state = self.state();
+        if !state.is_restored {
+            return Offer::Wait;
+        }
+        let current =
+            state.machine.current().filter(|current| !current.is_lost).map(|current| current.number);
+        if let Some((number, value)) = current.and_then(|number| Some((number, state.values.get(&number)?))) {
+            return Offer::Credential(Box::new(self.fetched(number, value, known)));
+        }
+        let is_later = self.shown.borrow().attempts != attempts;
+        if let Some(fault) = state.fault.clone().filter(|_| is_later) {
+            return Offer::Fault(self.unavailable(&state, fault, now));
+        }
+        if state.machine.state() == LeaseState::Empty {
+            state.machine.want();
+        }
+        let waits = state.machine.issue_at().map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        let is_spread = state.machine.live().next().is_some() && state.fault.is_none();
+        if waits.is_zero() || is_spread {
+            return Offer::Wait;
+        }
+        let fault = state.fault.clone().unwrap_or_else(|| self.too_soon());
+        Offer::Fault(self.unavailable(&state, fault, now))
+    }
+
+    fn fetched(&self, number: CredentialNumber, value: &IssuedValue, known: Option<Revision>) -> Fetched {
+        let name = format!("{}\n{}\n{number}", self.store, self.read.path);
+        let revision = Revision::Version(number.get(), self.key.of(name.as_bytes()));
+        Fetched {
+            fields: (known != Some(revision)).then(|| Arc::clone(&value.fields)),
+            metadata: None,
+            created: Some(value.from),
+            revision,
+            life: Life::Open,
+            request_id: value.request_id.clone(),
+            turn: None,
+        }
+    }
+
+    /// Why a secret gets nothing now; with the time until the next issue.
+    fn unavailable(&self, state: &HolderState, fault: Fault, now: Instant) -> Fault {
+        let next = state.machine.issue_at().map(|at| at.saturating_duration_since(now));
+        let retry_after = fault.retry_after.max(next.filter(|next| !next.is_zero()));
+        if state.machine.state() != LeaseState::Lost {
+            return Fault { retry_after, ..fault };
+        }
+        let message = format!(
+            "the credential of {} in the files is dead, and there is no other: {fault}",
+            self.read.path
+        );
+        Fault { kind: Kind::LeaseLost, message, retry_after, ..fault }
+    }
+
+    fn too_soon(&self) -> Fault {
+        let message = format!("{} issued a credential moments ago, and its answer was lost", self.read.path);
+        Fault::new(Kind::RateLimited, message, "wait: the next one is issued after lease.minInterval")
+    }
+}
+
+#[async_trait]
+impl Store for Holder {
+    async fn fetch(&self, _: &SecretRead, known: Option<Revision>) -> Result<Fetched, Fault> {
+        let mut shown = self.shown.subscribe();
+        let attempts = shown.borrow_and_update().attempts;
+        loop {
+            match self.offer(known, attempts) {
+                Offer::Credential(fetched) => return Ok(*fetched),
+                Offer::Fault(fault) => return Err(fault),
+                Offer::Wait => self.wake.notify_one(),
+            }
+            // The sender lives as long as the holder.
+            let _changed = shown.changed().await;
+        }
+    }
+
+    async fn outdated(&self, _: &SecretRead, read_at: Instant, _: Option<Kind>) {
+        // The sender lives as long as the holder.
+        let mut shown = self.shown.subscribe();
+        drop(shown.wait_for(|shown| shown.since > read_at).await);
+    }
+
+    fn owner(&self) -> Option<&dyn CredentialOwner> {
+        Some(self)
+    }
+}
+
+impl CredentialOwner for Holder {
+    fn join(&self, secret: &SecretName, has_files: bool, refresh: Option<Duration>) -> Membership {
+        let membership = Membership(self.memberships.fetch_add(1, Ordering::Relaxed));
+        self.change(|state, now| {
+            if state.is_restored {
+                state.machine.join(secret, has_files, now);
+            }
+            state.joined.insert(secret.clone(), Joined { membership, has_files, refresh });
+            state.plan_look_ups();
+        });
+        membership
+    }
+
+    fn leave(&self, secret: &SecretName, membership: Membership) {
+        self.change(|state, now| {
+            if state.joined.get(secret).is_some_and(|joined| joined.membership == membership) {
+                state.joined.remove(secret);
+                state.machine.leave(secret, now);
+                state.plan_look_ups();
+            }
+        });
+    }
+
+    fn published(&self, secret: &SecretName, number: CredentialNumber, waits_for_hooks: bool) {
+        let confirmed = if waits_for_hooks { Confirmed::Later } else { Confirmed::AtOnce };
+        self.change(|state, now| state.machine.published(secret, number, confirmed, now));
+    }
+
+    fn confirmed(&self, secret: &SecretName, number: CredentialNumber) {
+        self.change(|state, now| state.machine.confirmed(secret, number, now));
+    }
+
+    fn failed(&self, number: CredentialNumber, fault: &Fault) {
+        self.change(|state, now| {
+            if state.machine.failed(number, now) {
+                state.fault = Some(fault.clone());
+            }
+        });
+    }
+
+    fn unconfirmed(&self, secret: &SecretName) -> bool {
+        self.state().machine.is_unconfirmed(secret)
+    }
+}
+
+impl HolderState {
+    /// What an earlier process left is known: the secrets that have joined meanwhile may have it.
+    fn begin(&mut self, now: Instant) {
+        self.is_restored = true;
+        for (secret, joined) in &self.joined {
+            self.machine.join(secret, joined.has_files, now);
+        }
+    }
+
+    /// A lease is looked up as often as the most eager of its secrets is read.
+    fn plan_look_ups(&mut self) {
+        let shortest = self.joined.values().filter_map(|joined| joined.refresh).min();
+        self.machine.look_up_every(shortest.unwrap_or(LOOK_UP_EVERY));
+    }
+
+    /// Forgets values that no secret will be given again.
+    fn forget_values(&mut self) {
+        let current = self.machine.current().map(|current| current.number);
+        let keeps_all = self.machine.is_fresh();
+        let machine = &self.machine;
+        self.values.retain(|number, _| {
+            Some(*number) == current || keeps_all && machine.credential(*number).is_some()
+        });
+    }
+}

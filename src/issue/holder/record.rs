@@ -1,0 +1,164 @@
+//! What the journal, the status file and operators see of the credentials of a source.
+
+use std::time::SystemTime;
+
+use tokio::time::{Duration, Instant};
+
+use super::super::machine::{LeaseState, LiveCredential, RestoredCredential};
+use super::{Holder, HolderContext, HolderState};
+use crate::clock::Clock;
+use crate::fault::{Fault, Kind};
+use crate::journal::{CredentialTimes, KnownCredential};
+use crate::name::{CredentialNumber, SecretName};
+use crate::status::{CredentialState, CredentialStatus, CurrentCredential, DrainingCredential};
+
+/// What a rotation has brought.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Rotated {
+    pub(crate) path: String,
+    pub(crate) number: CredentialNumber,
+    pub(crate) end: Option<SystemTime>,
+    /// The secrets that have not published it, or not confirmed.
+    pub(crate) waits_for: Vec<SecretName>,
+}
+
+/// The same moment by two clocks.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Instant,
+    pub(super) wall: SystemTime,
+}
+
+impl Moment {
+    pub(super) fn of(clock: &Clock) -> Self {
+        Self { now: Instant::now(), wall: clock.now() }
+    }
+
+    pub(super) fn wall_of(self, at: Instant) -> SystemTime {
+        let later = self.wall.checked_add(at.saturating_duration_since(self.now));
+        let earlier = self.wall.checked_sub(self.now.saturating_duration_since(at));
+        (if at < self.now { earlier } else { later }).unwrap_or(self.wall)
+    }
+
+    /// A moment that the clock said was in the past is none of the future, if the clock was set back since.
+    fn past(self, wall: SystemTime) -> Instant {
+        let age = self.wall.duration_since(wall).unwrap_or_default();
+        self.now.checked_sub(age).unwrap_or(self.now)
+    }
+
+    /// An end that was `most` away when it was noted, and is not further away now, if the clock was set back since.
+    fn end(self, wall: SystemTime, most: Option<Duration>) -> Option<Instant> {
+        match wall.duration_since(self.wall) {
+            Ok(left) => self.now.checked_add(most.map_or(left, |most| left.min(most))),
+            Err(over) => Some(self.now.checked_sub(over.duration()).unwrap_or(self.now)),
+        }
+    }
+
+    pub(super) fn restored(self, known: KnownCredential, has_value: bool) -> RestoredCredential {
+        let KnownCredential { number, from, lease, is_renewable, life_seconds, times, is_lost, .. } = known;
+        let life = life_seconds.map(Duration::from_secs);
+        let most = |end: SystemTime| end.duration_since(from).ok();
+        RestoredCredential {
+            number,
+            lease,
+            issued_at: self.past(from),
+            first_life: life,
+            lease_end: times.life_end.and_then(|end| self.end(end, life.or(most(end)))),
+            is_renewable,
+            token_end: times.token_end.and_then(|end| self.end(end, most(end))),
+            is_lost,
+            has_value,
+        }
+    }
+
+    pub(super) fn last_issue(self, asked_at: Option<SystemTime>) -> Option<Instant> {
+        asked_at.map(|at| self.past(at))
+    }
+}
+
+impl LiveCredential {
+    fn times(&self, moment: Moment) -> CredentialTimes {
+        let wall = |at: Option<Instant>| at.map(|at| moment.wall_of(at));
+        CredentialTimes {
+            renew_at: wall(self.renewal()),
+            life_end: wall(self.lease_end),
+            token_end: wall(self.end_of_token()),
+        }
+    }
+}
+
+impl HolderState {
+    /// What the journal says of credential `number`.
+    pub(super) fn times(&self, number: CredentialNumber, moment: Moment) -> Option<CredentialTimes> {
+        self.machine.credential(number).map(|credential| credential.times(moment))
+    }
+}
+
+impl Holder {
+    pub(super) fn rotated(&self, before: Option<CredentialNumber>, moment: Moment) -> Result<Rotated, Fault> {
+        let state = self.state();
+        let current = state.machine.current().filter(|current| Some(current.number) != before);
+        let Some(current) = current else {
+            let remedy = "see the log";
+            let none = || Fault::new(Kind::Internal, "no other credential was issued", remedy);
+            return Err(state.fault.clone().unwrap_or_else(none));
+        };
+        Ok(Rotated {
+            path: self.read.path.clone(),
+            number: current.number,
+            end: current.end().map(|end| moment.wall_of(end)),
+            waits_for: state.machine.waits_for(),
+        })
+    }
+
+    /// How the credentials are.
+    pub(in super::super) fn report(&self, context: &HolderContext) -> CredentialStatus {
+        let moment = Moment::of(&context.clock);
+        let source = context.journal.source_id(&self.store, &self.read);
+        let unanswered = context.journal.look(|journal| Some(journal.credentials.get(&source)?.open.len()));
+        let state = self.state();
+        let machine = &state.machine;
+        let wall = |at: Option<Instant>| at.map(|at| moment.wall_of(at));
+        let current = machine.current().map(|current| CurrentCredential {
+            number: current.number,
+            lease: current.lease.clone(),
+            serial: state.values.get(&current.number).and_then(|value| value.serial.clone()),
+            issued_at: moment.wall_of(current.issued_at),
+            renew_at: wall(current.renewal()),
+            reissue_at: wall(machine.issue_at()),
+            near_end: wall(current.near_end()),
+            end: wall(current.end()),
+        });
+        let number = current.as_ref().map(|current| current.number);
+        let draining = machine.live().filter(|credential| Some(credential.number) != number);
+        let draining = draining.map(|old| DrainingCredential {
+            number: old.number,
+            lease: old.lease.clone(),
+            retire_at: wall(old.retire_at.filter(|_| !old.is_left)),
+            end: wall(old.end()),
+        });
+        CredentialStatus {
+            secrets: machine.secrets().cloned().collect(),
+            store: self.store.clone(),
+            path: self.read.path.clone(),
+            state: machine.state().into(),
+            waits_for: if number.is_some() { machine.waits_for() } else { Vec::new() },
+            draining: draining.collect(),
+            current,
+            unanswered: unanswered.unwrap_or(0),
+        }
+    }
+}
+
+impl From<LeaseState> for CredentialState {
+    fn from(state: LeaseState) -> Self {
+        match state {
+            LeaseState::Empty => Self::Empty,
+            LeaseState::Fresh => Self::Fresh,
+            LeaseState::Confirming => Self::Confirming,
+            LeaseState::Held => Self::Held,
+            LeaseState::Ageing => Self::Ageing,
+            LeaseState::Lost => Self::Lost,
+        }
+    }
+}

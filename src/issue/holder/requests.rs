@@ -1,0 +1,299 @@
+//! What a holder asks of the server, with the lines of the journal before and after.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::record::Moment;
+use super::{Holder, HolderContext, IssuedValue};
+use crate::fault::{Fault, Kind};
+use crate::issue::machine::{IssueFailure, LeaseStep, Notice};
+use crate::journal::{
+    CredentialTimes, IssueIntent, IssuedRecord, JournalEntry, KnownCredential, Retirement, RetirementOutcome,
+    SourceId,
+};
+use crate::name::{CredentialNumber, LeaseId};
+use crate::store::issuer::{IssueError, Issued, Issuer, LeaseVerdict, RenewalError, Revoked};
+use crate::telemetry::event::CredentialEvent;
+
+/// A renewal that moves the end by less is not worth a line: after a restart the server is asked anyway.
+const WORTH_A_LINE: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// A holder with what it writes to.
+pub(super) struct CredentialRequests {
+    pub(super) holder: Arc<Holder>,
+    pub(super) context: HolderContext,
+    pub(super) source: SourceId,
+}
+
+impl CredentialRequests {
+    pub(super) fn moment(&self) -> Moment {
+        Moment::of(&self.context.clock)
+    }
+
+    /// Does one step, and has the machine know its outcome.
+    pub(super) async fn step(self: Arc<Self>, step: LeaseStep) {
+        match step {
+            LeaseStep::Issue => self.issue().await,
+            LeaseStep::Renew(number) => self.renew(number).await,
+            LeaseStep::LookUp(number) => self.look_up(number).await,
+            LeaseStep::Retire(number) => self.retire(number).await,
+        }
+    }
+
+    fn issuer(&self) -> Arc<dyn Issuer> {
+        Arc::clone(&self.holder.state().issuer)
+    }
+
+    fn lease(&self, number: CredentialNumber) -> Option<LeaseId> {
+        self.holder.state().machine.credential(number).and_then(|credential| credential.lease.clone())
+    }
+
+    fn event(&self, number: CredentialNumber) -> CredentialEvent {
+        let secrets = self.holder.state().machine.secrets().map(ToString::to_string).collect();
+        CredentialEvent {
+            store: self.holder.store.to_string(),
+            path: self.holder.read.path.clone(),
+            secrets,
+            number: number.get(),
+            lease: self.lease(number).map(|lease| lease.to_string()),
+        }
+    }
+
+    fn retirement(&self, number: CredentialNumber, outcome: RetirementOutcome) -> JournalEntry {
+        JournalEntry::Retired(Retirement { source: self.source, number, outcome })
+    }
+
+    /// Issues a credential. Before the request it is on disk that there may be one; before a secret has it, what it is.
+    async fn issue(&self) {
+        let (number, secrets) = {
+            let state = self.holder.state();
+            (state.machine.next_number(), state.machine.secrets().cloned().collect())
+        };
+        let asked_at = Instant::now();
+        let (store, path) = (self.holder.store.clone(), self.holder.read.path.clone());
+        let intent = IssueIntent { source: self.source, number, store, path, secrets };
+        let journal = &self.context.journal;
+        if !journal.append_durably([JournalEntry::Issuing(intent)]).await {
+            journal.append([self.retirement(number, RetirementOutcome::NotIssued)]);
+            return self.not_issued(number, IssueFailure::NothingIssued, &unwritable(), asked_at);
+        }
+        let (server, read) = (self.issuer(), &self.holder.read);
+        let answer = match server.prepare(read).await {
+            Ok(()) => server.issue(read).await,
+            Err(fault) => Err(fault.into()),
+        };
+        match answer {
+            Ok(issued) => Box::pin(self.issued(number, issued, asked_at)).await,
+            Err(IssueError::NotIssued(fault)) => {
+                journal.append([self.retirement(number, RetirementOutcome::NotIssued)]);
+                self.not_issued(number, IssueFailure::NothingIssued, &fault, asked_at);
+            }
+            Err(IssueError::Unknown(fault)) => {
+                self.not_issued(number, IssueFailure::MaybeIssued, &fault, asked_at);
+            }
+        }
+    }
+
+    fn not_issued(&self, number: CredentialNumber, failure: IssueFailure, fault: &Fault, asked_at: Instant) {
+        let event = self.event(number);
+        self.holder.change(|state, now| {
+            state.machine.issue_failed(failure, (asked_at, now), &mut rand::rng());
+            state.fault = Some(fault.clone());
+        });
+        let next = self.holder.state().machine.issue_at().map(|at| self.moment().wall_of(at));
+        event.not_issued(fault, failure == IssueFailure::MaybeIssued, next);
+        self.holder.count_attempt();
+    }
+
+    async fn issued(&self, number: CredentialNumber, issued: Issued, asked_at: Instant) {
+        let moment = self.moment();
+        let from = moment.wall_of(asked_at);
+        let known = KnownCredential {
+            number,
+            from,
+            lease: issued.lease.clone(),
+            serial: issued.serial.clone(),
+            is_renewable: issued.is_renewable,
+            life_seconds: issued.life.map(|life| life.as_secs()),
+            times: CredentialTimes {
+                renew_at: None,
+                life_end: issued.life.and_then(|life| from.checked_add(life)),
+                token_end: issued.token.and_then(|token| token.end).map(|end| moment.wall_of(end)),
+            },
+            is_lost: false,
+        };
+        let maximum_seconds = self.holder.state().machine.maximum().map(|maximum| maximum.as_secs());
+        let record = IssuedRecord { source: self.source, credential: known.clone(), maximum_seconds };
+        let is_noted = self.context.journal.append_durably([JournalEntry::Issued(record)]).await;
+        if !is_noted && let Some(lease) = &issued.lease {
+            return self.give_back(number, lease, asked_at).await;
+        }
+        self.context.sealed.keep(self.source, &known, &issued.fields).await;
+        let value = IssuedValue {
+            fields: Arc::clone(&issued.fields),
+            from,
+            serial: issued.serial.clone(),
+            request_id: issued.request_id.clone(),
+        };
+        self.holder.change(|state, _| {
+            state.machine.issued(&issued, asked_at, &mut rand::rng());
+            state.values.insert(number, value);
+            state.fault = None;
+        });
+        self.event(number).issued(known.times.end());
+        self.holder.count_attempt();
+    }
+
+    /// A lease that no journal has would be forgotten at the next start: it is revoked instead.
+    async fn give_back(&self, number: CredentialNumber, lease: &LeaseId, asked_at: Instant) {
+        let outcome = match self.issuer().revoke(&self.holder.read, lease).await {
+            Ok(Revoked::Done) => RetirementOutcome::Revoked,
+            Ok(Revoked::Denied) | Err(_) => RetirementOutcome::Left,
+        };
+        self.context.journal.append([self.retirement(number, outcome)]);
+        self.not_issued(number, IssueFailure::MaybeIssued, &unwritable(), asked_at);
+    }
+
+    async fn renew(&self, number: CredentialNumber) {
+        let asked = {
+            let state = self.holder.state();
+            state.machine.credential(number).and_then(|it| Some((it.lease.clone()?, it.first_life?)))
+        };
+        let Some((lease, increment)) = asked else { return };
+        let asked_at = Instant::now();
+        let renewed = self.issuer().renew(&self.holder.read, &lease, increment).await;
+        let event = self.event(number);
+        match renewed {
+            Ok(renewed) => {
+                let before = self.holder.state().times(number, self.moment());
+                self.holder.change(|state, _| {
+                    state.machine.renewed(number, renewed, asked_at, &mut rand::rng());
+                });
+                let moment = self.moment();
+                let Some(times) = self.holder.state().times(number, moment) else { return };
+                event.renewed(times.end());
+                self.note_renewal(number, before.unwrap_or_default(), times);
+            }
+            Err(RenewalError::Refused(fault)) => {
+                event.not_renewed("refused", &fault);
+                self.holder.change(|state, now| state.machine.renewal_refused(number, now, &mut rand::rng()));
+            }
+            Err(RenewalError::Denied(fault)) => {
+                event.not_renewed("denied", &fault);
+                self.holder.change(|state, now| state.machine.renewal_denied(number, now));
+            }
+            Err(RenewalError::Unavailable(fault)) => {
+                event.not_renewed("failed", &fault);
+                self.holder.change(|state, now| state.machine.renewal_failed(number, now, &mut rand::rng()));
+            }
+        }
+    }
+
+    fn note_renewal(&self, number: CredentialNumber, before: CredentialTimes, times: CredentialTimes) {
+        let moved = |end: Option<std::time::SystemTime>| {
+            let known = before.life_end?;
+            end?.duration_since(known).ok()
+        };
+        let is_at_maximum = times.renew_at.is_none();
+        if is_at_maximum || moved(times.life_end).is_some_and(|moved| moved >= WORTH_A_LINE) {
+            self.context.journal.append([JournalEntry::Renewed { source: self.source, number, times }]);
+        }
+    }
+
+    async fn look_up(&self, number: CredentialNumber) {
+        let Some(lease) = self.lease(number) else { return };
+        let asked_at = Instant::now();
+        let verdict = self.issuer().look_up(&self.holder.read, &lease).await;
+        if let Err(fault) = &verdict {
+            self.event(number).not_looked_up(fault);
+        }
+        let verdict: Option<LeaseVerdict> = verdict.ok();
+        self.holder.change(|state, now| {
+            state.machine.looked_up(number, verdict, (asked_at, now), &mut rand::rng());
+        });
+    }
+
+    async fn retire(&self, number: CredentialNumber) {
+        let Some(lease) = self.lease(number) else { return };
+        let revoked = self.issuer().revoke(&self.holder.read, &lease).await;
+        let event = self.event(number);
+        match &revoked {
+            Ok(Revoked::Done) => {
+                self.context.journal.append([self.retirement(number, RetirementOutcome::Revoked)]);
+                event.retired("revoked");
+            }
+            Ok(Revoked::Denied) => {}
+            Err(fault) => event.not_retired(fault),
+        }
+        let outcome = revoked.ok();
+        self.holder.change(|state, now| state.machine.retired(number, outcome, now, &mut rand::rng()));
+    }
+
+    /// Writes what has happened to the journal and the log.
+    pub(super) async fn note(&self, notices: Vec<Notice>) {
+        let journal = &self.context.journal;
+        for notice in notices {
+            match notice {
+                Notice::Lost(number) => {
+                    journal.append([JournalEntry::Lost { source: self.source, number }]);
+                    self.event(number).lost();
+                }
+                Notice::Ended(number) => {
+                    journal.append([self.retirement(number, RetirementOutcome::Ended)]);
+                    self.event(number).retired("ended");
+                }
+                Notice::Left { number, is_denied } => {
+                    if is_denied {
+                        self.event(number).revocation_denied();
+                    }
+                }
+                Notice::Withdrawn(number) => {
+                    self.event(number).withdrawn();
+                    self.seal_current().await;
+                }
+                Notice::Confirmed(number) => self.event(number).confirmed(),
+                Notice::NotConfirmed(secret, number) => self.event(number).not_confirmed(secret.as_str()),
+                Notice::RenewalDenied(number) => self.event(number).renewal_denied(),
+                Notice::LookUpDenied => {
+                    let number = self.holder.state().machine.live().last().map(|newest| newest.number);
+                    self.event(number.unwrap_or_default()).look_up_denied();
+                }
+            }
+        }
+    }
+
+    /// The credential before is the current one again: after a restart it must be the one whose value is known.
+    async fn seal_current(&self) {
+        let current = {
+            let state = self.holder.state();
+            let number = state.machine.current().map(|current| current.number);
+            number.and_then(|number| Some((number, state.values.get(&number)?.clone())))
+        };
+        let Some((number, value)) = current else { return self.context.sealed.forget(self.source).await };
+        let known = self.context.journal.look(|journal| {
+            let history = journal.credentials.get(&self.source)?;
+            history.live.iter().find(|known| known.number == number).cloned()
+        });
+        if let Some(known) = known {
+            self.context.sealed.keep(self.source, &known, &value.fields).await;
+        }
+    }
+
+    /// Revokes all that is alive, and the token: for a stop that wants so.
+    pub(super) async fn revoke_all(&self) {
+        let live: Vec<_> = self.holder.state().machine.live().map(|credential| credential.number).collect();
+        for number in live {
+            self.retire(number).await;
+        }
+        if let Err(fault) = self.issuer().revoke_token(&self.holder.read).await {
+            self.event(self.holder.state().machine.next_number()).token_not_revoked(&fault);
+        }
+        self.context.sealed.forget(self.source).await;
+    }
+}
+
+fn unwritable() -> Fault {
+    let remedy = "make room in the state directory: what is issued must be noted first";
+    Fault::new(Kind::Write, "nothing is issued, because the journal cannot be written", remedy)
+}
