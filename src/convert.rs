@@ -35,7 +35,8 @@ use foreign::ForeignSource;
 use object::Object;
 pub use options::{ConvertInput, ConvertOptions, FoundTemplate, TemplateFinder};
 pub use original::{
-    OriginalField, OriginalPart, OriginalRead, OriginalSecret, OriginalTemplate, Originals, originals,
+    OriginalEntry, OriginalField, OriginalPart, OriginalRead, OriginalSecret, OriginalTemplate, Originals,
+    originals,
 };
 pub use report::{ConversionReport, ConversionResult, FieldOutcome, ReportLine};
 pub use text_origin::TextOrigin;

@@ -2,12 +2,14 @@
 //! the conversion is used, so that its mistakes show.
 
 mod external;
+mod go_tool;
 mod template;
 
 use crate::convert::detect::{self, InputKind};
 use crate::convert::object;
 use crate::convert::options::{ConvertInput, ConvertOptions, TemplateFinder};
 pub use external::{OriginalPart, OriginalSecret};
+pub use go_tool::OriginalEntry;
 pub use template::{OriginalField, OriginalRead, OriginalTemplate};
 
 /// All that the files of one call write.
@@ -17,6 +19,8 @@ pub struct Originals {
     pub templates: Vec<OriginalTemplate>,
     /// Manifests of External Secrets.
     pub secrets: Vec<OriginalSecret>,
+    /// Entries of configurations of the Go tool.
+    pub entries: Vec<OriginalEntry>,
     /// What this reading does not know: the file, its line, and why.
     pub unread: Vec<(String, u32, String)>,
 }
@@ -49,12 +53,10 @@ pub fn originals(
     }
     let mut objects = Vec::new();
     for (file, root) in &roots {
-        match object::objects(file, root) {
-            Ok(some) => objects.extend(some),
-            Err(node) => {
-                let reason = "a configuration of the Go tool is not rendered for comparison".to_owned();
-                found.unread.push(((*file).clone(), node.position.line, reason));
-            }
+        if super::go_tool::is_one(root) {
+            go_tool::read(file, root, &mut found);
+        } else if let Ok(some) = object::objects(file, root) {
+            objects.extend(some);
         }
     }
     external::read(&objects, options, &mut found);

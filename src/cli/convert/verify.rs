@@ -3,6 +3,7 @@
 //! The original is read by `convert::originals`, which knows nothing of the conversion; its templates are rendered as they
 //! stand. Both sides share the interpreter of Go templates, which is compared with Go elsewhere.
 
+mod entries;
 mod external;
 mod synthetic;
 pub(super) mod template;
@@ -17,6 +18,9 @@ use crate::convert::{Conversion, ConversionReport, ConversionResult, Originals};
 use crate::render::Job;
 use crate::secret::SecretText;
 use synthetic::{SyntheticSecrets, ValueForm};
+
+/// Most bytes of a file.
+const LIMIT: usize = 16 << 20;
 
 /// Files by their paths.
 type ComparedFiles = BTreeMap<PathBuf, Vec<u8>>;
@@ -50,6 +54,7 @@ pub(super) fn verify(originals: &Originals, conversion: &mut Conversion) {
     let mut secrets = SyntheticSecrets::default();
     template::add_secrets(&originals.templates, &mut secrets);
     external::add_secrets(&originals.secrets, &mut secrets);
+    entries::add_secrets(&originals.entries, &mut secrets);
     let compared = BTreeSet::new();
     let mut comparison = Comparison { jobs: &jobs, secrets: &secrets, is_whole, compared, report };
     for original in &originals.templates {
@@ -58,6 +63,10 @@ pub(super) fn verify(originals: &Originals, conversion: &mut Conversion) {
             &|form| template::outputs(original, &secrets, form),
             false,
         );
+    }
+    for original in &originals.entries {
+        let place = (&*original.file, original.line);
+        comparison.add(place, &|form| entries::outputs(original, &secrets, form), true);
     }
     let mut taken = BTreeSet::new();
     for original in &originals.secrets {

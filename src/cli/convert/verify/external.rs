@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::synthetic::{SyntheticSecrets, ValueForm};
 use super::template::{located, names};
-use super::{ComparedFiles, Unrendered};
+use super::{ComparedFiles, LIMIT, Unrendered};
 use crate::convert::OriginalSecret;
 use crate::render::Job;
 use crate::secret::{FieldValue, Fields};
@@ -13,9 +13,6 @@ use crate::template::go::analysis::GoUses;
 use crate::template::go::lexer::Delimiters;
 use crate::template::go::parser;
 use crate::template::{Context, Dialect, Template, TemplateEngine};
-
-/// Most bytes of a value.
-const LIMIT: usize = 16 << 20;
 
 /// Fields of each secret that is read as a whole.
 const MORE: [&str; 2] = ["alpha", "z.last"];

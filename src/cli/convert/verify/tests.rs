@@ -148,6 +148,33 @@ fn a_mistake_in_a_configuration_is_found() {
     }
 }
 
+const GO_TOOL: &str = "
+secretStore: { address: 'https://v', authMethod: token, token: '${TOKEN}' }
+secrets:
+  - name: db
+    key: app//db
+    mountPath: secret
+    kvVersion: v2
+    template:
+      data: { user: '{{ .username }}', pass: '{{ if .password }}{{ index . \"api-key\" }} {{ .password }}{{ end }}' }
+    files: [{ path: /run/user }, { path: ./pass, mode: '0640' }]
+";
+
+#[test]
+fn files_of_the_go_tool_are_compared() {
+    let (equal, different, unread) = verified("a.yaml", GO_TOOL, Path::new("/"), &|text| text);
+    assert_eq!((equal, &different, &unread), (2, &Vec::new(), &Vec::new()));
+    let swap = |text: String| text.replace("key: user\n", "key: pass\n");
+    let (equal, different, _) = verified("a.yaml", GO_TOOL, Path::new("/"), &swap);
+    assert!(
+        equal == 1 && different.iter().any(|what| what.starts_with("/run/user: line 1")),
+        "{different:?}"
+    );
+    let dots = GO_TOOL.replace("app//db", "x/../app/db");
+    let (equal, _, unread) = verified("a.yaml", &dots, Path::new("/"), &|text| text);
+    assert!(equal == 0 && unread.iter().any(|why| why.contains("a key with dots")), "{unread:?}");
+}
+
 #[test]
 fn what_is_not_compared_is_said() {
     for (name, text, word) in [
