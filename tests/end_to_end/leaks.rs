@@ -26,9 +26,12 @@ fn config(token: &str) -> String {
     let bad =
         store_with(server().address(), &format!("authMethod: approle, roleId: {token}, secretId: {token}"));
     let bad = bad.replace("secretStore: ", "");
+    let login = |keys: &str| store_with(server().address(), keys).replace("secretStore: ", "");
+    let user = login(&format!("authMethod: userpass, username: app, password: {token}"));
+    let jwt = login(&format!("authMethod: jwt, role: app, jwt: e30.{token}.c2ln"));
     format!(
         "{store}
-secretStores: {{ bad: {bad} }}
+secretStores: {{ bad: {bad}, user: {user}, jwt: {jwt} }}
 limits: {{ maxFileSize: 4KiB, minRefreshInterval: 100ms }}
 secrets:
   - {{ name: good, key: leaks/good, refreshInterval: 200ms, files: [{{ path: out/good, field: value }},
@@ -42,6 +45,8 @@ secrets:
   - {{ name: taken, key: leaks/bad, files: [{{ path: taken, field: value }}] }}
   - {{ name: deep, key: leaks/bad, files: [{{ path: out/deep, field: deep }}] }}
   - {{ name: refused, store: bad, key: leaks/bad, files: [{{ path: out/refused, field: value }}] }}
+  - {{ name: user, store: user, key: leaks/bad, files: [{{ path: out/user, field: value }}] }}
+  - {{ name: jwt, store: jwt, key: leaks/bad, files: [{{ path: out/jwt, field: value }}] }}
 "
     )
 }
@@ -79,7 +84,7 @@ fn no_command_says_a_value_or_a_token_at_the_most_talkative_level() {
 
     let daemon = start(&["run"]);
     wait_until("each secret was tried", || {
-        ["good", "decode", "filter", "arithmetic", "undefined", "large", "taken", "refused"]
+        ["good", "decode", "filter", "arithmetic", "undefined", "large", "taken", "refused", "user", "jwt"]
             .iter()
             .all(|name| daemon.stderr().contains(&format!("\"secret\":\"{name}\"")))
     });

@@ -156,12 +156,12 @@ async fn tokens_are_replaced_at_their_maximum_with_the_jwt_of_that_moment() {
 
 // kubernetes
 
-/// A `TokenReview` API that knows the token `good` as that of the service account `app`.
-fn token_review(good: String) -> Fake {
+/// A `TokenReview` API that knows the token `good` as that of the service account `name`.
+fn token_review(name: &'static str, good: String) -> Fake {
     Fake::start(move |_, seen| {
         let review: Value = serde_json::from_str(&seen.body).unwrap_or_default();
         let status = if review["spec"]["token"].as_str() == Some(&good) {
-            let user = json!({ "username": "system:serviceaccount:default:app", "uid": "u-1",
+            let user = json!({ "username": format!("system:serviceaccount:default:{name}"), "uid": "u-1",
                 "groups": ["system:serviceaccounts", "system:serviceaccounts:default"] });
             json!({ "authenticated": true, "user": user, "audiences": ["vault"] })
         } else {
@@ -173,21 +173,23 @@ fn token_review(good: String) -> Fake {
     })
 }
 
+/// The claims of the service account `name`, as a cluster writes them.
+fn service_account(name: &str, lives: i64) -> Value {
+    let mut claims = claims(&format!("system:serviceaccount:default:{name}"), lives);
+    claims["aud"] = json!(["vault"]);
+    claims["iss"] = json!("kubernetes/serviceaccount");
+    claims["kubernetes.io"] =
+        json!({ "namespace": "default", "serviceaccount": { "name": name, "uid": "u-1" } });
+    claims
+}
+
 #[tokio::test]
 async fn a_service_account_logs_in_and_its_refusal_is_a_login_fault() {
     let bao = Bao::shared();
     let source = enable(bao, "kubernetes-app", "kubernetes");
     let signer = Signer::rs256();
-    let account = |lives| {
-        let mut claims = claims("system:serviceaccount:default:app", lives);
-        claims["aud"] = json!(["vault"]);
-        claims["iss"] = json!("kubernetes/serviceaccount");
-        claims["kubernetes.io"] =
-            json!({ "namespace": "default", "serviceaccount": { "name": "app", "uid": "u-1" } });
-        claims
-    };
-    let good = signer.sign(&account(60));
-    let cluster = token_review(good.clone());
+    let good = signer.sign(&service_account("app", 60));
+    let cluster = token_review("app", good.clone());
     let authority = std::fs::read_to_string(bao.authority()).unwrap();
     let config = json!({ "kubernetes_host": cluster.address(), "token_reviewer_jwt": "reviewer", "kubernetes_ca_cert": authority, "disable_local_ca_jwt": true });
     bao.must("POST", "", "auth/kubernetes-app/config", &config);
@@ -196,7 +198,7 @@ async fn a_service_account_logs_in_and_its_refusal_is_a_login_fault() {
     bao.must("POST", "", "auth/kubernetes-app/role/app", &role);
     let store = |token: &str| store_of(at(bao), "kubernetes-app", jwt("kubernetes-app", value(token)));
     assert_eq!(read(&store(&good), &source, "password").await, "x");
-    let refused = fault(&store(&signer.sign(&account(61))), &source).await;
+    let refused = fault(&store(&signer.sign(&service_account("app", 61))), &source).await;
     assert_eq!(refused.kind, Kind::Login, "{refused}");
 }
 
@@ -350,5 +352,68 @@ async fn a_login_in_one_namespace_reads_in_another() {
     for namespace in [None, Some("")] {
         let refused = fault(&in_namespace(namespace), &source).await;
         assert_eq!(refused.kind, Kind::Login, "{refused}");
+    }
+}
+
+// The page
+
+/// The lines for a shell in the section of docs/auth.md that sets methods up.
+fn lines_of_the_page() -> String {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/auth.md")).unwrap();
+    let section =
+        page.split("\n## ").find(|section| section.starts_with("Set up another login method")).unwrap();
+    section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_lines_of_the_page_set_the_methods_up() {
+    let bao = Bao::start();
+    bao.put_v2("", "secret", "app/db", &json!({ "password": "x" }));
+    bao.policy("", "secrets-sync", r#"path "secret/data/app/*" { capabilities = ["read"] }"#);
+    let folder = tempfile::tempdir().unwrap();
+    let at_path = |name: &str| folder.path().join(name);
+    let signer = Signer::es256();
+    write(&at_path("issuer.pem"), &signer.public_pem());
+    let authority = std::fs::read_to_string(bao.authority()).unwrap();
+    for name in ["cluster-ca.pem", "clients-ca.pem"] {
+        write(&at_path(name), &authority);
+    }
+    write(&at_path("reviewer.jwt"), "reviewer");
+    write(&at_path("password"), "a password");
+    bao.issue_client(folder.path(), "client", "app.example.org");
+    let good = signer.sign(&service_account("shop", 60));
+    let cluster = token_review("shop", good.clone());
+    let lines = lines_of_the_page();
+    assert_eq!(lines.matches("auth enable").count(), 4, "{lines}");
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin");
+    let output = std::process::Command::new("sh")
+        .args(["-e", "-c", &lines.replace("https://10.0.0.1:443", &cluster.address())])
+        .current_dir(folder.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", tools.display()))
+        .env("HOME", folder.path())
+        .env("BAO_ADDR", bao.address())
+        .env("BAO_TOKEN", crate::bao::ROOT)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let named = |mount: &str, token: &str| AuthSpec::Jwt {
+        mount: mount.into(),
+        role: Some("secrets-sync".into()),
+        jwt: value(token),
+    };
+    let cert = AuthSpec::Cert {
+        mount: "cert".into(),
+        role: Some("secrets-sync".into()),
+        certificate: certificate(folder.path()),
+    };
+    let source = source("secret", "app/db");
+    for (spec, auth) in [
+        (at(&bao), named("jwt", &signer.sign(&claims("app", 60)))),
+        (at(&bao), named("kubernetes", &good)),
+        (at(&bao), userpass("userpass", "secrets-sync", value("a password"))),
+        (mutual(&bao, folder.path()), cert),
+    ] {
+        let store = build(&VaultSpec { auth: Some(vault::set(auth)), ..spec }).unwrap();
+        assert_eq!(read(&store, &source, "password").await, "x");
     }
 }
