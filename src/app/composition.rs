@@ -1,6 +1,6 @@
 //! Configuration → what runs: the stores, one job per secret, the status registry.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,12 +12,11 @@ use crate::config::sources::Source;
 use crate::config::{Config, Limits, Loaded};
 use crate::fault::{Fault, Kind};
 use crate::hook::SystemActions;
-use crate::issue::SealedValues;
+use crate::issue::{Holder, HolderContext, Holders, SealedValues};
 use crate::journal::Journal;
 use crate::name::{CredentialsName, StoreName};
 use crate::render::Job;
 use crate::secret::FingerprintKey;
-#[cfg(test)]
 use crate::store::Store;
 use crate::store::build::{BuiltStore, StoreBuilder};
 use crate::store::issuer::Issuer;
@@ -55,14 +54,34 @@ impl Composition {
         let registry = Arc::new(registry(&plain, clock.clone()));
         let journal = Journal::in_memory(key.clone(), clock.clone());
         let (mounts, actions) = (Arc::default(), Arc::new(SystemActions::default()));
-        let context = SyncContext { registry, key, clock, policy, mounts, journal, hooks, actions };
-        Ok(Self { jobs, context, stores, inputs, sealed: SealedValues::none() })
+        let sealed = SealedValues::none();
+        let holders = Holders::new(HolderContext {
+            journal: journal.clone(),
+            sealed: sealed.clone(),
+            clock: clock.clone(),
+            keeps_all: false,
+        });
+        let context = SyncContext { registry, key, clock, policy, mounts, journal, hooks, actions, holders };
+        Ok(Self { jobs, context, stores, inputs, sealed })
+    }
+
+    /// From now on what is issued is noted in the journal that has been opened. With `keeps_all` its end revokes nothing,
+    /// whatever `onStop` says.
+    pub(super) fn hold(&mut self, keeps_all: bool) {
+        let SyncContext { journal, clock, .. } = &self.context;
+        let (journal, clock) = (journal.clone(), clock.clone());
+        self.context.holders =
+            Holders::new(HolderContext { journal, sealed: self.sealed.clone(), clock, keeps_all });
     }
 }
 
-/// The stores of one configuration, each with what it was built from.
+/// The stores of one configuration, each with what it was built from, and the owners of what they issue.
 #[derive(Clone, Default)]
-pub(super) struct Stores(BTreeMap<StoreName, ConfiguredStore>);
+pub(super) struct Stores {
+    configured: BTreeMap<StoreName, ConfiguredStore>,
+    /// One for each source, however many secrets have it.
+    holders: HashMap<(StoreName, DynamicRead), Arc<Holder>>,
+}
 
 #[derive(Clone)]
 struct ConfiguredStore {
@@ -74,23 +93,36 @@ struct ConfiguredStore {
 impl Stores {
     /// What issues the credentials of `source`, if it is no read.
     pub(super) fn issuer<'s>(&self, source: &'s Source) -> Option<(&'s DynamicRead, Arc<dyn Issuer>)> {
-        let issuer = self.0.get(&source.store)?.built.issuer.as_ref()?;
+        let issuer = self.configured.get(&source.store)?.built.issuer.as_ref()?;
         Some((source.read.issued()?, Arc::clone(issuer)))
     }
 
     #[cfg(test)]
     pub(super) fn store(&self, name: &str) -> Option<Arc<dyn Store>> {
-        self.0.get(&StoreName::new(name)).map(|configured| Arc::clone(&configured.built.store))
+        self.configured.get(&StoreName::new(name)).map(|configured| Arc::clone(&configured.built.store))
     }
 
-    /// Has the metrics of credential sets begin, of those stores that are not as they were in `old`.
+    /// The owners of what is issued.
+    pub(super) fn holders(&self) -> Vec<Arc<Holder>> {
+        self.holders.values().cloned().collect()
+    }
+
+    /// Has the metrics of credential sets begin, of those stores that are not as they were in `old`. What they have issued
+    /// is kept, and asked of the new ones from now on.
     pub(super) fn come_into_force(&self, old: &Self) {
         let is_kept = |name: &StoreName, built: &ConfiguredStore| {
-            old.0.get(name).is_some_and(|before| Arc::ptr_eq(&before.built.store, &built.built.store))
+            old.configured
+                .get(name)
+                .is_some_and(|before| Arc::ptr_eq(&before.built.store, &built.built.store))
         };
-        for (name, built) in self.0.iter().filter(|(name, built)| !is_kept(name, built)) {
+        for (name, built) in self.configured.iter().filter(|(name, built)| !is_kept(name, built)) {
             for set in built.spec.credential_sets() {
                 event::credentials_configured(name.as_str(), set.as_str());
+            }
+            let Some(issuer) = &built.built.issuer else { continue };
+            let of_store = self.holders.iter().filter(|(source, _)| source.0 == *name);
+            for (_, holder) in of_store.filter(|(source, _)| old.holders.contains_key(source)) {
+                holder.use_issuer(Arc::clone(issuer));
             }
         }
     }
@@ -106,7 +138,7 @@ impl Stores {
             let name = name.clone();
             built.spec.credential_sets().into_iter().map(move |set| (name.clone(), set)).collect::<Vec<_>>()
         };
-        self.0.iter().flat_map(of)
+        self.configured.iter().flat_map(of)
     }
 
     /// The stores and jobs of `config`. A store that is described as in `old` is that one, with its tokens and
@@ -128,7 +160,7 @@ impl Stores {
         let limits = limits_of_stores(&config.limits);
         let mut stores = BTreeMap::new();
         for (name, spec) in config.stores.iter().filter(|(name, _)| used.contains(name)) {
-            let before = old.0.get(name);
+            let before = old.configured.get(name);
             let same = before.filter(|before| before.spec == *spec && before.limits == limits);
             let configured = if let Some(same) = same {
                 same.clone()
@@ -138,9 +170,40 @@ impl Stores {
             };
             stores.insert(name.clone(), configured);
         }
-        let stores = Self(stores);
+        let mut stores = Self { configured: stores, holders: HashMap::new() };
+        stores.holders = stores.owners(&config, old, &builder.key);
         let jobs = Job::all(config).into_iter().filter_map(|job| with_stores(job, &stores)).collect();
         Ok((stores, jobs))
+    }
+}
+
+impl Stores {
+    /// The owners of what `config` has issued: those of `old` where the source is as it was. A new one asks nothing before it
+    /// begins.
+    fn owners(
+        &self,
+        config: &Config,
+        old: &Self,
+        key: &FingerprintKey,
+    ) -> HashMap<(StoreName, DynamicRead), Arc<Holder>> {
+        let mut holders = HashMap::new();
+        let sources = config.secrets.iter().flat_map(|secret| secret.sources.all());
+        for (source, (read, issuer)) in sources.filter_map(|source| Some((source, self.issuer(source)?))) {
+            let id = (source.store.clone(), read.clone());
+            let new = || Holder::new(source.store.clone(), read.clone(), issuer, key.clone());
+            let before = old.holders.get(&id).cloned();
+            holders.entry(id).or_insert_with(|| before.unwrap_or_else(new));
+        }
+        holders
+    }
+
+    /// Where `source` is read; what is issued is given by its owner.
+    fn of(&self, source: &Source) -> Option<Arc<dyn Store>> {
+        if let Some(read) = source.read.issued() {
+            let holder = self.holders.get(&(source.store.clone(), read.clone()))?;
+            return Some(Arc::clone(holder) as Arc<dyn Store>);
+        }
+        Some(Arc::clone(&self.configured.get(&source.store)?.built.store))
     }
 }
 
@@ -152,8 +215,7 @@ fn limits_of_stores(limits: &Limits) -> Limits {
 
 /// `compile` has resolved every reference, so no job is dropped here.
 fn with_stores(job: Job, stores: &Stores) -> Option<JobWithStores> {
-    let store = |source: &Source| Some(Arc::clone(&stores.0.get(&source.store)?.built.store));
-    let stores = job.secret.sources.all().map(store).collect::<Option<_>>()?;
+    let stores = job.secret.sources.all().map(|source| stores.of(source)).collect::<Option<_>>()?;
     Some((job, stores))
 }
 

@@ -82,6 +82,7 @@ impl ControlLoop {
                 }
                 Wake::Resumed(slept) => {
                     event::resumed(slept);
+                    supervisor.holders().slept(slept);
                     supervisor.refresh();
                 }
                 Wake::Notify => {}

@@ -25,6 +25,7 @@ use crate::admin::control::{ControlSocket, ControlSocketFile};
 use crate::blocking::Worker;
 use crate::config::settings::{Settings, StatusPath};
 use crate::hook::SystemActions;
+use crate::issue::Holders;
 use crate::lifecycle::{Signals, Systemd};
 use crate::name::SecretName;
 use crate::status::StatusFile;
@@ -116,8 +117,15 @@ impl OpenDaemon {
         };
         let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
         let reloader = Reloader::new(config.load, builder, &composition, &settings, (sandbox, actions));
-        let Composition { jobs, context, stores: _, inputs: _, sealed: _ } = composition;
-        let journal = context.journal.clone();
+        let Composition { jobs, context, stores, inputs: _, sealed: _ } = composition;
+        let (journal, holders) = (context.journal.clone(), context.holders.clone());
+        registry.credentials_by({
+            let holders = holders.clone();
+            move || holders.report()
+        });
+        if swept {
+            holders.exchange(stores.holders());
+        }
         let journal_task = JournalTask::start(&journal);
         let mut supervisor = Supervisor::start(if swept { jobs } else { Vec::new() }, &context);
         if swept {
@@ -138,7 +146,8 @@ impl OpenDaemon {
             notifier.stopping();
         }
         registry.stopping();
-        shut_down((supervisor, journal_task), signals, settings.shutdown_timeout, writer, ended).await;
+        shut_down((supervisor, holders, journal_task), signals, settings.shutdown_timeout, writer, ended)
+            .await;
         drop(endpoints);
         event::stopped(journal.position().map(|last| (last.seq, last.head.to_string())));
     }
@@ -160,7 +169,7 @@ async fn remove(socket: Option<ControlSocketFile>) {
 
 /// Stops the tasks, and then the status file's writer by `ended`.
 async fn shut_down(
-    (supervisor, journal): (Supervisor, JournalTask),
+    (supervisor, holders, journal): (Supervisor, Holders, JournalTask),
     mut signals: Signals,
     limit: Duration,
     mut writer: JoinHandle<()>,
@@ -168,7 +177,9 @@ async fn shut_down(
 ) {
     event::stopping();
     let end = async {
-        report_late(&supervisor.stop(limit).await);
+        // Side by side: secrets that are late leave time for what `onStop: revoke` asks.
+        let (late, ()) = tokio::join!(supervisor.stop(limit), holders.stop(limit / 2));
+        report_late(&late);
         journal.stop().await;
         ended.cancel();
         // It only waits for its last write, which cannot panic.

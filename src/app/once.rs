@@ -12,6 +12,7 @@ use super::sweep::sweep_all;
 use crate::config::settings::Settings;
 use crate::lifecycle::Signals;
 use crate::name::SecretName;
+use crate::status::CredentialStatus;
 use crate::sync::{self, OnceFailures};
 use crate::telemetry::{event, trace};
 
@@ -20,6 +21,9 @@ const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a circuit breaker is open at most: the usual time may be longer than the whole run.
 const LONGEST_OPEN: Duration = Duration::from_secs(1);
+
+/// How long an issue that is under way at the end may take.
+const LAST_ANSWER: Duration = Duration::from_secs(2);
 
 /// How everything is synced once.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +47,7 @@ pub(super) async fn once(
     mut signals: Signals,
     OnceOptions { timeout, runs_duties }: OnceOptions,
 ) -> OnceFailures {
-    let Composition { jobs, mut context, stores: _, inputs: _, sealed: _ } = composition;
+    let Composition { jobs, mut context, stores, inputs: _, sealed: _ } = composition;
     if !runs_duties {
         context.hooks = Arc::default();
     }
@@ -53,7 +57,10 @@ pub(super) async fn once(
         let deadline = Instant::now() + timeout.unwrap_or(DEFAULT_LIMIT);
         let journal = JournalTask::start(&context.journal);
         sweep_all(&jobs, &context.mounts).await;
+        context.holders.exchange(stores.holders());
         let failures = sync::once(jobs, &context, deadline, timeout.is_some(), stop.clone()).await;
+        report_ends(&context.holders.report());
+        context.holders.stop(LAST_ANSWER).await;
         journal.stop().await;
         trace::stop().await;
         failures
@@ -71,6 +78,16 @@ pub(super) async fn once(
             }
             let faults = names.into_iter().map(|name| (name.clone(), sync::interrupted(&name))).collect();
             OnceFailures { faults, hooks: Vec::new() }
+        }
+    }
+}
+
+/// Nothing renews what was issued once the process has ended.
+fn report_ends(credentials: &[CredentialStatus]) {
+    for CredentialStatus { secrets, store, path, current, .. } in credentials {
+        if let Some(current) = current {
+            let secrets: Vec<String> = secrets.iter().map(ToString::to_string).collect();
+            event::credential_left(store.as_str(), path, &secrets, current.number.get(), current.end);
         }
     }
 }

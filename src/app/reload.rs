@@ -197,6 +197,8 @@ impl Reloader {
         }
         stores.come_into_force(&self.stores);
         self.stores = stores;
+        // Before the tasks that read from them.
+        supervisor.holders().exchange(self.stores.holders());
         log::set_level(level.unwrap_or(self.log_level).filter());
         self.registry.reloaded(None);
         let needed_journal = std::mem::replace(&mut self.needs_journal, needs_journal(&jobs));

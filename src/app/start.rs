@@ -177,6 +177,7 @@ async fn start(
     };
     composition.context.actions = Arc::new(actions.clone());
     journal.open(&mut composition).await?;
+    composition.hold(matches!(launch.mode, Mode::Once(_)));
     let audit = open_audit(&composition, &launch.settings, Clock::system())?;
     let summary = match launch.mode {
         Mode::Daemon => {

@@ -40,6 +40,8 @@ pub(crate) struct HolderContext {
     pub(crate) journal: Journal,
     pub(crate) sealed: SealedValues,
     pub(crate) clock: Clock,
+    /// `onStop` is not obeyed: everything lives on.
+    pub(crate) keeps_all: bool,
 }
 
 /// The owner of the credentials of one source.

@@ -9,8 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::holder::{Holder, HolderContext, Rotated, run};
 use super::machine::Rotation;
+#[cfg(test)]
+use super::sealed::SealedValues;
+#[cfg(test)]
+use crate::clock::Clock;
 use crate::fault::Fault;
+#[cfg(test)]
+use crate::journal::Journal;
 use crate::name::SecretName;
+#[cfg(test)]
+use crate::secret::FingerprintKey;
 use crate::status::CredentialStatus;
 
 /// Who owns the issued credentials of a daemon. Clones are the same.
@@ -31,6 +39,14 @@ struct RunningHolder {
 impl Holders {
     pub(crate) fn new(context: HolderContext) -> Self {
         Self(Arc::new(HoldersInner { context, running: Mutex::default() }))
+    }
+
+    /// Without any.
+    #[cfg(test)]
+    pub(crate) fn idle(key: FingerprintKey) -> Self {
+        let (sealed, clock) = (SealedValues::none(), Clock::system());
+        let journal = Journal::in_memory(key, clock.clone());
+        Self::new(HolderContext { journal, sealed, clock, keeps_all: false })
     }
 
     /// From now on there are these: those that are new begin, those that are missing end as their `onStop` says.

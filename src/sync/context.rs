@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::hook::HookSpec;
 use crate::disk::OutputMounts;
 use crate::hook::Actions;
+use crate::issue::Holders;
 use crate::journal::Journal;
 use crate::render::Job;
 use crate::secret::FingerprintKey;
@@ -52,6 +53,8 @@ pub(crate) struct SyncContext {
     pub hooks: Arc<[HookSpec]>,
     /// What runs them.
     pub actions: Arc<dyn Actions>,
+    /// Who owns what is issued.
+    pub holders: Holders,
 }
 
 /// What it takes to make tasks.

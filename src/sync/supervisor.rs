@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::hook::HookSpec;
 use crate::config::secret::DeletionPolicy;
 use crate::config::sources::Source;
+use crate::issue::Holders;
 use crate::name::{HookName, SecretName};
 use crate::render::Job;
 use crate::sink::{KnownFiles, WrittenPaths};
@@ -68,6 +69,11 @@ impl Supervisor {
     /// How issued credentials are.
     pub(crate) fn credentials(&self) -> Vec<CredentialStatus> {
         self.shared.context.registry.snapshot().credentials
+    }
+
+    /// Who owns what is issued.
+    pub(crate) fn holders(&self) -> &Holders {
+        &self.shared.context.holders
     }
 
     /// From now on the hooks are these; the tasks of secrets that begin after this call make them due.
@@ -334,6 +340,7 @@ mod tests {
             mounts: Arc::default(),
             hooks: Arc::default(),
             actions: Arc::new(SystemActions::default()),
+            holders: Holders::idle(key.clone()),
         };
         let store = Arc::new(crate::store::fake::FakeStore::new());
         store.answer("k", [("f".to_owned(), "v".into())].into_iter().collect());

@@ -73,6 +73,7 @@ fn context(jobs: &[Job]) -> SyncContext {
         mounts: Arc::default(),
         hooks: Arc::default(),
         actions: Arc::new(SystemActions::default()),
+        holders: Holders::idle(key.clone()),
     }
 }
 

@@ -56,7 +56,8 @@ impl Bench {
 
     fn over(issuer: &FakeIssuer, on_stop: OnStop, (journal, clock): (Journal, Clock)) -> Self {
         let sealed = SealedValues::none();
-        let context = HolderContext { journal: journal.clone(), sealed, clock: clock.clone() };
+        let context =
+            HolderContext { journal: journal.clone(), sealed, clock: clock.clone(), keeps_all: false };
         let (holders, read) = (Holders::new(context), read(on_stop));
         let key = FingerprintKey::random().unwrap();
         let holder = Holder::new(StoreName::main(), read.clone(), Arc::new(issuer.clone()), key);
@@ -338,6 +339,7 @@ async fn a_holder_is_small() {
 impl Bench {
     fn context(&self) -> HolderContext {
         HolderContext {
+            keeps_all: false,
             journal: self.journal.clone(),
             sealed: SealedValues::none(),
             clock: self.clock.clone(),

@@ -234,3 +234,24 @@ pub(crate) fn sealed_value_stays(file: &str, error: &str) {
     let hint = "remove the file, or make the state directory writable for this process";
     tracing::warn!(file, error, hint, "could not remove a kept credential");
 }
+
+/// `run --once` has ended: nothing renews the credential, and the files hold it.
+pub(crate) fn credential_left(
+    store: &str,
+    path: &str,
+    secrets: &[String],
+    number: u64,
+    end: Option<SystemTime>,
+) {
+    let (secrets, end) = (field::debug(List(secrets)), end.map(rfc3339));
+    let hint = "run it again before that, or run the daemon, which renews and replaces it";
+    tracing::warn!(
+        store,
+        path,
+        secrets,
+        number,
+        end,
+        hint,
+        "an issued credential ends, and nothing renews it"
+    );
+}
