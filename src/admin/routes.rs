@@ -74,6 +74,11 @@ fn scrape(snapshot: &Snapshot) -> Answer {
             .collect(),
         change: secret.change.zip(secret.changed_at),
         source_created: secret.source_created,
+        credential_end: snapshot.credentials_of(&secret.name).filter_map(|it| it.current.as_ref()?.end).min(),
+        draining: snapshot
+            .credentials_of(&secret.name)
+            .map(|status| status.draining.len())
+            .reduce(|sum, count| sum + count),
     });
     Answer::metrics(metrics().text(facts))
 }

@@ -322,6 +322,13 @@ impl Snapshot {
         }
     }
 
+    /// The issued credentials that a secret uses.
+    pub(crate) fn credentials_of(&self, secret: &str) -> impl Iterator<Item = &CredentialStatus> {
+        self.credentials
+            .iter()
+            .filter(move |status| status.secrets.iter().any(|name| name.as_str() == secret))
+    }
+
     /// The secrets as people want to see them: problems first, then by name, `s2` before `s10`.
     pub(crate) fn problems_first(&self) -> Vec<&SecretStatus> {
         let mut secrets: Vec<_> = self.secrets.iter().collect();

@@ -24,7 +24,7 @@ use crate::telemetry::queue::LineQueue;
 use output::AuditOutput;
 use writer::AuditWriter;
 
-pub use record::{Record, Subject};
+pub use record::{AuditedCredential, Record, Subject};
 
 /// How long the end of the process waits for lines that are not written yet.
 const LAST_FLUSH: Duration = Duration::from_secs(2);

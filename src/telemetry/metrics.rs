@@ -233,6 +233,25 @@ impl Metrics {
         set_time(&self.token_expiry, &[store, credentials], end);
     }
 
+    pub(super) fn credential_issued(&self, secrets: &[String]) {
+        for secret in secrets {
+            self.of_secrets.credential_issued(secret);
+        }
+    }
+
+    pub(super) fn lease_renewed(&self, secrets: &[String], is_success: bool) {
+        let status = if is_success { "success" } else { "error" };
+        for secret in secrets {
+            self.of_secrets.lease_renewed(secret, status);
+        }
+    }
+
+    pub(super) fn credential_retired(&self, secrets: &[String], status: &'static str) {
+        for secret in secrets {
+            self.of_secrets.credential_retired(secret, status);
+        }
+    }
+
     /// A hook is there: its series begin.
     pub(super) fn hook_configured(&self, hook: &str) {
         for result in HOOK_RESULTS {
@@ -322,6 +341,8 @@ mod tests {
             certificates: Vec::new(),
             change: None,
             source_created: None,
+            credential_end: None,
+            draining: None,
         }
     }
 

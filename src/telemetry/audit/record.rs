@@ -19,6 +19,22 @@ pub struct Subject<'a> {
     pub namespace: Option<&'a str>,
 }
 
+/// An issued credential: what it is of, and its names.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct AuditedCredential<'a> {
+    /// The secrets that use it.
+    pub secrets: &'a [String],
+    /// The store that issues.
+    pub store: &'a str,
+    /// The path that was asked.
+    pub path: &'a str,
+    /// Its number.
+    pub number: u64,
+    /// Its lease, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<&'a str>,
+}
+
 /// The content of a line.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
@@ -81,6 +97,21 @@ pub enum Record<'a> {
         /// `ok` or `error`.
         result: &'a str,
     },
+    /// A credential was issued.
+    Issued(AuditedCredential<'a>),
+    /// All its consumers have it.
+    Confirmed(AuditedCredential<'a>),
+    /// It is over.
+    Retired {
+        /// Which.
+        #[serde(flatten)]
+        credential: AuditedCredential<'a>,
+        /// `revoked`, `denied` or `ended`.
+        result: &'a str,
+    },
+    /// The server has forgotten it before its end.
+    #[serde(rename = "lease_lost")]
+    LeaseLost(AuditedCredential<'a>),
     /// Lines that should stand before this one could not be written.
     Lost {
         /// How many.

@@ -8,6 +8,8 @@ use tracing::field;
 use super::List;
 use crate::clock::rfc3339;
 use crate::fault::{Fault, Kind};
+use crate::telemetry::audit::{self, AuditedCredential, Record};
+use crate::telemetry::metrics::metrics;
 
 /// What an event is about.
 pub(crate) struct CredentialEvent {
@@ -23,9 +25,21 @@ pub(crate) struct CredentialEvent {
 impl CredentialEvent {
     /// It was issued.
     pub(crate) fn issued(&self, end: Option<SystemTime>) {
+        metrics().credential_issued(&self.secrets);
+        audit::record(&Record::Issued(self.audited()));
         let Self { store, path, number, lease, .. } = self;
         let (secrets, end) = (field::debug(List(&self.secrets)), end.map(rfc3339));
         tracing::info!(store, path, secrets, number, lease, end, "issued a credential");
+    }
+
+    fn count_retirement(&self, result: &'static str) {
+        metrics().credential_retired(&self.secrets, result);
+        audit::record(&Record::Retired { credential: self.audited(), result });
+    }
+
+    fn audited(&self) -> AuditedCredential<'_> {
+        let Self { secrets, store, path, number, lease } = self;
+        AuditedCredential { secrets, store, path, number: *number, lease: lease.as_deref() }
     }
 
     /// It was not issued, or nobody knows.
@@ -65,6 +79,7 @@ impl CredentialEvent {
 
     /// It was renewed.
     pub(crate) fn renewed(&self, end: Option<SystemTime>) {
+        metrics().lease_renewed(&self.secrets, true);
         let Self { store, path, number, lease, .. } = self;
         let (secrets, end) = (field::debug(List(&self.secrets)), end.map(rfc3339));
         tracing::debug!(store, path, secrets, number, lease, end, "renewed a credential");
@@ -72,6 +87,7 @@ impl CredentialEvent {
 
     /// A renewal did not succeed.
     pub(crate) fn not_renewed(&self, result: &'static str, fault: &Fault) {
+        metrics().lease_renewed(&self.secrets, false);
         let Self { store, path, number, lease, .. } = self;
         let secrets = field::debug(List(&self.secrets));
         let (kind, error, hint) = (fault.kind.as_str(), &fault.message, &fault.remedy);
@@ -115,6 +131,8 @@ impl CredentialEvent {
 
     /// It is dead, and files hold it.
     pub(crate) fn lost(&self) {
+        metrics().credential_retired(&self.secrets, "lost");
+        audit::record(&Record::LeaseLost(self.audited()));
         let Self { store, path, number, lease, .. } = self;
         let (secrets, kind) = (field::debug(List(&self.secrets)), Kind::LeaseLost.as_str());
         let hint = "another one is issued now; look for who revoked it, or why it was not renewed";
@@ -132,6 +150,7 @@ impl CredentialEvent {
 
     /// All consumers have it.
     pub(crate) fn confirmed(&self) {
+        audit::record(&Record::Confirmed(self.audited()));
         let Self { store, path, number, .. } = self;
         let secrets = field::debug(List(&self.secrets));
         tracing::info!(store, path, secrets, number, "all consumers have the new credential");
@@ -164,6 +183,7 @@ impl CredentialEvent {
 
     /// It is over.
     pub(crate) fn retired(&self, result: &'static str) {
+        self.count_retirement(result);
         let Self { store, path, number, lease, .. } = self;
         let secrets = field::debug(List(&self.secrets));
         tracing::info!(store, path, secrets, number, lease, result, "retired a credential");
@@ -189,6 +209,7 @@ impl CredentialEvent {
 
     /// The policy does not allow to revoke it.
     pub(crate) fn revocation_denied(&self) {
+        self.count_retirement("denied");
         let Self { store, path, number, lease, .. } = self;
         let secrets = field::debug(List(&self.secrets));
         let hint = "add to the policy: path \"sys/leases/revoke\" { capabilities = [\"update\"] }";

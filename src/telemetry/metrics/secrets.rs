@@ -40,7 +40,14 @@ pub struct SecretFacts<'a> {
     pub change: Option<(u64, SystemTime)>,
     /// When the oldest source was written, where its store says so.
     pub source_created: Option<SystemTime>,
+    /// When the first of its issued credentials ends.
+    pub credential_end: Option<SystemTime>,
+    /// Where its credentials are issued: how many are to be retired.
+    pub draining: Option<usize>,
 }
+
+/// How an issued credential is retired.
+const RETIRED: [&str; 4] = ["revoked", "denied", "ended", "lost"];
 
 /// What the passes of one secret counted.
 #[derive(Default)]
@@ -51,6 +58,9 @@ struct Counts {
     repaired: u64,
     rolled_back: u64,
     changes: u64,
+    issued: u64,
+    renewals: BTreeMap<&'static str, u64>,
+    retired: BTreeMap<&'static str, u64>,
 }
 
 /// The series of one secret: the values of the labels after `secret_name`, and the number.
@@ -65,7 +75,7 @@ struct SecretMetric(
     for<'a> fn(&SecretFacts<'a>, &'a Counts) -> Series<'a>,
 );
 
-const METRICS: [SecretMetric; 16] = [
+const METRICS: [SecretMetric; 21] = [
     SecretMetric("secret_info", "What a secret reads; always 1.", &["store", "vault_path"], |facts, _| {
         vec![(vec![facts.store, facts.path], 1.0)]
     }),
@@ -133,6 +143,33 @@ const METRICS: [SecretMetric; 16] = [
     SecretMetric("changes_total", "Changes that were published since the start.", &[], |_, counts| {
         series(Some(number(counts.changes)))
     }),
+    SecretMetric(
+        "lease_expiry_timestamp_seconds",
+        "When the issued credential of a secret ends; of several the first.",
+        &[],
+        |facts, _| series(facts.credential_end.map(seconds)),
+    ),
+    SecretMetric(
+        "lease_renewals_total",
+        "Renewals of leases by their end: success or error.",
+        &["status"],
+        |facts, counts| of_issued(facts, &END, &counts.renewals),
+    ),
+    SecretMetric("credentials_issued_total", "Credentials that were issued.", &[], |facts, counts| {
+        series(facts.draining.map(|_| number(counts.issued)))
+    }),
+    SecretMetric(
+        "credentials_retired_total",
+        "Issued credentials that are over: revoked, denied (left to their end), ended or lost.",
+        &["status"],
+        |facts, counts| of_issued(facts, &RETIRED, &counts.retired),
+    ),
+    SecretMetric(
+        "credentials_draining",
+        "Issued credentials that another one has replaced and that are not retired yet.",
+        &[],
+        |facts, _| series(facts.draining.map(|count| number(count as u64))),
+    ),
     // Counters begin at 0, so that a first failure is an increase.
     SecretMetric("fetch_total", "Passes by their end: success or error.", &["status"], |_, counts| {
         let ends = [counts.succeeded, counts.failed.values().sum()];
@@ -170,6 +207,18 @@ impl SecretMetrics {
 
     pub(super) fn changed(&self, secret: &str) {
         self.count(secret, |counts| counts.changes += 1);
+    }
+
+    pub(super) fn credential_issued(&self, secret: &str) {
+        self.count(secret, |counts| counts.issued += 1);
+    }
+
+    pub(super) fn lease_renewed(&self, secret: &str, status: &'static str) {
+        self.count(secret, |counts| *counts.renewals.entry(status).or_default() += 1);
+    }
+
+    pub(super) fn credential_retired(&self, secret: &str, status: &'static str) {
+        self.count(secret, |counts| *counts.retired.entry(status).or_default() += 1);
     }
 
     pub(super) fn failed(&self, secret: &str, kind: Kind) {
@@ -246,6 +295,17 @@ fn metric(secret: &str, labels: &[&str], values: &[&str], number: f64, is_counte
         metric.set_gauge(gauge);
     }
     metric
+}
+
+/// A series for each status, where credentials are issued; they begin at 0.
+fn of_issued<'a>(
+    facts: &SecretFacts<'a>,
+    statuses: &[&'static str],
+    counts: &BTreeMap<&'static str, u64>,
+) -> Series<'a> {
+    let count =
+        |status: &&'static str| (vec![*status], number(counts.get(status).copied().unwrap_or_default()));
+    facts.draining.map(|_| statuses.iter().map(count).collect()).unwrap_or_default()
 }
 
 /// At most one series, without another label. Without a number there is none.
