@@ -70,6 +70,7 @@ fn dispatch() -> Result<ExitStatus, ExitStatus> {
         Command::Release(release) => control::release(&common, &release),
         Command::Approve(approve) => control::approve(&common, &approve),
         Command::Leases(leases) => control::leases(&common, &leases),
+        Command::Rotate(rotate) => control::rotate(&common, &rotate),
         Command::Hook(hook) => hook::hook(&common, &hook),
         Command::History(history) => history::history(&common, &history),
         Command::Init => init::init(),

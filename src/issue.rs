@@ -10,7 +10,7 @@ mod machine;
 mod seal;
 mod sealed;
 
-pub(crate) use holder::{Holder, HolderContext};
+pub(crate) use holder::{Holder, HolderContext, Rotated};
 pub(crate) use holders::Holders;
 pub use seal::SealKey;
 #[cfg(fuzzing)]

@@ -6,7 +6,10 @@ use tokio::sync::oneshot;
 use crate::admin::control::{
     AnswerFuture, CommandFailure, ControlAnswer, ControlCall, ControlRequest, SecretReport,
 };
+use crate::clock::for_people;
 use crate::config::nearest;
+use crate::fault::Fault;
+use crate::issue::Rotated;
 use crate::name::{ChangeNumber, SecretName};
 use crate::sink::Written;
 use crate::sync::{OrderFailure, OrderReport, PassSummary, SecretCommand, Supervisor};
@@ -26,6 +29,7 @@ pub(super) fn obey(call: ControlCall, supervisor: &Supervisor) {
         ControlRequest::Leases => {
             Box::pin(std::future::ready(ControlAnswer::Leases(supervisor.credentials())))
         }
+        ControlRequest::Rotate { secret, now } => rotate(&secret, now, supervisor),
     };
     drop(begun.send(answer));
 }
@@ -48,6 +52,35 @@ fn order(secret: &str, command: SecretCommand, uid: u32, supervisor: &Supervisor
         Some(report) => Box::pin(reports(vec![(name, report)], command)),
         None => refused(no_such_secret(&name, supervisor)),
     }
+}
+
+fn rotate(secret: &str, now: bool, supervisor: &Supervisor) -> AnswerFuture {
+    let name = SecretName::new(secret);
+    if !supervisor.names().any(|known| *known == name) {
+        return refused(no_such_secret(&name, supervisor));
+    }
+    let holders = supervisor.holders().clone();
+    Box::pin(async move {
+        let rotated = holders.rotate(&name, now).await;
+        if rotated.is_empty() {
+            let message = format!("nothing is issued for the secret {name}: it is read from its store");
+            let hint = format!("to read it again: secrets-sync refresh {name}");
+            return ControlAnswer::Refused(CommandFailure::usage(message, hint));
+        }
+        let report = |outcome: Result<Rotated, Fault>| SecretReport {
+            secret: name.to_string(),
+            outcome: outcome.map(|rotated| rotated_text(&rotated)).map_err(CommandFailure::from),
+        };
+        ControlAnswer::Done(rotated.into_iter().map(report).collect())
+    })
+}
+
+/// What a rotation brought, as a part of a sentence.
+fn rotated_text(Rotated { path, number, end, waits_for }: &Rotated) -> String {
+    let end = end.map(|end| format!(", ends {}", for_people(end))).unwrap_or_default();
+    let names: Vec<_> = waits_for.iter().map(SecretName::as_str).collect();
+    let waits = if names.is_empty() { String::new() } else { format!(", waits for {}", names.join(" ")) };
+    format!("issued credential {number} of {path}{end}{waits}")
 }
 
 /// The outcomes, in the order of the names.

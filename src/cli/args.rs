@@ -86,6 +86,7 @@ pub(super) fn command() -> clap::Command {
         ("release", Obeys::ControlSocket),
         ("approve", Obeys::ControlSocket),
         ("leases", Obeys::ControlSocket),
+        ("rotate", Obeys::ControlSocket),
         ("hook", Obeys::Configuration),
         ("history", Obeys::StateDirectory),
         ("init", Obeys::Nothing),
@@ -156,6 +157,8 @@ pub(super) enum Command {
     Approve(OneSecretArgs),
     /// Show the credentials that are issued: when each is renewed, replaced and ends
     Leases(LeasesArgs),
+    /// Issue the next credential of a secret; the one before is retired once the new one is in use
+    Rotate(RotateArgs),
     /// Run one hook now with an event of type "test", and show what was sent and how it ended
     Hook(HookArgs),
     /// Show what the journal says became of secrets and hooks
@@ -235,6 +238,16 @@ pub(super) struct LeasesArgs {
     /// Print them as one JSON array
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(super) struct RotateArgs {
+    /// Name of the secret
+    #[arg(value_name = "NAME")]
+    pub(super) secret: String,
+    /// Retire the one before as soon as the new one is confirmed, without the grace of `lease`
+    #[arg(long)]
+    pub(super) now: bool,
 }
 
 #[derive(ClapArgs, Debug)]

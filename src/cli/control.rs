@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::args::{Common, LeasesArgs, OneSecretArgs, RefreshArgs, RollbackArgs};
+use super::args::{Common, LeasesArgs, OneSecretArgs, RefreshArgs, RollbackArgs, RotateArgs};
 use super::output;
 use super::setup::Setup;
 use crate::admin::control::{
@@ -41,6 +41,11 @@ pub(super) fn release(common: &Common, args: &OneSecretArgs) -> Result<ExitStatu
 /// Lets content pass that a brake has refused.
 pub(super) fn approve(common: &Common, args: &OneSecretArgs) -> Result<ExitStatus, ExitStatus> {
     command(common, &ControlRequest::Approve { secret: args.secret.clone() })
+}
+
+/// Issues the next credential of a secret.
+pub(super) fn rotate(common: &Common, args: &RotateArgs) -> Result<ExitStatus, ExitStatus> {
+    command(common, &ControlRequest::Rotate { secret: args.secret.clone(), now: args.now })
 }
 
 /// Shows the credentials that are issued.

@@ -91,6 +91,7 @@ pub(crate) fn listen_to(sandbox: &Sandbox, daemon: Process, collector: &Collecto
         &["rollback", "good"],
         &["leases"],
         &["leases", "--json"],
+        &["rotate", "good"],
     ];
     for line in commands {
         let finished = Process::start(talkative(sandbox, line, &collector.url())).finish();
@@ -150,6 +151,7 @@ const COMMANDS: &[(&str, &[&[&str]])] = &[
     ("release", &[&["release", "good"]]),
     ("approve", &[&["approve", "good"]]),
     ("leases", &[&["leases"], &["leases", "--json"]]),
+    ("rotate", &[&["rotate", "good"], &["rotate", "good", "--now"]]),
     ("hook", &[&["hook", "none"]]),
     ("history", &[&["history"], &["history", "good", "--json"], &["history", "--verify"]]),
     ("init", &[&["init"]]),

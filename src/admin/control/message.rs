@@ -38,6 +38,14 @@ pub enum ControlRequest {
     },
     /// Say how issued credentials are.
     Leases,
+    /// Issue the next credential of a secret.
+    Rotate {
+        /// The secret.
+        secret: String,
+        /// Retire the one before as soon as the new one is confirmed.
+        #[serde(default)]
+        now: bool,
+    },
 }
 
 impl ControlRequest {
