@@ -20,7 +20,8 @@ use crate::name::{CredentialNumber, SecretName};
 /// How long a credential that no file could be written with waits for the next try.
 const UNPUBLISHED_WAIT: Duration = Duration::from_secs(60);
 
-/// After a restart that lost the values, sources whose files are there issue within this time, not all in one moment.
+/// After a restart that lost the values, sources whose files are there issue within this time, not all in one moment; sooner where
+/// what the files hold ends soon.
 const RESTART_SPREAD: Duration = Duration::from_secs(60);
 
 /// What the credentials of one source are, and what is to be done for them.
@@ -166,7 +167,9 @@ impl Machine {
                 old.is_end_doubted = false;
             }
             if !old.has_value {
-                old.reissue_at = Some(now + RESTART_SPREAD.mul_f64(rng.random_range(0.0..1.0)));
+                let left = old.end().map(|end| end.saturating_duration_since(now));
+                let spread = left.map_or(RESTART_SPREAD, |left| RESTART_SPREAD.min(left / 4));
+                old.reissue_at = Some(now + spread.mul_f64(rng.random_range(0.0..1.0)));
             }
         }
     }
