@@ -1,6 +1,7 @@
 //! The sync: one task per secret, each of them fetch → render → publish, and the policy of when next.
 
 mod change;
+mod consumption;
 mod context;
 mod deletion;
 mod duties;

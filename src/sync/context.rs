@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::change::ChangeNumbering;
+use super::consumption::{Memberships, Unconfirmed};
 use super::deletion::Ledgers;
 use super::duties::{Duties, DutyContext};
 use super::gates::Gates;
@@ -65,6 +66,8 @@ pub(super) struct TaskContext {
     ledgers: Ledgers,
     /// Who runs duties, if there are any.
     pub(super) duties: Option<Duties>,
+    /// Which issued credentials wait for duties.
+    unconfirmed: Unconfirmed,
 }
 
 impl TaskContext {
@@ -75,6 +78,7 @@ impl TaskContext {
             stop: CancellationToken::new(),
             ledgers: Ledgers::default(),
             duties: None,
+            unconfirmed: Unconfirmed::default(),
         }
     }
 
@@ -92,6 +96,7 @@ impl TaskContext {
             registry: Arc::clone(registry),
             clock: clock.clone(),
             backoff: policy.backoff,
+            unconfirmed: self.unconfirmed.clone(),
         }
     }
 
@@ -123,6 +128,9 @@ impl TaskContext {
             stop,
             refresh,
             duties,
+            memberships: Memberships::default(),
+            unconfirmed: self.unconfirmed.clone(),
+            journal: journal.clone(),
             first_pass: None,
         };
         task.first_pass = task.observe(true);

@@ -3,6 +3,7 @@
 
 mod gating;
 mod hold;
+mod presence;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -158,11 +159,6 @@ impl Pass {
     /// The change that readers have, and when it was published.
     pub(super) fn change(&self) -> Option<(ChangeNumber, SystemTime)> {
         self.changes.latest()
-    }
-
-    /// From now on the secret is read from `stores`.
-    pub(super) fn read_from(&mut self, stores: SourceStores) {
-        self.stores = stores;
     }
 
     /// When to read again after the last pass, where that is sooner than usual.

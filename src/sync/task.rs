@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::consumption::{Memberships, ReadCredentials, Unconfirmed};
 use super::deletion::{Suspicions, suspected};
 use super::duties::{Duties, ObservedPass};
 use super::orders::{Order, OrderFailure, Orders, PassSummary, SecretCommand};
@@ -17,7 +18,7 @@ use super::policy::Policy;
 use crate::clock::{Clock, worked};
 use crate::config::secret::{Refresh, SecretSpec};
 use crate::fault::{Disposition, Fault, Kind};
-use crate::journal::Hold;
+use crate::journal::{Hold, Journal};
 use crate::name::SecretName;
 use crate::render::CheckedCertificate;
 use crate::sink::Written;
@@ -40,6 +41,11 @@ pub(super) struct Task {
     pub(super) pass: Pass,
     /// Who runs the duties of the secret, if it has any.
     pub(super) duties: Option<Duties>,
+    /// That the secret has its issued sources.
+    pub(super) memberships: Memberships,
+    /// Which issued credentials wait for duties.
+    pub(super) unconfirmed: Unconfirmed,
+    pub(super) journal: Journal,
     /// The first pass, until it begins.
     pub(super) first_pass: Option<ObservedPass>,
     /// The stores to read from; a reload may put others here.
@@ -66,6 +72,7 @@ impl Task {
     pub(super) async fn run(&mut self) {
         // On the heap, as the parts of a pass are: a task that waits for its next one, as most do, stays small.
         self.pass.announce_hold();
+        self.join().await;
         while let Some(mut done) = Box::pin(self.sync()).await {
             let wait = self.due_in(&done);
             if done.result.is_err() {
@@ -78,6 +85,27 @@ impl Task {
             }
         }
         self.pass.idle().await;
+        let name = self.name().clone();
+        self.memberships.leave(&name);
+    }
+
+    /// Has the owners of issued sources know of the secret.
+    async fn join(&mut self) {
+        if !self.secret().sources.has_issued() {
+            return;
+        }
+        let has_files = self.pass.has_files(&self.stop).await;
+        let name = self.name().clone();
+        let refresh = match self.secret().refresh {
+            Refresh::Every(interval) => Some(interval),
+            Refresh::Once => None,
+        };
+        let before = std::mem::replace(
+            &mut self.memberships,
+            Memberships::join(self.pass.stores(), &name, has_files, refresh),
+        );
+        // Only now: an owner that stays is at no time without the secret.
+        { before }.leave(&name);
     }
 
     /// Syncs once. Failures that pass by themselves are tried again until `retry_until`: a wait
@@ -85,6 +113,7 @@ impl Task {
     pub(super) async fn once(mut self, retry_until: Option<Instant>) -> Option<Result<(), Fault>> {
         let mut last = None;
         self.pass.announce_hold();
+        self.join().await;
         while let Some(done) = Box::pin(self.sync()).await {
             let left = retry_until.map(|until| until.saturating_duration_since(Instant::now()));
             let due = self.due_in(&done);
@@ -111,17 +140,22 @@ impl Task {
         let span =
             trace::sync(secret.name.as_str(), &secret.sources.store_names(), || secret.sources.paths());
         // A panic ends the pass, not the task: this secret is tried again, the others never notice.
-        let mut kept = Vec::new();
+        let (mut kept, mut issued) = (Vec::new(), None);
         let pass = AssertUnwindSafe(async {
             self.obey(orders, &mut kept).await?;
             let gathered = match self.pass.verify(&self.stop).await? {
                 Ok(()) => self.fetch().await?,
                 Err(fault) => Err(fault.into()),
             };
+            issued =
+                gathered.as_ref().ok().and_then(|gathered| ReadCredentials::of(self.pass.stores(), gathered));
             Box::pin(self.pass.apply(gathered, self.clock.now(), &self.stop)).await
         });
         let (result, duration) = worked(span.around(pass.catch_unwind())).await;
         let result = result.unwrap_or_else(|_| Some(Err(panicked(self.name()))))?;
+        if let Some(issued) = issued {
+            self.note_issued(issued, result.as_ref().err());
+        }
         match &result {
             Ok(Outcome { version, written: Written { changed, repaired, removed, .. }, .. }) => {
                 span.synced(*version, *changed, *repaired, *removed);
@@ -129,6 +163,15 @@ impl Task {
             Err(fault) => span.not_synced(fault),
         }
         Some(PassResult { result, duration, orders: kept })
+    }
+
+    /// Has the owners of what was read know what became of it. While another change is held, readers do not have it.
+    fn note_issued(&self, issued: ReadCredentials, fault: Option<&Fault>) {
+        match fault {
+            Some(fault) => issued.failed(fault),
+            None if self.pass.hold().is_some() => {}
+            None => self.unconfirmed.published(self.name(), issued, &self.journal),
+        }
     }
 
     /// Does what operators ask for. Orders that are fulfilled by the pass that follows are kept for its report. `None`
@@ -170,6 +213,7 @@ impl Task {
             if self.moves.has_changed().unwrap_or(false) {
                 let stores = self.moves.borrow_and_update().clone();
                 self.pass.read_from(stores);
+                self.join().await;
                 // What the old store failed by says nothing of the new one.
                 self.policy.reset();
             }

@@ -22,6 +22,7 @@ use crate::hook::{Actions, EventSecret, HookEvent, HookEventKind, HookOutcome};
 use crate::journal::{Dropped, HookResult, HookRun, Journal, JournalEntry};
 use crate::name::{HookName, SecretName};
 use crate::status::{HookStatus, StatusRegistry};
+use crate::sync::consumption::Unconfirmed;
 use crate::telemetry::event::{self, HookEnded, HookFailure};
 use crate::telemetry::trace;
 
@@ -32,6 +33,8 @@ pub(in crate::sync) struct DutyContext {
     pub(in crate::sync) registry: Arc<StatusRegistry>,
     pub(in crate::sync) clock: Clock,
     pub(in crate::sync) backoff: BackoffSettings,
+    /// What waits for them.
+    pub(in crate::sync) unconfirmed: Unconfirmed,
 }
 
 /// The one task of all duties.
@@ -230,7 +233,9 @@ impl DutyTask {
                 }
             }
         };
+        let secrets: Vec<SecretName> = run.secrets.keys().cloned().collect();
         self.conclude(run, event, &outcome, started.elapsed());
+        self.context.unconfirmed.ran(secrets.iter(), &self.context.journal);
     }
 
     /// A run after one that failed has the event of that one: its receiver sees that it is the same.

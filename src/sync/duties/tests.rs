@@ -18,6 +18,7 @@ use crate::name::{ChangeNumber, HookName, SecretName};
 use crate::render::ChangeReason;
 use crate::secret::FingerprintKey;
 use crate::status::StatusRegistry;
+use crate::sync::consumption::Unconfirmed;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -38,6 +39,7 @@ struct DutySetup {
 fn context(actions: &Arc<FakeActions>, journal: &Journal) -> DutyContext {
     let max = SECOND * 100;
     DutyContext {
+        unconfirmed: Unconfirmed::default(),
         actions: Arc::clone(actions) as Arc<dyn Actions>,
         journal: journal.clone(),
         registry: Arc::new(StatusRegistry::new([], Clock::system())),
