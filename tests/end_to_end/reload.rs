@@ -42,7 +42,7 @@ fn reloads(daemon: &Process) -> usize {
 
 /// Sends SIGHUP and waits for the reload; returns its line.
 #[track_caller]
-fn reload(daemon: &Process) -> Value {
+pub(crate) fn reload(daemon: &Process) -> Value {
     let before = reloads(daemon);
     daemon.signal(Signal::SIGHUP);
     wait_until("it has reloaded", || reloads(daemon) > before);

@@ -16,7 +16,7 @@ pub(in crate::config::compile) const DYNAMIC: KeySpec = KeySpec::new(
     "vaultDynamic",
     KeyType::Section(&DYNAMIC_KEYS),
     "",
-    "a path that issues credentials, or that answers otherwise than KV does",
+    "a path that issues credentials, or that answers otherwise than KV does ([dynamic-secrets.md](dynamic-secrets.md))",
 );
 
 /// What says which secret of KV is read, and cannot stand beside `vaultDynamic`.
