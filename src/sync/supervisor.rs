@@ -334,13 +334,13 @@ mod tests {
         let context = SyncContext {
             registry: Arc::new(registry(&jobs, clock.clone())),
             journal: Journal::in_memory(key.clone(), clock.clone()),
-            key,
+            key: key.clone(),
             clock,
             policy: PolicySettings { backoff: crate::backoff::BackoffSettings::default(), jitter: 0.0 },
             mounts: Arc::default(),
             hooks: Arc::default(),
             actions: Arc::new(SystemActions::default()),
-            holders: Holders::idle(key.clone()),
+            holders: Holders::idle(key),
         };
         let store = Arc::new(crate::store::fake::FakeStore::new());
         store.answer("k", [("f".to_owned(), "v".into())].into_iter().collect());

@@ -67,13 +67,13 @@ fn context(jobs: &[Job]) -> SyncContext {
     SyncContext {
         registry: Arc::new(registry(jobs, clock.clone())),
         journal: Journal::in_memory(key.clone(), clock.clone()),
-        key,
+        key: key.clone(),
         clock,
         policy: PolicySettings { backoff: BackoffSettings::default(), jitter: 0.0 },
         mounts: Arc::default(),
         hooks: Arc::default(),
         actions: Arc::new(SystemActions::default()),
-        holders: Holders::idle(key.clone()),
+        holders: crate::issue::Holders::idle(key),
     }
 }
 
