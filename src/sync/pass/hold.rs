@@ -87,6 +87,12 @@ impl Pass {
         stop: &CancellationToken,
     ) -> Option<Result<PassSummary, OrderFailure>> {
         let name = self.job.secret.name.clone();
+        if self.job.secret.sources.has_issued() {
+            return Some(Err(not_possible(
+                format!("{name} has an issued credential, and that of an earlier change may be revoked"),
+                "`secrets-sync rotate` issues another one",
+            )));
+        }
         let Some(log) = self.changes.log().cloned() else {
             return Some(Err(not_possible(
                 format!("the changes of {name} are not remembered"),
