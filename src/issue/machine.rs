@@ -179,6 +179,7 @@ impl Machine {
     pub(crate) fn join(&mut self, secret: &SecretName, has_files: bool, now: Instant) {
         let known = self.live.first().zip(self.live.last()).filter(|_| has_files);
         self.consumers.join(secret, known.map(|(oldest, newest)| (oldest.number, newest.number)));
+        self.settle(now);
         if let Some(newest) = self.live.last_mut().filter(|newest| !newest.has_value && !has_files) {
             newest.reissue_at = Some(now);
         }

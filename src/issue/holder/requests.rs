@@ -1,6 +1,7 @@
 //! What a holder asks of the server, with the lines of the journal before and after.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::store::issuer::{IssueError, Issued, Issuer, LeaseVerdict, RenewalErro
 use crate::telemetry::event::CredentialEvent;
 
 /// A renewal that moves the end by less is not worth a line: after a restart the server is asked anyway.
-const WORTH_A_LINE: std::time::Duration = std::time::Duration::from_secs(300);
+const WORTH_A_LINE: Duration = Duration::from_secs(300);
 
 /// A holder with what it writes to.
 pub(super) struct CredentialRequests {
@@ -130,6 +131,7 @@ impl CredentialRequests {
             return self.give_back(number, lease, asked_at).await;
         }
         self.context.sealed.keep(self.source, &known, &issued.fields).await;
+        self.close_unanswered(issued.life, moment.wall);
         let value = IssuedValue {
             fields: Arc::clone(&issued.fields),
             from,
@@ -143,6 +145,19 @@ impl CredentialRequests {
         });
         self.event(number).issued(known.times.end());
         self.holder.count_attempt();
+    }
+
+    /// What was asked for longer ago than a credential lives, and had no answer, is over.
+    fn close_unanswered(&self, life: Option<Duration>, now: SystemTime) {
+        let Some(life) = life else { return };
+        let is_over = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age > life);
+        let over: Vec<_> = self.context.journal.look(|journal| {
+            let history = journal.credentials.get(&self.source);
+            let open = history.into_iter().flat_map(|history| &history.open);
+            open.filter(|open| is_over(open.at)).map(|open| open.number).collect()
+        });
+        let ended = |number| self.retirement(number, RetirementOutcome::Ended);
+        self.context.journal.append(over.into_iter().map(ended));
     }
 
     /// A lease that no journal has would be forgotten at the next start: it is revoked instead.
@@ -191,7 +206,7 @@ impl CredentialRequests {
     }
 
     fn note_renewal(&self, number: CredentialNumber, before: CredentialTimes, times: CredentialTimes) {
-        let moved = |end: Option<std::time::SystemTime>| {
+        let moved = |end: Option<SystemTime>| {
             let known = before.life_end?;
             end?.duration_since(known).ok()
         };

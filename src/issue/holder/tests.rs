@@ -1,6 +1,7 @@
 //! A holder with an issuer that is slow, loses answers and lies, in paused time.
 
 mod issuer;
+mod restarts;
 
 use std::mem::size_of_val;
 
@@ -55,7 +56,15 @@ impl Bench {
     }
 
     fn over(issuer: &FakeIssuer, on_stop: OnStop, (journal, clock): (Journal, Clock)) -> Self {
-        let sealed = SealedValues::none();
+        Self::with(issuer, on_stop, (journal, clock), SealedValues::none())
+    }
+
+    fn with(
+        issuer: &FakeIssuer,
+        on_stop: OnStop,
+        (journal, clock): (Journal, Clock),
+        sealed: SealedValues,
+    ) -> Self {
         let context =
             HolderContext { journal: journal.clone(), sealed, clock: clock.clone(), keeps_all: false };
         let (holders, read) = (Holders::new(context), read(on_stop));

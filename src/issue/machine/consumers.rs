@@ -125,8 +125,8 @@ impl Consumers {
 
     /// The secrets whose files do not hold credential `number`, or whose consumers do not have it.
     pub(super) fn without(&self, number: CredentialNumber) -> Vec<SecretName> {
-        let has =
-            |used: &Use| used.held.is_some_and(|held| held.newest == number && held.pending_since.is_none());
+        let is_confirmed = |held: Held| held.newest == number && held.pending_since.is_none();
+        let has = |used: &Use| used.unconfirmed.is_none() && used.held.is_some_and(is_confirmed);
         self.0.iter().filter(|(_, used)| !has(used)).map(|(secret, _)| secret.clone()).collect()
     }
 

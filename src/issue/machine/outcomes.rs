@@ -280,7 +280,12 @@ impl Machine {
         let is_newest_in_use = newest.is_some_and(|newest| consumers.have(newest));
         live.retain_mut(|credential| {
             let number = credential.number;
-            let is_done = Some(number) != newest && is_newest_in_use && !consumers.need(number);
+            let is_needed = consumers.need(number);
+            if is_needed && !credential.is_left {
+                // A secret that was taken out and put back has it in its files.
+                credential.retire_at = None;
+            }
+            let is_done = Some(number) != newest && is_newest_in_use && !is_needed;
             if !is_done || credential.is_left || credential.retire_at.is_some() {
                 return true;
             }

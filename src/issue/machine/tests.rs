@@ -1,4 +1,5 @@
 //! Each row of the table of states, and the machine against a model of a server.
 
+mod beside;
 mod model;
 mod rows;

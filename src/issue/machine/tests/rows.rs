@@ -13,16 +13,16 @@ use crate::name::{CredentialNumber, LeaseId, SecretName};
 use crate::store::issuer::{Issued, LeaseVerdict, Renewed, Revoked, TokenLife};
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const ONE: CredentialNumber = CredentialNumber::new(1);
-const TWO: CredentialNumber = CredentialNumber::new(2);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const ONE: CredentialNumber = CredentialNumber::new(1);
+pub(super) const TWO: CredentialNumber = CredentialNumber::new(2);
 
 /// A machine at a moment.
-struct Bench {
-    machine: Machine,
+pub(super) struct Bench {
+    pub(super) machine: Machine,
     start: Instant,
-    now: Instant,
+    pub(super) now: Instant,
     rng: SmallRng,
 }
 
@@ -30,12 +30,12 @@ fn rules(is_leased: bool) -> LeaseRules {
     LeaseRules { terms: LeaseTerms::default(), is_leased, look_up_every: MINUTE * 10 }
 }
 
-fn secret(name: &str) -> SecretName {
+pub(super) fn secret(name: &str) -> SecretName {
     SecretName::new(name)
 }
 
 impl Bench {
-    fn new(is_leased: bool, secrets: &[&str]) -> Self {
+    pub(super) fn new(is_leased: bool, secrets: &[&str]) -> Self {
         let now = Instant::now() + HOUR * 1000;
         let mut machine = Machine::new(rules(is_leased), now);
         secrets.iter().for_each(|name| machine.join(&secret(name), false, now));
@@ -44,7 +44,7 @@ impl Bench {
     }
 
     /// One secret has credential 1 for an hour, and its consumers have it.
-    fn held() -> Self {
+    pub(super) fn held() -> Self {
         let mut bench = Self::new(true, &["a"]);
         bench.issue(Some(HOUR), None);
         bench.publish("a", ONE);
@@ -53,7 +53,7 @@ impl Bench {
         bench
     }
 
-    fn issue(&mut self, life: Option<Duration>, token: Option<TokenLife>) {
+    pub(super) fn issue(&mut self, life: Option<Duration>, token: Option<TokenLife>) {
         let issued = Issued {
             fields: Default::default(),
             lease: LeaseId::parse(&format!("lease/{}", self.machine.next_number())),
@@ -66,27 +66,27 @@ impl Bench {
         self.machine.issued(&issued, self.now, &mut self.rng);
     }
 
-    fn publish(&mut self, name: &str, number: CredentialNumber) {
+    pub(super) fn publish(&mut self, name: &str, number: CredentialNumber) {
         self.machine.published(&secret(name), number, Confirmed::Later, self.now);
     }
 
-    fn confirm(&mut self, name: &str, number: CredentialNumber) {
+    pub(super) fn confirm(&mut self, name: &str, number: CredentialNumber) {
         self.machine.confirmed(&secret(name), number, self.now);
     }
 
-    fn wait(&mut self, time: Duration) {
+    pub(super) fn wait(&mut self, time: Duration) {
         self.now += time;
         self.machine.advance(self.now);
     }
 
     /// The next step, and in how many seconds it is due.
-    fn next(&self) -> Option<(LeaseStep, u64)> {
+    pub(super) fn next(&self) -> Option<(LeaseStep, u64)> {
         let planned = self.machine.next_step(self.now)?;
         Some((planned.step, (planned.at - self.now).as_secs()))
     }
 
     /// In how many seconds a credential is retired.
-    fn retires(&self) -> Option<(CredentialNumber, u64)> {
+    pub(super) fn retires(&self) -> Option<(CredentialNumber, u64)> {
         let planned = self.machine.next_retirement()?;
         let LeaseStep::Retire(number) = planned.step else { panic!("{planned:?}") };
         Some((number, planned.at.saturating_duration_since(self.now).as_secs()))
@@ -487,14 +487,4 @@ fn after_a_restart_without_values_one_is_issued_within_a_minute_or_at_once() {
     bench.publish("a", number);
     bench.confirm("a", number);
     assert_eq!((retires, bench.retires()), (None, Some((TWO, 300))));
-}
-
-#[test]
-fn a_machine_that_slept_is_nearer_to_every_end() {
-    let mut bench = Bench::held();
-    bench.machine.slept(MINUTE * 50, bench.now);
-    assert!(matches!(bench.next(), Some((LeaseStep::Renew(ONE), 0))), "{:?}", bench.next());
-    assert_eq!(bench.machine.current().unwrap().end(), Some(bench.now + MINUTE * 10));
-    bench.machine.slept(MINUTE * 10, bench.now);
-    assert_eq!(bench.machine.state(), LeaseState::Lost);
 }

@@ -1,0 +1,111 @@
+//! What a holder makes of what an earlier process left, wherever that one ended.
+
+use super::*;
+use crate::issue::seal::SealKey;
+use crate::journal::{IssueIntent, JournalEntry};
+
+/// Holders over one directory of values.
+fn sealed(home: &tempfile::TempDir) -> SealedValues {
+    SealedValues::open(home.path(), SealKey::of(&[7; 32])).unwrap()
+}
+
+fn kept(issuer: &FakeIssuer, outlasting: (Journal, Clock), sealed: &SealedValues) -> Bench {
+    Bench::with(issuer, OnStop::Keep, outlasting, sealed.clone())
+}
+
+#[tokio::test]
+async fn with_values_a_restart_issues_nothing_and_gives_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let (issuer, sealed) = (FakeIssuer::new(HOUR, HOUR * 24), sealed(&home));
+    let journal = Journal::in_memory(FingerprintKey::random().unwrap(), clock());
+    let mut given = Vec::new();
+    for start in 0..3 {
+        let bench = kept(&issuer, (journal.clone(), clock()), &sealed);
+        bench.holder.join(&secret("a"), start > 0, Some(HOUR));
+        let fetched = bench.holder.fetch(&bench.read, None).await.unwrap();
+        given.push((fetched.revision.version(), fetched.fields.unwrap()));
+        // It ends before anything is published: as after kill -9.
+        bench.holders.stop(SECOND).await;
+    }
+    assert!(given.iter().all(|one| *one == given[0]), "the same each time");
+    let Asked { issues, look_ups, .. } = issuer.asked();
+    assert_eq!((issues, look_ups <= 2), (1, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_intent_without_an_answer_counts_for_the_interval() {
+    let issuer = FakeIssuer::new(HOUR, HOUR * 24);
+    let clock = clock();
+    let journal = Journal::in_memory(FingerprintKey::random().unwrap(), clock.clone());
+    let source = journal.source_id(&StoreName::main(), &read(OnStop::Keep));
+    let (store, path) = (StoreName::main(), "database/creds/app".to_owned());
+    let intent = IssueIntent { source, number: number(4), store, path, secrets: Vec::new() };
+    journal.append([JournalEntry::Issuing(intent)]);
+    pass(SECOND * 10).await;
+    let bench = Bench::over(&issuer, OnStop::Keep, (journal, clock));
+    bench.join("a");
+    let fault = bench.fetch().await.unwrap_err();
+    // A line is as precise as a millisecond.
+    let wait = fault.retry_after.unwrap().as_secs_f64().round();
+    assert_eq!((fault.kind, wait), (Kind::RateLimited, 20.0));
+    assert_eq!((issuer.asked().issues, bench.status().unanswered), (0, 1));
+    pass(SECOND * 20).await;
+    assert_eq!(bench.fetch().await.unwrap(), number(5));
+    // When a credential of that time cannot live any more, it is no longer shown.
+    pass(HOUR * 2).await;
+    bench.holder.rotate(Rotation::WithGrace, &bench.context()).await.unwrap();
+    assert_eq!(bench.status().unanswered, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_no_line_could_be_written_for_is_revoked() {
+    let home = tempfile::tempdir().unwrap();
+    let journal = Journal::open(home.path(), clock()).unwrap();
+    let ended = CancellationToken::new();
+    let writer = tokio::spawn(journal.clone().run(ended.clone()));
+    let issuer = FakeIssuer::new(HOUR, HOUR * 24);
+    let bench = Bench::over(&issuer, OnStop::Keep, (journal, clock()));
+    bench.join("a");
+    issuer.answers_after(MINUTE);
+    let full = async {
+        while issuer.asked().issues == 0 {
+            pass(SECOND).await;
+        }
+        ended.cancel();
+        writer.await.unwrap();
+    };
+    let (fetched, ()) = tokio::join!(bench.fetch(), full);
+    assert_eq!(fetched.unwrap_err().kind, Kind::Write);
+    assert_eq!((issuer.living(), issuer.asked().revocations), (vec![], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_back_prolongs_no_life() {
+    let first = Bench::held().await;
+    first.holders.stop(SECOND).await;
+    let (issuer, journal) = (first.issuer.clone(), first.journal.clone());
+    pass(MINUTE * 50).await;
+    let wall = first.clock.now() - HOUR * 5;
+    let start = Instant::now();
+    let clock = Clock::from_fn(move || wall + start.elapsed());
+    let second = Bench::over(&issuer, OnStop::Keep, (journal, clock));
+    second.holder.join(&secret("a"), true, Some(HOUR));
+    let _new = second.fetch().await.unwrap();
+    let draining = &second.status().draining[0];
+    assert!(draining.end.unwrap() <= wall + HOUR + MINUTE, "{draining:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_stood_still_for_hours_finds_out_and_issues_once() {
+    let bench = Bench::held().await;
+    tokio::time::advance(HOUR * 5).await;
+    pass(MINUTE).await;
+    assert_eq!(bench.fetch().await.unwrap(), number(2));
+    assert_eq!(bench.issuer.asked().issues, 2);
+    // A machine that slept says so.
+    bench.holder.published(&secret("a"), number(2), false);
+    pass(MINUTE).await;
+    bench.holders.slept(MINUTE * 50);
+    pass(MINUTE).await;
+    assert_eq!((bench.issuer.asked().issues, bench.issuer.asked().renewals), (2, 1));
+}

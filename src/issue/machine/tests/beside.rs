@@ -1,0 +1,41 @@
+//! What happens beside the table: a machine that slept, and secrets that go and come back.
+
+use super::super::{FilesWorth, LeaseState, LeaseStep};
+use super::rows::{Bench, HOUR, MINUTE, ONE, TWO, secret};
+
+#[test]
+fn a_machine_that_slept_is_nearer_to_every_end() {
+    let mut bench = Bench::held();
+    bench.machine.slept(MINUTE * 50, bench.now);
+    assert!(matches!(bench.next(), Some((LeaseStep::Renew(ONE), 0))), "{:?}", bench.next());
+    assert_eq!(bench.machine.current().unwrap().end(), Some(bench.now + MINUTE * 10));
+    bench.machine.slept(MINUTE * 10, bench.now);
+    assert_eq!(bench.machine.state(), LeaseState::Lost);
+}
+
+#[test]
+fn a_secret_that_goes_and_comes_back_keeps_what_its_files_hold() {
+    let mut bench = Bench::new(true, &["a", "b"]);
+    bench.issue(Some(HOUR), None);
+    ["a", "b"].into_iter().for_each(|name| bench.publish(name, ONE));
+    ["a", "b"].into_iter().for_each(|name| bench.confirm(name, ONE));
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", TWO);
+    bench.confirm("a", TWO);
+    bench.machine.leave(&secret("b"), bench.now);
+    assert_eq!(bench.retires(), Some((ONE, 300)));
+    bench.machine.join(&secret("b"), true, bench.now);
+    assert_eq!(bench.retires(), None);
+    assert_eq!(bench.machine.worth(&secret("b"), bench.now), FilesWorth::Good);
+}
+
+#[test]
+fn what_was_not_confirmed_in_time_is_still_waited_for() {
+    let mut bench = Bench::held();
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", TWO);
+    bench.wait(MINUTE * 10);
+    assert_eq!((bench.retires(), bench.machine.waits_for()), (Some((ONE, 300)), vec![secret("a")]));
+    bench.confirm("a", TWO);
+    assert!(bench.machine.waits_for().is_empty());
+}
