@@ -186,6 +186,7 @@ mod tests {
 
     use super::*;
     use crate::store::fake::source;
+    use crate::testing::dynamic_read;
 
     /// Answers every fetch with `fault` after one second, and counts.
     struct Failing {
@@ -290,5 +291,66 @@ mod tests {
         let limit = limit(Arc::clone(&store), 1);
         fetch_all(&limit, 3).await;
         assert_eq!(store.calls.load(Ordering::SeqCst), 3);
+    }
+
+    /// Refuses to issue, with this fault, and counts.
+    struct Refusing(Fault, AtomicUsize);
+
+    #[async_trait]
+    impl Store for Refusing {
+        async fn fetch(&self, _: &SecretRead, _: Option<Revision>) -> Result<Fetched, Fault> {
+            Err(self.0.clone())
+        }
+    }
+
+    #[async_trait]
+    impl Issuer for Refusing {
+        async fn prepare(&self, _: &DynamicRead) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        async fn issue(&self, _: &DynamicRead) -> Result<Issued, IssueError> {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            Err(IssueError::Unknown(self.0.clone()))
+        }
+
+        async fn renew(&self, _: &DynamicRead, _: &LeaseId, _: Duration) -> Result<Renewed, RenewalError> {
+            Err(RenewalError::Refused(self.0.clone()))
+        }
+
+        async fn look_up(&self, _: &DynamicRead, _: &LeaseId) -> Result<LeaseVerdict, Fault> {
+            Err(self.0.clone())
+        }
+
+        async fn revoke(&self, _: &DynamicRead, _: &LeaseId) -> Result<Revoked, Fault> {
+            Err(self.0.clone())
+        }
+
+        async fn revoke_token(&self, _: &DynamicRead) -> Result<(), Fault> {
+            Err(self.0.clone())
+        }
+
+        fn token_life(&self, _: &DynamicRead) -> watch::Receiver<Option<TokenLife>> {
+            watch::Sender::new(None).subscribe()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retry_after_holds_back_what_issues_and_what_reads() {
+        let asked = Some(Duration::from_secs(10));
+        let fault = Fault { retry_after: asked, ..Fault::new(Kind::RateLimited, "m", "r") };
+        let limit = limit(Refusing(fault, AtomicUsize::default()), 1);
+        let read = dynamic_read("database/creds/app");
+        assert!(matches!(limit.issue(&read).await, Err(IssueError::Unknown(_))));
+        let held = limit.issue(&read).await;
+        assert!(matches!(held, Err(IssueError::NotIssued(_))), "nothing was sent: {held:?}");
+        assert!(matches!(
+            limit.renew(&read, &LeaseId::parse("a").unwrap(), Duration::ZERO).await,
+            Err(RenewalError::Unavailable(_))
+        ));
+        assert_eq!(limit.fetch(&source("app"), None).await.unwrap_err().retry_after, asked);
+        assert_eq!(limit.store.1.load(Ordering::SeqCst), 1);
+        advance(Duration::from_secs(10)).await;
+        assert!(matches!(limit.issue(&read).await, Err(IssueError::Unknown(_))));
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::bao::{Bao, ROOT};
 use crate::script::write;
+use crate::support::specs::dynamic_read;
 use crate::vault::{self, approle, build, spec, store};
 use secrets_sync::config::provider::SecretRead;
 use secrets_sync::config::provider::vault::dynamic::{
-    DynamicKind, DynamicMethod, DynamicRead, LeaseTerms, ParameterValue,
+    DynamicKind, DynamicMethod, DynamicRead, ParameterValue,
 };
 use secrets_sync::fault::{Fault, Kind};
 use secrets_sync::secret::{FieldValue, Fields, SecretText};
@@ -22,13 +23,10 @@ use serde_json::{Value, json};
 pub(crate) fn dynamic(kind: DynamicKind, path: &str, parameters: &[(&str, Value)]) -> DynamicRead {
     let json = |value: &Value| ParameterValue::Json(SecretText::new(value.to_string()));
     DynamicRead {
-        credentials: None,
-        namespace: None,
-        path: path.to_owned(),
         method: if parameters.is_empty() { DynamicMethod::Get } else { DynamicMethod::Post },
         parameters: parameters.iter().map(|(name, value)| ((*name).to_owned(), json(value))).collect(),
         kind,
-        terms: LeaseTerms::default(),
+        ..dynamic_read(path)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Plain values of the types that describe a secret, for unit tests (as `crate::testing`) and for the suites: a test
 //! writes down only what it is about.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrets_sync::config::provider::SecretRead;
 use secrets_sync::config::provider::file::FileRead;
+use secrets_sync::config::provider::vault::dynamic::{DynamicKind, DynamicMethod, DynamicRead, LeaseTerms};
 use secrets_sync::config::provider::vault::{KvVersion, VaultRead};
 use secrets_sync::config::secret::{
     CertificateCheck, Content, Decoding, DeletionPolicy, FileSpec, Refresh, SecretSpec,
@@ -24,6 +26,19 @@ pub(crate) fn vault_read(mount: &str, key: &str) -> VaultRead {
         key: key.to_owned(),
         kv_version: KvVersion::V2,
         version: None,
+    }
+}
+
+/// A GET of a path that leases what it answers.
+pub(crate) fn dynamic_read(path: &str) -> DynamicRead {
+    DynamicRead {
+        credentials: None,
+        namespace: None,
+        path: path.to_owned(),
+        method: DynamicMethod::Get,
+        parameters: BTreeMap::new(),
+        kind: DynamicKind::Lease,
+        terms: LeaseTerms::default(),
     }
 }
 

@@ -157,10 +157,8 @@ impl Server {
         let (method, target) = target(endpoint)?;
         let place = self.place(&method, &target, caller.namespace);
         let is_repeatable = method == Method::GET;
-        let (request, answers) = (
-            HttpRequest { method, target, headers: headers(caller)?, body, is_repeatable },
-            AcceptedAnswers::MayRepeat,
-        );
+        let request = HttpRequest { method, target, headers: headers(caller)?, body, is_repeatable };
+        let answers = AcceptedAnswers::MayRepeat;
         self.exchange(request, place, caller, answers).await.map_err(|unanswered| unanswered.fault)
     }
 
