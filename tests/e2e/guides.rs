@@ -24,7 +24,7 @@ pub(crate) fn block(guide: &'static str, language: &str) -> &'static str {
 }
 
 /// Programs of Debian's packages, unpacked here: their directory.
-fn unpacked(packages: &str) -> PathBuf {
+pub(crate) fn unpacked(packages: &str) -> PathBuf {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(packages.replace(' ', "-"));
     let script = format!(
         "set -e; mkdir -p \"$0\"; cd \"$0\"; [ -d root ] || {{ apt-get -qq download {packages} || {{ apt-get -qq update; apt-get -qq download {packages}; }}; \

@@ -4,6 +4,7 @@ mod compose;
 mod containers;
 mod deploy;
 mod guides;
+mod leases;
 mod page;
 mod races;
 mod rotation;
@@ -12,4 +13,4 @@ mod support;
 mod systemd;
 mod units;
 
-use support::{bao, browser, certs, daemon, engines, races as hostile};
+use support::{bao, browser, certs, daemon, databases, engines, races as hostile, raft};

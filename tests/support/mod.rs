@@ -17,6 +17,7 @@ pub(crate) mod browser;
 pub(crate) mod certs;
 pub(crate) mod collector;
 pub(crate) mod daemon;
+pub(crate) mod databases;
 pub(crate) mod engines;
 pub(crate) mod fake;
 pub(crate) mod placement;
