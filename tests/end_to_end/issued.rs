@@ -8,21 +8,21 @@ use crate::daemon::{Process, Sandbox, wait_until};
 use crate::reload::reload;
 
 /// A server whose KV mount leases, and its own count of the leases of `secret/app`.
-struct LeasingServer(Bao);
+pub(crate) struct LeasingServer(pub(crate) Bao);
 
 impl LeasingServer {
-    fn start(ttl: &str) -> Self {
+    pub(crate) fn start(ttl: &str) -> Self {
         let bao = Bao::start_leasing();
         bao.must("POST", "", "secret/app", &json!({ "user": "app", "password": "x", "ttl": ttl }));
         Self(bao)
     }
 
-    fn leases(&self) -> usize {
+    pub(crate) fn leases(&self) -> usize {
         listed(&self.0, "sys/leases/lookup/secret/app")
     }
 
     /// A store that reads it as root, and secrets.
-    fn configuration(&self, secrets: &str) -> String {
+    pub(crate) fn configuration(&self, secrets: &str) -> String {
         let address = self.0.address();
         format!("secretStore: {{ address: '{address}', kvVersion: v1, token: {ROOT} }}\nsecrets:\n{secrets}")
     }

@@ -46,6 +46,7 @@ mod proxies;
 mod query;
 mod relay;
 mod reload;
+mod rotation;
 mod runaways;
 mod sandbox;
 mod sandbox_kernels;
