@@ -1,11 +1,8 @@
 //! Issued credentials: what a server makes when it is asked, so that asking is no read. One holder per source issues,
 //! renews, replaces and retires, and gives every secret that has the source the same credential.
 
-#[allow(dead_code, reason = "the command rotate and readiness come next")]
 mod holder;
-#[allow(dead_code, reason = "the command rotate and readiness come next")]
 mod holders;
-#[allow(dead_code, reason = "the command rotate and readiness come next")]
 mod machine;
 mod seal;
 mod sealed;

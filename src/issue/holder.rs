@@ -139,16 +139,6 @@ impl Holder {
         })
     }
 
-    /// The store that issues.
-    pub(crate) fn store(&self) -> &StoreName {
-        &self.store
-    }
-
-    /// What is issued.
-    pub(crate) fn read(&self) -> &DynamicRead {
-        &self.read
-    }
-
     /// The store was built again.
     pub(crate) fn use_issuer(&self, issuer: Arc<dyn Issuer>) {
         let mut state = self.state();

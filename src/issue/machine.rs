@@ -115,16 +115,6 @@ pub(crate) enum LeaseState {
     Lost,
 }
 
-/// What the files of one secret are worth.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum FilesWorth {
-    Good,
-    /// The credential in them ends soon, and there is no successor.
-    EndsSoon,
-    /// The credential in them is dead.
-    Lost,
-}
-
 impl Machine {
     pub(crate) fn new(rules: LeaseRules, now: Instant) -> Self {
         Self {
@@ -232,11 +222,6 @@ impl Machine {
         self.maximum
     }
 
-    /// Whether an operator's command waits.
-    pub(crate) fn is_rotating(&self) -> bool {
-        self.rotation.is_some()
-    }
-
     /// What has happened since the last call.
     pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
@@ -265,18 +250,6 @@ impl Machine {
     /// Whether it was not confirmed in time that the consumers of `secret` have what is in its files.
     pub(crate) fn is_unconfirmed(&self, secret: &SecretName) -> bool {
         self.consumers.is_unconfirmed(secret)
-    }
-
-    /// What the files of `secret` are worth.
-    pub(crate) fn worth(&self, secret: &SecretName, now: Instant) -> FilesWorth {
-        let Some(number) = self.consumers.of(secret) else { return FilesWorth::Good };
-        let Some(credential) = self.credential(number) else { return FilesWorth::Lost };
-        if credential.is_lost || credential.is_over(now) {
-            return FilesWorth::Lost;
-        }
-        let is_newest = self.live.last().is_some_and(|newest| newest.number == number);
-        let is_near = credential.near_end().is_some_and(|near| near <= now);
-        if is_newest && is_near { FilesWorth::EndsSoon } else { FilesWorth::Good }
     }
 
     /// Whether files are still to be written with the current credential.

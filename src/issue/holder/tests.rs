@@ -356,7 +356,7 @@ impl Bench {
     }
 
     fn history(&self) -> crate::journal::CredentialHistory {
-        let source = self.journal.source_id(self.holder.store(), self.holder.read());
+        let source = self.journal.source_id(&self.holder.store, &self.holder.read);
         self.journal.look(|journal| journal.credentials.get(&source).cloned()).unwrap()
     }
 }

@@ -113,11 +113,6 @@ impl Consumers {
         self.held().any(|held| held.pending_since.is_some())
     }
 
-    /// The credential in the files of `secret`.
-    pub(super) fn of(&self, secret: &SecretName) -> Option<CredentialNumber> {
-        Some(self.0.get(secret)?.held?.newest)
-    }
-
     /// Whether it was not confirmed in time what `secret` has.
     pub(super) fn is_unconfirmed(&self, secret: &SecretName) -> bool {
         self.0.get(secret).is_some_and(|used| used.unconfirmed.is_some())

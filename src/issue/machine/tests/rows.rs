@@ -5,8 +5,7 @@ use rand::rngs::SmallRng;
 use tokio::time::{Duration, Instant};
 
 use super::super::{
-    Confirmed, FilesWorth, IssueFailure, LeaseRules, LeaseState, LeaseStep, Machine, Notice,
-    RestoredCredential, Rotation,
+    Confirmed, IssueFailure, LeaseRules, LeaseState, LeaseStep, Machine, Notice, RestoredCredential, Rotation,
 };
 use crate::config::provider::vault::dynamic::LeaseTerms;
 use crate::name::{CredentialNumber, LeaseId, SecretName};
@@ -263,7 +262,7 @@ fn the_files_of_a_secret_that_cannot_be_written_keep_a_living_credential() {
         bench.wait(MINUTE * 10);
     }
     assert_eq!(bench.retires(), None);
-    assert_eq!(bench.machine.worth(&secret("b"), bench.now), FilesWorth::Good);
+    assert!(bench.machine.credential(ONE).is_some(), "it lives on");
     bench.machine.leave(&secret("b"), bench.now);
     assert_eq!(bench.retires(), Some((ONE, 300)));
 }
@@ -318,12 +317,11 @@ fn a_refused_renewal_is_judged_by_a_look_up_and_issues_nothing() {
     bench.machine.renewal_refused(ONE, bench.now, &mut bench.rng);
     bench.looked_up(Some(LeaseVerdict::Gone));
     assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Lost, Some((LeaseStep::Issue, 0))));
-    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::Lost);
     assert_eq!(bench.machine.take_notices(), [Notice::Lost(ONE)]);
     bench.issue(Some(HOUR), None);
     assert_eq!((bench.machine.take_notices(), bench.retires()), (vec![Notice::Ended(ONE)], None));
     bench.publish("a", TWO);
-    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::Good);
+    assert_eq!(bench.machine.state(), LeaseState::Confirming);
 }
 
 #[test]
@@ -402,17 +400,15 @@ fn a_rotation_waits_for_the_interval_alone_and_may_leave_out_grace() {
 }
 
 #[test]
-fn near_the_end_without_a_successor_files_are_worth_little() {
+fn an_end_is_near_when_a_tenth_of_the_lease_is_left_however_old_it_is() {
     let mut bench = Bench::held();
+    for _ in 0..30 {
+        assert_eq!(bench.machine.current().unwrap().near_end(), Some(bench.now + MINUTE * 54));
+        bench.wait(MINUTE * 40);
+        bench.renewed(HOUR);
+    }
     bench.wait(MINUTE * 54 - SECOND);
-    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::Good);
-    assert!(bench.machine.next_deadline(bench.now).is_some_and(|at| at == bench.now + SECOND));
-    bench.wait(SECOND);
-    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::EndsSoon);
-    bench.issue(Some(HOUR), None);
-    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::Good);
-    bench.wait(MINUTE * 6);
-    assert_eq!(bench.machine.worth(&secret("a"), bench.now), FilesWorth::Lost);
+    assert_eq!(bench.machine.next_deadline(bench.now), Some(bench.now + SECOND));
 }
 
 fn restored(number: u64, now: Instant, left: Duration, has_value: bool) -> RestoredCredential {
