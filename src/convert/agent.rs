@@ -39,12 +39,12 @@ use stanza::Stanza;
 pub(super) use text::{TextReads, UsedField, reads};
 
 /// What is said of certificates that an engine issues.
-const PKI: &str = "certificates that an engine issues (`vaultDynamic` with `kind: certificate`) are not built in yet: keep the Agent \
-                   for this file";
+const PKI: &str = "convert does not write `vaultDynamic` with `kind: certificate`: write this secret by hand \
+                   (docs/dynamic-secrets.md), or keep the Agent for this file";
 
 /// What is said of credentials that an engine makes.
-const LEASED: &str = "credentials that an engine makes (`vaultDynamic` with `kind: lease`) are not built in yet: keep the Agent for \
-                      this file";
+const LEASED: &str = "convert does not write `vaultDynamic` with `kind: lease`: write this secret by hand \
+                      (docs/dynamic-secrets.md), or keep the Agent for this file";
 
 /// What all configurations of one call have in common.
 pub(super) struct AgentContext<'o> {
