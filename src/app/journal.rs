@@ -138,7 +138,7 @@ impl JournalPlan {
         let open = move || {
             not_an_output(&directory, &jobs, &inputs)?;
             let journal = Journal::open(&directory, Clock::system())?;
-            // With its lock nobody else has what is sealed there.
+            // With its lock no other process uses what is sealed there.
             let sealed = has_issued.then(|| SealedValues::open(&directory, key)).transpose()?;
             Ok((journal, sealed))
         };
@@ -172,7 +172,7 @@ pub(super) fn forget_others(journal: &Journal, jobs: &[JobWithStores]) {
     journal.forget_others(|name| names.contains(name));
 }
 
-/// A state directory that cannot be used: an error if somebody named it.
+/// A state directory that cannot be used: an error if it was named explicitly.
 fn unusable(message: &str, remedy: &str, is_configured: bool) -> Result<(), StartError> {
     if is_configured {
         return Err(StartError::resource(format!("cannot keep the journal: {message}"), remedy));

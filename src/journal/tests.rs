@@ -171,7 +171,7 @@ fn what_a_check_refused_is_known_until_something_is_published() {
 }
 
 #[test]
-fn a_rollback_that_somebody_asked_for_is_a_hold_from_its_publishing_on() {
+fn a_rollback_that_an_operator_asked_for_is_a_hold_from_its_publishing_on() {
     let rollback =
         |by| JournalEntry::Published(ChangeRecord { reason: ChangeReason::Rollback, by, ..record(3, 3) });
     let expected = Hold { change: ChangeNumber::new(3), at: at(0), by: 1000 };

@@ -150,7 +150,7 @@ pub enum IssueError {
 pub struct TokenLife {
     /// Differs between the tokens of one process.
     pub serial: u64,
-    /// When it ends as far as is known; `None`: it does not, or nobody has said yet (then the end is not final).
+    /// When it ends; `None`: it does not, or that is not known yet (then the end is not final).
     pub end: Option<Instant>,
     /// Whether no renewal moves that end.
     pub is_final: bool,

@@ -149,7 +149,7 @@ impl LiveCredential {
         }
     }
 
-    /// When it ends as far as is known: with its lease, or with the token that issued it.
+    /// When it ends, if that is known: with its lease, or with the token that issued it.
     pub(crate) fn end(&self) -> Option<Instant> {
         self.lease_end.into_iter().chain(self.token_end()).min()
     }
@@ -159,7 +159,7 @@ impl LiveCredential {
         self.token.filter(|token| token.is_replaced || token.life.is_final).and_then(|token| token.life.end)
     }
 
-    /// The end of the token that issued it, as far as is known.
+    /// The end of the token that issued it, if it is known.
     pub(crate) fn end_of_token(&self) -> Option<Instant> {
         self.token.and_then(|token| token.life.end)
     }

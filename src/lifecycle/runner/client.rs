@@ -33,7 +33,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 
 /// The runner as the daemon sees it.
 pub(crate) struct Runner {
-    /// Complete messages, which [`RunnerEnd::wait`] sends: whoever stops waiting for an answer interrupts none.
+    /// Complete messages, which [`RunnerEnd::wait`] sends: a caller that stops waiting for an answer interrupts none.
     requests: UnboundedSender<Vec<u8>>,
     waiting: Arc<Mutex<Waiting>>,
 }
@@ -143,7 +143,7 @@ impl Runner {
     }
 }
 
-/// A request that somebody waits for.
+/// A request whose answer is waited for.
 struct PendingRequest<'r> {
     runner: &'r Runner,
     number: u64,

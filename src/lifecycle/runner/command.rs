@@ -51,7 +51,7 @@ fn guarded(job: &GuardJob, run: &GuardedRun) -> io::Result<GuardReport> {
     let mut guard = run.guards.start(theirs)?;
     let report = send(&ours, job).and_then(|()| receive(&ours));
     if !matches!(report, Ok(Some(_))) {
-        // Its command has stopped or killed it, or somebody else has.
+        // Its command has stopped or killed it, or another process has.
         guard.kill().ok();
     }
     run.guards.collect(guard)?;
