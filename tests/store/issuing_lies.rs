@@ -134,7 +134,7 @@ async fn what_brings_a_lease_and_is_of_no_use_is_revoked_once() {
 #[tokio::test]
 async fn no_credential_is_given_twice() {
     // A proxy that repeats what it has seen: to the same question, and to one with other parameters.
-    let body = format!(r#"{{"request_id":"{ID}",{}"#, &LEASED[1..]);
+    let body = LEASED.replacen('{', &format!(r#"{{"request_id":"{ID}","#), 1);
     let fake = Fake::start(move |_, _| Reply::json(200, &body));
     let store = to(&fake);
     let with = |name: &str| dynamic(DynamicKind::Lease, "pki/issue/web", &[("common_name", json!(name))]);

@@ -1,6 +1,6 @@
 //! Login methods against a real `OpenBao`.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test fail the test")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

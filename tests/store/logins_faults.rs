@@ -24,9 +24,8 @@ fn store(fake: &Fake, auth: AuthSpec) -> VaultStore {
 
 /// Answers every login with `answer`, and reads with a secret.
 fn answering(status: u16, answer: &'static str) -> Fake {
-    Fake::start(move |_, seen| match seen.target.contains("/login") {
-        true => Reply::json(status, answer),
-        false => Reply::secret("x", 1),
+    Fake::start(move |_, seen| {
+        if seen.target.contains("/login") { Reply::json(status, answer) } else { Reply::secret("x", 1) }
     })
 }
 
@@ -45,9 +44,8 @@ async fn the_user_is_one_part_of_the_path_and_the_password_is_in_the_body_alone(
         ("a?b=c#d", "/v1/auth/corp/ad/login/a%3Fb=c%23d"),
         ("ü b;c", "/v1/auth/corp/ad/login/%C3%BC%20b;c"),
     ] {
-        let fake = Fake::start(|_, seen| match seen.target.contains("/login/") {
-            true => login("s.t", 3600, true),
-            false => Reply::secret("x", 1),
+        let fake = Fake::start(|_, seen| {
+            if seen.target.contains("/login/") { login("s.t", 3600, true) } else { Reply::secret("x", 1) }
         });
         read(&store(&fake, ldap(username, "\"pass\\word\"")), &app(), "password").await;
         let log = fake.log();
@@ -220,9 +218,8 @@ async fn a_server_that_quotes_what_was_sent_shows_nothing_of_it() {
 
 #[tokio::test]
 async fn a_login_is_redirected_once_and_never_to_another_scheme() {
-    let node = Fake::start(|_, seen| match seen.target.contains("/login") {
-        true => login("s.t", 3600, true),
-        false => Reply::secret("x", 1),
+    let node = Fake::start(|_, seen| {
+        if seen.target.contains("/login") { login("s.t", 3600, true) } else { Reply::secret("x", 1) }
     });
     let to = node.address();
     let standby =
@@ -242,9 +239,8 @@ async fn a_login_is_redirected_once_and_never_to_another_scheme() {
 
 #[tokio::test]
 async fn a_batch_token_is_never_renewed() {
-    let fake = Fake::start(|_, seen| match seen.target.contains("/login") {
-        true => login("b.batch", 2, true),
-        false => Reply::secret("x", 1),
+    let fake = Fake::start(|_, seen| {
+        if seen.target.contains("/login") { login("b.batch", 2, true) } else { Reply::secret("x", 1) }
     });
     let store = store(&fake, ldap("alice", "hunter2-hunter2"));
     read(&store, &app(), "password").await;

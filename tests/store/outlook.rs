@@ -1,6 +1,6 @@
 //! What `validate --online` asks a real `OpenBao` about issuing, and that it issues nothing.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the helpers of a test fail the test")]
 
 use serde_json::{Value, json};
 

@@ -49,7 +49,7 @@ impl Database {
         database.launch();
         match kind {
             Kind::Postgres => {
-                drop(database.admin(&format!("CREATE ROLE admin SUPERUSER LOGIN PASSWORD '{ADMIN}'")))
+                drop(database.admin(&format!("CREATE ROLE admin SUPERUSER LOGIN PASSWORD '{ADMIN}'")));
             }
             Kind::Maria => {
                 // Without the nameless users, who come before those of any host.
@@ -306,22 +306,14 @@ impl Database {
     }
 
     fn ask(&self, statement: &str) -> Output {
-        match self.kind {
-            Kind::Postgres => {
-                let mut command = Command::new("psql");
-                command.arg("-h").arg(self.folder.path()).args([
-                    "-p",
-                    &self.port.to_string(),
-                    "-U",
-                    "postgres",
-                ]);
-                command.args(["-d", "postgres", "-Atc", statement]).output().unwrap()
-            }
-            _ => {
-                let mut command = Command::new("mariadb");
-                command.args(["--no-defaults", "-u", "root", "-Ne", statement]);
-                command.arg(format!("--socket={}", self.path("socket").display())).output().unwrap()
-            }
+        if self.kind == Kind::Postgres {
+            let mut command = Command::new("psql");
+            command.arg("-h").arg(self.folder.path()).args(["-p", &self.port.to_string(), "-U", "postgres"]);
+            command.args(["-d", "postgres", "-Atc", statement]).output().unwrap()
+        } else {
+            let mut command = Command::new("mariadb");
+            command.args(["--no-defaults", "-u", "root", "-Ne", statement]);
+            command.arg(format!("--socket={}", self.path("socket").display())).output().unwrap()
         }
     }
 

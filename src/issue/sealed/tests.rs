@@ -1,5 +1,7 @@
 //! What is sealed comes back as it was or not at all.
 
+#![expect(clippy::disallowed_methods, reason = "a test writes its own files")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -127,10 +127,14 @@ fn a_source_has_one_name_in_each_run_and_each_part_of_it_is_another_name() {
         DynamicRead { parameters: parameters("common_name", file("/b")), ..read() },
         DynamicRead { parameters: parameters("other", file("/b")), ..read() },
     ];
-    let mut names: BTreeSet<SourceId> = others.iter().map(of).collect();
-    assert_eq!(names.len(), others.len());
-    assert!(names.insert(SourceId::of(&key, &StoreName::new("b"), &read())), "another store");
-    assert!(names.insert(SourceId::of(&FingerprintKey::from_bytes(&[8; 32]), &StoreName::main(), &read())));
+    let mut distinct: BTreeSet<SourceId> = others.iter().map(of).collect();
+    assert_eq!(distinct.len(), others.len());
+    assert!(distinct.insert(SourceId::of(&key, &StoreName::new("b"), &read())), "another store");
+    assert!(distinct.insert(SourceId::of(
+        &FingerprintKey::from_bytes(&[8; 32]),
+        &StoreName::main(),
+        &read()
+    )));
     let terms = LeaseTerms { grace: Duration::ZERO, ..LeaseTerms::default() };
     assert_eq!(of(&DynamicRead { terms, ..read() }), of(&read()), "other terms are no other source");
     let name = of(&read());

@@ -34,8 +34,6 @@ pub(in super::super) enum Mood {
     Losing,
     /// Nothing is done.
     Down,
-    /// No policy allows anything but to issue.
-    Denying,
     /// Revocations never have an answer.
     Hanging,
 }
@@ -153,7 +151,6 @@ impl Issuer for FakeIssuer {
         let mood = self.answer(|asked| asked.renewals += 1).await;
         match mood {
             Mood::Down => return Err(RenewalError::Unavailable(lost())),
-            Mood::Denying => return Err(RenewalError::Denied(lost())),
             Mood::Well | Mood::Losing | Mood::Hanging => {}
         }
         let now = Instant::now();
@@ -171,7 +168,6 @@ impl Issuer for FakeIssuer {
         let end = self.state().leases.get(&Self::number(lease)).map(|(end, _)| *end);
         match mood {
             Mood::Down | Mood::Losing => Err(lost()),
-            Mood::Denying => Ok(LeaseVerdict::Denied),
             Mood::Well | Mood::Hanging => Ok(end
                 .filter(|end| *end > now)
                 .map_or(LeaseVerdict::Gone, |end| LeaseVerdict::Living(end - now))),
@@ -182,7 +178,6 @@ impl Issuer for FakeIssuer {
         let mood = self.answer(|asked| asked.revocations += 1).await;
         match mood {
             Mood::Down => return Err(lost()),
-            Mood::Denying => return Ok(Revoked::Denied),
             Mood::Hanging => std::future::pending().await,
             Mood::Well | Mood::Losing => {}
         }

@@ -17,8 +17,10 @@ fn a_machine_that_slept_is_nearer_to_every_end() {
 fn a_secret_that_goes_and_comes_back_keeps_what_its_files_hold() {
     let mut bench = Bench::new(true, &["a", "b"]);
     bench.issue(Some(HOUR), None);
-    ["a", "b"].into_iter().for_each(|name| bench.publish(name, ONE));
-    ["a", "b"].into_iter().for_each(|name| bench.confirm(name, ONE));
+    for name in ["a", "b"] {
+        bench.publish(name, ONE);
+        bench.confirm(name, ONE);
+    }
     bench.issue(Some(HOUR), None);
     bench.publish("a", TWO);
     bench.confirm("a", TWO);

@@ -1,6 +1,7 @@
 //! The machine against a model of a server and of secrets, in virtual time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use rand::rngs::SmallRng;
@@ -83,7 +84,9 @@ impl Run {
         let secrets: Vec<_> = (0..scenario.secrets)
             .map(|n| (SecretName::new(&format!("s{n}")), ModelSecret::default()))
             .collect();
-        secrets.iter().for_each(|(name, _)| machine.join(name, false, now));
+        for (name, _) in &secrets {
+            machine.join(name, false, now);
+        }
         machine.want();
         let mut run = Self {
             scenario,
@@ -134,7 +137,7 @@ impl Run {
         let (end, last) = (self.now + life, self.now + Duration::from_secs(self.scenario.maximum));
         self.leases.insert(number, ModelLease { end, last, token: self.token });
         let issued = Issued {
-            fields: Default::default(),
+            fields: Arc::default(),
             lease: LeaseId::parse(&format!("lease/{number}")),
             is_renewable: true,
             life: Some(life),
@@ -224,11 +227,11 @@ impl Run {
                     self.machine.published(name, number, Confirmed::Later, now);
                 }
             }
-            if let Some((number, _)) = secret.published {
-                if secret.confirms_at.is_some_and(|at| at <= now) {
-                    (secret.confirmed, secret.confirms_at) = (Some(number), None);
-                    self.machine.confirmed(name, number, now);
-                }
+            if let Some((number, _)) = secret.published
+                && secret.confirms_at.is_some_and(|at| at <= now)
+            {
+                (secret.confirmed, secret.confirms_at) = (Some(number), None);
+                self.machine.confirmed(name, number, now);
             }
             if current.is_none() {
                 (secret.seen, secret.tries_at) = (None, None);

@@ -1,5 +1,7 @@
 //! The table of states, row by row.
 
+use std::sync::Arc;
+
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::time::{Duration, Instant};
@@ -37,7 +39,9 @@ impl Bench {
     pub(super) fn new(is_leased: bool, secrets: &[&str]) -> Self {
         let now = Instant::now() + HOUR * 1000;
         let mut machine = Machine::new(rules(is_leased), now);
-        secrets.iter().for_each(|name| machine.join(&secret(name), false, now));
+        for name in secrets {
+            machine.join(&secret(name), false, now);
+        }
         machine.want();
         Self { machine, start: now, now, rng: SmallRng::seed_from_u64(7) }
     }
@@ -54,7 +58,7 @@ impl Bench {
 
     pub(super) fn issue(&mut self, life: Option<Duration>, token: Option<TokenLife>) {
         let issued = Issued {
-            fields: Default::default(),
+            fields: Arc::default(),
             lease: LeaseId::parse(&format!("lease/{}", self.machine.next_number())),
             is_renewable: true,
             life,
@@ -160,7 +164,7 @@ fn what_no_file_could_be_written_with_is_retired_after_a_minute_and_the_one_befo
     bench.wait(HOUR / 2);
     bench.issue(Some(HOUR), None);
     bench.machine.failed(TWO, bench.now);
-    bench.wait(MINUTE - SECOND);
+    bench.wait(MINUTE.checked_sub(SECOND).unwrap());
     assert_eq!((bench.machine.current().unwrap().number, bench.retires()), (TWO, None));
     bench.wait(SECOND);
     assert_eq!((bench.machine.current().unwrap().number, bench.retires()), (ONE, Some((TWO, 0))));
@@ -192,8 +196,10 @@ fn what_one_secret_has_published_is_not_given_up_because_another_one_could_not()
 fn the_one_before_is_retired_when_all_have_confirmed_and_grace_is_over() {
     let mut bench = Bench::new(true, &["a", "b"]);
     bench.issue(Some(HOUR), None);
-    ["a", "b"].into_iter().for_each(|name| bench.publish(name, ONE));
-    ["a", "b"].into_iter().for_each(|name| bench.confirm(name, ONE));
+    for name in ["a", "b"] {
+        bench.publish(name, ONE);
+        bench.confirm(name, ONE);
+    }
     bench.wait(MINUTE);
     bench.issue(Some(HOUR), None);
     bench.publish("a", TWO);
@@ -224,7 +230,7 @@ fn a_retirement_that_is_denied_is_left_to_its_end() {
     assert_eq!(bench.retires(), None);
     assert_eq!(bench.machine.take_notices(), [Notice::Left { number: ONE, is_denied: true }]);
     bench.renewed(HOUR);
-    bench.wait(HOUR - SECOND);
+    bench.wait(HOUR.checked_sub(SECOND).unwrap());
     bench.renewed(HOUR);
     bench.wait(SECOND);
     assert_eq!(bench.machine.take_notices(), [Notice::Ended(ONE)]);
@@ -235,7 +241,7 @@ fn until_it_is_confirmed_the_one_before_is_renewed_and_after_the_timeout_it_coun
     let mut bench = Bench::held();
     bench.issue(Some(HOUR * 24), None);
     bench.publish("a", TWO);
-    bench.wait(MINUTE * 10 - SECOND);
+    bench.wait((MINUTE * 10).checked_sub(SECOND).unwrap());
     assert_eq!((bench.retires(), bench.machine.is_unconfirmed(&secret("a"))), (None, false));
     assert!(
         bench.machine.credential(ONE).unwrap().renewal().is_some_and(|at| at > bench.now),
@@ -252,8 +258,10 @@ fn until_it_is_confirmed_the_one_before_is_renewed_and_after_the_timeout_it_coun
 fn the_files_of_a_secret_that_cannot_be_written_keep_a_living_credential() {
     let mut bench = Bench::new(true, &["a", "b"]);
     bench.issue(Some(HOUR), None);
-    ["a", "b"].into_iter().for_each(|name| bench.publish(name, ONE));
-    ["a", "b"].into_iter().for_each(|name| bench.confirm(name, ONE));
+    for name in ["a", "b"] {
+        bench.publish(name, ONE);
+        bench.confirm(name, ONE);
+    }
     bench.issue(Some(HOUR), None);
     bench.publish("a", TWO);
     bench.confirm("a", TWO);
@@ -407,7 +415,7 @@ fn an_end_is_near_when_a_tenth_of_the_lease_is_left_however_old_it_is() {
         bench.wait(MINUTE * 40);
         bench.renewed(HOUR);
     }
-    bench.wait(MINUTE * 54 - SECOND);
+    bench.wait((MINUTE * 54).checked_sub(SECOND).unwrap());
     assert_eq!(bench.machine.next_deadline(bench.now), Some(bench.now + SECOND));
 }
 
