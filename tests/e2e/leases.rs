@@ -382,7 +382,7 @@ fn the_example_of_a_database_login_runs() {
     // An application that reads the file again when it gets HUP.
     sandbox.write(
         "run/app.sh",
-        "echo $$ > main.pid\ntrap 'cat database.json >> read' HUP\nwhile :; do sleep 0.1; done\n",
+        "trap 'cat database.json >> read' HUP\necho $$ > main.pid\nwhile :; do sleep 0.1; done\n",
     );
     let mut app = Command::new("sh");
     app.arg("app.sh").current_dir(sandbox.path("run"));
@@ -456,12 +456,15 @@ fn two_hundred_leases_weigh_little_and_ask_once() {
     for number in 0..SECRETS {
         bao.must("POST", "", &format!("secret/a{number}"), &json!({ "password": "x", "ttl": "1h" }));
     }
+    let runs = std::cell::Cell::new(0);
     let measured = |source: &dyn Fn(usize) -> String| {
+        // Each run begins with nothing.
+        let run = runs.replace(runs.get() + 1);
         let secrets: String = (0..SECRETS)
             .map(|number| {
                 let source = source(number);
                 format!(
-                    "- {{ name: a{number}, {source}, files: [{{ path: out/a{number}, field: password }}] }}\n"
+                    "- {{ name: a{number}, {source}, files: [{{ path: out{run}/a{number}, field: password }}] }}\n"
                 )
             })
             .collect();
@@ -471,7 +474,7 @@ fn two_hundred_leases_weigh_little_and_ask_once() {
         );
         sandbox.write("config.yaml", format!("{store}secrets:\n{secrets}"));
         let mut command = sandbox.command(&["run"]);
-        command.env("STATE_DIR", sandbox.path("state"));
+        command.env("STATE_DIR", sandbox.path(format!("state{run}")));
         let daemon = Process::start(command);
         sandbox.wait_until_ready(&daemon);
         // What the start needed goes back.
@@ -484,8 +487,13 @@ fn two_hundred_leases_weigh_little_and_ask_once() {
         let log = daemon.stop().0.stderr;
         (least, log)
     };
-    let (reads, _) = measured(&|number| format!("key: a{number}"));
-    let (leases, log) = measured(&|number| format!("vaultDynamic: {{ path: secret/a{number} }}"));
+    // What the allocator keeps differs from run to run: the smaller of two runs is what is needed.
+    let smaller = |source: &dyn Fn(usize) -> String| {
+        let (first, log) = measured(source);
+        (first.min(measured(source).0), log)
+    };
+    let (reads, _) = smaller(&|number| format!("key: a{number}"));
+    let (leases, log) = smaller(&|number| format!("vaultDynamic: {{ path: secret/a{number} }}"));
     println!("200 secrets: {reads} KiB; 200 leases: {leases} KiB");
     let count =
         |place: &str| log.lines().filter(|line| line.contains("request") && line.contains(place)).count();
