@@ -474,7 +474,7 @@ fn two_hundred_leases_weigh_little_and_ask_once() {
         );
         sandbox.write("config.yaml", format!("{store}secrets:\n{secrets}"));
         let mut command = sandbox.command(&["run"]);
-        command.env("STATE_DIR", sandbox.path(format!("state{run}")));
+        command.env("STATE_DIR", sandbox.path(&format!("state{run}")));
         let daemon = Process::start(command);
         sandbox.wait_until_ready(&daemon);
         // What the start needed goes back.
