@@ -442,10 +442,10 @@ fn the_example_of_a_web_certificate_runs() {
     nginx.stop();
 }
 
-/// Resident memory of a process, in KiB.
+/// Memory of a process without the pages of its program, which differ with the code that has run, in KiB.
 fn memory(process: &Process) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
     line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
