@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::provider::StoreSpec;
-use crate::config::provider::vault::dynamic::DynamicRead;
+use crate::config::provider::vault::dynamic::{DynamicRead, LeaseTerms};
 use crate::config::settings::Settings;
 use crate::config::sources::Source;
 use crate::config::{Config, Limits, Loaded};
@@ -79,8 +79,14 @@ impl Composition {
 #[derive(Clone, Default)]
 pub(super) struct Stores {
     configured: BTreeMap<StoreName, ConfiguredStore>,
-    /// One for each source, however many secrets have it.
-    holders: HashMap<(StoreName, DynamicRead), Arc<Holder>>,
+    /// One for each source, however many secrets have it; other terms are no other source.
+    holders: HashMap<(StoreName, DynamicRead), ConfiguredHolder>,
+}
+
+#[derive(Clone)]
+struct ConfiguredHolder {
+    terms: LeaseTerms,
+    holder: Arc<Holder>,
 }
 
 #[derive(Clone)]
@@ -104,7 +110,7 @@ impl Stores {
 
     /// The owners of what is issued.
     pub(super) fn holders(&self) -> Vec<Arc<Holder>> {
-        self.holders.values().cloned().collect()
+        self.holders.values().map(|configured| Arc::clone(&configured.holder)).collect()
     }
 
     /// Has the metrics of credential sets begin, of those stores that are not as they were in `old`. What they have issued
@@ -121,8 +127,13 @@ impl Stores {
             }
             let Some(issuer) = &built.built.issuer else { continue };
             let of_store = self.holders.iter().filter(|(source, _)| source.0 == *name);
-            for (_, holder) in of_store.filter(|(source, _)| old.holders.contains_key(source)) {
-                holder.use_issuer(Arc::clone(issuer));
+            for (_, kept) in of_store.filter(|(source, _)| old.holders.contains_key(source)) {
+                kept.holder.use_issuer(Arc::clone(issuer));
+            }
+        }
+        for (source, ConfiguredHolder { terms, holder }) in &self.holders {
+            if old.holders.get(source).is_some_and(|before| before.terms != *terms) {
+                holder.use_terms(*terms);
             }
         }
     }
@@ -185,14 +196,15 @@ impl Stores {
         config: &Config,
         old: &Self,
         key: &FingerprintKey,
-    ) -> HashMap<(StoreName, DynamicRead), Arc<Holder>> {
+    ) -> HashMap<(StoreName, DynamicRead), ConfiguredHolder> {
         let mut holders = HashMap::new();
         let sources = config.secrets.iter().flat_map(|secret| secret.sources.all());
         for (source, (read, issuer)) in sources.filter_map(|source| Some((source, self.issuer(source)?))) {
-            let id = (source.store.clone(), read.clone());
+            let id = (source.store.clone(), read.without_terms());
             let new = || Holder::new(source.store.clone(), read.clone(), issuer, key.clone());
-            let before = old.holders.get(&id).cloned();
-            holders.entry(id).or_insert_with(|| before.unwrap_or_else(new));
+            let before = old.holders.get(&id).map(|before| Arc::clone(&before.holder));
+            let configured = || ConfiguredHolder { terms: read.terms, holder: before.unwrap_or_else(new) };
+            holders.entry(id).or_insert_with(configured);
         }
         holders
     }
@@ -200,8 +212,8 @@ impl Stores {
     /// Where `source` is read; what is issued is given by its owner.
     fn of(&self, source: &Source) -> Option<Arc<dyn Store>> {
         if let Some(read) = source.read.issued() {
-            let holder = self.holders.get(&(source.store.clone(), read.clone()))?;
-            return Some(Arc::clone(holder) as Arc<dyn Store>);
+            let configured = self.holders.get(&(source.store.clone(), read.without_terms()))?;
+            return Some(Arc::clone(&configured.holder) as Arc<dyn Store>);
         }
         Some(Arc::clone(&self.configured.get(&source.store)?.built.store))
     }

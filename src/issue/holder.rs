@@ -19,7 +19,7 @@ use super::machine::{Confirmed, LeaseRules, LeaseState, Machine, Rotation};
 use super::sealed::SealedValues;
 use crate::clock::Clock;
 use crate::config::provider::SecretRead;
-use crate::config::provider::vault::dynamic::{DynamicKind, DynamicRead};
+use crate::config::provider::vault::dynamic::{DynamicKind, DynamicRead, LeaseTerms, OnStop};
 use crate::fault::{Fault, Kind};
 use crate::journal::Journal;
 use crate::name::{CredentialNumber, SecretName, StoreName};
@@ -146,6 +146,16 @@ impl Holder {
         state.issuers += 1;
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// The configuration has other terms for the source: what lives is kept on these from now on.
+    pub(crate) fn use_terms(&self, terms: LeaseTerms) {
+        self.change(|state, now| state.machine.use_terms(terms, now, &mut rand::rng()));
+    }
+
+    /// What a stop does.
+    fn on_stop(&self) -> OnStop {
+        self.state().machine.on_stop()
     }
 
     /// The machine slept for `by`.

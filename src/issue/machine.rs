@@ -15,6 +15,7 @@ use self::consumers::Consumers;
 pub(crate) use self::credential::{LiveCredential, RestoredCredential};
 pub(crate) use self::outcomes::{Confirmed, IssueFailure};
 pub(crate) use self::rules::LeaseRules;
+use crate::config::provider::vault::dynamic::{LeaseTerms, OnStop};
 use crate::name::{CredentialNumber, SecretName};
 
 /// How long a credential that no file could be written with waits for the next try.
@@ -189,6 +190,19 @@ impl Machine {
     /// How often the lease is looked up from now on.
     pub(crate) fn look_up_every(&mut self, interval: Duration) {
         self.rules.look_up_every = interval;
+    }
+
+    /// What lives is kept on `terms` from now on.
+    pub(crate) fn use_terms(&mut self, terms: LeaseTerms, now: Instant, rng: &mut impl Rng) {
+        self.rules.terms = terms;
+        for credential in &mut self.live {
+            credential.plan_again((&self.rules, self.maximum), now, rng);
+        }
+    }
+
+    /// What a stop does.
+    pub(crate) fn on_stop(&self) -> OnStop {
+        self.rules.terms.on_stop
     }
 
     /// A secret needs a credential, and there is none.

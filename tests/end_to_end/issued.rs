@@ -188,6 +188,30 @@ fn a_reload_that_removes_the_source_leaves_the_files() {
 }
 
 #[test]
+fn a_reload_with_other_terms_keeps_the_credential() {
+    let server = LeasingServer::start("1h");
+    let on = |terms: &str| {
+        let login = LOGIN.replace("path: secret/app", &format!("path: secret/app, lease: {{ {terms} }}"));
+        server.configuration(&login)
+    };
+    let sandbox = Sandbox::new(&on("onStop: revoke"));
+    let daemon = start(&sandbox, &[]);
+    let lease = || sandbox.run(&["leases", "--json"]).stdout;
+    let lease_id = |text: &str| {
+        let report: Value = serde_json::from_str(text).unwrap();
+        report.to_string().split("secret/app/").nth(1).map(|rest| rest.chars().take(20).collect::<String>())
+    };
+    let before = lease_id(&lease()).unwrap();
+    for terms in ["onStop: revoke, grace: 1s", "onStop: keep, renewAt: 0.5"] {
+        sandbox.write("config.yaml", on(terms));
+        reload(&daemon);
+        assert_eq!((server.leases(), lease_id(&lease())), (1, Some(before.clone())), "{terms}");
+    }
+    assert_eq!(daemon.stop().0.code, 0);
+    assert_eq!(server.leases(), 1, "the terms that count are those of the last reload");
+}
+
+#[test]
 fn a_state_has_one_daemon() {
     let server = LeasingServer::start("1h");
     let sandbox = Sandbox::new(&server.configuration(LOGIN));

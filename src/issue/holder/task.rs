@@ -52,7 +52,7 @@ pub(in super::super) async fn run(holder: Arc<Holder>, context: HolderContext, e
         // What it brings is in the journal then.
         let _may_be_late = tokio::time::timeout(LAST_ANSWER, last).await;
     }
-    if requests.holder.read.terms.on_stop == OnStop::Revoke && !requests.context.keeps_all {
+    if requests.holder.on_stop() == OnStop::Revoke && !requests.context.keeps_all {
         requests.revoke_all().await;
     }
 }

@@ -12,7 +12,7 @@ use super::super::holders::Holders;
 use super::super::sealed::SealedValues;
 use super::*;
 use crate::clock::Clock;
-use crate::config::provider::vault::dynamic::{DynamicMethod, LeaseTerms, OnStop};
+use crate::config::provider::vault::dynamic::{DynamicMethod, Share};
 use crate::journal::Journal;
 use crate::status::{CredentialState, CredentialStatus};
 
@@ -284,6 +284,16 @@ async fn a_stop_keeps_or_revokes_what_lives() {
     let began = Instant::now();
     bench.holders.stop(SECOND * 5).await;
     assert_eq!(began.elapsed(), SECOND * 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_terms_hold_for_what_lives() {
+    let bench = Bench::held().await;
+    bench.holder.use_terms(LeaseTerms { renew_at: Share::new(0.1).unwrap(), ..read(OnStop::Revoke).terms });
+    pass(MINUTE * 15).await;
+    assert_eq!((bench.issuer.asked().issues, bench.issuer.asked().renewals), (1, 2));
+    bench.holders.stop(MINUTE).await;
+    assert_eq!(bench.issuer.living(), [0; 0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -200,6 +200,20 @@ impl LiveCredential {
         self.renew_at = end.filter(|_| self.is_renewable).map(|end| rules.renewal(from, end, rng));
     }
 
+    /// Plans with other rules. What has no full life left keeps its moments.
+    pub(super) fn plan_again(
+        &mut self,
+        (rules, maximum): (&LeaseRules, Option<Duration>),
+        now: Instant,
+        rng: &mut impl Rng,
+    ) {
+        if self.is_ageing || self.is_lost {
+            return;
+        }
+        self.reissue_at = self.whole_end(rules, maximum).map(|end| rules.reissue_point(self.issued_at, end));
+        self.plan_renewal(now, rules, rng);
+    }
+
     /// The next renewal, unless it ends later than it is needed.
     pub(crate) fn renewal(&self) -> Option<Instant> {
         let is_needed = |end: Instant| match self.retire_at {

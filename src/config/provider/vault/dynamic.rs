@@ -126,6 +126,13 @@ impl DynamicRead {
     }
 }
 
+impl DynamicRead {
+    /// The same on the default terms: what is asked of the server, which other terms do not change.
+    pub(crate) fn without_terms(&self) -> Self {
+        Self { terms: LeaseTerms::default(), ..self.clone() }
+    }
+}
+
 impl DynamicKind {
     /// Whether asking makes something, so that it is no read.
     pub fn is_issued(self) -> bool {
