@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -11,15 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::bao::{Bao, ROOT};
 use crate::daemon::{Process, Sandbox};
 use crate::databases::{Database, Kind};
-use crate::guides::unpacked;
 use crate::raft::Raft;
-
-const EXAMPLE: &str = include_str!("../../examples/issued/README.md");
-const DATABASE: &str = include_str!("../../examples/issued/database.yaml");
-const CERTIFICATE: &str = include_str!("../../examples/issued/web-certificate.yaml");
 
 /// What the daemon may do: the path, and revoking what it has issued.
 const POLICY: &str = r#"
@@ -101,15 +93,15 @@ impl World {
 
 /// User and password.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Login(String, String);
+pub(crate) struct Login(pub(crate) String, String);
 
 impl Login {
-    fn serves(&self, database: &Database) -> bool {
+    pub(crate) fn serves(&self, database: &Database) -> bool {
         database.serves(&self.0, &self.1)
     }
 }
 
-fn login(sandbox: &Sandbox, file: &str) -> Option<Login> {
+pub(crate) fn login(sandbox: &Sandbox, file: &str) -> Option<Login> {
     let login: Value = serde_json::from_str(&sandbox.read(file)).ok()?;
     let text = |name: &str| login[name].as_str().map(str::to_owned);
     Some(Login(text("username")?, text("password")?))
@@ -117,7 +109,7 @@ fn login(sandbox: &Sandbox, file: &str) -> Option<Login> {
 
 /// As `wait_until`, for what takes longer.
 #[track_caller]
-fn within(seconds: u64, what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn within(seconds: u64, what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(seconds);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
@@ -342,161 +334,4 @@ fn a_stop_keeps_or_revokes_as_it_is_told() {
             finished.stderr
         );
     }
-}
-
-/// A server that is set up with the lines of the example's page, and a folder with what the daemon logs in with.
-fn example(config: &str, paths: &[(&str, &str)], database: &Database) -> (Raft, Sandbox) {
-    let (bao, sandbox) = (Raft::start(), Sandbox::new(""));
-    let (_, lines) = EXAMPLE.split_once("```sh\n").unwrap();
-    let lines = lines.split_once("```").unwrap().0.replace("127.0.0.1:5432", &database.address());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut shell = Command::new("sh");
-    shell.args(["-ec", &lines]).current_dir(root.join("examples/issued")).env("HOME", sandbox.path(""));
-    shell.env("PATH", format!("{}:/usr/bin:/bin", root.join(".tools/bin").display()));
-    shell.env("BAO_ADDR", format!("http://{}", bao.address())).env("BAO_TOKEN", bao.root());
-    let done = shell.output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let role_id = bao.call("GET", "auth/approle/role/shop/role-id", &Value::Null);
-    let secret_id = bao.call("POST", "auth/approle/role/shop/secret-id", &json!({}));
-    sandbox.write("role-id", role_id["data"]["role_id"].as_str().unwrap());
-    sandbox.write("secret-id", secret_id["data"]["secret_id"].as_str().unwrap());
-    let home = sandbox.path("").display().to_string();
-    let here = |text: String, (from, to): &(&str, &str)| text.replace(from, &format!("{home}{to}"));
-    sandbox.write("config.yaml", paths.iter().fold(config.replace("/etc/secrets-sync/", &home), here));
-    (bao, sandbox)
-}
-
-fn example_daemon(bao: &Raft, sandbox: &Sandbox) -> Process {
-    let mut command = sandbox.command(&["run"]);
-    command.env("VAULT_ADDR", format!("http://{}", bao.address())).env("STATE_DIR", sandbox.path("state"));
-    let daemon = Process::start(command);
-    sandbox.wait_until_ready(&daemon);
-    daemon
-}
-
-#[test]
-fn the_example_of_a_database_login_runs() {
-    let database = Database::start(Kind::Postgres);
-    let config = DATABASE.replace("grace: 1m", "grace: 1s, minInterval: 1s");
-    let (bao, sandbox) = example(&config, &[("/run/shop/", "run/")], &database);
-    // An application that reads the file again when it gets HUP.
-    sandbox.write(
-        "run/app.sh",
-        "trap 'cat database.json >> read' HUP\necho $$ > main.pid\nwhile :; do sleep 0.1; done\n",
-    );
-    let mut app = Command::new("sh");
-    app.arg("app.sh").current_dir(sandbox.path("run"));
-    let app = Process::start(app);
-    within(20, "the application runs", || !sandbox.read("run/main.pid").is_empty());
-    let daemon = example_daemon(&bao, &sandbox);
-    let first = login(&sandbox, "run/database.json").unwrap();
-    assert!(first.serves(&database));
-    within(20, "it is told of the first one", || sandbox.read("run/read").contains(&first.0));
-    let rotated = sandbox.run(&["rotate", "shop-database"]);
-    assert_eq!(rotated.code, 0, "{}", rotated.output());
-    within(60, "it is told of the next one", || {
-        login(&sandbox, "run/database.json")
-            .is_some_and(|next| next != first && sandbox.read("run/read").contains(&next.0))
-    });
-    within(30, "the first one is gone", || database.users() == 1);
-    assert!(login(&sandbox, "run/database.json").unwrap().serves(&database), "{}", daemon.stderr());
-    daemon.stop();
-    app.kill();
-}
-
-#[test]
-fn the_example_of_a_web_certificate_runs() {
-    let database = Database::start(Kind::Postgres);
-    let paths = [("/etc/nginx/tls", "tls"), ("/run/nginx.pid", "nginx.pid")];
-    let config =
-        CERTIFICATE.replace("kind: certificate", "kind: certificate\n      lease: { minInterval: 1s }");
-    let (bao, sandbox) = example(&config, &paths, &database);
-    let home = sandbox.path("").display().to_string();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    sandbox.write(
-        "nginx.conf",
-        format!(
-            "pid {home}nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\nclient_body_temp_path {home}b;\n\
-             proxy_temp_path {home}p;\nfastcgi_temp_path {home}f;\nuwsgi_temp_path {home}u;\nscgi_temp_path {home}s;\n\
-             server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {home}tls/tls.crt; ssl_certificate_key {home}tls/tls.key; }} }}\n"
-        ),
-    );
-    let serial = || {
-        let script = format!(
-            "openssl s_client -connect 127.0.0.1:{port} -servername www.example.org </dev/null 2>/dev/null | openssl x509 -noout -serial"
-        );
-        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    };
-    let daemon = example_daemon(&bao, &sandbox);
-    let mut nginx = Command::new(unpacked("nginx").join("sbin/nginx"));
-    nginx.args(["-c", &format!("{home}nginx.conf"), "-p", &home, "-g", "daemon off;"]);
-    let nginx = Process::start(nginx);
-    within(20, "nginx serves", || !serial().is_empty());
-    let first = serial();
-    let rotated = sandbox.run(&["rotate", "site-tls"]);
-    assert_eq!(rotated.code, 0, "{}", rotated.output());
-    within(60, "the next certificate is served", || !serial().is_empty() && serial() != first);
-    assert!(daemon.stderr().contains("hook ran"), "{}", daemon.stderr());
-    daemon.stop();
-    nginx.stop();
-}
-
-/// Memory of a process without the pages of its program, which differ with the code that has run, in KiB.
-fn memory(process: &Process) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-#[test]
-fn two_hundred_leases_weigh_little_and_ask_once() {
-    const SECRETS: usize = 200;
-    let (bao, sandbox) = (Bao::start_leasing(), Sandbox::new(""));
-    for number in 0..SECRETS {
-        bao.must("POST", "", &format!("secret/a{number}"), &json!({ "password": "x", "ttl": "1h" }));
-    }
-    let runs = std::cell::Cell::new(0);
-    let measured = |source: &dyn Fn(usize) -> String| {
-        // Each run begins with nothing.
-        let run = runs.replace(runs.get() + 1);
-        let secrets: String = (0..SECRETS)
-            .map(|number| {
-                let source = source(number);
-                format!(
-                    "- {{ name: a{number}, {source}, files: [{{ path: out{run}/a{number}, field: password }}] }}\n"
-                )
-            })
-            .collect();
-        let store = format!(
-            "secretStore: {{ address: \"{}\", token: {ROOT}, mountPath: secret, kvVersion: v1 }}\n",
-            bao.address()
-        );
-        sandbox.write("config.yaml", format!("{store}secrets:\n{secrets}"));
-        let mut command = sandbox.command(&["run"]);
-        command.env("STATE_DIR", sandbox.path(&format!("state{run}")));
-        let daemon = Process::start(command);
-        sandbox.wait_until_ready(&daemon);
-        // What the start needed goes back.
-        let mut least = memory(&daemon);
-        let settled = Instant::now() + Duration::from_secs(5);
-        within(10, "it is idle", || {
-            least = least.min(memory(&daemon));
-            Instant::now() > settled
-        });
-        let log = daemon.stop().0.stderr;
-        (least, log)
-    };
-    // What the allocator keeps differs from run to run: the smaller of two runs is what is needed.
-    let smaller = |source: &dyn Fn(usize) -> String| {
-        let (first, log) = measured(source);
-        (first.min(measured(source).0), log)
-    };
-    let (reads, _) = smaller(&|number| format!("key: a{number}"));
-    let (leases, log) = smaller(&|number| format!("vaultDynamic: {{ path: secret/a{number} }}"));
-    println!("200 secrets: {reads} KiB; 200 leases: {leases} KiB");
-    let count =
-        |place: &str| log.lines().filter(|line| line.contains("request") && line.contains(place)).count();
-    assert_eq!((count("/v1/secret/a"), count("/v1/sys/leases/")), (SECRETS, 0), "{log}");
-    assert!(leases <= reads + 2048, "{leases} KiB with leases, {reads} KiB without");
 }

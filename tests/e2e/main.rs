@@ -4,6 +4,7 @@ mod compose;
 mod containers;
 mod deploy;
 mod guides;
+mod issued_examples;
 mod leases;
 mod page;
 mod races;
@@ -12,5 +13,6 @@ mod rotation;
 mod support;
 mod systemd;
 mod units;
+mod weight;
 
 use support::{bao, browser, certs, daemon, databases, engines, races as hostile, raft};

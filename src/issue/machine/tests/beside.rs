@@ -15,12 +15,7 @@ fn a_machine_that_slept_is_nearer_to_every_end() {
 
 #[test]
 fn a_secret_that_goes_and_comes_back_keeps_what_its_files_hold() {
-    let mut bench = Bench::new(true, &["a", "b"]);
-    bench.issue(Some(HOUR), None);
-    for name in ["a", "b"] {
-        bench.publish(name, ONE);
-        bench.confirm(name, ONE);
-    }
+    let mut bench = Bench::held_by(&["a", "b"]);
     bench.issue(Some(HOUR), None);
     bench.publish("a", TWO);
     bench.confirm("a", TWO);

@@ -48,10 +48,17 @@ impl Bench {
 
     /// One secret has credential 1 for an hour, and its consumers have it.
     pub(super) fn held() -> Self {
-        let mut bench = Self::new(true, &["a"]);
+        Self::held_by(&["a"])
+    }
+
+    /// These secrets have it.
+    pub(super) fn held_by(secrets: &[&str]) -> Self {
+        let mut bench = Self::new(true, secrets);
         bench.issue(Some(HOUR), None);
-        bench.publish("a", ONE);
-        bench.confirm("a", ONE);
+        for name in secrets {
+            bench.publish(name, ONE);
+            bench.confirm(name, ONE);
+        }
         bench.machine.take_notices();
         bench
     }
@@ -194,12 +201,7 @@ fn what_one_secret_has_published_is_not_given_up_because_another_one_could_not()
 
 #[test]
 fn the_one_before_is_retired_when_all_have_confirmed_and_grace_is_over() {
-    let mut bench = Bench::new(true, &["a", "b"]);
-    bench.issue(Some(HOUR), None);
-    for name in ["a", "b"] {
-        bench.publish(name, ONE);
-        bench.confirm(name, ONE);
-    }
+    let mut bench = Bench::held_by(&["a", "b"]);
     bench.wait(MINUTE);
     bench.issue(Some(HOUR), None);
     bench.publish("a", TWO);
@@ -256,12 +258,7 @@ fn until_it_is_confirmed_the_one_before_is_renewed_and_after_the_timeout_it_coun
 
 #[test]
 fn the_files_of_a_secret_that_cannot_be_written_keep_a_living_credential() {
-    let mut bench = Bench::new(true, &["a", "b"]);
-    bench.issue(Some(HOUR), None);
-    for name in ["a", "b"] {
-        bench.publish(name, ONE);
-        bench.confirm(name, ONE);
-    }
+    let mut bench = Bench::held_by(&["a", "b"]);
     bench.issue(Some(HOUR), None);
     bench.publish("a", TWO);
     bench.confirm("a", TWO);
