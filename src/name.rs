@@ -60,63 +60,47 @@ name!(
     HookName
 );
 
-/// The number of a change: new content of one secret is its change 1, 2, 3 and so on.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ChangeNumber(u64);
+macro_rules! number {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $type(u64);
 
-impl ChangeNumber {
-    /// The change of this number; 0 stands for none yet.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
+        impl $type {
+            /// The one of this number; 0 stands for none yet.
+            pub const fn new(number: u64) -> Self {
+                Self(number)
+            }
 
-    /// The number.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
+            /// The number.
+            pub const fn get(self) -> u64 {
+                self.0
+            }
 
-    /// The number of the change after this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
+            /// The number of the one after this.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
 }
 
-impl fmt::Display for ChangeNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The number of an issued credential: those of one source are 1, 2, 3 and so on.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CredentialNumber(u64);
-
-impl CredentialNumber {
-    /// The credential of this number; 0 stands for none yet.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// The number.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// The number of the credential after this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-}
-
-impl fmt::Display for CredentialNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+number!(
+    /// The number of a change: new content of one secret is its change 1, 2, 3 and so on.
+    ChangeNumber
+);
+number!(
+    /// The number of an issued credential: those of one source are 1, 2, 3 and so on.
+    CredentialNumber
+);
 
 /// The server's name of a lease. It is no secret: only a token with the right policy can do something with it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
