@@ -77,7 +77,7 @@ pub struct KnownCredential {
     pub is_lost: bool,
 }
 
-/// When a credential is renewed and ends. A renewal that no line tells of has moved them to a later time.
+/// When a credential is renewed and ends. A renewal without a line of its own has moved them to a later time.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CredentialTimes {

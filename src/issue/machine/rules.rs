@@ -11,7 +11,7 @@ pub(super) const SPACING: Duration = Duration::from_secs(1);
 /// The longest wait after failures.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// So much of a life is kept for the move to the next credential, at the least.
+/// This much of a life is kept for the move to the next credential, at the least.
 const SHORTEST_MARGIN: Duration = Duration::from_secs(10);
 
 /// How far from `renewAt` a renewal is, either way: credentials that were issued together are not renewed together.
@@ -28,7 +28,7 @@ pub(crate) struct LeaseRules {
 }
 
 impl LeaseRules {
-    /// When the next credential is issued, of one that lives from `from` to `end` whatever is done: early enough that
+    /// When the next credential is issued, of one that lives from `from` to `end`, which nothing moves: early enough that
     /// consumers can confirm it before the end, but not in the first half of a short life.
     pub(super) fn reissue_point(&self, from: Instant, end: Instant) -> Instant {
         let whole = end.saturating_duration_since(from);
@@ -45,7 +45,7 @@ impl LeaseRules {
     }
 }
 
-/// The wait after so many failures: 1, 2, 4 seconds and so on, at most five minutes and a tenth of what is left.
+/// The wait after a number of failures: 1, 2, 4 seconds and so on, at most five minutes and a tenth of what is left.
 pub(super) fn wait_after(failures: u32, left: Option<Duration>, rng: &mut impl Rng) -> Duration {
     let doubled = SPACING.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_WAIT);
     let wait = left.map_or(doubled, |left| doubled.min(left / 10));

@@ -18,7 +18,7 @@ impl Pass {
         self.stores = stores;
     }
 
-    /// Whether all files of the secret are there, whoever made them. What cannot be looked at is not there.
+    /// Whether all files of the secret are there, also those of another process. What cannot be looked at is not there.
     pub(in crate::sync) async fn has_files(&mut self, stop: &CancellationToken) -> bool {
         let look = |sink: &mut Sink, progress: &PublishProgress<'_>| {
             progress.writes(sink.job());

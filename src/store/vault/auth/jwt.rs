@@ -71,7 +71,7 @@ pub(in crate::store::vault) fn end_of(jwt: &str) -> Option<SystemTime> {
     let (_, claims, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
         return None;
     };
-    // It says who somebody is, and is wiped like the rest of the token.
+    // It names an identity, and is wiped like the rest of the token.
     let claims = Zeroizing::new(URL_SAFE_NO_PAD.decode(claims).ok()?);
     let Claims { exp } = serde_json::from_slice(&claims).ok()?;
     // Servers take zero for "not there".

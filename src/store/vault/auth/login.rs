@@ -64,8 +64,8 @@ pub(super) async fn log_in(
     Err(error)
 }
 
-/// `answered`, or what is wrapped in it. It came just now and from the server itself, so nobody else can have put another
-/// token there.
+/// `answered`, or what is wrapped in it. It came just now and from the server itself, so no other process can have put
+/// another token there.
 async fn unwrapped(server: &Server, answered: Answered) -> Result<Answered, AuthError> {
     #[derive(Deserialize)]
     struct WrappedLogin {

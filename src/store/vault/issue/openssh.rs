@@ -137,7 +137,7 @@ mod tests {
         [&length, bytes].concat()
     }
 
-    /// A certificate of the type `name` with a key of so many strings, valid until `before`.
+    /// A certificate of the type `name` with a key of this number of strings, valid until `before`.
     fn certificate(name: &str, strings: usize, before: u64) -> String {
         let mut wire = [string(name.as_bytes()), string(&[9; 32])].concat();
         (0..strings).for_each(|_| wire.extend(string(&[7; 65])));
