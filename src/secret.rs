@@ -9,7 +9,7 @@ pub(crate) mod json;
 mod stack;
 mod text;
 
-pub use answers::{AnswerPath, Answers};
+pub use answers::{AnswerParameters, AnswerPath, AnswerQuery, Answers};
 pub use fields::{FieldValue, Fields};
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub(crate) use stack::{HANDLING, RENDERING, wipe_stack};

@@ -27,7 +27,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::secret::{FieldValue, SecretBytes, SecretText};
+use crate::secret::{AnswerQuery, FieldValue, SecretBytes, SecretText};
 
 pub use context::Context;
 pub(crate) use error::field_list;
@@ -142,11 +142,11 @@ impl Template {
         matches!(&self.0.program, Program::Go(template) if template.looks_up)
     }
 
-    /// The paths that `secret` and `pkiCert` of a Go template look up, where they are literal.
-    pub(crate) fn looked_up_paths(&self) -> &[(String, TemplatePlace)] {
+    /// What `secret` and `pkiCert` of a Go template look up, where the path is literal.
+    pub(crate) fn queries(&self) -> &[(AnswerQuery, TemplatePlace)] {
         match &self.0.program {
             Program::Tera(_) => &[],
-            Program::Go(template) => &template.paths,
+            Program::Go(template) => &template.queries,
         }
     }
 

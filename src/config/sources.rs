@@ -195,7 +195,9 @@ impl Source {
                 KvVersion::V1 => AnswerPath::plain(&format!("{}/{}", read.mount, read.key)),
                 KvVersion::V2 | KvVersion::Auto => AnswerPath::kv2(&read.mount, &read.key, read.version),
             }),
-            SecretRead::VaultDynamic(read) => Some(AnswerPath::plain(&read.path)),
+            SecretRead::VaultDynamic(read) => {
+                Some(AnswerPath::with_parameters(&read.path, read.parameters_as_texts()))
+            }
             _ => None,
         }
     }

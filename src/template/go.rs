@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 
 use super::error::{self, CompileError, RenderError, TemplatePlace};
 use super::limits::BoundedOutput;
-use crate::secret::{Answers, Fields};
+use crate::secret::{AnswerQuery, Answers, Fields};
 use analysis::{GoCall, GoUses};
 pub(crate) use dialect::GoDialect;
 use functions::GoScope;
@@ -42,8 +42,8 @@ pub(super) struct GoTemplate {
     pub(super) tree: GoTree,
     /// Whether it calls `secret` or `pkiCert`.
     pub(super) looks_up: bool,
-    /// The paths of `secret` and `pkiCert` that are literal, with their place.
-    pub(super) paths: Vec<(String, TemplatePlace)>,
+    /// What `secret` and `pkiCert` ask for by a literal path, with the place.
+    pub(super) queries: Vec<(AnswerQuery, TemplatePlace)>,
 }
 
 impl GoTemplate {
@@ -59,13 +59,17 @@ impl GoTemplate {
             check_call(source, dialect, call)?;
         }
         let reads = uses.calls.iter().filter(|call| matches!(&*call.name, "secret" | "pkiCert"));
-        let path = |call: &GoCall| {
-            let path = call.arguments.first()?.clone()?;
-            Some((path, TemplatePlace::of(source, call.at)))
-        };
         let looks_up = reads.clone().next().is_some();
-        let paths = reads.filter_map(path).collect();
-        Ok(Self { dialect, tree, looks_up, paths })
+        let mut queries = Vec::new();
+        for call in reads {
+            let place = TemplatePlace::of(source, call.at);
+            match query(call) {
+                Some(Ok(query)) => queries.push((query, place)),
+                Some(Err(message)) => return Err(CompileError::at(Some(place), message)),
+                None => {}
+            }
+        }
+        Ok(Self { dialect, tree, looks_up, queries })
     }
 
     /// Whether it only puts fields into text.
@@ -132,6 +136,18 @@ pub(super) struct GoData<'d> {
     pub(super) fields: &'d Fields,
     pub(super) answers: &'d Answers,
     pub(super) vars: &'d BTreeMap<String, String>,
+}
+
+/// What a call of `secret` asks for; nothing where its path is not literal.
+fn query(call: &GoCall) -> Option<Result<AnswerQuery, String>> {
+    let (path, arguments) = call.arguments.split_first()?;
+    let path = path.as_ref()?;
+    let known: Option<Vec<_>> = arguments.iter().map(Option::as_deref).collect();
+    Some(match known {
+        None => Ok(AnswerQuery::with_any_arguments(path)),
+        Some(arguments) => AnswerQuery::new(path, arguments)
+            .ok_or_else(|| format!("`{}`: {}", call.name, functions::NAME_AND_VALUE)),
+    })
 }
 
 /// Refuses a function that is not there, with the nearest one that is.

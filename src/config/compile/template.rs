@@ -9,7 +9,7 @@ use super::section::Section;
 use crate::config::diagnostic::{Code, Diagnostic, Place, Position};
 use crate::config::keys::{KeySet, KeySpec, KeyType};
 use crate::config::value::{Node, NodeStyle};
-use crate::secret::AnswerPath;
+use crate::secret::{AnswerPath, AnswerQuery};
 use crate::template::{self, Dialect, Template, TemplateEngine};
 
 pub(super) static KEYS: KeySet = KeySet::new(
@@ -141,14 +141,16 @@ impl Templates {
     /// Refuses a `secret` that looks up what no source of this secret reads: it would fail each time.
     fn check_paths(&self, node: &Node, place: &Place, template: &Template, context: &mut CompileContext<'_>) {
         let Some(paths) = &self.paths else { return };
-        for (asked, at) in template.looked_up_paths() {
-            if paths.iter().any(|path| path.is_meant_by(asked)) {
+        for (asked, at) in template.queries() {
+            if AnswerPath::find(paths, asked).is_some() {
                 continue;
             }
             let place =
                 Place { position: Some(position_in(node, Some(at.line), Some(at.column))), ..place.clone() };
             let known = paths.iter().map(AnswerPath::as_str).collect::<Vec<_>>().join(", ");
-            let message = format!("no source of this secret reads {asked:?}; it reads {known}");
+            let with = if asked.names().next().is_some() { " with these arguments" } else { "" };
+            let message =
+                format!("no source of this secret reads {:?}{with}; it reads {known}", asked.path());
             context.push(Diagnostic::new(Code::UnknownSource, place, message).hint(source_line(asked)));
         }
     }
@@ -184,8 +186,13 @@ impl Templates {
 }
 
 /// The line that adds the source of `asked`.
-fn source_line(asked: &str) -> String {
-    let asked = asked.trim_matches('/');
+fn source_line(asked: &AnswerQuery) -> String {
+    let parameters: Vec<_> = asked.names().map(|name| format!("{name}: …")).collect();
+    let asked = asked.path();
+    if !parameters.is_empty() {
+        let parameters = parameters.join(", ");
+        return format!("add it: \"vaultDynamic: {{ path: {asked}, parameters: {{ {parameters} }} }}\"");
+    }
     let (path, version) = asked.split_once("?version=").unwrap_or((asked, ""));
     let (mount, key) = path.split_once("/data/").or_else(|| path.split_once('/')).unwrap_or(("secret", path));
     let version = if version.is_empty() { String::new() } else { format!(", version: {version}") };

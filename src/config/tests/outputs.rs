@@ -142,6 +142,53 @@ fn a_template_looks_up_the_sources_of_its_secret_alone() {
 }
 
 #[test]
+fn arguments_of_a_template_are_the_parameters_of_a_source() {
+    let looking = |parameters: &str, call: &str| {
+        let of = |name: &str| {
+            format!(
+                "{{ as: a{name}, vaultDynamic: {{ path: pki/issue/web, kind: certificate, parameters: {{ common_name: {name}, ttl: 24 }} }} }}"
+            )
+        };
+        format!(
+            "secretStore: {{ address: 'https://v', token: t }}\nsecrets:\n  - name: a\n    dataFrom: [{}, {}, {{ as: c, vaultDynamic: \
+             {{ path: ssh/sign/host, kind: ssh, parameters: {parameters} }} }}]\n    files: [{{ path: /a, template: \
+             '{{{{ with {call} }}}}{{{{ end }}}}' }}]\n",
+            of("x"),
+            of("y")
+        )
+    };
+    let file = "{ public_key: { file: /etc/hosts } }";
+    let found = |call: &str| errors(&looking(file, call));
+    for call in [
+        "secret \"pki/issue/web\" \"common_name=y\" \"ttl=24\"",
+        "pkiCert \"/pki/issue/web\" \"ttl=24\" \"common_name=x\"",
+        "secret \"pki/issue/web\" (env \"X\")",
+        "secret \"ssh/sign/host\" \"public_key=ssh-rsa A\"",
+        "secret \"ssh/sign/host\"",
+    ] {
+        assert_eq!(found(call), Vec::<String>::new(), "{call}");
+    }
+    for call in [
+        "secret \"pki/issue/web\" \"common_name=z\" \"ttl=24\"",
+        "secret \"pki/issue/web\" \"common_name=y\"",
+        "secret \"pki/issue/web\"",
+    ] {
+        assert_eq!(found(call), ["unknown-source secrets[0].files[0].template"], "{call}");
+    }
+    assert_eq!(
+        found("secret \"ssh/sign/host\" \"public_key\""),
+        ["template-syntax secrets[0].files[0].template"]
+    );
+    let report = parse(&looking(file, "secret \"pki/issue/web\" \"common_name=hunter2\"")).unwrap_err();
+    let unknown = report.diagnostics.iter().find(|one| one.code.as_str() == "unknown-source").unwrap();
+    assert_eq!(
+        unknown.hint,
+        "add it: \"vaultDynamic: { path: pki/issue/web, parameters: { common_name: … } }\""
+    );
+    assert!(unknown.message.contains("with these arguments"), "{}", unknown.message);
+}
+
+#[test]
 fn vars_and_delimiters_are_checked() {
     let with = |keys: &str| {
         secret(&format!(

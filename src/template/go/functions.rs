@@ -26,9 +26,12 @@ pub(crate) use refused::reason;
 use super::dialect::GoDialect;
 use super::json;
 use super::value::{
-    FieldStyle, GoList, GoResult, GoValue, IntType, ListType, MapRole, fault, of_field, of_fields,
+    FieldStyle, GoList, GoRecord, GoResult, GoValue, IntType, ListType, MapRole, fault, of_field, of_fields,
 };
-use crate::secret::{Answers, FieldValue};
+use crate::secret::{AnswerQuery, Answers, FieldValue};
+
+/// What is said of other arguments of `secret`.
+pub(super) const NAME_AND_VALUE: &str = "the arguments behind the path have the form \"name=value\"";
 
 /// What a function may look at beside its arguments.
 pub(super) struct GoScope<'c> {
@@ -36,7 +39,7 @@ pub(super) struct GoScope<'c> {
     pub(super) answers: &'c Answers,
     pub(super) vars: &'c BTreeMap<String, String>,
     /// The answers that this rendering has looked into.
-    pub(super) looked_up: RefCell<BTreeMap<String, GoValue>>,
+    pub(super) looked_up: RefCell<BTreeMap<usize, Rc<GoRecord>>>,
 }
 
 /// The type of a parameter.
@@ -210,14 +213,14 @@ impl GoScope<'_> {
         fault(format!("it takes {}, and not a value of type {}", param.shown(), value.type_name()))
     }
 
-    /// The answer of the source that `path` means, as a value.
-    pub(super) fn answer(&self, path: &str) -> GoResult<Option<Rc<super::value::GoRecord>>> {
-        if let Some(GoValue::Record(known)) = self.looked_up.borrow().get(path) {
+    /// The answer of the source that is asked for, as a value.
+    pub(super) fn answer(&self, asked: &AnswerQuery) -> GoResult<Option<Rc<GoRecord>>> {
+        let Some((index, answer)) = self.answers.find(asked) else { return Ok(None) };
+        if let Some(known) = self.looked_up.borrow().get(&index) {
             return Ok(Some(Rc::clone(known)));
         }
-        let Some(answer) = self.answers.answer(path) else { return Ok(None) };
         let record = Rc::new(consul::record(answer, self.style())?);
-        self.looked_up.borrow_mut().insert(path.to_owned(), GoValue::Record(Rc::clone(&record)));
+        self.looked_up.borrow_mut().insert(index, Rc::clone(&record));
         Ok(Some(record))
     }
 }

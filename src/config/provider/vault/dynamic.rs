@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::name::CredentialsName;
-use crate::secret::SecretText;
+use crate::secret::{AnswerParameters, SecretText};
 
 /// What one source asks of a path. Equal ones of a store are one credential, however many secrets have it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -115,6 +115,19 @@ impl DynamicRead {
     /// The same without what is done with the answer: what equals it is one credential.
     pub(in crate::config) fn request(&self) -> Self {
         Self { kind: DynamicKind::Lease, terms: LeaseTerms::default(), ..self.clone() }
+    }
+
+    /// The parameters as a template of the Agent has them: texts. That of a file is not known.
+    pub(in crate::config) fn parameters_as_texts(&self) -> AnswerParameters {
+        let text = |value: &ParameterValue| match value {
+            ParameterValue::Json(json) => {
+                // EXPOSE: JSON becomes the text that it stands for
+                let text = serde_json::from_str(json.expose());
+                Some(text.map_or_else(|_| json.clone(), SecretText::new))
+            }
+            ParameterValue::File(_) => None,
+        };
+        self.parameters.iter().map(|(name, value)| (name.clone(), text(value))).collect()
     }
 
     /// The files that hold parameters.

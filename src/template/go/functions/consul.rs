@@ -9,10 +9,10 @@ use super::list::is_in;
 use super::text::{find, joined, lower, mapped, pieces, replaced, strings, trim_space, trimmed, upper};
 use super::text::{int64, without_prefix, without_suffix};
 use super::{
-    GoFunction, GoScope, at, bytes_at, dict, encoding, fields_of, int_at, items, pattern, text_at, texts,
-    words,
+    GoFunction, GoScope, NAME_AND_VALUE, at, bytes_at, dict, encoding, fields_of, int_at, items, pattern,
+    text_at, texts, words,
 };
-use crate::secret::FieldValue;
+use crate::secret::{AnswerQuery, FieldValue};
 use crate::template::go::json::JsonStyle;
 use crate::template::go::value::{
     DEPTH_LIMIT, FieldStyle, GoRecord, GoResult, GoValue, IntType, ListType, fault, of_field,
@@ -86,19 +86,18 @@ fn secret(scope: &GoScope<'_>, v: &[GoValue]) -> GoResult {
     looked_up(scope, v).map(GoValue::Record)
 }
 
-/// The answer that the first argument means. The others belong to a write, which a source of its own describes.
+/// The answer that the arguments mean: a path, and what is sent along.
 fn looked_up(scope: &GoScope<'_>, v: &[GoValue]) -> GoResult<Rc<GoRecord>> {
-    let path = text_at(v, 0)?;
-    for argument in v.get(1..).unwrap_or_default() {
-        let text = argument.bytes().map_or(&[][..], |bytes| bytes);
-        if !text.is_empty() && !text.contains(&b'=') {
-            return fault("the arguments behind the path have the form \"name=value\"");
-        }
-    }
-    match scope.answer(path)? {
+    let texts = (0..v.len()).map(|index| text_at(v, index)).collect::<GoResult<Vec<_>>>()?;
+    let (path, arguments) = texts.split_first().ok_or(()).or_else(|()| fault("it needs a path"))?;
+    let Some(asked) = AnswerQuery::new(path, arguments.iter().copied()) else {
+        return fault(NAME_AND_VALUE);
+    };
+    match scope.answer(&asked)? {
         Some(record) => Ok(record),
-        // The path may be made of values.
-        None => fault("no source of this secret reads this path"),
+        // Path and arguments may be made of values.
+        None if arguments.is_empty() => fault("no source of this secret reads this path"),
+        None => fault("no source of this secret reads this path with these arguments"),
     }
 }
 
@@ -148,7 +147,8 @@ fn pki_cert(scope: &GoScope<'_>, v: &[GoValue]) -> GoResult {
     let text = |key: &str| {
         let value = data.as_ref().and_then(|data| data.entry(key.as_bytes()));
         let bytes = value.as_ref().and_then(GoValue::bytes).map_or(&[][..], |bytes| bytes);
-        GoValue::text([bytes, b"\n"].concat())
+        let end = if bytes.is_empty() || bytes.ends_with(b"\n") { &b""[..] } else { b"\n" };
+        GoValue::text([bytes, end].concat())
     };
     let chain = data.as_ref().and_then(|data| data.entry(b"ca_chain"));
     let chain = match chain {
