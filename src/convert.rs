@@ -7,6 +7,7 @@ mod agent;
 mod config_map;
 mod detect;
 mod document;
+mod dynamic;
 mod fields;
 mod foreign;
 mod go_tool;

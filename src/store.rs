@@ -107,7 +107,8 @@ pub struct Fetched {
     /// The fields; shared, because one answer may serve several secrets. `None`: unchanged since the revision that the
     /// caller has.
     pub fields: Option<Arc<Fields>>,
-    /// What the store says of them beside: the `metadata` of KV version 2 as it came, JSON. `None` with unchanged fields.
+    /// What the store says of them beside, JSON: the `metadata` of KV version 2 as it came, or of an issued credential its
+    /// lease. `None` with unchanged fields.
     pub metadata: Option<SecretText>,
     /// When this version was written, where the store says so: with unchanged fields too.
     pub created: Option<SystemTime>,

@@ -36,15 +36,7 @@ use crate::convert::report::{ConversionReport, FieldOutcome};
 use crate::template::go::lexer::Delimiters;
 use group::SecretReads;
 use stanza::Stanza;
-pub(super) use text::{TextReads, UsedField, reads};
-
-/// What is said of certificates that an engine issues.
-const PKI: &str = "convert does not write `vaultDynamic` with `kind: certificate`: write this secret by hand \
-                   (docs/dynamic-secrets.md), or keep the Agent for this file";
-
-/// What is said of credentials that an engine makes.
-const LEASED: &str = "convert does not write `vaultDynamic` with `kind: lease`: write this secret by hand \
-                      (docs/dynamic-secrets.md), or keep the Agent for this file";
+pub(super) use text::{ReadCall, TextReads, UsedField, reads};
 
 /// What all configurations of one call have in common.
 pub(super) struct AgentContext<'o> {
@@ -70,6 +62,8 @@ pub(super) struct AgentStore {
     pub(super) entries: Vec<(&'static str, Notation)>,
     /// Where it comes from, and what the operator has to know.
     pub(super) comments: Vec<String>,
+    /// What is said of times beside it.
+    times: schedule::GivenTimes,
 }
 
 impl AgentStore {
@@ -137,8 +131,8 @@ pub(super) fn convert(
     expression::warn_of_placeholder(&subject, report);
     let Some(mut top) = ObjectFields::open(subject, subject.node, String::new(), report) else { return };
     let has_files = top.has("template") || top.has("env_template");
-    let store = store::convert(&mut top, report);
-    let schedule = schedule::convert(&mut top, report);
+    let mut store = store::convert(&mut top, report);
+    let schedule = schedule::convert(&mut top, std::mem::take(&mut store.times), report);
     for (key, reason) in DROPPED {
         dropped::all(&mut top, key, reason, false, report);
     }
@@ -213,7 +207,7 @@ fn add(
     if kept.is_empty() {
         return;
     }
-    let AgentStore { entries, mut comments } = store;
+    let AgentStore { entries, mut comments, .. } = store;
     comments.insert(0, format!("from {file}"));
     let store = Commented { comments, value: Notation::map(entries) };
     let is_reading = kept.iter().any(|stanza| !stanza.sources.is_empty());

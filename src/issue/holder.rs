@@ -9,9 +9,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use async_trait::async_trait;
+use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, Instant};
 
@@ -21,9 +21,9 @@ use crate::clock::Clock;
 use crate::config::provider::SecretRead;
 use crate::config::provider::vault::dynamic::{DynamicKind, DynamicRead, LeaseTerms, OnStop};
 use crate::fault::{Fault, Kind};
-use crate::journal::Journal;
+use crate::journal::{Journal, KnownCredential};
 use crate::name::{CredentialNumber, SecretName, StoreName};
-use crate::secret::{Fields, FingerprintKey};
+use crate::secret::{Fields, FingerprintKey, SecretText};
 use crate::store::issuer::{CredentialOwner, Issuer, Membership};
 use crate::store::{Fetched, Life, RequestId, Revision, Store};
 
@@ -82,8 +82,8 @@ struct Joined {
 #[derive(Clone)]
 struct IssuedValue {
     fields: Arc<Fields>,
-    from: SystemTime,
-    serial: Option<String>,
+    /// As it was issued.
+    known: KnownCredential,
     request_id: Option<RequestId>,
 }
 
@@ -260,8 +260,8 @@ impl Holder {
         let revision = Revision::Version(number.get(), self.key.of(name.as_bytes()));
         Fetched {
             fields: (known != Some(revision)).then(|| Arc::clone(&value.fields)),
-            metadata: None,
-            created: Some(value.from),
+            metadata: lease_of(&value.known),
+            created: Some(value.known.from),
             revision,
             life: Life::Open,
             request_id: value.request_id.clone(),
@@ -287,6 +287,15 @@ impl Holder {
         let message = format!("{} issued a credential moments ago, and its answer was lost", self.read.path);
         Fault::new(Kind::RateLimited, message, "wait: the next one is issued after lease.minInterval")
     }
+}
+
+/// What the server said of the lease when it issued the credential, as JSON.
+fn lease_of(known: &KnownCredential) -> Option<SecretText> {
+    let lease = known.lease.as_ref()?;
+    let seconds = known.life_seconds.unwrap_or_default();
+    let said =
+        json!({ "lease_id": lease.as_str(), "lease_duration": seconds, "renewable": known.is_renewable });
+    Some(SecretText::new(said.to_string()))
 }
 
 #[async_trait]

@@ -19,14 +19,22 @@ pub(super) fn answers(sources: &Sources, fields: &[Arc<Fields>], metadata: &[Opt
 
 fn answer(source: &Source, fields: &Fields, metadata: Option<&SecretText>) -> FieldValue {
     let fields = FieldValue::Map(fields.clone());
-    let data = if source.is_kv2(metadata.is_some()) {
-        // Of use to few: what is odd in it is no reason to refuse the secret. A field that is asked for is then missing.
-        let metadata = metadata.and_then(|metadata| json::object_in(metadata).ok()).unwrap_or_default();
-        map([("data", fields), ("metadata", FieldValue::Map(metadata))])
-    } else {
-        fields
-    };
-    map([("Data", data)])
+    // Of use to few: what is odd in it is no reason to refuse the secret. A field that is asked for is then missing.
+    let said = metadata.and_then(|metadata| json::object_in(metadata).ok()).unwrap_or_default();
+    if source.is_kv2(metadata.is_some()) {
+        let data = map([("data", fields), ("metadata", FieldValue::Map(said))]);
+        return map([("Data", data)]);
+    }
+    let of_lease = |name: &str| said.value(name).cloned().unwrap_or(FieldValue::Null);
+    match source.read.issued().filter(|_| metadata.is_some()) {
+        Some(_) => map([
+            ("Data", fields),
+            ("LeaseID", of_lease("lease_id")),
+            ("LeaseDuration", of_lease("lease_duration")),
+            ("Renewable", of_lease("renewable")),
+        ]),
+        None => map([("Data", fields)]),
+    }
 }
 
 fn map<const N: usize>(entries: [(&str, FieldValue); N]) -> FieldValue {

@@ -92,6 +92,14 @@ pub(super) fn variable(name: &str) -> String {
 
 /// Mount and key of a source, and its version, as the original's reads have them.
 pub(super) fn path_of(source: &Source) -> Option<String> {
+    if let SecretRead::VaultDynamic(read) = &source.read {
+        let parameters = read.parameters_as_texts();
+        let text = |(name, text): (&'_ String, &'_ Option<SecretText>)| {
+            // EXPOSE: the path of synthetic values; parameters of files are never converted.
+            text.as_ref().map(|text| (name.clone(), text.expose().to_owned()))
+        };
+        return Some(template::with_parameters(&normal(&read.path), parameters.iter().filter_map(text)));
+    }
     let SecretRead::Vault(read) = &source.read else { return None };
     let path = normal(&format!("{}/{}", read.mount, read.key));
     Some(read.version.map_or_else(|| path.clone(), |version| format!("{path}?version={version}")))
@@ -198,9 +206,9 @@ impl Comparison<'_> {
     }
 
     fn answer(&self, source: &Source, form: ValueForm) -> Option<SourceAnswer> {
-        let SecretRead::Vault(read) = &source.read else { return None };
         let fields = self.secrets.fields(&path_of(source)?, form)?;
-        let metadata = |_| SecretText::new(format!("{{\"version\":{}}}", read.version.unwrap_or(1)));
+        let version = if let SecretRead::Vault(read) = &source.read { read.version } else { None };
+        let metadata = |_| SecretText::new(format!("{{\"version\":{}}}", version.unwrap_or(1)));
         Some(SourceAnswer {
             fields,
             metadata: Some(source).filter(|source| source.is_kv2(true)).map(metadata),

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::place::{self, KnownMounts, KvSource};
-use super::text::TextUses;
+use super::place::{self, AgentSource, KnownMounts};
+use super::text::{SecretCall, TextUses};
 use super::written::{WrittenFile, WrittenFiles};
 use super::{AgentContext, wrapped};
 use crate::config::diagnostic::Position;
@@ -18,7 +18,7 @@ use crate::template::go::lexer::Delimiters;
 pub(super) struct TemplateBody {
     pub(super) text: String,
     pub(super) delimiters: Delimiters,
-    pub(super) sources: BTreeSet<KvSource>,
+    pub(super) sources: BTreeSet<AgentSource>,
     pub(super) variables: BTreeMap<String, Option<String>>,
     /// Files that the text writes itself.
     pub(super) written: Vec<WrittenFile>,
@@ -155,6 +155,9 @@ pub(super) fn of_text(
                 for doubt in placed.doubts {
                     report.push_line(place.line(text, call.at, FieldOutcome::Mapped(doubt), true));
                 }
+                if let Some(what) = issued(&placed.source, call) {
+                    report.push_line(place.line(text, call.at, FieldOutcome::Mapped(what), false));
+                }
                 sources.insert(placed.source);
             }
             Err(message) => {
@@ -180,6 +183,23 @@ pub(super) fn of_text(
         variables: uses.variables,
         written,
     })
+}
+
+/// What is said of a call whose answer is issued.
+fn issued(source: &AgentSource, call: &SecretCall) -> Option<String> {
+    let AgentSource::Dynamic(source) = source else { return None };
+    if !source.kind.is_issued() {
+        return None;
+    }
+    let again = if call.is_certificate {
+        ". The Agent takes the certificate out of its file again; here the state says which one is current"
+    } else {
+        ""
+    };
+    Some(format!(
+        "a source with vaultDynamic: issued once for all its files, and kept over restarts with STATE_DIR and STATE_KEY_FILE \
+         (docs/dynamic-secrets.md){again}"
+    ))
 }
 
 /// The files that a text writes itself, each at its place and with its mode.

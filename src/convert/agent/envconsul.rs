@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::folded::FoldedText;
-use super::place::{self, KnownMounts, KvSource};
+use super::place::{self, AgentSource, KnownMounts};
 use super::schedule::AgentSchedule;
 use super::stanza::Stanza;
-use super::text::{AnswerPart, SecretCall};
 use super::{AgentContext, AgentOutput, dropped, expression, store};
 use crate::config::value::Node;
 use crate::convert::fields::ObjectFields;
@@ -106,19 +104,12 @@ fn secret(
     rules: NameRules,
     context: &AgentContext<'_>,
     report: &mut ConversionReport,
-) -> Option<(KvSource, String)> {
+) -> Option<(AgentSource, String)> {
     let path = block.text("path", report)?.trim_matches('/').to_owned();
     let mounts =
         KnownMounts { path: context.options.mount_path.as_deref(), versions: &context.options.kv_versions };
-    // envconsul asks the server for the version of the mount; most are of version 2.
-    let call = SecretCall {
-        at: 0,
-        path: FoldedText::of(&path),
-        has_arguments: false,
-        uses: BTreeSet::from([AnswerPart::Data]),
-        lease_word: None,
-    };
-    let placed = match place::refuse_engine(&path, &mounts).and_then(|()| place::of(&call, &mounts)) {
+    // envconsul asks the server for the version of the mount.
+    let placed = match place::of_path(&path, &mounts) {
         Ok(placed) => placed,
         Err(message) => {
             block.refused("path", message, report);
@@ -130,7 +121,8 @@ fn secret(
         block.warn(FieldOutcome::Mapped(doubt), report);
     }
     let naming = naming(&mut block, &path, report)?;
-    let data = if placed.source.is_v2 { ".Data.data" } else { ".Data" };
+    let is_v2 = matches!(&placed.source, AgentSource::Kv(source) if source.is_v2);
+    let data = if is_v2 { ".Data.data" } else { ".Data" };
     let mut lines = format!("{{{{ with secret {path:?} }}}}");
     let mut keys = block.blocks("key", report);
     if keys.is_empty() {

@@ -1,7 +1,7 @@
 //! Functions that templates of consul-template may call and that read more than the secrets of their own configuration.
 
 /// Functions that cannot be converted, and what to do.
-const REFUSED: [(&[&str], &str); 11] = [
+const REFUSED: [(&[&str], &str); 10] = [
     (
         &["file"],
         "templates reach no files: put the text of the file into the secret or into the template, or keep consul-template \
@@ -58,12 +58,12 @@ const REFUSED: [(&[&str], &str); 11] = [
         &["timestamp"],
         "the file would differ each time: take the time of the secret, {{ .Data.metadata.created_time }}",
     ),
-    (&["pkiCert"], super::PKI),
 ];
 
 /// The functions of consul-template besides those of Go that only compute.
-const KNOWN: [&str; 55] = [
+const KNOWN: [&str; 56] = [
     "secret",
+    "pkiCert",
     "env",
     "mustEnv",
     "envOrDefault",

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::place::KvSource;
+use super::place::{AgentSource, KvSource};
 use super::schedule::AgentSchedule;
 use super::stanza::Stanza;
 use crate::convert::document::{Commented, Document, numbered};
@@ -12,7 +12,7 @@ use crate::template::go::lexer::Delimiters;
 
 /// What one secret of the configuration is made of.
 struct StanzaGroup {
-    sources: BTreeSet<KvSource>,
+    sources: BTreeSet<AgentSource>,
     stanzas: Vec<Stanza>,
 }
 
@@ -67,12 +67,20 @@ fn delimiters(group: &StanzaGroup) -> Option<&Delimiters> {
 }
 
 /// A name out of the keys: `app-db`.
-fn name(sources: &BTreeSet<KvSource>) -> String {
-    let keys: Vec<_> = sources.iter().map(|source| source.key.as_str()).take(2).collect();
+fn name(sources: &BTreeSet<AgentSource>) -> String {
+    let keys: Vec<_> = sources.iter().map(path).take(2).collect();
     let letter = |letter: char| if letter.is_ascii_alphanumeric() || letter == '_' { letter } else { '-' };
     let text: String = keys.join("-").chars().map(letter).collect();
     let parts: Vec<_> = text.split('-').filter(|part| !part.is_empty()).collect();
     if parts.is_empty() { "secret".to_owned() } else { parts.join("-") }
+}
+
+/// What names of a source are made of.
+fn path(source: &AgentSource) -> &str {
+    match source {
+        AgentSource::Kv(source) => &source.key,
+        AgentSource::Dynamic(source) => &source.path,
+    }
 }
 
 fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>, document: &mut Document) -> Commented {
@@ -88,13 +96,21 @@ fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>, document: &
         comments.push(format!("hooks: [{}]", silent.into_iter().collect::<Vec<_>>().join(", ")));
     }
     let mut entries = vec![("name", Notation::text(name)), ("store", Notation::Store(reads.store.clone()))];
-    if sources.len() == 1 {
-        entries.extend(sources.iter().flat_map(keys));
+    let reissue_at = reads.schedule.reissue_at.as_deref();
+    if let (1, Some(only)) = (sources.len(), sources.first()) {
+        match only {
+            AgentSource::Kv(source) => entries.extend(keys(source)),
+            AgentSource::Dynamic(source) => entries.push(("vaultDynamic", source.notation(reissue_at))),
+        }
     } else {
         let mut taken = BTreeSet::from(["data".to_owned(), "vars".to_owned()]);
         let items = sources.iter().map(|source| {
-            let alias = numbered_word(&alias(&source.key), &mut taken);
-            Notation::map([("as", Notation::text(alias)), ("extract", Notation::map(keys(source)))])
+            let alias = numbered_word(&alias(path(source)), &mut taken);
+            let read = match source {
+                AgentSource::Kv(source) => ("extract", Notation::map(keys(source))),
+                AgentSource::Dynamic(source) => ("vaultDynamic", source.notation(reissue_at)),
+            };
+            Notation::map([("as", Notation::text(alias)), read])
         });
         entries.push(("dataFrom", Notation::List(items.collect())));
     }

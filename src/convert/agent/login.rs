@@ -11,7 +11,7 @@ const OTHER_METHOD: &str = "an AppRole with placeholders: this program does not 
 const NEVER_DELETED: &str =
     "credential files are never deleted here: delete the file yourself if it must not stay";
 
-const SERVICE_ACCOUNT: &str = "jwtFile: the token of the pod's service account. On a host name another file there, or log in with an AppRole";
+pub(super) const SERVICE_ACCOUNT: &str = "jwtFile: the token of the pod's service account. On a host name another file there, or log in with an AppRole";
 
 /// What a method's `config` becomes.
 struct MethodKeys {

@@ -1,9 +1,11 @@
-//! Which secret of which engine a call of `secret` reads.
+//! Which secret of which engine a call of `secret` or `pkiCert` reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::folded::FoldedText;
 use super::text::{AnswerPart, SecretCall};
-use super::{LEASED, PKI};
+use crate::config::provider::vault::dynamic::DynamicKind;
+use crate::convert::dynamic::{self, DynamicSource};
 
 /// A secret of a KV engine, as the configuration names it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -23,36 +25,64 @@ pub(super) struct KnownMounts<'o> {
     pub(super) versions: &'o BTreeMap<String, String>,
 }
 
+/// What a call reads.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) enum AgentSource {
+    Kv(KvSource),
+    Dynamic(DynamicSource),
+}
+
 /// A source, and what is uncertain about it.
 #[derive(Debug)]
 pub(super) struct PlacedSource {
-    pub(super) source: KvSource,
+    pub(super) source: AgentSource,
     pub(super) doubts: Vec<String>,
 }
 
-/// First parts of paths below which there are no secrets that are kept.
-const SYSTEM: [&str; 6] = ["auth", "sys", "identity", "transit", "cubbyhole", "totp"];
+/// The source of a path of which no use is known. One of KV is of version 2, as most are.
+pub(super) fn of_path(path: &str, mounts: &KnownMounts<'_>) -> Result<PlacedSource, String> {
+    let mut call = SecretCall {
+        at: 0,
+        is_certificate: false,
+        path: FoldedText::of(path),
+        arguments: Vec::new(),
+        uses: BTreeSet::new(),
+        lease_word: None,
+    };
+    let parts = parts(path);
+    let (length, is_given) = mount(&parts, mounts);
+    if is_given || parts.get(length) == Some(&"data") || dynamic::kind_of(path, [])?.is_none() {
+        call.uses.insert(AnswerPart::Data);
+    }
+    of(&call, mounts)
+}
 
 /// The source of a call, or why there is none.
 pub(super) fn of(call: &SecretCall, mounts: &KnownMounts<'_>) -> Result<PlacedSource, String> {
     let text = call.path.to_configuration();
     let (path, version) = pinned(&text)?;
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let parts = parts(path);
     if parts.iter().any(|part| matches!(*part, "." | "..")) {
         return Err("the path has \"..\" in it, which may lead out of the mount".to_owned());
     }
-    if call.has_arguments {
-        return Err(if is_pki(&parts) { PKI.to_owned() } else { LEASED.to_owned() });
-    }
-    let (mount_length, is_told) = mount(&parts, mounts);
+    let (mount_length, is_given) = mount(&parts, mounts);
     let (mount, below) = parts.split_at_checked(mount_length).unwrap_or_default();
     let mount = mount.join("/");
-    let told = mounts.versions.get(&mount).map(|version| version == "v2");
+    let given = mounts.versions.get(&mount).map(|version| version == "v2");
     let uses = |part| call.uses.contains(&part);
     let has_data = below.first() == Some(&"data") && below.len() > 1;
-    let is_v2 = told.unwrap_or(has_data || uses(AnswerPart::Data) || version.is_some());
-    if !is_v2 && told.is_none() {
-        refuse_engines(&parts)?;
+    let is_v2 = given.unwrap_or(has_data || uses(AnswerPart::Data) || version.is_some());
+    if !is_v2
+        && !is_given
+        && let Some(placed) = dynamic(&parts, call)?
+    {
+        return Ok(placed);
+    }
+    if !call.arguments.is_empty() {
+        return Err(
+            "arguments make the call a write, and secrets of a KV engine are only read here: leave them out"
+                .to_owned(),
+        );
     }
     let key = match below {
         ["data", key @ ..] if is_v2 && has_data => key.join("/"),
@@ -65,11 +95,11 @@ pub(super) fn of(call: &SecretCall, mounts: &KnownMounts<'_>) -> Result<PlacedSo
         return Err(format!("`.{word}`: a secret of a KV engine has no lease"));
     }
     let mut doubts = Vec::new();
-    if !has_data && parts.len() > 2 && !is_told && told.is_none() {
+    if !has_data && parts.len() > 2 && !is_given && given.is_none() {
         doubts
             .push(format!("the mount is taken to be \"{mount}\": --mount-path or --query-vault settles it"));
     }
-    if told.is_none()
+    if given.is_none()
         && (is_v2 && uses(AnswerPart::Field) && !uses(AnswerPart::Data)
             || !is_v2 && uses(AnswerPart::Whole) && !uses(AnswerPart::Field))
     {
@@ -78,7 +108,11 @@ pub(super) fn of(call: &SecretCall, mounts: &KnownMounts<'_>) -> Result<PlacedSo
             "mount \"{mount}\" is taken to be KV {version}: --kv-version {mount}=v1 or =v2 settles it"
         ));
     }
-    Ok(PlacedSource { source: KvSource { mount, key, version, is_v2 }, doubts })
+    Ok(PlacedSource { source: AgentSource::Kv(KvSource { mount, key, version, is_v2 }), doubts })
+}
+
+fn parts(path: &str) -> Vec<&str> {
+    path.split('/').filter(|part| !part.is_empty()).collect()
 }
 
 /// The path without `?version=N`, and the version.
@@ -95,57 +129,71 @@ fn pinned(text: &str) -> Result<(&str, Option<String>), String> {
 
 /// How many parts of a path are its mount, and whether the command line says so.
 fn mount(parts: &[&str], mounts: &KnownMounts<'_>) -> (usize, bool) {
-    let told = mounts.path.into_iter().chain(mounts.versions.keys().map(String::as_str));
+    let given = mounts.path.into_iter().chain(mounts.versions.keys().map(String::as_str));
     let length = |mount: &str| {
         let mount: Vec<&str> = mount.split('/').filter(|part| !part.is_empty()).collect();
         (!mount.is_empty() && parts.starts_with(&mount)).then_some(mount.len())
     };
-    if let Some(length) = told.filter_map(length).max() {
+    if let Some(length) = given.filter_map(length).max() {
         return (length, true);
     }
     let data = parts.iter().skip(1).position(|part| *part == "data");
     (data.map_or(1, |at| at + 1).min(parts.len()), false)
 }
 
-fn is_pki(parts: &[&str]) -> bool {
-    const WORDS: [&str; 6] = ["issue", "sign", "sign-verbatim", "cert", "issuer", "root"];
-    parts.first().is_some_and(|mount| mount.starts_with("pki"))
-        || parts.iter().skip(1).any(|part| WORDS.contains(part))
+/// The source of a call that reads no secret of KV; nothing where it may be one.
+fn dynamic(parts: &[&str], call: &SecretCall) -> Result<Option<PlacedSource>, String> {
+    let parameters = parameters(call)?;
+    let path = parts.join("/");
+    let known = dynamic::kind_of(&path, parameters.keys().map(String::as_str))?;
+    let (kind, mut doubts) = match known {
+        Some(kind) => (kind, Vec::new()),
+        None if call.is_certificate => (DynamicKind::Certificate, Vec::new()),
+        None if parameters.is_empty() => return Ok(None),
+        None => {
+            let doubt =
+                "taken to answer with a lease, `kind: lease`: write `kind: read` if it leases nothing";
+            (DynamicKind::Lease, vec![doubt.to_owned()])
+        }
+    };
+    if let Some((word, _)) = call.lease_word.as_ref().filter(|_| kind != DynamicKind::Lease) {
+        return Err(format!("`.{word}`: what this path answers has no lease"));
+    }
+    if let Some((word, _)) = &call.lease_word {
+        doubts.push(format!(
+            "`.{word}` is as at the issue: files are not written again when the lease is renewed"
+        ));
+    }
+    let source = DynamicSource { path, kind, parameters };
+    doubts.extend(source.doubt().map(str::to_owned));
+    Ok(Some(PlacedSource { source: AgentSource::Dynamic(source), doubts }))
 }
 
-/// Refuses a path of an engine that makes what is read from it. `data/` behind the mount, or the command line, says that
-/// it is one of KV.
-pub(super) fn refuse_engine(path: &str, mounts: &KnownMounts<'_>) -> Result<(), String> {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let (length, is_told) = mount(&parts, mounts);
-    if is_told || parts.get(length) == Some(&"data") { Ok(()) } else { refuse_engines(&parts) }
-}
-
-/// Engines that make what is read from them.
-fn refuse_engines(parts: &[&str]) -> Result<(), String> {
-    let is_below = |words: &[&str]| parts.iter().skip(1).any(|part| words.contains(part));
-    if is_pki(parts) {
-        return Err(PKI.to_owned());
+/// The arguments of a call by name.
+fn parameters(call: &SecretCall) -> Result<BTreeMap<String, String>, String> {
+    let mut parameters = BTreeMap::new();
+    for argument in call.arguments.iter().map(FoldedText::to_configuration) {
+        match argument.split_once('=') {
+            Some((name, value)) if !name.contains('$') => {
+                parameters.insert(name.trim().to_owned(), value.trim().to_owned());
+            }
+            None if argument.is_empty() => {}
+            _ => return Err("the arguments behind the path have the form \"name=value\"".to_owned()),
+        }
     }
-    if is_below(&["creds", "static-creds", "sts", "token"]) {
-        return Err(LEASED.to_owned());
-    }
-    match parts.first().filter(|first| SYSTEM.contains(first)) {
-        Some(first) => Err(format!("\"{first}/\" holds no secrets of a KV engine: only those are read")),
-        None => Ok(()),
-    }
+    Ok(parameters)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::folded::FoldedText;
     use super::*;
 
     fn call(path: &str, uses: &str) -> SecretCall {
         SecretCall {
             at: 0,
+            is_certificate: uses.contains('c'),
             path: FoldedText::of(path),
-            has_arguments: uses.contains('k'),
+            arguments: uses.contains('k').then(|| FoldedText::of("ttl = 1h")).into_iter().collect(),
             uses: [('d', AnswerPart::Data), ('o', AnswerPart::Field), ('w', AnswerPart::Whole)]
                 .into_iter()
                 .filter(|(letter, _)| uses.contains(*letter))
@@ -164,9 +212,16 @@ mod tests {
         let versions =
             versions.iter().map(|(mount, version)| ((*mount).to_owned(), (*version).to_owned())).collect();
         let placed = of(&call(path, uses), &KnownMounts { path: mount, versions: &versions })?;
-        let KvSource { mount, key, version, is_v2 } = placed.source;
-        let version = version.map(|version| format!("?{version}")).unwrap_or_default();
-        Ok((format!("{mount}|{key}{version}|{}", if is_v2 { "v2" } else { "v1" }), placed.doubts.len()))
+        let shown = match placed.source {
+            AgentSource::Kv(KvSource { mount, key, version, is_v2 }) => {
+                let version = version.map(|version| format!("?{version}")).unwrap_or_default();
+                format!("{mount}|{key}{version}|{}", if is_v2 { "v2" } else { "v1" })
+            }
+            AgentSource::Dynamic(DynamicSource { path, kind, parameters }) => {
+                format!("{path}|{kind:?}|{parameters:?}")
+            }
+        };
+        Ok((shown, placed.doubts.len()))
     }
 
     #[test]
@@ -197,15 +252,39 @@ mod tests {
     }
 
     #[test]
-    fn other_engines_are_named() {
+    fn what_is_no_secret_of_kv_has_a_kind() {
+        let none = "{}";
+        let some = "{\"ttl\": \"1h\"}";
+        for (path, uses, kind, parameters, doubts) in [
+            ("/pki/issue/web", "ko", "Certificate", some, 0),
+            ("ca/new", "ck", "Certificate", some, 0),
+            ("pki_int/cert/ca", "o", "Read", none, 0),
+            ("database/creds/app", "ol", "Lease", none, 1),
+            ("database/creds/app", "o", "Lease", none, 0),
+            ("transit/encrypt/app", "ko", "Read", some, 1),
+            ("own/make", "ko", "Lease", some, 1),
+        ] {
+            let expected = format!("{}|{kind}|{parameters}", path.trim_start_matches('/'));
+            assert_eq!(placed(path, uses, None, &[]), Ok((expected, doubts)), "{path}");
+        }
+        let of_path = |path: &str| {
+            let versions = BTreeMap::new();
+            of_path(path, &KnownMounts { path: None, versions: &versions }).map(|placed| placed.source)
+        };
+        assert!(matches!(of_path("database/creds/app"), Ok(AgentSource::Dynamic(_))));
+        assert!(matches!(of_path("team/app"), Ok(AgentSource::Kv(KvSource { is_v2: true, .. }))));
+        assert!(matches!(of_path("database/data/creds/app"), Ok(AgentSource::Kv(_))));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
         for (path, uses, word) in [
-            ("pki/issue/web", "ko", "certificate"),
-            ("pki_int/cert/ca", "o", "certificate"),
-            ("database/creds/app", "o", "lease"),
-            ("aws/sts/x", "o", "lease"),
-            ("sys/health", "o", "\"sys/\""),
+            ("pki/issue/web", "o", "parameters"),
             ("secret", "d", "no secret below"),
             ("secret/data/x", "dl", "LeaseID"),
+            ("pki/cert/ca", "ol", "LeaseID"),
+            ("secret/data/x", "dk", "a write"),
+            ("sys/health", "ko", "only reads"),
             ("secret/data/x?list=true", "d", "query"),
             ("secret/../x", "d", ".."),
         ] {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::body::{self, TemplateBody};
 use super::dropped;
 use super::hook::{self, FileActions};
-use super::place::KvSource;
+use super::place::AgentSource;
 use super::written::{self, WrittenFile};
 use crate::config::value::NodeStyle;
 use crate::convert::ConvertOptions;
@@ -24,7 +24,7 @@ pub(super) struct Stanza {
     pub(super) path: String,
     pub(super) text: String,
     pub(super) delimiters: Delimiters,
-    pub(super) sources: BTreeSet<KvSource>,
+    pub(super) sources: BTreeSet<AgentSource>,
     /// Variables of the environment, and their defaults.
     pub(super) variables: BTreeMap<String, Option<String>>,
     pub(super) mode: String,

@@ -1,9 +1,9 @@
 //! `vault`, `auto_auth` and their kin: what of them becomes a store of the configuration.
 
-use super::{AgentStore, dropped};
+use super::{AgentStore, dropped, login};
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
-use crate::convert::report::ConversionReport;
+use crate::convert::report::{ConversionReport, FieldOutcome};
 
 /// Keys of `vault` that are texts here too.
 const TEXTS: [(&str, &str); 7] = [
@@ -27,17 +27,12 @@ const SSL: [(&str, &str); 5] = [
 
 const RETRIES: &str = "failed reads are repeated with backoff: INITIAL_BACKOFF and MAX_BACKOFF";
 
-const DROPPED: [(&str, &str); 10] = [
+const DROPPED: [(&str, &str); 5] = [
     ("retry", RETRIES),
     ("grace", "consul-template itself ignores it"),
     ("renew_token", "tokens are renewed in time"),
-    ("default_lease_duration", "secrets are read again at refreshInterval"),
-    ("lease_renewal_threshold", "secrets are read again at refreshInterval"),
     ("max_connections_per_host", "limits.maxConcurrentRequests says it"),
     ("transport", "connections are managed by the program"),
-    ("k8s_auth_role_name", "write authMethod: kubernetes with role and jwtFile into the store"),
-    ("k8s_service_account_token", "write authMethod: kubernetes with role and jwtFile into the store"),
-    ("k8s_service_account_token_path", "write authMethod: kubernetes with role and jwtFile into the store"),
 ];
 
 /// Reads the store from the top of a configuration.
@@ -57,6 +52,7 @@ pub(in crate::convert) fn convert(top: &mut ObjectFields<'_>, report: &mut Conve
             dropped::unknown(ssl, report);
         }
         has_login = login_of_vault(&mut vault, &mut store, report);
+        store.times.read(&mut vault, report);
         for (key, reason) in DROPPED {
             dropped::all(&mut vault, key, reason, false, report);
         }
@@ -68,7 +64,7 @@ pub(in crate::convert) fn convert(top: &mut ObjectFields<'_>, report: &mut Conve
         store.entries.insert(0, ("address", Notation::Variable("ADDR")));
     }
     if let Some(mut auth) = top.child("auto_auth", report) {
-        has_login |= super::login::convert(&mut auth, &mut store, report);
+        has_login |= login::convert(&mut auth, &mut store, report);
         dropped::unknown(auth, report);
     }
     if !has_login {
@@ -107,7 +103,39 @@ fn switch(
     }
 }
 
-/// The token of `vault`. Gives whether there is one.
+const K8S_ROLE: &str = "k8s_auth_role_name";
+
+/// consul-template's own login with a service account.
+fn kubernetes(vault: &mut ObjectFields<'_>, store: &mut AgentStore, report: &mut ConversionReport) {
+    store.entries.push(("authMethod", Notation::text("kubernetes")));
+    for (key, ours) in [(K8S_ROLE, "role"), ("k8s_service_account_token_path", "jwtFile")] {
+        if let Some(text) = vault.text(key, report).filter(|text| !text.is_empty()) {
+            vault.mapped(key, ours, report);
+            store.entries.push((ours, Notation::text(text)));
+        }
+    }
+    if let Some(path) = vault.text("k8s_service_mount_path", report) {
+        let mount = path.trim_matches('/');
+        vault.mapped("k8s_service_mount_path", "authMount", report);
+        store.entries.push(("authMount", Notation::text(mount.strip_prefix("auth/").unwrap_or(mount))));
+    }
+    if vault.has("k8s_service_account_token") {
+        vault.changed(
+            "k8s_service_account_token",
+            "${VAULT_JWT}: a credential is not copied. Set the variable, or name a file in jwtFile",
+            report,
+        );
+        store.entries.retain(|(key, _)| *key != "jwtFile");
+        store.entries.push(("jwt", Notation::Variable("JWT")));
+    } else if !store.entries.iter().any(|(key, _)| *key == "jwtFile") {
+        vault.warn(FieldOutcome::Defaulted(login::SERVICE_ACCOUNT.to_owned()), report);
+    }
+    if vault.has("token") {
+        vault.dropped("token", "the service account logs in", report);
+    }
+}
+
+/// The token or the login of `vault`. Gives whether there is one.
 fn login_of_vault(
     vault: &mut ObjectFields<'_>,
     store: &mut AgentStore,
@@ -127,6 +155,10 @@ fn login_of_vault(
         if vault.has("token") {
             vault.dropped("token", "vault_agent_token_file is read instead", report);
         }
+        return true;
+    }
+    if vault.has(K8S_ROLE) {
+        kubernetes(vault, store, report);
         return true;
     }
     if vault.text("token", report).is_some_and(|token| !token.is_empty()) {

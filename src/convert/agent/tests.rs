@@ -1,5 +1,6 @@
 //! Configurations of the Agent, and what they become: tests/convert/agent holds them, with what the Agent would write.
 
+mod dynamic;
 mod logins;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,13 +59,9 @@ fn of_case(case: &Path) -> Conversion {
     convert(&[input("agent.hcl", &text)], &options(), &find).unwrap()
 }
 
-/// What a case must become: what needs engines that are not there yet is refused.
+/// What a case must become.
 fn verdict(case: &Path) -> ConversionResult {
     let case = json(&case.join("case.json"));
-    let needs = case["needs"].as_array().unwrap().iter();
-    if needs.filter_map(Json::as_str).any(|need| matches!(need, "pki" | "dynamic")) {
-        return ConversionResult::Refused;
-    }
     match case["verdict"].as_str().unwrap() {
         "lossless" => ConversionResult::Lossless,
         "warning" => ConversionResult::Warnings,
@@ -138,18 +135,21 @@ fn answer_paths(configuration: &str) -> Vec<BTreeSet<String>> {
             .and_then(|node| node.scalar())
             .map(|scalar| scalar.text().to_owned())
     };
+    let child = |node: &'_ Node, key: &str| crate::convert::object::child(node, key).cloned();
     let path = |source: &Node| {
+        if let Some(dynamic) = child(source, "vaultDynamic") {
+            return get(&dynamic, "path").unwrap();
+        }
+        let source = child(source, "extract").unwrap_or_else(|| source.clone());
+        let source = &source;
         let (mount, key) =
             (get(source, "mountPath").unwrap_or("secret".to_owned()), get(source, "key").unwrap());
         let data = if get(source, "kvVersion").as_deref() == Some("v1") { "" } else { "data/" };
         format!("{mount}/{data}{key}")
     };
-    let child = |node: &'_ Node, key: &str| crate::convert::object::child(node, key).cloned();
     let secrets = child(&root, "secrets").unwrap();
     let of_secret = |secret: &Node| match child(secret, "dataFrom") {
-        Some(sources) => {
-            sources.items().unwrap().iter().map(|item| path(&child(item, "extract").unwrap())).collect()
-        }
+        Some(sources) => sources.items().unwrap().iter().map(path).collect(),
         None => BTreeSet::from([path(secret)]),
     };
     secrets.items().unwrap().iter().map(of_secret).collect()
@@ -184,8 +184,6 @@ fn refused_constructs_have_their_place_and_a_remedy() {
         ("07-sink-only", 1, 1, "no template"),
         ("17-perms-refused", 16, 3, "mode"),
         ("41-path-from-data", 17, 48, "known before"),
-        ("42-pki-three-files", 17, 9, "vaultDynamic"),
-        ("46-aws-creds", 17, 9, "vaultDynamic"),
         ("48-consul-key", 17, 4, "`key`"),
         ("49-plugin", 17, 4, "`plugin`"),
         ("50-file-function", 17, 4, "`file`"),

@@ -17,7 +17,7 @@ const MOST_USES: usize = 1_000;
 /// What a text asks for.
 #[derive(Default, Debug)]
 pub(super) struct TextUses {
-    /// Each call of `secret`.
+    /// Each call of `secret` and `pkiCert`.
     pub(super) calls: Vec<SecretCall>,
     /// Variables of the environment, and their defaults; one without must be set.
     pub(super) variables: BTreeMap<String, Option<String>>,
@@ -40,20 +40,22 @@ pub(in crate::convert) struct UsedField {
 
 /// What a text reads: see [`reads`].
 pub(in crate::convert) struct TextReads {
-    pub(in crate::convert) paths: Vec<ReadPath>,
+    pub(in crate::convert) calls: Vec<ReadCall>,
     pub(in crate::convert) fields: Vec<UsedField>,
     /// Variables of the environment.
     pub(in crate::convert) variables: Vec<String>,
 }
 
-/// A call of `secret`, and what is done with its answer.
+/// A call of `secret` or `pkiCert`, and what is done with its answer.
 #[derive(Debug)]
 pub(super) struct SecretCall {
     /// Byte in the text.
     pub(super) at: usize,
+    /// Whether it is `pkiCert`.
+    pub(super) is_certificate: bool,
     pub(super) path: FoldedText,
-    /// Whether more than a path is given: such a call writes.
-    pub(super) has_arguments: bool,
+    /// What is given behind the path: `name=value`. Such a call sends them to the server.
+    pub(super) arguments: Vec<FoldedText>,
     /// What of its answer is used.
     pub(super) uses: BTreeSet<AnswerPart>,
     /// A word about leases is used, such as `.LeaseDuration`, and where.
@@ -92,8 +94,19 @@ impl TextUses {
     }
 }
 
-/// A path in pieces: a text, or the name of a variable; and whether the answer is used as that of KV version 2.
-pub(in crate::convert) type ReadPath = (Vec<Result<String, String>>, bool);
+/// A text in pieces: a text, or the name of a variable.
+pub(in crate::convert) type TextPieces = Vec<Result<String, String>>;
+
+/// A call, in pieces.
+pub(in crate::convert) struct ReadCall {
+    pub(in crate::convert) path: TextPieces,
+    /// What is given behind the path.
+    pub(in crate::convert) arguments: Vec<TextPieces>,
+    /// Whether the answer is used as that of KV version 2.
+    pub(in crate::convert) is_v2: bool,
+    /// Whether it is `pkiCert`.
+    pub(in crate::convert) is_certificate: bool,
+}
 
 /// What a text reads; nothing where it does not compile.
 pub(in crate::convert) fn reads(text: &str, delimiters: &Delimiters) -> Option<TextReads> {
@@ -102,13 +115,15 @@ pub(in crate::convert) fn reads(text: &str, delimiters: &Delimiters) -> Option<T
         FoldedPiece::Literal(text) => Ok(text),
         FoldedPiece::Variable(name) => Err(name),
     };
+    let pieces = |text: FoldedText| text.0.into_iter().map(piece).collect();
     let read = |call: SecretCall| {
         let path = call.path.to_configuration();
         let is_v2 = path.contains("/data/") || path.contains('?') || call.uses.contains(&AnswerPart::Data);
-        (call.path.0.into_iter().map(piece).collect(), is_v2)
+        let arguments = call.arguments.into_iter().map(pieces).collect();
+        ReadCall { path: pieces(call.path), arguments, is_v2, is_certificate: call.is_certificate }
     };
     Some(TextReads {
-        paths: uses.calls.into_iter().map(read).collect(),
+        calls: uses.calls.into_iter().map(read).collect(),
         fields: uses.fields,
         variables: uses.variables.into_keys().collect(),
     })
@@ -123,6 +138,8 @@ enum Bound {
     Data(usize),
     /// `.Data.data` of it.
     Fields(usize),
+    /// The answer of a call of `pkiCert`.
+    Certificate,
     /// A text that is known before anything is read.
     Text(FoldedText),
     Other,
@@ -271,6 +288,7 @@ impl<'t> TextReader<'t> {
                 return Bound::Other;
             }
             (Bound::Data(call), below) => (*call, below),
+            (Bound::Certificate, names) => return self.part_of_certificate(names, at),
             (Bound::Fields(call), [name, ..]) => {
                 self.takes(*call, name, at);
                 return Bound::Other;
@@ -288,6 +306,21 @@ impl<'t> TextReader<'t> {
             _ => {}
         }
         Bound::Other
+    }
+
+    /// A field of what `pkiCert` gives; `.Data` is that itself.
+    fn part_of_certificate(&mut self, names: &[String], at: usize) -> Bound {
+        match names.iter().find(|name| *name != "Data") {
+            None => Bound::Certificate,
+            Some(name) => {
+                if !["Cert", "Key", "CA", "CAChain"].contains(&name.as_str()) {
+                    let message =
+                        format!("`.{name}`: what pkiCert gives has only .Cert, .Key, .CA and .CAChain");
+                    self.refuse(at, message);
+                }
+                Bound::Other
+            }
+        }
     }
 
     fn data(&mut self, call: usize, name: &str) {
@@ -337,15 +370,8 @@ impl<'t> TextReader<'t> {
                 self.uses_part(*call, AnswerPart::Whole);
             }
         }
-        let texts = |arguments: &[Bound]| -> Option<Vec<FoldedText>> {
-            let text = |argument: &Bound| match argument {
-                Bound::Text(text) => Some(text.clone()),
-                _ => None,
-            };
-            arguments.iter().map(text).collect()
-        };
         match (name, arguments) {
-            ("secret", _) => return self.secret(at, arguments),
+            ("secret" | "pkiCert", _) => return self.secret(name, at, arguments),
             ("env" | "mustEnv" | "envOrDefault", _) => return self.environment(name, at, arguments),
             ("index", [Bound::Fields(call), Bound::Text(key), ..]) => {
                 if let Some(key) = key.literal() {
@@ -377,27 +403,37 @@ impl<'t> TextReader<'t> {
         Bound::Other
     }
 
-    fn secret(&mut self, at: usize, arguments: &[Bound]) -> Bound {
+    fn secret(&mut self, name: &str, at: usize, arguments: &[Bound]) -> Bound {
+        let is_certificate = name == "pkiCert";
+        let answer = |call| if is_certificate { Bound::Certificate } else { Bound::Answer(call) };
         if let Some(known) = self.uses.calls.iter().position(|call| call.at == at) {
-            return Bound::Answer(known);
+            return answer(known);
         }
         let Some((Bound::Text(path), rest)) = arguments.split_first() else {
-            self.refuse(
-                at,
-                "`secret`: its path comes out of another secret or is computed. What is read must be known before: write the \
+            let message = format!(
+                "`{name}`: its path comes out of another secret or is computed. What is read must be known before: write the \
                  path as a text"
-                    .to_owned(),
             );
+            self.refuse(at, message);
+            return Bound::Other;
+        };
+        let Some(arguments) = texts(rest) else {
+            let message = format!(
+                "`{name}`: its arguments come out of another secret or are computed, and must be known before: write them as \
+                 texts. The value of a file is a parameter `{{ file: PATH }}` of vaultDynamic: write that secret by hand"
+            );
+            self.refuse(at, message);
             return Bound::Other;
         };
         self.uses.calls.push(SecretCall {
             at,
+            is_certificate,
             path: path.clone(),
-            has_arguments: !rest.is_empty(),
+            arguments,
             uses: BTreeSet::new(),
             lease_word: None,
         });
-        Bound::Answer(self.uses.calls.len().saturating_sub(1))
+        answer(self.uses.calls.len().saturating_sub(1))
     }
 
     fn environment(&mut self, name: &str, at: usize, arguments: &[Bound]) -> Bound {
@@ -435,6 +471,15 @@ impl<'t> TextReader<'t> {
         self.uses.variables.entry(variable.clone()).or_insert(default);
         Bound::Text(FoldedText(vec![FoldedPiece::Variable(variable)]))
     }
+}
+
+/// The texts of `arguments`, if all are known.
+fn texts(arguments: &[Bound]) -> Option<Vec<FoldedText>> {
+    let text = |argument: &Bound| match argument {
+        Bound::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    arguments.iter().map(text).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::Originals;
 use crate::config::diagnostic::Position;
 use crate::config::value::Node;
-use crate::convert::agent::{TextReads, UsedField, reads};
+use crate::convert::agent::{ReadCall, TextReads, UsedField, reads};
 use crate::convert::object::{child, text};
 use crate::convert::options::{ConvertInput, ConvertOptions, TemplateFinder};
 use crate::convert::text_origin::TextOrigin;
@@ -50,12 +50,16 @@ pub struct OriginalField {
     pub place: (String, u32),
 }
 
-/// A call of `secret`.
+/// A call of `secret` or `pkiCert`. Texts are in pieces: a text, or the name of a variable.
 pub struct OriginalRead {
-    /// The path, in pieces: a text, or the name of a variable.
+    /// The path.
     pub path: Vec<Result<String, String>>,
+    /// What is given behind the path.
+    pub arguments: Vec<Vec<Result<String, String>>>,
     /// Whether the answer has the shape of KV version 2.
     pub is_v2: bool,
+    /// Whether it is `pkiCert`.
+    pub is_certificate: bool,
 }
 
 /// A text, its file, and where it stands there.
@@ -108,14 +112,20 @@ impl Reading<'_> {
             (left, right) => Some((left.unwrap_or("{{").to_owned(), right.unwrap_or("}}").to_owned())),
         };
         let signs = delimiters.clone().map(|(left, right)| Delimiters { left, right });
-        let Some(TextReads { paths, fields, variables }) = reads(&text, &signs.unwrap_or_default()) else {
+        let Some(TextReads { calls, fields, variables }) = reads(&text, &signs.unwrap_or_default()) else {
             return self.unread(
                 block,
                 "the template does not compile, so it is not rendered for comparison",
                 found,
             );
         };
-        let reads = paths.into_iter().map(|(path, is_v2)| OriginalRead { path, is_v2 }).collect();
+        let read = |ReadCall { path, arguments, is_v2, is_certificate }| OriginalRead {
+            path,
+            arguments,
+            is_v2,
+            is_certificate,
+        };
+        let reads = calls.into_iter().map(read).collect();
         let field = |UsedField { call, name, at }| {
             let before = text.get(..at).unwrap_or_default().matches('\n').count();
             let line = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);

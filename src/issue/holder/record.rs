@@ -122,7 +122,7 @@ impl Holder {
         let current = machine.current().map(|current| CurrentCredential {
             number: current.number,
             lease: current.lease.clone(),
-            serial: state.values.get(&current.number).and_then(|value| value.serial.clone()),
+            serial: state.values.get(&current.number).and_then(|value| value.known.serial.clone()),
             issued_at: moment.wall_of(current.issued_at),
             renew_at: wall(current.renewal()),
             reissue_at: wall(machine.issue_at()),
@@ -135,7 +135,6 @@ impl Holder {
             number: old.number,
             lease: old.lease.clone(),
             retire_at: wall(old.retire_at.filter(|_| !old.is_left)),
-            left_to_end: old.is_left,
             end: wall(old.end()),
         });
         CredentialStatus {

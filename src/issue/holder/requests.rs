@@ -132,18 +132,15 @@ impl CredentialRequests {
         }
         self.context.sealed.keep(self.source, &known, &issued.fields).await;
         self.close_unanswered(issued.life, moment.wall);
-        let value = IssuedValue {
-            fields: Arc::clone(&issued.fields),
-            from,
-            serial: issued.serial.clone(),
-            request_id: issued.request_id.clone(),
-        };
+        let end = known.times.end();
+        let request_id = issued.request_id.clone();
+        let value = IssuedValue { fields: Arc::clone(&issued.fields), known, request_id };
         self.holder.change(|state, _| {
             state.machine.issued(&issued, asked_at, &mut rand::rng());
             state.values.insert(number, value);
             state.fault = None;
         });
-        self.event(number).issued(known.times.end());
+        self.event(number).issued(end);
         self.holder.count_attempt();
     }
 

@@ -162,8 +162,8 @@ async fn restore(requests: &CredentialRequests) {
     }
     let moment: Moment = requests.moment();
     let value = newest.zip(fields).map(|(newest, fields)| {
-        let (serial, request_id) = (newest.serial.clone(), None);
-        (newest.number, IssuedValue { fields: Arc::new(fields), from: newest.from, serial, request_id })
+        let known = newest.clone();
+        (newest.number, IssuedValue { fields: Arc::new(fields), known, request_id: None })
     });
     let with_value = value.as_ref().map(|(number, _)| *number);
     let credentials = history.live.into_iter().map(|known| {

@@ -8,6 +8,7 @@ use crate::cli::convert::verify::{self, template};
 use crate::cli::output;
 use crate::config::env::Env;
 use crate::config::provider::SecretRead;
+use crate::config::sources::Source;
 use crate::convert::{Conversion, ConversionReport, Originals};
 use crate::fault::{ExitStatus, Kind};
 
@@ -31,8 +32,9 @@ pub(in crate::cli::convert) fn check(
     let environment = Env::process();
     let variable = |name: &str| environment.value(name).map_or_else(|| verify::variable(name), str::to_owned);
     let Ok(jobs) = rendered::jobs(configuration, variable) else { return Ok(()) };
-    let sources =
-        jobs.iter().flat_map(|job| job.secret.sources.all()).filter(|source| source.search.is_none());
+    // What is issued is not asked for.
+    let is_read = |source: &&Source| source.search.is_none() && matches!(source.read, SecretRead::Vault(_));
+    let sources = jobs.iter().flat_map(|job| job.secret.sources.all()).filter(is_read);
     let reads: BTreeMap<String, SecretRead> =
         sources.filter_map(|source| Some((verify::path_of(source)?, source.read.clone()))).collect();
     let mut check = FieldCheck { query, reads, versions, known: BTreeMap::new(), report };

@@ -55,10 +55,15 @@ fn configuration(case: &Path) -> (String, bool) {
 fn answer(source: &Source) -> Option<SourceAnswer> {
     let all: BTreeMap<String, BTreeMap<String, Box<RawValue>>> =
         serde_json::from_str(&text(&folder().join("data.json"))).unwrap();
-    let data = all.get(source.answer_path().unwrap().as_str())?.get("data")?;
+    let answer = all.get(source.answer_path().unwrap().as_str())?;
+    let data = answer.get("data")?;
     let inner: BTreeMap<String, Box<RawValue>> = serde_json::from_str(data.get()).unwrap();
     let Some(metadata) = inner.get("metadata").filter(|_| source.is_kv2(false)) else {
-        return Some(SourceAnswer { fields: Arc::new(json::fields(data).unwrap()), metadata: None });
+        let metadata = answer.contains_key("lease_id").then(|| {
+            let of_lease = answer.iter().filter(|(name, _)| *name != "data").collect::<BTreeMap<_, _>>();
+            SecretText::new(serde_json::to_string(&of_lease).unwrap())
+        });
+        return Some(SourceAnswer { fields: Arc::new(json::fields(data).unwrap()), metadata });
     };
     let fields = Arc::new(json::fields(inner.get("data").unwrap()).unwrap());
     Some(SourceAnswer { fields, metadata: Some(SecretText::new(metadata.get().to_owned())) })
@@ -135,5 +140,5 @@ fn recorded_configurations_write_what_go_wrote() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(converted >= 34, "{converted} of {}", cases.len());
+    assert!(converted >= 37, "{converted} of {}", cases.len());
 }

@@ -1,5 +1,6 @@
 //! Templates of the Agent as they stand: what they write of synthetic answers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::synthetic::{SyntheticSecrets, ValueForm};
@@ -22,12 +23,17 @@ const END: char = '\u{3}';
 /// Fields that every secret has besides those that a template names.
 const MORE: [&str; 2] = ["alpha", "z.last"];
 
+/// The fields that `pkiCert` prints.
+const PKI: [&str; 3] = ["certificate", "private_key", "issuing_ca"];
+
 /// Adds what the templates read.
 pub(super) fn add_secrets(templates: &[OriginalTemplate], secrets: &mut SyntheticSecrets) {
     for template in templates {
         let names = uses(template).map(|uses| names(&uses)).unwrap_or_default();
         for read in &template.reads {
             let all = names.iter().cloned().chain(MORE.map(str::to_owned));
+            let of_pki = if read.is_certificate { &PKI[..] } else { &[] };
+            let all = all.chain(of_pki.iter().map(|name| (*name).to_owned()));
             secrets.add(&path_of(read, &variable), all);
         }
     }
@@ -48,7 +54,15 @@ pub(super) fn outputs(
     for read in &template.reads {
         let fields =
             secrets.fields(&path_of(read, &variable), form).ok_or("it reads nothing that is known")?;
-        answers.insert(AnswerPath::plain(&asked(read, &variable)), answer(&fields, read));
+        let path = asked(read, &variable);
+        let path = match parameters(read, &variable) {
+            none if none.is_empty() => AnswerPath::plain(&path),
+            some => {
+                let text = |(name, value)| (name, Some(SecretText::new(value)));
+                AnswerPath::with_parameters(&path, some.into_iter().map(text).collect())
+            }
+        };
+        answers.insert(path, answer(&fields, read));
     }
     let fields = Fields::default();
     let rendered = compiled.render(&Context::with_answers(&fields, &answers), LIMIT);
@@ -74,16 +88,39 @@ pub(super) fn names(uses: &GoUses) -> Vec<String> {
 
 /// The path of a call as the Agent asks for it.
 fn asked(read: &OriginalRead, variable: &dyn Fn(&str) -> String) -> String {
-    read.path.iter().map(|piece| piece.as_ref().map_or_else(|name| variable(name), Clone::clone)).collect()
+    joined(&read.path, variable)
 }
 
-/// Mount and key, without the `data` of KV version 2.
+fn joined(pieces: &[Result<String, String>], variable: &dyn Fn(&str) -> String) -> String {
+    pieces.iter().map(|piece| piece.as_ref().map_or_else(|name| variable(name), Clone::clone)).collect()
+}
+
+/// What a call sends.
+fn parameters(read: &OriginalRead, variable: &dyn Fn(&str) -> String) -> BTreeMap<String, String> {
+    let arguments = read.arguments.iter().map(|argument| joined(argument, variable));
+    let pair = |argument: String| {
+        let (name, value) = argument.split_once('=')?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    arguments.filter_map(pair).collect()
+}
+
+/// Mount and key, without the `data` of KV version 2; behind them the version, or what is sent.
 pub(in crate::cli::convert) fn path_of(read: &OriginalRead, variable: &dyn Fn(&str) -> String) -> String {
     let asked = asked(read, variable);
     let (path, query) = asked.split_once('?').map_or((asked.as_str(), ""), |(path, query)| (path, query));
     let path = normal(path);
     let path = if read.is_v2 { path.replacen("/data/", "/", 1) } else { path };
+    let parameters = parameters(read, variable);
+    if !parameters.is_empty() {
+        return with_parameters(&path, parameters.into_iter());
+    }
     if query.is_empty() { path } else { format!("{path}?{query}") }
+}
+
+/// A path, and what is sent along.
+pub(super) fn with_parameters(path: &str, parameters: impl Iterator<Item = (String, String)>) -> String {
+    parameters.fold(path.to_owned(), |text, (name, value)| format!("{text}?{name}={value}"))
 }
 
 /// What Vault answers.

@@ -95,6 +95,17 @@ template {
 }
 ";
 
+const ISSUED: &str = "
+template {
+  destination = \"/run/tls\"
+  contents = <<EOT
+{{ with secret \"pki/issue/web\" \"common_name=a\" }}{{ .Data.certificate }}{{ .Data.ca }}{{ end }}
+{{ with pkiCert \"pki/issue/web\" \"common_name=b\" }}{{ .Cert }}{{ .Key }}{{ end }}
+{{ with secret \"database/creds/app\" }}{{ .Data.username }} {{ .LeaseDuration }}{{ end }}
+EOT
+}
+";
+
 const MANIFEST: &str = "
 apiVersion: external-secrets.io/v1
 kind: ExternalSecret
@@ -122,7 +133,7 @@ fn a_mistake_in_a_configuration_is_found() {
         assert_eq!((&found.1, &found.2), (&vec![], &vec![]), "{found:?}");
         found.0
     };
-    assert_eq!((right("a.hcl", AGENT), right("a.yaml", MANIFEST)), (3, 7));
+    assert_eq!((right("a.hcl", AGENT), right("a.yaml", MANIFEST), right("a.hcl", ISSUED)), (3, 7, 1));
     for (name, text, from, to, word) in [
         ("a.hcl", AGENT, "key: app/db", "key: db", "not load"),
         ("a.hcl", AGENT, "mountPath: kv", "mountPath: secret", "not load"),
@@ -133,6 +144,9 @@ fn a_mistake_in_a_configuration_is_found() {
         ("a.hcl", AGENT, "{{ .Data.data.ca }}\n", "{{ .Data.data.ca }}", "line 1"),
         ("a.hcl", AGENT, "HOST: ${HOST:-}", "HOST: ${HOSTS:-}", "line 2"),
         ("a.hcl", AGENT, "path: /run/b", "path: /run/c", "no file of the configuration"),
+        ("a.hcl", ISSUED, "common_name: b", "common_name: c", "not load"),
+        ("a.hcl", ISSUED, "path: database/creds/app", "path: database/creds/other", "not load"),
+        ("a.hcl", ISSUED, "\"common_name=b\" }}", "\"common_name=a\" }}", "line 2"),
         ("a.yaml", MANIFEST, "property: a.b", "property: alpha", "line 1"),
         ("a.yaml", MANIFEST, "target: DB_$1", "target: DB$1", "no file of the configuration"),
         ("a.yaml", MANIFEST, "key: app/db", "key: app/api", "line 1"),

@@ -38,7 +38,7 @@ pub enum DynamicMethod {
 }
 
 /// `kind`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DynamicKind {
     /// The answer brings a lease: a login of a database, a key of a cloud.
     Lease,
@@ -118,7 +118,7 @@ impl DynamicRead {
     }
 
     /// The parameters as a template of the Agent has them: texts. That of a file is not known.
-    pub(in crate::config) fn parameters_as_texts(&self) -> AnswerParameters {
+    pub(crate) fn parameters_as_texts(&self) -> AnswerParameters {
         let text = |value: &ParameterValue| match value {
             ParameterValue::Json(json) => {
                 // EXPOSE: JSON becomes the text that it stands for
@@ -147,6 +147,15 @@ impl DynamicRead {
 }
 
 impl DynamicKind {
+    /// All of them, by what the configuration calls them.
+    pub(crate) const ALL: [(&str, Self); 5] = [
+        ("lease", Self::Lease),
+        ("static", Self::Static),
+        ("certificate", Self::Certificate),
+        ("ssh", Self::Ssh),
+        ("read", Self::Read),
+    ];
+
     /// Whether asking makes something, so that it is no read.
     pub fn is_issued(self) -> bool {
         matches!(self, Self::Lease | Self::Certificate | Self::Ssh)

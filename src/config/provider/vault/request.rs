@@ -72,14 +72,6 @@ static PARAMETER_KEYS: KeySet = KeySet::new(
 
 const METHODS: [(&str, DynamicMethod); 2] = [("GET", DynamicMethod::Get), ("POST", DynamicMethod::Post)];
 
-const KINDS: [(&str, DynamicKind); 5] = [
-    ("lease", DynamicKind::Lease),
-    ("static", DynamicKind::Static),
-    ("certificate", DynamicKind::Certificate),
-    ("ssh", DynamicKind::Ssh),
-    ("read", DynamicKind::Read),
-];
-
 /// Compiles `vaultDynamic`. `secret` is the secret that it is a key of, whose `namespace` and `credentials` hold for it.
 pub(in crate::config::provider) fn read(
     section: &Section<'_>,
@@ -90,8 +82,11 @@ pub(in crate::config::provider) fn read(
     let path = request_path(section, context);
     let method = method(section, context);
     let parameters = parameters(section, method, context);
-    let kind =
-        if section.has("kind") { section.choice("kind", &KINDS, context) } else { Some(DynamicKind::Lease) };
+    let kind = if section.has("kind") {
+        section.choice("kind", &DynamicKind::ALL, context)
+    } else {
+        Some(DynamicKind::Lease)
+    };
     let terms = terms(section, kind, context);
     let of = |key: &str| secret.filter(|_| !section.has(key)).unwrap_or(section);
     let (namespace, credentials) = access(of("namespace"), of("credentials"), store, context);

@@ -64,7 +64,7 @@ fn what_cannot_be_read_is_refused_with_its_place() {
             "secret.key.format",
             "only `{{ key }}` is read",
         ),
-        ("secret {\n path = \"nomad/creds/management\"\n}\n", 2, "secret.path", "keep the Agent"),
+        ("secret {\n path = \"pki/issue/web\"\n}\n", 2, "secret.path", "need parameters"),
         ("upcase = true\nwait = \"2s:8s\"\n", 1, "", "no secret of a store is named"),
     ] {
         let Conversion { configuration, report } = converted(text);

@@ -70,3 +70,22 @@ fn a_certificate_of_the_method_takes_the_place_of_that_of_the_vault_block() {
     );
     assert!(report.to_text(false).contains("one is used for logins and reads"), "{}", report.to_text(false));
 }
+
+#[test]
+fn consul_template_logs_in_with_its_service_account() {
+    let template = "template {\n destination = \"/a\"\n contents = \"{{ with secret \\\"secret/data/a\\\" }}{{ end }}\"\n}\n";
+    let store = |keys: &str| {
+        let Conversion { configuration, report } = converted(&format!("vault {{\n{keys}\n}}\n{template}"));
+        (configuration, report.to_text(true))
+    };
+    let (file, _) = store(
+        "k8s_auth_role_name = \"app\"\nk8s_service_account_token_path = \"/run/jwt\"\nk8s_service_mount_path = \"auth/k8s\"\ntoken = \"Zq7marker\"",
+    );
+    let login = "  authMethod: kubernetes\n  role: app\n  jwtFile: /run/jwt\n  authMount: k8s\n";
+    assert!(file.contains(login) && !file.contains("token:"), "{file}");
+    let (literal, report) = store("k8s_auth_role_name = \"app\"\nk8s_service_account_token = \"Zq7marker\"");
+    assert!(literal.contains("  role: app\n  jwt: ${VAULT_JWT}\n"), "{literal}");
+    assert!(!literal.contains("Zq7marker") && !report.contains("Zq7marker"), "{literal}{report}");
+    let (absent, report) = store("k8s_auth_role_name = \"app\"");
+    assert!(!absent.contains("jwtFile:") && report.contains("service account"), "{absent}{report}");
+}
