@@ -10,6 +10,7 @@ mod issuing_lies;
 mod jwts;
 mod logins;
 mod logins_faults;
+mod logins_refused;
 mod openbao;
 mod outlook;
 mod proxies;
