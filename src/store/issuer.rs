@@ -68,6 +68,11 @@ pub trait Issuer: Send + Sync {
         Ok(IssueOutlook::default())
     }
 
+    /// What to do where the policy does not allow `what` (`renew`, `lookup`, `revoke`) of the leases of `read`.
+    fn lease_remedy(&self, _read: &DynamicRead, what: &str) -> String {
+        format!("allow \"update\" on sys/leases/{what}")
+    }
+
     /// What is known of the token that issues for `read`: changes when it is prolonged or replaced. `None` before the first
     /// login, and where something in between adds the token. Ends with the credential set: a reload may bring another one.
     fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>>;

@@ -172,6 +172,10 @@ impl<S: Store + Issuer> Issuer for Limit<S> {
         self.in_turn(Issuer::prepare(&self.store, read), self.store.outlook(read)).await
     }
 
+    fn lease_remedy(&self, read: &DynamicRead, what: &str) -> String {
+        self.store.lease_remedy(read, what)
+    }
+
     fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>> {
         self.store.token_life(read)
     }

@@ -7,6 +7,7 @@ mod faults;
 mod hints;
 mod issuing;
 mod issuing_lies;
+mod issuing_namespaces;
 mod jwts;
 mod logins;
 mod logins_faults;

@@ -245,6 +245,7 @@ impl CredentialRequests {
     /// Writes what has happened to the journal and the log.
     pub(super) async fn note(&self, notices: Vec<Notice>) {
         let journal = &self.context.journal;
+        let remedy = |what: &str| self.issuer().lease_remedy(&self.holder.read, what);
         for notice in notices {
             match notice {
                 Notice::Lost(number) => {
@@ -257,7 +258,7 @@ impl CredentialRequests {
                 }
                 Notice::Left { number, is_denied } => {
                     if is_denied {
-                        self.event(number).revocation_denied();
+                        self.event(number).revocation_denied(&remedy("revoke"));
                     }
                 }
                 Notice::Withdrawn(number) => {
@@ -266,10 +267,10 @@ impl CredentialRequests {
                 }
                 Notice::Confirmed(number) => self.event(number).confirmed(),
                 Notice::NotConfirmed(secret, number) => self.event(number).not_confirmed(secret.as_str()),
-                Notice::RenewalDenied(number) => self.event(number).renewal_denied(),
+                Notice::RenewalDenied(number) => self.event(number).renewal_denied(&remedy("renew")),
                 Notice::LookUpDenied => {
                     let number = self.holder.state().machine.live().last().map(|newest| newest.number);
-                    self.event(number.unwrap_or_default()).look_up_denied();
+                    self.event(number.unwrap_or_default()).look_up_denied(&remedy("lookup"));
                 }
             }
         }

@@ -85,7 +85,7 @@ impl Issuer for VaultStore {
             let fault = answer::refused(&answered, token.text().as_slice());
             return Err(match fault.kind {
                 Kind::Denied => {
-                    let remedy = self.lease_policy(read, "renew");
+                    let remedy = self.lease_remedy(read, "renew");
                     RenewalError::Denied(Fault { remedy, ..fault })
                 }
                 Kind::BadRequest => RenewalError::Refused(fault),
@@ -167,6 +167,12 @@ impl Issuer for VaultStore {
         self.outlook_of(read).await
     }
 
+    fn lease_remedy(&self, read: &DynamicRead, what: &str) -> String {
+        let home = self.set(read).ok().map(|set| set.start().1.namespace());
+        let (path, namespace) = (format!("sys/leases/{what}"), read.namespace.as_deref());
+        denied::policy_line(&path, namespace, home.flatten(), "update")
+    }
+
     fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>> {
         match self.set(read) {
             Ok(set) => set.shared().token_life(),
@@ -195,12 +201,6 @@ impl VaultStore {
             hidden: Vec::new(),
         };
         dynamic::ask(set, server, &request).await
-    }
-
-    fn lease_policy(&self, read: &DynamicRead, what: &str) -> String {
-        let home = self.set(read).ok().map(|set| set.start().1.namespace());
-        let (path, namespace) = (format!("sys/leases/{what}"), read.namespace.as_deref());
-        denied::policy_line(&path, namespace, home.flatten(), "update")
     }
 
     /// `fault` of an answer that brought `lease`, which nobody will use: it is revoked, once.

@@ -106,10 +106,9 @@ impl CredentialEvent {
     }
 
     /// The policy does not allow renewals.
-    pub(crate) fn renewal_denied(&self) {
+    pub(crate) fn renewal_denied(&self, hint: &str) {
         let Self { store, path, number, .. } = self;
         let secrets = field::debug(List(&self.secrets));
-        let hint = "allow \"update\" on sys/leases/renew; the credential is replaced before its end instead";
         tracing::warn!(store, path, secrets, number, hint, "the policy does not allow to renew credentials");
     }
 
@@ -122,10 +121,9 @@ impl CredentialEvent {
     }
 
     /// The policy does not allow look-ups.
-    pub(crate) fn look_up_denied(&self) {
+    pub(crate) fn look_up_denied(&self, hint: &str) {
         let Self { store, path, .. } = self;
         let secrets = field::debug(List(&self.secrets));
-        let hint = "allow \"update\" on sys/leases/lookup, or a revoked lease is noticed at its end only";
         tracing::warn!(store, path, secrets, hint, "the policy does not allow to look up leases");
     }
 
@@ -208,11 +206,10 @@ impl CredentialEvent {
     }
 
     /// The policy does not allow to revoke it.
-    pub(crate) fn revocation_denied(&self) {
+    pub(crate) fn revocation_denied(&self, hint: &str) {
         self.count_retirement("denied");
         let Self { store, path, number, lease, .. } = self;
         let secrets = field::debug(List(&self.secrets));
-        let hint = "add to the policy: path \"sys/leases/revoke\" { capabilities = [\"update\"] }";
         tracing::warn!(
             store,
             path,

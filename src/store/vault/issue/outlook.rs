@@ -20,7 +20,18 @@ use crate::fault::{Fault, Kind};
 use crate::secret::SecretBytes;
 use crate::store::issuer::{IssueOutlook, IssueWarning};
 
-const REVOKE: &str = "sys/leases/revoke";
+/// What is done with leases, and what it means where the policy does not allow it.
+const LEASES: [(&str, &str); 3] = [
+    ("revoke", "the policy does not allow to revoke leases: old credentials live to their end"),
+    (
+        "renew",
+        "the policy does not allow to renew leases: each credential is replaced before its first lease ends",
+    ),
+    (
+        "lookup",
+        "the policy does not allow to look up leases: one that was revoked is noticed at its end only",
+    ),
+];
 
 #[derive(Deserialize)]
 struct AnswerData<T> {
@@ -68,10 +79,14 @@ impl VaultStore {
             let capability = needed.first().copied().unwrap_or_default();
             outlook.fault = Some(Fault::new(Kind::Denied, message, asker.line(&read.path, capability)));
         }
-        if read.kind == DynamicKind::Lease && read.terms.retires && !may(REVOKE, &["update"]) {
-            let message = "the policy does not allow to revoke leases: old credentials live to their end";
-            let remedy = format!("{}; or write \"retire: false\"", asker.line(REVOKE, "update"));
-            outlook.warnings.push(IssueWarning { message: message.to_owned(), remedy });
+        for (what, message) in LEASES.iter().filter(|_| read.kind == DynamicKind::Lease) {
+            let (path, is_revocation) = (lease_path(what), *what == "revoke");
+            if may(&path, &["update"]) || (is_revocation && !read.terms.retires) {
+                continue;
+            }
+            let way_out = if is_revocation { "; or write \"retire: false\"" } else { "" };
+            let remedy = format!("{}{way_out}", asker.line(&path, "update"));
+            outlook.warnings.push(IssueWarning { message: (*message).to_owned(), remedy });
         }
         outlook.warnings.extend(asker.short_token().await?);
         Ok(outlook)
@@ -88,7 +103,9 @@ struct IssueAsker<'s> {
 impl IssueAsker<'_> {
     /// What the token may do at the paths that matter; nothing where it may not even ask.
     async fn capabilities(&self) -> Result<Option<HashMap<String, Vec<String>>>, Fault> {
-        let body = serde_json::json!({ "paths": [self.read.path, REVOKE] });
+        let leases = LEASES.iter().map(|(what, _)| lease_path(what));
+        let paths: Vec<_> = std::iter::once(self.read.path.clone()).chain(leases).collect();
+        let body = serde_json::json!({ "paths": paths });
         let namespace = self.read.namespace.as_deref();
         self.ask::<HashMap<String, Vec<String>>>("sys/capabilities-self", Some(body), namespace).await
     }
@@ -142,6 +159,10 @@ impl IssueAsker<'_> {
     fn line(&self, path: &str, capability: &str) -> String {
         denied::policy_line(path, self.read.namespace.as_deref(), self.server.namespace(), capability)
     }
+}
+
+fn lease_path(what: &str) -> String {
+    format!("sys/leases/{what}")
 }
 
 /// How long a token lives at the most; nothing where nobody says it, or where it does not end.
