@@ -18,6 +18,7 @@ mod commands;
 mod control;
 mod converted;
 mod converted_injector;
+mod converted_issued;
 mod deletions;
 mod dotenv;
 mod examples;
