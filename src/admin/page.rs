@@ -1,6 +1,7 @@
 //! The page for people: each secret on a row, problems first. One document without scripts or anything from elsewhere;
 //! the browser loads it again every 10 seconds, with the same view: what is shown is part of its address.
 
+mod credentials;
 mod hooks;
 mod html;
 mod row;
@@ -55,6 +56,7 @@ pub(super) fn render(snapshot: &Snapshot, view: View) -> String {
         counts(&mut page, snapshot, view);
         table(&mut page, snapshot, view);
     }
+    credentials::render(&mut page, snapshot, view);
     hooks::render(&mut page, &snapshot.daemon.hooks, snapshot.heartbeat);
     foot(&mut page, snapshot);
     page.raw("</main>\n</body>\n</html>\n");
@@ -334,6 +336,42 @@ mod tests {
         ] {
             assert!(page.contains(text), "{text} is not in {page}");
         }
+    }
+
+    #[test]
+    fn issued_credentials_are_shown_with_what_they_wait_for_and_what_was_before() {
+        let text = |seconds| clock::rfc3339(at(seconds));
+        let mut snapshot = registry(&["a"]).snapshot();
+        assert!(!render(&snapshot, View::default()).contains("Issued credentials"));
+        let json = serde_json::json!([
+            { "secrets": ["a", "<job>"], "store": "default", "path": "database/creds/app", "state": "confirming",
+              "current": { "number": 3, "lease": "database/creds/app/<x>", "issued_at": text(700),
+                           "renew_at": text(2200), "reissue_at": text(3400), "end": text(4600) },
+              "waits_for": ["<job>"],
+              "draining": [{ "number": 2, "lease": "l2" }, { "number": 1, "retire_at": text(1120) }] },
+            { "secrets": ["a"], "store": "other", "path": "pki/issue/web", "state": "lost",
+              "current": { "number": 1, "serial": "0a:0b", "issued_at": text(1), "end": text(9000) } },
+        ]);
+        snapshot.credentials = serde_json::from_value(json).unwrap();
+        let page = render(&snapshot, View::default());
+        for text in [
+            "<b>database/creds/app</b> <span class=\"chip pending\">confirming</span> for a, &lt;job&gt;</p>",
+            "credential 3, lease database/creds/app/&lt;x&gt;, issued <time datetime=\"1970-01-01T00:11:40.000Z\"",
+            ">5 min ago</time>, renewed <time",
+            ">in 20 min</time>, next one issued <time",
+            ">in 40 min</time>, ends <time",
+            ">in 1 h</time></p>",
+            "<p>waits for &lt;job&gt;</p>",
+            "before it: credential 2, lease l2, retired when the next one is confirmed</p>",
+            "before it: credential 1, retired <time",
+            "<span class=\"chip failing\">lost</span>",
+            "<p class=\"danger\">the server has forgotten the credential of pki/issue/web</p>",
+            "credential 1, serial 0a:0b, issued",
+        ] {
+            assert!(page.contains(text), "{text} is not in {page}");
+        }
+        let problems = render(&snapshot, View::of(Some("problems")));
+        assert!(problems.contains("pki/issue/web") && !problems.contains("database/creds/app"), "{problems}");
     }
 
     #[test]

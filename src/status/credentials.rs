@@ -69,9 +69,12 @@ pub struct DrainingCredential {
     /// Its lease, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseId>,
-    /// When it is retired; `None` while the one after it is not confirmed.
+    /// When it is retired; `None` while the one after it is not confirmed, and where it is left to its end.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
     pub retire_at: Option<SystemTime>,
+    /// It is not revoked, as the configuration or the policy wants.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub left_to_end: bool,
     /// When it ends.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "as_rfc3339::option")]
     pub end: Option<SystemTime>,
@@ -131,6 +134,60 @@ impl CredentialStatus {
             _ => Some(format!("the credential of {path} has ended")),
         }
     }
+
+    /// The secrets that use it.
+    pub(crate) fn names(&self) -> String {
+        joined(&self.secrets)
+    }
+
+    /// What else there is to know, for people.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
+        let waits = (!self.waits_for.is_empty()).then(|| format!("waits for {}", joined(&self.waits_for)));
+        let answers = if self.unanswered == 1 { "a request" } else { "requests" };
+        let unanswered =
+            || format!("{answers} without an answer ({}): what it made lives until its end", self.unanswered);
+        waits.into_iter().chain((self.unanswered > 0).then(unanswered))
+    }
+}
+
+impl CurrentCredential {
+    /// By what it is known, here and at the server.
+    pub(crate) fn identity(&self) -> String {
+        let serial = self.serial.as_ref().map(|serial| format!(", serial {serial}")).unwrap_or_default();
+        identity(self.number, self.lease.as_ref()) + &serial
+    }
+
+    /// What happens to it next, and when, where that is known.
+    pub(crate) fn plan(&self) -> impl Iterator<Item = (&'static str, Option<SystemTime>)> {
+        let plan = [("renewed", self.renew_at), ("next one issued", self.reissue_at), ("ends", self.end)];
+        plan.into_iter().filter(|(_, at)| at.is_some())
+    }
+}
+
+impl DrainingCredential {
+    /// By what it is known, here and at the server.
+    pub(crate) fn identity(&self) -> String {
+        identity(self.number, self.lease.as_ref())
+    }
+
+    /// What happens to it next, and when, where that is known.
+    pub(crate) fn plan(&self) -> impl Iterator<Item = (&'static str, Option<SystemTime>)> {
+        let retirement = match (self.retire_at, self.left_to_end) {
+            (Some(at), _) => ("retired", Some(at)),
+            (None, true) => ("left to its end", None),
+            (None, false) => ("retired when the next one is confirmed", None),
+        };
+        [retirement].into_iter().chain(self.end.map(|end| ("ends", Some(end))))
+    }
+}
+
+fn identity(number: CredentialNumber, lease: Option<&LeaseId>) -> String {
+    let lease = lease.map(|lease| format!(", lease {lease}")).unwrap_or_default();
+    format!("credential {number}{lease}")
+}
+
+fn joined(secrets: &[SecretName]) -> String {
+    secrets.iter().map(SecretName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl CredentialState {
@@ -150,4 +207,9 @@ impl CredentialState {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference to the field")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference to the field")]
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::daemon::{Process, Sandbox, wait_until};
+use crate::http::body;
 use crate::issued::LeasingServer;
 
 /// The password that is issued.
@@ -61,6 +62,19 @@ fn rotate_issues_the_next_one_and_retires_the_one_before_when_it_is_in_use() {
     assert!(kept.stdout.starts_with("login: issued credential 3 of secret/app"), "{kept:?}");
     wait_until("the new one is confirmed", || credential(&sandbox)["state"] == "held");
     assert_eq!((server.leases(), &credential(&sandbox)["draining"][0]["number"]), (2, &json!(2)));
+
+    let shown = || sandbox.run(&["status"]).stdout;
+    let (row, before) = ("held   secret/app  in ", "  before it: credential 2, lease secret/app/");
+    wait_until("the table shows it, and the one before", || {
+        shown().contains(row) && shown().contains(before)
+    });
+    let status: Value = serde_json::from_str(&sandbox.read("status.json")).unwrap();
+    let page = body(status["daemon"]["listen"].as_str().unwrap(), "/");
+    for text in
+        ["credential 3, lease secret/app/", "before it: credential 2, lease secret/app/", "retired <time"]
+    {
+        assert!(page.contains(text), "{text} {page}");
+    }
 
     let nothing = sandbox.run(&["rotate", "plain"]);
     assert!(nothing.code == 2 && nothing.stderr.contains("nothing is issued"), "{nothing:?}");

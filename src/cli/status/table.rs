@@ -1,5 +1,7 @@
 //! The table for people: a line for each secret, problems first; below it what to do about failures.
 
+mod credentials;
+
 use std::time::SystemTime;
 
 use crate::printable::one_line;
@@ -9,6 +11,9 @@ use crate::status::{HeldStatus, LastError, SecretStatus, Snapshot, State, words}
 const WITH_REMEDY: usize = 5;
 
 const HEADINGS: [&str; 6] = ["STATE", "SECRET", "AGE", "NEXT", "VERSION", "LAST ERROR"];
+
+/// The code of bold letters.
+const HEADING: &str = "1";
 
 /// How the table looks.
 #[derive(Clone, Copy, Debug)]
@@ -22,18 +27,22 @@ pub(super) struct TableStyle {
 /// The whole text. Ages and next tries are those of `now`.
 pub(super) fn table(snapshot: &Snapshot, now: SystemTime, look: TableStyle) -> String {
     let secrets = snapshot.problems_first();
-    let rows: Vec<_> = secrets.iter().map(|secret| row(secret, now)).collect();
-    let headings = HEADINGS.map(str::to_owned);
-    let widths: [usize; 6] = std::array::from_fn(|column| {
-        rows.iter().chain([&headings]).map(|row| length(row, column)).max().unwrap_or_default()
-    });
+    let rows: Vec<_> = secrets.iter().map(|secret| (colour(secret.state), row(secret, now))).collect();
     let mut text = format!("{}\n\n", summary(snapshot, now));
-    text.push_str(&line(&headings, &widths, look, None));
-    for (row, secret) in rows.iter().zip(&secrets) {
-        text.push_str(&line(row, &widths, look, Some(secret.state)));
-    }
+    text.extend(lines(HEADINGS, &rows, look));
+    text.push_str(&credentials::table(snapshot, now, look));
     text.push_str(&remedies(&secrets));
     text
+}
+
+/// The headings and the rows, each with the code of the colour of its first cell.
+fn lines(headings: [&str; 6], rows: &[(&str, [String; 6])], look: TableStyle) -> Vec<String> {
+    let all = [(HEADING, headings.map(str::to_owned))];
+    let all = all.iter().chain(rows);
+    let widths: [usize; 6] = std::array::from_fn(|column| {
+        all.clone().map(|(_, row)| length(row, column)).max().unwrap_or_default()
+    });
+    all.map(|(colour, row)| line(row, &widths, look, colour)).collect()
 }
 
 /// How it is, with the reason where it is not ready; why the last reload failed, if it did; and of which daemon this is.
@@ -84,10 +93,10 @@ fn length(row: &[String; 6], column: usize) -> usize {
     row.get(column).map_or(0, |cell| cell.chars().count())
 }
 
-fn line(cells: &[String; 6], widths: &[usize; 6], look: TableStyle, state: Option<State>) -> String {
+fn line(cells: &[String; 6], widths: &[usize; 6], look: TableStyle, colour: &str) -> String {
     let [first, middle @ .., last] = cells;
     let [first_width, middle_widths @ .., _] = widths;
-    let mut text = format!("{}  ", coloured(&format!("{first:<first_width$}"), state, look));
+    let mut text = format!("{}  ", coloured(&format!("{first:<first_width$}"), colour, look));
     for (cell, width) in middle.iter().zip(middle_widths) {
         text.extend([&format!("{cell:<width$}"), "  "]);
     }
@@ -121,17 +130,19 @@ pub(super) fn columns(line: &str) -> usize {
     first + parts.map(after).sum::<usize>()
 }
 
-fn coloured(text: &str, state: Option<State>, look: TableStyle) -> String {
-    let code = match state {
-        _ if !look.colour => return text.to_owned(),
-        None => "1",
-        Some(State::Synced) => "32",
-        Some(State::Pending) => "36",
-        Some(State::Degraded | State::Deleted) => "33",
-        Some(State::Stale) => "35",
-        Some(State::Failing) => "31",
-    };
-    format!("\x1b[{code}m{text}\x1b[0m")
+fn coloured(text: &str, colour: &str, look: TableStyle) -> String {
+    if look.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// The code of the colour of a state.
+fn colour(state: State) -> &'static str {
+    match state {
+        State::Synced => "32",
+        State::Pending => "36",
+        State::Degraded | State::Deleted => "33",
+        State::Stale => "35",
+        State::Failing => "31",
+    }
 }
 
 /// The failures in full, each with what to do.
@@ -210,6 +221,46 @@ bad: absent: nothing at secret/bad
         let rows: Vec<_> = text.lines().skip(3).take(3).map(|line| line.chars().count()).collect();
         assert!(rows.iter().all(|length| *length <= 80), "{rows:?}");
         assert!(text.contains("…") && text.contains(&"long ".repeat(50)));
+    }
+
+    #[test]
+    fn issued_credentials_have_a_table_with_what_replaces_what() {
+        let at = |seconds| crate::clock::rfc3339(at(seconds));
+        let mut snapshot = snapshot("no");
+        let json = serde_json::json!([
+            { "secrets": ["app", "job"], "store": "default", "path": "database/creds/app", "state": "confirming",
+              "current": { "number": 3, "lease": "database/creds/app/x", "issued_at": at(716), "renew_at": at(2216),
+                           "reissue_at": at(3416), "end": at(4616) },
+              "waits_for": ["job"],
+              "draining": [{ "number": 2, "lease": "database/creds/app/w", "end": at(1316) },
+                           { "number": 1, "retire_at": at(1076) }] },
+            { "secrets": ["\u{1b}[2J"], "store": "default", "path": "pki/issue/web", "state": "held",
+              "current": { "number": 1, "serial": "0a:0b", "issued_at": at(1), "near_end": at(1000), "end": at(1020) } },
+        ]);
+        snapshot.credentials = serde_json::from_value(json).unwrap();
+        let text = table(&snapshot, super::tests::at(1016), PLAIN);
+        let expected = "synced   good    16 s  in 14 s  3        –
+
+STATE       CREDENTIAL          RENEWED    NEXT ONE   ENDS    SECRETS
+confirming  database/creds/app  in 20 min  in 40 min  in 1 h  app, job
+  credential 3, lease database/creds/app/x, issued 5 min ago
+  waits for job
+  before it: credential 2, lease database/creds/app/w, retired when the next one is confirmed, ends in 5 min
+  before it: credential 1, retired in 1 min
+held        pki/issue/web       –          –          in 4 s  \\u{1b}[2J
+  the credential of pki/issue/web ends in 4 s and has no successor
+  credential 1, serial 0a:0b, issued 16 min ago
+
+bad: absent: no
+";
+        assert!(text.contains(expected), "{text}");
+        let narrow = table(&snapshot, super::tests::at(1016), TableStyle { colour: true, width: Some(40) });
+        let rows: Vec<_> = narrow.lines().skip(6).take(10).map(columns).collect();
+        assert!(rows.iter().all(|width| *width <= 40), "{narrow}");
+        assert!(
+            narrow.contains("\x1b[31mheld      \x1b[0m  pki") && narrow.contains("\x1b[36mconfirming\x1b"),
+            "{narrow}"
+        );
     }
 
     #[test]

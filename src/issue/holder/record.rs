@@ -135,6 +135,7 @@ impl Holder {
             number: old.number,
             lease: old.lease.clone(),
             retire_at: wall(old.retire_at.filter(|_| !old.is_left)),
+            left_to_end: old.is_left,
             end: wall(old.end()),
         });
         CredentialStatus {
