@@ -4,13 +4,17 @@ mod certificate;
 mod credentials;
 mod file;
 mod hooks;
+mod problems;
 mod registry;
 mod snapshot;
 mod sources;
 pub mod words;
 
 pub use certificate::CertificateStatus;
-pub use credentials::{CredentialState, CredentialStatus, CurrentCredential, DrainingCredential};
+pub use credentials::{
+    CredentialProblem, CredentialProblemKind, CredentialState, CredentialStatus, CurrentCredential,
+    DrainingCredential,
+};
 pub use file::read;
 pub(crate) use file::{StatusFile, is_owned};
 pub use hooks::HookStatus;

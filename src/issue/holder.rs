@@ -364,10 +364,6 @@ impl CredentialOwner for Holder {
             }
         });
     }
-
-    fn unconfirmed(&self, secret: &SecretName) -> bool {
-        self.state().machine.is_unconfirmed(secret)
-    }
 }
 
 impl HolderState {

@@ -170,6 +170,9 @@ impl Machine {
     pub(crate) fn join(&mut self, secret: &SecretName, has_files: bool, now: Instant) {
         let known = self.live.first().zip(self.live.last()).filter(|_| has_files);
         self.consumers.join(secret, known.map(|(oldest, newest)| (oldest.number, newest.number)));
+        if let Some(dead) = self.live.last().filter(|newest| newest.is_lost) {
+            self.consumers.lost(dead.number, now);
+        }
         self.settle(now);
         if let Some(newest) = self.live.last_mut().filter(|newest| !newest.has_value && !has_files) {
             newest.reissue_at = Some(now);
@@ -261,9 +264,14 @@ impl Machine {
         self.consumers.names()
     }
 
-    /// Whether it was not confirmed in time that the consumers of `secret` have what is in its files.
-    pub(crate) fn is_unconfirmed(&self, secret: &SecretName) -> bool {
-        self.consumers.is_unconfirmed(secret)
+    /// The secrets whose files hold a dead credential, and since when.
+    pub(crate) fn with_dead(&self) -> impl Iterator<Item = (&SecretName, Instant)> {
+        self.consumers.with_dead()
+    }
+
+    /// The secrets of which it was not confirmed in time that their consumers have what is in the files; since when.
+    pub(crate) fn unconfirmed(&self) -> impl Iterator<Item = (&SecretName, Instant)> {
+        self.consumers.unconfirmed()
     }
 
     /// Whether files are still to be written with the current credential.

@@ -25,12 +25,37 @@ pub struct CredentialStatus {
     /// The secrets that have not published it yet, or whose hooks have not run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<SecretName>,
+    /// The secrets that need attention because of their credential.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<CredentialProblem>,
     /// Those before it that are not retired yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub draining: Vec<DrainingCredential>,
     /// Requests for a credential whose answer never came: each may have made one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unanswered: usize,
+}
+
+/// What is wrong with what one secret has.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CredentialProblem {
+    /// The secret.
+    pub secret: SecretName,
+    /// What is wrong.
+    pub kind: CredentialProblemKind,
+    /// Since when.
+    #[serde(with = "as_rfc3339")]
+    pub since: SystemTime,
+}
+
+/// What can be wrong with what a secret has. The words are those of `fault::Kind`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialProblemKind {
+    /// Its files hold a dead credential.
+    LeaseLost,
+    /// Its hooks have failed until `confirmTimeout`.
+    NotConfirmed,
 }
 
 /// The credential that secrets have or will have next.
@@ -118,7 +143,7 @@ impl fmt::Debug for CredentialReport {
 }
 
 impl CredentialStatus {
-    /// Why secrets that use it are not ready at `now`: it is lost, has ended, or ends soon and has no successor.
+    /// What is wrong with it at `now`: it is lost, has ended, or ends soon and has no successor.
     pub(crate) fn danger(&self, now: SystemTime) -> Option<String> {
         let path = &self.path;
         if self.state == CredentialState::Lost {
@@ -135,6 +160,22 @@ impl CredentialStatus {
         }
     }
 
+    /// Why `secret`, which uses it, is not ready at `now`. Where it is lost, other files may hold one that lives.
+    pub(super) fn danger_for(&self, secret: &str, now: SystemTime) -> Option<String> {
+        let is_dead = |problem: &CredentialProblem| {
+            problem.kind == CredentialProblemKind::LeaseLost && problem.secret.as_str() == secret
+        };
+        if self.problems.iter().any(is_dead) {
+            return Some(format!("the credential of {} in its files is dead", self.path));
+        }
+        self.danger(now).filter(|_| self.state != CredentialState::Lost)
+    }
+
+    /// Whether an operator has to look at it at `now`.
+    pub(crate) fn is_problem(&self, now: SystemTime) -> bool {
+        !self.problems.is_empty() || self.danger(now).is_some()
+    }
+
     /// The secrets that use it.
     pub(crate) fn names(&self) -> String {
         joined(&self.secrets)
@@ -143,10 +184,16 @@ impl CredentialStatus {
     /// What else there is to know, for people.
     pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
         let waits = (!self.waits_for.is_empty()).then(|| format!("waits for {}", joined(&self.waits_for)));
+        let problems = self.problems.iter().map(|CredentialProblem { secret, kind, .. }| match kind {
+            CredentialProblemKind::LeaseLost => format!("the files of {secret} hold a dead credential"),
+            CredentialProblemKind::NotConfirmed => {
+                format!("was not confirmed in time by the hooks of {secret}")
+            }
+        });
         let answers = if self.unanswered == 1 { "a request" } else { "requests" };
         let unanswered =
             || format!("{answers} without an answer ({}): what it made lives until its end", self.unanswered);
-        waits.into_iter().chain((self.unanswered > 0).then(unanswered))
+        waits.into_iter().chain(problems).chain((self.unanswered > 0).then(unanswered))
     }
 }
 

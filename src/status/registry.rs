@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::certificate::CertificateStatus;
 use super::credentials::{CredentialReport, CredentialStatus};
 use super::hooks::HookStatus;
+use super::problems::note_problems;
 use super::snapshot::{
     Daemon, HeldStatus, LastError, RefusedStatus, SecretStatus, Snapshot, State, note_owed,
 };
@@ -360,7 +361,8 @@ impl StatusRegistry {
         daemon.hooks.clone_from(&self.hooks.lock().unwrap_or_else(PoisonError::into_inner));
         note_owed(&daemon.hooks, &mut secrets);
         let credentials = self.credentials.get().map(CredentialReport::read).unwrap_or_default();
-        let snapshot = Snapshot::new(self.clock.now(), sheet.stopping, secrets, credentials);
+        let mut snapshot = Snapshot::new(self.clock.now(), sheet.stopping, secrets, credentials);
+        note_problems(&mut snapshot);
         let started = self.started.fetch_or(snapshot.started, Ordering::Relaxed) || snapshot.started;
         Snapshot { started, daemon, ..snapshot }
     }

@@ -438,7 +438,7 @@ impl Snapshot {
 /// What is wrong at `now` with a credential that the secret uses.
 fn danger(credentials: &[CredentialStatus], secret: &str, now: SystemTime) -> Option<String> {
     let uses = |status: &&CredentialStatus| status.secrets.iter().any(|name| name.as_str() == secret);
-    credentials.iter().filter(uses).find_map(|status| status.danger(now))
+    credentials.iter().filter(uses).find_map(|status| status.danger_for(secret, now))
 }
 
 /// The first reasons that fit, and at least one.

@@ -113,9 +113,6 @@ pub trait CredentialOwner: Send + Sync {
 
     /// The files of a secret could not be written with credential `number`.
     fn failed(&self, number: CredentialNumber, fault: &Fault);
-
-    /// Whether the hooks of `secret` have not run in time.
-    fn unconfirmed(&self, secret: &SecretName) -> bool;
 }
 
 /// That a secret has a source, from one `join` on.

@@ -9,7 +9,7 @@ use crate::status::{CredentialState, CredentialStatus, Snapshot, words};
 /// Nothing where nothing is issued, or where nothing of it belongs to the view.
 pub(super) fn render(page: &mut Html, snapshot: &Snapshot, view: View) {
     let now = snapshot.heartbeat;
-    let is_shown = |status: &&CredentialStatus| !view.problems || status.danger(now).is_some();
+    let is_shown = |status: &&CredentialStatus| !view.problems || status.is_problem(now);
     let mut shown = snapshot.credentials.iter().filter(is_shown).peekable();
     if shown.peek().is_none() {
         return;

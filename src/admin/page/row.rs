@@ -20,10 +20,12 @@ pub(super) struct RowContext<'a> {
 /// What a state means.
 pub(super) fn meaning(state: State) -> &'static str {
     match state {
-        State::Failing => "Not synced since the start; the last try failed",
+        State::Failing => {
+            "There are no good files: not synced since the start, lost, or with a dead credential"
+        }
         State::Stale => "Older than its maxStaleness",
         State::Deleted => "The source is gone and its files were removed",
-        State::Degraded => "The last try failed; the last good files are in place",
+        State::Degraded => "The last good files are in place; the last try failed, or hooks did",
         State::Pending => "The first try has not ended yet",
         State::Synced => "The files were as in the store at the last try",
     }

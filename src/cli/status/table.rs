@@ -225,20 +225,20 @@ bad: absent: nothing at secret/bad
 
     #[test]
     fn issued_credentials_have_a_table_with_what_replaces_what() {
-        let at = |seconds| crate::clock::rfc3339(at(seconds));
+        let text_of = |seconds| crate::clock::rfc3339(at(seconds));
         let mut snapshot = snapshot("no");
         let json = serde_json::json!([
             { "secrets": ["app", "job"], "store": "default", "path": "database/creds/app", "state": "confirming",
-              "current": { "number": 3, "lease": "database/creds/app/x", "issued_at": at(716), "renew_at": at(2216),
-                           "reissue_at": at(3416), "end": at(4616) },
+              "current": { "number": 3, "lease": "database/creds/app/x", "issued_at": text_of(716), "renew_at": text_of(2216),
+                           "reissue_at": text_of(3416), "end": text_of(4616) },
               "waits_for": ["job"],
-              "draining": [{ "number": 2, "lease": "database/creds/app/w", "end": at(1316) },
-                           { "number": 1, "retire_at": at(1076) }] },
+              "draining": [{ "number": 2, "lease": "database/creds/app/w", "end": text_of(1316) },
+                           { "number": 1, "retire_at": text_of(1076) }] },
             { "secrets": ["\u{1b}[2J"], "store": "default", "path": "pki/issue/web", "state": "held",
-              "current": { "number": 1, "serial": "0a:0b", "issued_at": at(1), "near_end": at(1000), "end": at(1020) } },
+              "current": { "number": 1, "serial": "0a:0b", "issued_at": text_of(1), "near_end": text_of(1000), "end": text_of(1020) } },
         ]);
         snapshot.credentials = serde_json::from_value(json).unwrap();
-        let text = table(&snapshot, super::tests::at(1016), PLAIN);
+        let text = table(&snapshot, at(1016), PLAIN);
         let expected = "synced   good    16 s  in 14 s  3        –
 
 STATE       CREDENTIAL          RENEWED    NEXT ONE   ENDS    SECRETS
@@ -254,7 +254,7 @@ held        pki/issue/web       –          –          in 4 s  \\u{1b}[2J
 bad: absent: no
 ";
         assert!(text.contains(expected), "{text}");
-        let narrow = table(&snapshot, super::tests::at(1016), TableStyle { colour: true, width: Some(40) });
+        let narrow = table(&snapshot, at(1016), TableStyle { colour: true, width: Some(40) });
         let rows: Vec<_> = narrow.lines().skip(6).take(10).map(columns).collect();
         assert!(rows.iter().all(|width| *width <= 40), "{narrow}");
         assert!(

@@ -10,7 +10,10 @@ use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
 use crate::journal::{CredentialTimes, KnownCredential};
 use crate::name::{CredentialNumber, SecretName};
-use crate::status::{CredentialState, CredentialStatus, CurrentCredential, DrainingCredential};
+use crate::status::{
+    CredentialProblem, CredentialProblemKind, CredentialState, CredentialStatus, CurrentCredential,
+    DrainingCredential,
+};
 
 /// What a rotation has brought.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -138,7 +141,16 @@ impl Holder {
             left_to_end: old.is_left,
             end: wall(old.end()),
         });
+        let problem = |kind| {
+            move |(secret, since): (&SecretName, Instant)| {
+                let since = moment.wall_of(since);
+                CredentialProblem { secret: secret.clone(), kind, since }
+            }
+        };
+        let dead = machine.with_dead().map(problem(CredentialProblemKind::LeaseLost));
+        let unconfirmed = machine.unconfirmed().map(problem(CredentialProblemKind::NotConfirmed));
         CredentialStatus {
+            problems: dead.chain(unconfirmed).collect(),
             secrets: machine.secrets().cloned().collect(),
             store: self.store.clone(),
             path: self.read.path.clone(),

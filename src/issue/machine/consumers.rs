@@ -14,8 +14,10 @@ pub(super) struct Consumers(BTreeMap<SecretName, Use>);
 #[derive(Clone, Copy, Default, Debug)]
 struct Use {
     held: Option<Held>,
-    /// It is not confirmed in time that consumers have it.
-    unconfirmed: Option<CredentialNumber>,
+    /// Since when it counts as confirmed, because the time for that was over.
+    unconfirmed_since: Option<Instant>,
+    /// Since when what is in the files is dead.
+    dead_since: Option<Instant>,
 }
 
 /// The credentials that one secret may use: all of these numbers.
@@ -37,7 +39,7 @@ impl Consumers {
     /// `secret` has the source, and maybe files with one of the credentials `known`.
     pub(super) fn join(&mut self, secret: &SecretName, known: Option<(CredentialNumber, CredentialNumber)>) {
         let held = known.map(|(oldest, newest)| Held { oldest, newest, pending_since: None });
-        self.0.entry(secret.clone()).or_insert(Use { held, unconfirmed: None });
+        self.0.entry(secret.clone()).or_insert(Use { held, ..Use::default() });
     }
 
     pub(super) fn leave(&mut self, secret: &SecretName) {
@@ -47,6 +49,9 @@ impl Consumers {
     /// The files of `secret` hold credential `number`.
     pub(super) fn published(&mut self, secret: &SecretName, number: CredentialNumber, now: Instant) {
         let Some(used) = self.0.get_mut(secret) else { return };
+        if used.held.is_none_or(|held| held.newest != number) {
+            used.dead_since = None;
+        }
         match &mut used.held {
             Some(held) if held.newest == number && held.pending_since.is_some() => {}
             Some(held) if held.newest == number && held.oldest == number => {}
@@ -57,9 +62,6 @@ impl Consumers {
             }
             none => *none = Some(Held { oldest: number, newest: number, pending_since: Some(now) }),
         }
-        if used.unconfirmed.is_some_and(|unconfirmed| unconfirmed != number) {
-            used.unconfirmed = None;
-        }
     }
 
     /// The consumers of `secret` have credential `number`.
@@ -68,7 +70,14 @@ impl Consumers {
         if let Some(held) = used.held.as_mut().filter(|held| held.newest == number) {
             held.oldest = number;
             held.pending_since = None;
-            used.unconfirmed = None;
+            used.unconfirmed_since = None;
+        }
+    }
+
+    /// Credential `number` is dead.
+    pub(super) fn lost(&mut self, number: CredentialNumber, now: Instant) {
+        for used in self.0.values_mut().filter(|used| used.held.is_some_and(|held| held.newest == number)) {
+            used.dead_since.get_or_insert(now);
         }
     }
 
@@ -80,7 +89,7 @@ impl Consumers {
             if held.pending_since.is_some_and(|since| since + timeout <= now) {
                 held.pending_since = None;
                 held.oldest = held.newest;
-                used.unconfirmed = Some(held.newest);
+                used.unconfirmed_since.get_or_insert(now);
                 overdue.push((secret.clone(), held.newest));
             }
         }
@@ -113,15 +122,20 @@ impl Consumers {
         self.held().any(|held| held.pending_since.is_some())
     }
 
-    /// Whether it was not confirmed in time what `secret` has.
-    pub(super) fn is_unconfirmed(&self, secret: &SecretName) -> bool {
-        self.0.get(secret).is_some_and(|used| used.unconfirmed.is_some())
+    /// The secrets whose files hold a dead credential, and since when.
+    pub(super) fn with_dead(&self) -> impl Iterator<Item = (&SecretName, Instant)> {
+        self.0.iter().filter_map(|(secret, used)| Some((secret, used.dead_since?)))
+    }
+
+    /// The secrets whose consumers may not have what is in the files, although the time for that is over; since when.
+    pub(super) fn unconfirmed(&self) -> impl Iterator<Item = (&SecretName, Instant)> {
+        self.0.iter().filter_map(|(secret, used)| Some((secret, used.unconfirmed_since?)))
     }
 
     /// The secrets whose files do not hold credential `number`, or whose consumers do not have it.
     pub(super) fn without(&self, number: CredentialNumber) -> Vec<SecretName> {
         let is_confirmed = |held: Held| held.newest == number && held.pending_since.is_none();
-        let has = |used: &Use| used.unconfirmed.is_none() && used.held.is_some_and(is_confirmed);
+        let has = |used: &Use| used.unconfirmed_since.is_none() && used.held.is_some_and(is_confirmed);
         self.0.iter().filter(|(_, used)| !has(used)).map(|(secret, _)| secret.clone()).collect()
     }
 

@@ -168,7 +168,7 @@ impl Machine {
                     credential.look_up_at = None;
                 }
             }
-            Some(LeaseVerdict::Gone) => self.lose(number),
+            Some(LeaseVerdict::Gone) => self.lose(number, now),
             Some(LeaseVerdict::Denied) => {
                 self.live.iter_mut().for_each(|credential| credential.is_end_doubted = false);
                 self.are_look_ups_denied = true;
@@ -231,13 +231,14 @@ impl Machine {
         }
         let over = self.live.iter().chain(&self.given_up).filter(|it| it.is_over(now) && !it.is_lost);
         for number in over.map(|it| it.number).collect::<Vec<_>>() {
-            self.lose(number);
+            self.lose(number, now);
         }
         self.settle(now);
     }
 
     /// Credential `number` is dead. The current one stays until the next one is there, so that it is known why.
-    fn lose(&mut self, number: CredentialNumber) {
+    fn lose(&mut self, number: CredentialNumber, now: Instant) {
+        self.consumers.lost(number, now);
         let is_needed = self.consumers.need(number);
         if let Some(newest) = self.live.last_mut().filter(|newest| newest.number == number) {
             newest.is_lost = true;

@@ -34,10 +34,11 @@ pub(super) fn table(snapshot: &Snapshot, now: SystemTime, look: TableStyle) -> S
 fn row(status: &CredentialStatus, one_store: bool, now: SystemTime) -> (&'static str, [String; 6]) {
     let CredentialStatus { store, path, state, current, .. } = status;
     let colour = match state {
-        CredentialState::Lost => "31",
         _ if status.danger(now).is_some() => "31",
+        _ if status.is_problem(now) => "33",
         CredentialState::Held | CredentialState::Ageing => "32",
         CredentialState::Empty | CredentialState::Fresh | CredentialState::Confirming => "36",
+        CredentialState::Lost => "31",
     };
     let until =
         |at: fn(&CurrentCredential) -> Option<SystemTime>| words::until(now, current.as_ref().and_then(at));

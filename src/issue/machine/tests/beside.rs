@@ -2,6 +2,7 @@
 
 use super::super::{LeaseState, LeaseStep};
 use super::rows::{Bench, HOUR, MINUTE, ONE, TWO, secret};
+use crate::name::CredentialNumber;
 
 #[test]
 fn a_machine_that_slept_is_nearer_to_every_end() {
@@ -36,4 +37,21 @@ fn what_was_not_confirmed_in_time_is_still_waited_for() {
     assert_eq!((bench.retires(), bench.machine.waits_for()), (Some((ONE, 300)), vec![secret("a")]));
     bench.confirm("a", TWO);
     assert!(bench.machine.waits_for().is_empty());
+}
+
+#[test]
+fn what_is_dead_is_known_of_each_secret_that_has_it_until_it_has_another() {
+    let mut bench = Bench::held_by(&["a", "b"]);
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", TWO);
+    bench.confirm("a", TWO);
+    bench.wait(HOUR);
+    assert_eq!(bench.machine.state(), LeaseState::Lost, "nothing was renewed");
+    let (a, b, now) = (secret("a"), secret("b"), bench.now);
+    assert_eq!(bench.machine.with_dead().collect::<Vec<_>>(), [(&a, now), (&b, now)], "one each");
+    bench.issue(Some(HOUR), None);
+    bench.publish("b", CredentialNumber::new(3));
+    assert_eq!(bench.machine.with_dead().collect::<Vec<_>>(), [(&a, now)]);
+    bench.machine.leave(&a, bench.now);
+    assert_eq!(bench.machine.with_dead().next(), None);
 }

@@ -244,16 +244,20 @@ fn until_it_is_confirmed_the_one_before_is_renewed_and_after_the_timeout_it_coun
     bench.issue(Some(HOUR * 24), None);
     bench.publish("a", TWO);
     bench.wait((MINUTE * 10).checked_sub(SECOND).unwrap());
-    assert_eq!((bench.retires(), bench.machine.is_unconfirmed(&secret("a"))), (None, false));
+    assert_eq!((bench.retires(), bench.machine.unconfirmed().next()), (None, None));
     assert!(
         bench.machine.credential(ONE).unwrap().renewal().is_some_and(|at| at > bench.now),
         "it is renewed as before"
     );
     bench.wait(SECOND);
     assert_eq!(bench.machine.take_notices(), [Notice::NotConfirmed(secret("a"), TWO)]);
-    assert_eq!((bench.retires(), bench.machine.is_unconfirmed(&secret("a"))), (Some((ONE, 300)), true));
-    bench.confirm("a", TWO);
-    assert!(!bench.machine.is_unconfirmed(&secret("a")));
+    let since = Some((&secret("a"), bench.now));
+    assert_eq!((bench.retires(), bench.machine.unconfirmed().next()), (Some((ONE, 300)), since));
+    bench.issue(Some(HOUR * 24), None);
+    bench.publish("a", CredentialNumber::new(3));
+    assert_eq!(bench.machine.unconfirmed().next(), since, "the next one brings no confirmation");
+    bench.confirm("a", CredentialNumber::new(3));
+    assert_eq!(bench.machine.unconfirmed().next(), None);
 }
 
 #[test]
