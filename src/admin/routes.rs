@@ -77,7 +77,7 @@ fn scrape(snapshot: &Snapshot) -> Answer {
         credential_end: snapshot.credentials_of(&secret.name).filter_map(|it| it.current.as_ref()?.end).min(),
         draining: snapshot
             .credentials_of(&secret.name)
-            .map(|status| status.draining.len())
+            .map(|status| status.draining.iter().filter(|old| !old.left_to_end).count())
             .reduce(|sum, count| sum + count),
     });
     Answer::metrics(metrics().text(facts))

@@ -83,8 +83,12 @@ pub(crate) enum Rotation {
 pub(crate) enum Notice {
     /// It is dead, and files hold it.
     Lost(CredentialNumber),
+    /// The files of this secret hold it.
+    Published(SecretName, CredentialNumber),
     /// One that is no longer needed has reached its end, or has no lease to revoke.
     Ended(CredentialNumber),
+    /// One that was lost, or could not be retired, is over.
+    Forgotten(CredentialNumber),
     /// One that is no longer needed is left to its end, as the configuration or the policy wants.
     Left { number: CredentialNumber, is_denied: bool },
     /// No file could be written with it: it is retired, and the one before serves again.

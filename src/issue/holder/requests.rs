@@ -50,14 +50,21 @@ impl CredentialRequests {
         self.holder.state().machine.credential(number).and_then(|credential| credential.lease.clone())
     }
 
+    /// An event of credential `number`. The journal has its names until it is over, the machine not so long.
     fn event(&self, number: CredentialNumber) -> CredentialEvent {
         let secrets = self.holder.state().machine.secrets().map(ToString::to_string).collect();
+        let (lease, serial) = self.context.journal.look(|journal| {
+            let history = journal.credentials.get(&self.source);
+            let known = history.and_then(|history| history.live.iter().find(|known| known.number == number));
+            known.map(|known| (known.lease.clone(), known.serial.clone())).unwrap_or_default()
+        });
         CredentialEvent {
             store: self.holder.store.to_string(),
             path: self.holder.read.path.clone(),
             secrets,
             number: number.get(),
-            lease: self.lease(number).map(|lease| lease.to_string()),
+            lease: lease.map(|lease| lease.to_string()),
+            serial,
         }
     }
 
@@ -252,9 +259,13 @@ impl CredentialRequests {
                     journal.append([JournalEntry::Lost { source: self.source, number }]);
                     self.event(number).lost();
                 }
+                Notice::Published(secret, number) => self.event(number).published(secret.as_str()),
                 Notice::Ended(number) => {
-                    journal.append([self.retirement(number, RetirementOutcome::Ended)]);
                     self.event(number).retired("ended");
+                    journal.append([self.retirement(number, RetirementOutcome::Ended)]);
+                }
+                Notice::Forgotten(number) => {
+                    journal.append([self.retirement(number, RetirementOutcome::Ended)]);
                 }
                 Notice::Left { number, is_denied } => {
                     if is_denied {

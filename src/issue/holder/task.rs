@@ -157,6 +157,7 @@ async fn restore(requests: &CredentialRequests) {
             secrets: history.secrets.iter().map(ToString::to_string).collect(),
             number: history.number.get(),
             lease: None,
+            serial: None,
         };
         event.answers_lost(history.open.len());
     }

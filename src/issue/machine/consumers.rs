@@ -46,10 +46,11 @@ impl Consumers {
         self.0.remove(secret);
     }
 
-    /// The files of `secret` hold credential `number`.
-    pub(super) fn published(&mut self, secret: &SecretName, number: CredentialNumber, now: Instant) {
-        let Some(used) = self.0.get_mut(secret) else { return };
-        if used.held.is_none_or(|held| held.newest != number) {
+    /// The files of `secret` hold credential `number`: true when that is new.
+    pub(super) fn published(&mut self, secret: &SecretName, number: CredentialNumber, now: Instant) -> bool {
+        let Some(used) = self.0.get_mut(secret) else { return false };
+        let is_new = used.held.is_none_or(|held| held.newest != number);
+        if is_new {
             used.dead_since = None;
         }
         match &mut used.held {
@@ -62,6 +63,7 @@ impl Consumers {
             }
             none => *none = Some(Held { oldest: number, newest: number, pending_since: Some(now) }),
         }
+        is_new
     }
 
     /// The consumers of `secret` have credential `number`.

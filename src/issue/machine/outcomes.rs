@@ -42,7 +42,7 @@ impl Machine {
         (self.is_wanted, self.rotation) = (false, None);
         // What is dead has nothing to be retired.
         let dead = self.live.pop_if(|newest| newest.is_lost);
-        self.notices.extend(dead.map(|dead| Notice::Ended(dead.number)));
+        self.notices.extend(dead.map(|dead| Notice::Forgotten(dead.number)));
         for old in &mut self.live {
             old.is_hurried |= is_hurried;
             (old.look_up_at, old.withdraw_at) = (None, None);
@@ -78,7 +78,9 @@ impl Machine {
         confirmed: Confirmed,
         now: Instant,
     ) {
-        self.consumers.published(secret, number, now);
+        if self.consumers.published(secret, number, now) {
+            self.notices.push(Notice::Published(secret.clone(), number));
+        }
         if let Some(credential) = self.credential_mut(number).filter(|it| it.withdraw_at.is_some()) {
             credential.withdraw_at = None;
         }
@@ -246,9 +248,12 @@ impl Machine {
             self.notices.push(Notice::Lost(number));
             return;
         }
+        let is_denied = self.rules.terms.retires && self.credential(number).is_some_and(|it| it.is_left);
         self.forget(number);
-        self.notices.extend(is_needed.then_some(Notice::Lost(number)));
-        self.notices.push(Notice::Ended(number));
+        if is_needed {
+            self.notices.push(Notice::Lost(number));
+        }
+        self.notices.push(if is_needed || is_denied { Notice::Forgotten } else { Notice::Ended }(number));
     }
 
     fn forget(&mut self, number: CredentialNumber) {

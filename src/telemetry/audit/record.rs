@@ -33,6 +33,9 @@ pub struct AuditedCredential<'a> {
     /// Its lease, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<&'a str>,
+    /// The serial number of a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<&'a str>,
 }
 
 /// The content of a line.
@@ -99,6 +102,14 @@ pub enum Record<'a> {
     },
     /// A credential was issued.
     Issued(AuditedCredential<'a>),
+    /// The files of a secret hold it.
+    Published {
+        /// The secret.
+        secret: &'a str,
+        /// Which.
+        #[serde(flatten)]
+        credential: AuditedCredential<'a>,
+    },
     /// All its consumers have it.
     Confirmed(AuditedCredential<'a>),
     /// It is over.

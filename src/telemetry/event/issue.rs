@@ -20,6 +20,8 @@ pub(crate) struct CredentialEvent {
     /// Its number.
     pub(crate) number: u64,
     pub(crate) lease: Option<String>,
+    /// The serial number of a certificate.
+    pub(crate) serial: Option<String>,
 }
 
 impl CredentialEvent {
@@ -38,8 +40,9 @@ impl CredentialEvent {
     }
 
     fn audited(&self) -> AuditedCredential<'_> {
-        let Self { secrets, store, path, number, lease } = self;
-        AuditedCredential { secrets, store, path, number: *number, lease: lease.as_deref() }
+        let Self { secrets, store, path, number, lease, serial } = self;
+        let (lease, serial) = (lease.as_deref(), serial.as_deref());
+        AuditedCredential { secrets, store, path, number: *number, lease, serial }
     }
 
     /// It was not issued, or nobody knows.
@@ -144,6 +147,11 @@ impl CredentialEvent {
             hint,
             "the credential in the files is dead"
         );
+    }
+
+    /// The files of `secret` hold it. That the secret was synced has its own line in the log.
+    pub(crate) fn published(&self, secret: &str) {
+        audit::record(&Record::Published { secret, credential: self.audited() });
     }
 
     /// All consumers have it.

@@ -162,7 +162,9 @@ fn a_new_credential_is_fresh_then_confirming_then_held() {
     assert_eq!(bench.machine.state(), LeaseState::Confirming);
     bench.confirm("b", ONE);
     assert_eq!(bench.machine.state(), LeaseState::Held);
-    assert_eq!(bench.machine.take_notices(), [Notice::Confirmed(ONE)]);
+    let published = ["a", "b"].map(|name| Notice::Published(secret(name), ONE));
+    let all: Vec<_> = published.into_iter().chain([Notice::Confirmed(ONE)]).collect();
+    assert_eq!(bench.machine.take_notices(), all);
 }
 
 #[test]
@@ -235,7 +237,7 @@ fn a_retirement_that_is_denied_is_left_to_its_end() {
     bench.wait(HOUR.checked_sub(SECOND).unwrap());
     bench.renewed(HOUR);
     bench.wait(SECOND);
-    assert_eq!(bench.machine.take_notices(), [Notice::Ended(ONE)]);
+    assert_eq!(bench.machine.take_notices(), [Notice::Forgotten(ONE)]);
 }
 
 #[test]
@@ -250,7 +252,8 @@ fn until_it_is_confirmed_the_one_before_is_renewed_and_after_the_timeout_it_coun
         "it is renewed as before"
     );
     bench.wait(SECOND);
-    assert_eq!(bench.machine.take_notices(), [Notice::NotConfirmed(secret("a"), TWO)]);
+    let published = Notice::Published(secret("a"), TWO);
+    assert_eq!(bench.machine.take_notices(), [published, Notice::NotConfirmed(secret("a"), TWO)]);
     let since = Some((&secret("a"), bench.now));
     assert_eq!((bench.retires(), bench.machine.unconfirmed().next()), (Some((ONE, 300)), since));
     bench.issue(Some(HOUR * 24), None);
@@ -328,7 +331,7 @@ fn a_refused_renewal_is_judged_by_a_look_up_and_issues_nothing() {
     assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Lost, Some((LeaseStep::Issue, 0))));
     assert_eq!(bench.machine.take_notices(), [Notice::Lost(ONE)]);
     bench.issue(Some(HOUR), None);
-    assert_eq!((bench.machine.take_notices(), bench.retires()), (vec![Notice::Ended(ONE)], None));
+    assert_eq!((bench.machine.take_notices(), bench.retires()), (vec![Notice::Forgotten(ONE)], None));
     bench.publish("a", TWO);
     assert_eq!(bench.machine.state(), LeaseState::Confirming);
 }
