@@ -357,6 +357,10 @@ impl CredentialOwner for Holder {
         self.change(|state, now| state.machine.confirmed(secret, number, now));
     }
 
+    fn withheld(&self, secret: &SecretName, number: CredentialNumber) {
+        self.change(|state, _| state.machine.withheld(secret, number));
+    }
+
     fn failed(&self, number: CredentialNumber, fault: &Fault) {
         self.change(|state, now| {
             if state.machine.failed(number, now) {

@@ -85,6 +85,8 @@ pub(crate) enum Notice {
     Lost(CredentialNumber),
     /// The files of this secret hold it.
     Published(SecretName, CredentialNumber),
+    /// The files of this secret do not get it, because the secret is held.
+    Withheld(SecretName, CredentialNumber),
     /// One that is no longer needed has reached its end, or has no lease to revoke.
     Ended(CredentialNumber),
     /// One that was lost, or could not be retired, is over.

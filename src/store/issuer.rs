@@ -111,6 +111,9 @@ pub trait CredentialOwner: Send + Sync {
     /// The hooks of `secret` have run: its consumers have credential `number`.
     fn confirmed(&self, secret: &SecretName, number: CredentialNumber);
 
+    /// The files of `secret` do not get credential `number`, because it is held at an earlier change.
+    fn withheld(&self, secret: &SecretName, number: CredentialNumber);
+
     /// The files of a secret could not be written with credential `number`.
     fn failed(&self, number: CredentialNumber, fault: &Fault);
 }

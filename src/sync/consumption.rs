@@ -45,6 +45,11 @@ impl ReadCredentials {
         self.owned().for_each(|(owner, number)| owner.failed(number, fault));
     }
 
+    /// The files of `secret` do not get them, because it is held at an earlier change.
+    pub(super) fn withheld(&self, secret: &SecretName) {
+        self.owned().for_each(|(owner, number)| owner.withheld(secret, number));
+    }
+
     fn owned(&self) -> impl Iterator<Item = (&dyn CredentialOwner, CredentialNumber)> {
         let pairs = self.stores.iter().zip(&self.numbers);
         pairs.filter_map(|(store, number)| Some((store.owner()?, (*number)?)))

@@ -165,11 +165,11 @@ impl Task {
         Some(PassResult { result, duration, orders: kept })
     }
 
-    /// Has the owners of what was read know what became of it. While another change is held, readers do not have it.
+    /// Has the owners of what was read know what became of it.
     fn note_issued(&self, issued: ReadCredentials, fault: Option<&Fault>) {
         match fault {
             Some(fault) => issued.failed(fault),
-            None if self.pass.hold().is_some() => {}
+            None if self.pass.hold().is_some() => issued.withheld(self.name()),
             None => self.unconfirmed.published(self.name(), issued, &self.journal),
         }
     }

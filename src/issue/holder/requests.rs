@@ -260,6 +260,7 @@ impl CredentialRequests {
                     self.event(number).lost();
                 }
                 Notice::Published(secret, number) => self.event(number).published(secret.as_str()),
+                Notice::Withheld(secret, number) => self.event(number).withheld(secret.as_str()),
                 Notice::Ended(number) => {
                     self.event(number).retired("ended");
                     journal.append([self.retirement(number, RetirementOutcome::Ended)]);

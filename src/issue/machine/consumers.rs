@@ -18,6 +18,8 @@ struct Use {
     unconfirmed_since: Option<Instant>,
     /// Since when what is in the files is dead.
     dead_since: Option<Instant>,
+    /// The one that the files do not get, because the secret is held.
+    withheld: Option<CredentialNumber>,
 }
 
 /// The credentials that one secret may use: all of these numbers.
@@ -81,6 +83,17 @@ impl Consumers {
         for used in self.0.values_mut().filter(|used| used.held.is_some_and(|held| held.newest == number)) {
             used.dead_since.get_or_insert(now);
         }
+    }
+
+    /// The files of `secret` do not get credential `number`, because it is held: true when that is new.
+    pub(super) fn withheld(&mut self, secret: &SecretName, number: CredentialNumber) -> bool {
+        let Some(used) = self.0.get_mut(secret) else { return false };
+        // What an earlier process left may be taken for it.
+        if let Some(held) = used.held.filter(|held| held.newest == number) {
+            let before = Held { newest: held.oldest, pending_since: None, ..held };
+            used.held = Some(before).filter(|before| before.newest != number);
+        }
+        used.withheld.replace(number) != Some(number)
     }
 
     /// Takes for confirmed what was to be confirmed by now; says which.

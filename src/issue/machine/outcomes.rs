@@ -102,6 +102,14 @@ impl Machine {
         self.settle(now);
     }
 
+    /// The files of `secret` do not get credential `number`, because it is held: they keep what they have, and nothing counts as
+    /// confirmed, however long that takes.
+    pub(crate) fn withheld(&mut self, secret: &SecretName, number: CredentialNumber) {
+        if self.consumers.withheld(secret, number) {
+            self.notices.push(Notice::Withheld(secret.clone(), number));
+        }
+    }
+
     /// The files of a secret could not be written with credential `number`. One that is in no file is given up soon: true.
     pub(crate) fn failed(&mut self, number: CredentialNumber, now: Instant) -> bool {
         let is_published = self.consumers.have(number);

@@ -170,6 +170,15 @@ impl CredentialEvent {
         tracing::warn!(store, path, secret, number, kind, hint, "a new credential was not confirmed in time");
     }
 
+    /// The files of `secret` do not get it, because the secret is held.
+    pub(crate) fn withheld(&self, secret: &str) {
+        let Self { store, path, number, .. } = self;
+        let hint = format!(
+            "`secrets-sync release {secret}` publishes it; the credential in the files is renewed until its end"
+        );
+        tracing::warn!(store, path, secret, number, hint, "a new credential waits for a secret that is held");
+    }
+
     /// No file could be written with it.
     pub(crate) fn withdrawn(&self) {
         let Self { store, path, number, lease, .. } = self;

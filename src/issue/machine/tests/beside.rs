@@ -1,6 +1,6 @@
 //! What happens beside the table: a machine that slept, and secrets that go and come back.
 
-use super::super::{LeaseState, LeaseStep};
+use super::super::{LeaseState, LeaseStep, Notice};
 use super::rows::{Bench, HOUR, MINUTE, ONE, TWO, secret};
 use crate::name::CredentialNumber;
 
@@ -54,4 +54,30 @@ fn what_is_dead_is_known_of_each_secret_that_has_it_until_it_has_another() {
     assert_eq!(bench.machine.with_dead().collect::<Vec<_>>(), [(&a, now)]);
     bench.machine.leave(&a, bench.now);
     assert_eq!(bench.machine.with_dead().next(), None);
+}
+
+#[test]
+fn a_held_secret_keeps_the_one_before_and_confirms_nothing() {
+    let mut bench = Bench::held_by(&["a", "b"]);
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", TWO);
+    bench.confirm("a", TWO);
+    bench.machine.take_notices();
+    for _ in 0..2 {
+        bench.machine.withheld(&secret("b"), TWO);
+    }
+    assert_eq!(bench.machine.take_notices(), [Notice::Withheld(secret("b"), TWO)], "once");
+    // The same after a restart: the files may hold any that lives.
+    bench.machine.leave(&secret("b"), bench.now);
+    bench.machine.join(&secret("b"), true, bench.now);
+    assert_eq!(bench.machine.state(), LeaseState::Held);
+    bench.machine.withheld(&secret("b"), TWO);
+    bench.machine.take_notices();
+    bench.wait(MINUTE * 30);
+    assert_eq!((bench.machine.state(), bench.retires()), (LeaseState::Fresh, None), "confirmTimeout is over");
+    assert_eq!(bench.machine.waits_for(), [secret("b")]);
+    assert!(bench.machine.credential(ONE).unwrap().renewal().is_some(), "it is renewed");
+    bench.wait(MINUTE * 30);
+    assert_eq!(bench.machine.with_dead().next(), Some((&secret("a"), bench.now)), "nothing was renewed");
+    assert!(bench.machine.with_dead().any(|(name, _)| *name == secret("b")));
 }
