@@ -19,7 +19,8 @@ pub(super) struct DynamicSource {
 const NO_PARAMETERS: &str =
     "the path issues certificates, which need parameters: write them behind it, such as \"common_name=…\"";
 
-const WRITES: &str = "the call writes there, and this program only reads: keep the Agent for this file";
+const WRITES: &str =
+    "the call writes there, and this program only reads: leave it to the tool that does so now";
 
 /// Parts in front of the name of a role, by what they answer.
 const ROLES: [(&[&str], DynamicKind); 2] =
@@ -69,6 +70,12 @@ pub(super) fn kind_of<'a>(
     Ok(begins(&READ).then_some(DynamicKind::Read))
 }
 
+/// `kind`, where it is not the default.
+pub(super) fn kind_entry(kind: DynamicKind) -> Option<(&'static str, Notation)> {
+    let known = DynamicKind::ALL.iter().find(|(_, known)| *known == kind);
+    known.filter(|_| kind != DynamicKind::Lease).map(|(word, _)| ("kind", Notation::text(*word)))
+}
+
 impl DynamicSource {
     /// What is uncertain about it.
     pub(super) fn doubt(&self) -> Option<&'static str> {
@@ -80,10 +87,7 @@ impl DynamicSource {
     /// The value of `vaultDynamic`. `reissue_at` is `lease.reissueAt` of certificates.
     pub(super) fn notation(&self, reissue_at: Option<&str>) -> Notation {
         let mut entries = vec![("path", Notation::as_is(&self.path))];
-        let kind = DynamicKind::ALL.iter().find(|(_, kind)| *kind == self.kind);
-        if let Some((word, _)) = kind.filter(|(_, kind)| *kind != DynamicKind::Lease) {
-            entries.push(("kind", Notation::text(*word)));
-        }
+        entries.extend(kind_entry(self.kind));
         if !self.parameters.is_empty() {
             let parameter =
                 |(name, value): (&String, &String)| (Cow::Owned(name.clone()), Notation::as_is(value));

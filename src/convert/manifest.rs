@@ -1,6 +1,7 @@
 //! Kubernetes manifests: External Secrets, and workloads whose annotations or variables name secrets.
 
 mod compose;
+mod generator;
 mod layout;
 mod marks;
 mod place;
@@ -29,8 +30,8 @@ const EXTERNAL_SECRETS: &str = "external-secrets.io";
 const PUSH: &str =
     "this program reads from stores and never writes into them: keep External Secrets for this object";
 
-const GENERATOR: &str = "generators make new values at each refresh: create the value once, put it into the store, and read it \
-                         from there";
+const OPERATOR: &str = "objects of the Vault Secrets Operator are not read: write a secret with mountPath and key, or for what is issued \
+                        with vaultDynamic";
 
 const OLDER: &str = "this is the notation of kubernetes-external-secrets, which External Secrets replaced: convert it first with \
                      that project's kes-to-eso";
@@ -51,9 +52,15 @@ pub(super) fn convert(
             stores.add(*object, report);
         }
     }
+    let is_generator = |object: &&Object<'_>| generator::is_dynamic(object);
+    for object in objects.iter().filter(is_generator) {
+        if !marks::refuse(object, report) {
+            generator::add(*object, &mut stores, report);
+        }
+    }
     let config_maps: Vec<_> = objects.iter().filter(|object| object.kind == "ConfigMap").copied().collect();
     let (mut secrets, mut pods) = (Vec::new(), Vec::new());
-    for object in objects.iter().filter(|object| !is_store(object)) {
+    for object in objects.iter().filter(|object| !is_store(object) && !is_generator(object)) {
         match (object.group, object.kind) {
             (EXTERNAL_SECRETS, "ExternalSecret" | "ClusterExternalSecret") if is_known_version(object) => {
                 if !marks::refuse(object, report) {
@@ -92,7 +99,8 @@ fn other(object: &Object<'_>, report: &mut ConversionReport) {
             Some("the versions that are read are v1 and v1beta1: `kubectl get -o yaml` prints one of them")
         }
         (EXTERNAL_SECRETS, _) => Some(PUSH),
-        ("generators.external-secrets.io", _) => Some(GENERATOR),
+        (generator::GENERATORS, _) => Some(generator::OTHER),
+        ("secrets.hashicorp.com", _) => Some(OPERATOR),
         ("kubernetes-client.io", _) => Some(OLDER),
         _ => None,
     };

@@ -289,7 +289,7 @@ impl<'s> Compiler<'s> {
             }
             generator.finish(context);
             let message = "\"generatorRef\" is not supported: there are no generators";
-            let hint = "write the value into the store, and read it from there";
+            let hint = "write the value into the store, and read it from there; for VaultDynamicSecret write vaultDynamic";
             context.push(
                 Diagnostic::new(Code::NotSupported, section.place_of("generatorRef"), message).hint(hint),
             );

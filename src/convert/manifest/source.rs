@@ -1,15 +1,12 @@
 //! `data` and `dataFrom`: what a secret reads. The notation is ours as well; what changes is where a key lies.
 
+use super::generator;
 use super::place::{KvPlace, PlaceError, StoreMount};
 use super::stores::ManifestStores;
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
 use crate::convert::notation::StoreKey;
 use crate::convert::report::{ConversionReport, FieldOutcome};
-
-/// Why a generator has no place in a configuration.
-const GENERATOR: &str = "generators are objects of Kubernetes: create the value once, put it into the store, and read it from \
-                         there with extract";
 
 /// The sources of one secret.
 pub(super) struct SourceConverter<'s> {
@@ -38,7 +35,11 @@ impl SourceConverter<'_> {
         let mut converted = ConvertedSources::default();
         for mut entry in spec.children("data", report) {
             let name = entry.kept_text("secretKey", report);
-            let store = self.source_ref(&mut entry, report);
+            let (store, generated) = self.source_ref(&mut entry, report);
+            if generated.is_some() {
+                let remedy = "External Secrets reads generators under dataFrom alone: move the entry there";
+                entry.note(FieldOutcome::Refused(remedy.to_owned()), report);
+            }
             let reference = entry.child("remoteRef", report);
             if reference.is_none() {
                 entry.note(FieldOutcome::Refused("the entry has no remoteRef".to_owned()), report);
@@ -66,8 +67,8 @@ impl SourceConverter<'_> {
     ) -> ConvertedSources {
         let mut converted = ConvertedSources::default();
         for mut entry in spec.children("dataFrom", report) {
-            let store = self.source_ref(&mut entry, report);
-            let mut map = Vec::new();
+            let (store, generated) = self.source_ref(&mut entry, report);
+            let mut map: Vec<_> = generated.map(|read| ("vaultDynamic", read)).into_iter().collect();
             if let Some(extract) = entry.child("extract", report) {
                 let reference = self.reference(extract, store.as_ref(), report);
                 map.extend(reference.map(|reference| ("extract", Notation::map(reference))));
@@ -87,7 +88,7 @@ impl SourceConverter<'_> {
                 map.push(("rewrite", Notation::List(rewrite)));
             }
             map.extend(self.foreign(store));
-            if map.iter().any(|(key, _)| matches!(*key, "extract" | "find")) {
+            if map.iter().any(|(key, _)| matches!(*key, "extract" | "find" | "vaultDynamic")) {
                 converted.entries.push(Notation::map(map));
             }
             entry.finish(report);
@@ -95,19 +96,27 @@ impl SourceConverter<'_> {
         converted
     }
 
-    /// `sourceRef` of an entry; the first one is that of the secret where it has none.
+    /// The store in `sourceRef` of an entry, and the value of `vaultDynamic` where it names a generator. The first store is that
+    /// of the secret where it has none.
     fn source_ref(
         &mut self,
         entry: &mut ObjectFields<'_>,
         report: &mut ConversionReport,
-    ) -> Option<StoreKey> {
-        let Some(mut source) = entry.child("sourceRef", report) else { return self.own.clone() };
-        source.refused("generatorRef", GENERATOR, report);
-        let reference = source.child("storeRef", report);
+    ) -> (Option<StoreKey>, Option<Notation>) {
+        let Some(mut source) = entry.child("sourceRef", report) else { return (self.own.clone(), None) };
+        let namespace = self.namespace.as_deref();
+        let generator = source.child("generatorRef", report);
+        let generator = generator.map(|fields| generator::reference(fields, namespace, self.stores, report));
+        let store = source.child("storeRef", report);
         source.finish(report);
-        let key = self.stores.reference(reference?, self.namespace.as_deref(), report)?;
-        self.own.get_or_insert_with(|| key.clone());
-        Some(key)
+        let (store, read) = match generator {
+            Some(generator) => generator.unzip(),
+            None => (store.and_then(|fields| self.stores.reference(fields, namespace, report)), None),
+        };
+        if let Some(store) = &store {
+            self.own.get_or_insert_with(|| store.clone());
+        }
+        (store, read)
     }
 
     /// `sourceRef` of an entry whose store is not that of the secret.

@@ -91,7 +91,8 @@ pub(super) fn convert(object: Object<'_>, report: &mut ConversionReport) -> Opti
     store
 }
 
-fn convert_vault(
+/// Converts the provider of Vault, of a store or of a generator.
+pub(super) fn convert_vault(
     key: StoreKey,
     mut vault: ObjectFields<'_>,
     report: &mut ConversionReport,

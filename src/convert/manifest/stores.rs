@@ -10,9 +10,25 @@ use crate::convert::notation::{Notation, StoreKey};
 use crate::convert::object::Object;
 use crate::convert::report::ConversionReport;
 
+/// Whether it is a `ClusterGenerator`, its namespace, and its name.
+pub(super) type GeneratorKey = (bool, Option<String>, String);
+
+/// A generator of the input; nothing where it is refused.
+pub(super) type KnownGenerator = Option<ConvertedGenerator>;
+
+/// What a generator becomes.
+#[derive(Clone, Debug)]
+pub(super) struct ConvertedGenerator {
+    pub(super) store: StoreKey,
+    /// The value of `vaultDynamic`.
+    pub(super) read: Notation,
+}
+
 /// The stores by what manifests call them.
 pub(super) struct ManifestStores {
     known: BTreeMap<StoreKey, ConvertedStore>,
+    /// What the generators of the input become.
+    pub(super) generators: BTreeMap<GeneratorKey, KnownGenerator>,
     /// Those that a secret uses, in the order of their first use.
     used: Vec<StoreKey>,
     /// `--mount-path`: the mount of stores that say nothing of one.
@@ -23,7 +39,13 @@ pub(super) struct ManifestStores {
 
 impl ManifestStores {
     pub(super) fn new(mount_path: Option<String>, kv_versions: BTreeMap<String, String>) -> Self {
-        Self { known: BTreeMap::new(), used: Vec::new(), mount_path, kv_versions }
+        Self {
+            known: BTreeMap::new(),
+            generators: BTreeMap::new(),
+            used: Vec::new(),
+            mount_path,
+            kv_versions,
+        }
     }
 
     /// Takes one store of the input.
@@ -62,10 +84,23 @@ impl ManifestStores {
         }
         fields.mapped("kind", "which store is meant", report);
         fields.finish(report);
-        if !self.used.contains(&key) {
+        self.use_store(&key);
+        Some(key)
+    }
+
+    /// Takes note of a secret that reads from a store.
+    pub(super) fn use_store(&mut self, key: &StoreKey) {
+        if !self.used.contains(key) {
             self.used.push(key.clone());
         }
-        Some(key)
+    }
+
+    /// Takes a store that has no name of its own; gives the key of one that says the same, if there is one.
+    pub(super) fn share(&mut self, store: ConvertedStore) -> StoreKey {
+        let same = self.known.values().find(|known| known.entries == store.entries);
+        let key = same.map_or_else(|| store.key.clone(), |same| same.key.clone());
+        self.known.entry(key.clone()).or_insert(store);
+        key
     }
 
     /// The store that annotations describe: one for all that say the same.
@@ -79,15 +114,14 @@ impl ManifestStores {
             entries.insert(0, ("address", Notation::Variable("ADDR")));
         }
         entries.extend(store_auth::approle());
-        if let Some(store) = self.known.values().find(|store| store.entries == entries) {
-            return store.key.clone();
-        }
         let number = self.known.keys().filter(|key| key.name == name).count();
         let key = StoreKey { is_cluster: true, namespace: Some(number.to_string()), name: name.to_owned() };
-        let store =
-            ConvertedStore { comments, entries, ..ConvertedStore::placeholder(key.clone(), String::new()) };
-        self.known.insert(key.clone(), store);
-        self.used.push(key.clone());
+        let key = self.share(ConvertedStore {
+            comments,
+            entries,
+            ..ConvertedStore::placeholder(key, String::new())
+        });
+        self.use_store(&key);
         key
     }
 
