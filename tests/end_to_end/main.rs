@@ -32,6 +32,7 @@ mod hook_trial;
 mod hooks;
 mod http;
 mod issued;
+mod issued_kills;
 mod journal;
 mod large_answers;
 mod leaks;

@@ -78,20 +78,21 @@ impl CredentialRequests {
             let state = self.holder.state();
             (state.machine.next_number(), state.machine.secrets().cloned().collect())
         };
-        let asked_at = Instant::now();
-        let (store, path) = (self.holder.store.clone(), self.holder.read.path.clone());
+        let (server, read) = (self.issuer(), &self.holder.read);
+        if let Err(fault) = server.prepare(read).await {
+            return self.not_issued(number, IssueFailure::NothingIssued, &fault, Instant::now());
+        }
+        let (store, path) = (self.holder.store.clone(), read.path.clone());
         let intent = IssueIntent { source: self.source, number, store, path, secrets };
         let journal = &self.context.journal;
-        if !journal.append_durably([JournalEntry::Issuing(intent)]).await {
+        let is_noted = journal.append_durably([JournalEntry::Issuing(intent)]).await;
+        // A login and a slow disk take time, which is none of the interval between two requests.
+        let asked_at = Instant::now();
+        if !is_noted {
             journal.append([self.retirement(number, RetirementOutcome::NotIssued)]);
             return self.not_issued(number, IssueFailure::NothingIssued, &unwritable(), asked_at);
         }
-        let (server, read) = (self.issuer(), &self.holder.read);
-        let answer = match server.prepare(read).await {
-            Ok(()) => server.issue(read).await,
-            Err(fault) => Err(fault.into()),
-        };
-        match answer {
+        match server.issue(read).await {
             Ok(issued) => Box::pin(self.issued(number, issued, asked_at)).await,
             Err(IssueError::NotIssued(fault)) => {
                 journal.append([self.retirement(number, RetirementOutcome::NotIssued)]);
