@@ -93,6 +93,10 @@ impl CredentialRequests {
             return self.not_issued(number, IssueFailure::NothingIssued, &unwritable(), asked_at);
         }
         match server.issue(read).await {
+            Ok(issued) if issued.lease.as_ref().is_some_and(|lease| self.is_known(lease)) => {
+                let fault = repeated(&read.path);
+                self.not_issued(number, IssueFailure::MaybeIssued, &fault, asked_at);
+            }
             Ok(issued) => Box::pin(self.issued(number, issued, asked_at)).await,
             Err(IssueError::NotIssued(fault)) => {
                 journal.append([self.retirement(number, RetirementOutcome::NotIssued)]);
@@ -102,6 +106,14 @@ impl CredentialRequests {
                 self.not_issued(number, IssueFailure::MaybeIssued, &fault, asked_at);
             }
         }
+    }
+
+    /// Whether a credential that lives has this lease: then the answer is an old one, and the credential is in use.
+    fn is_known(&self, lease: &LeaseId) -> bool {
+        self.context.journal.look(|journal| {
+            let mut live = journal.credentials.values().flat_map(|history| &history.live);
+            live.any(|known| known.lease.as_ref() == Some(lease))
+        })
     }
 
     fn not_issued(&self, number: CredentialNumber, failure: IssueFailure, fault: &Fault, asked_at: Instant) {
@@ -317,6 +329,13 @@ impl CredentialRequests {
         }
         self.context.sealed.forget(self.source).await;
     }
+}
+
+fn repeated(path: &str) -> Fault {
+    let message = format!("{path}: the answer came before: its lease is that of a credential in use");
+    let remedy =
+        "look for a cache or a proxy between secrets-sync and the server, and switch it off for this path";
+    Fault::new(Kind::BadAnswer, message, remedy)
 }
 
 fn unwritable() -> Fault {

@@ -36,6 +36,8 @@ pub(in super::super) enum Mood {
     Down,
     /// Revocations never have an answer.
     Hanging,
+    /// What is asked for has the lease of the first credential.
+    Repeating,
 }
 
 /// Clones are the same.
@@ -129,7 +131,7 @@ impl Issuer for FakeIssuer {
         }
         let now = Instant::now();
         let mut state = self.state();
-        let number = state.asked.issues;
+        let number = if mood == Mood::Repeating { 1 } else { state.asked.issues };
         state.leases.insert(number, (now + self.0.ttl, now + self.0.maximum));
         if mood == Mood::Losing {
             return Err(IssueError::Unknown(lost()));
@@ -151,7 +153,7 @@ impl Issuer for FakeIssuer {
         let mood = self.answer(|asked| asked.renewals += 1).await;
         match mood {
             Mood::Down => return Err(RenewalError::Unavailable(lost())),
-            Mood::Well | Mood::Losing | Mood::Hanging => {}
+            Mood::Well | Mood::Losing | Mood::Hanging | Mood::Repeating => {}
         }
         let now = Instant::now();
         let mut state = self.state();
@@ -168,7 +170,7 @@ impl Issuer for FakeIssuer {
         let end = self.state().leases.get(&Self::number(lease)).map(|(end, _)| *end);
         match mood {
             Mood::Down | Mood::Losing => Err(lost()),
-            Mood::Well | Mood::Hanging => Ok(end
+            Mood::Well | Mood::Hanging | Mood::Repeating => Ok(end
                 .filter(|end| *end > now)
                 .map_or(LeaseVerdict::Gone, |end| LeaseVerdict::Living(end - now))),
         }
@@ -179,7 +181,7 @@ impl Issuer for FakeIssuer {
         match mood {
             Mood::Down => return Err(lost()),
             Mood::Hanging => std::future::pending().await,
-            Mood::Well | Mood::Losing => {}
+            Mood::Well | Mood::Losing | Mood::Repeating => {}
         }
         self.state().leases.remove(&Self::number(lease));
         if mood == Mood::Losing { Err(lost()) } else { Ok(Revoked::Done) }

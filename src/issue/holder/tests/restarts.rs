@@ -109,3 +109,19 @@ async fn a_process_that_stood_still_for_hours_finds_out_and_issues_once() {
     pass(MINUTE).await;
     assert_eq!((bench.issuer.asked().issues, bench.issuer.asked().renewals), (2, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_the_lease_of_a_credential_in_use_is_refused_and_revokes_nothing() {
+    let first = Bench::held().await;
+    first.holders.stop(SECOND).await;
+    let (issuer, outlasting) = (first.issuer.clone(), (first.journal.clone(), first.clock.clone()));
+    pass(MINUTE).await;
+    issuer.be(Mood::Repeating);
+    let second = Bench::over(&issuer, OnStop::Keep, outlasting);
+    second.holder.join(&secret("a"), false, Some(HOUR));
+    assert_eq!(second.fetch().await.unwrap_err().kind, Kind::BadAnswer);
+    issuer.be(Mood::Well);
+    pass(MINUTE).await;
+    assert_eq!(second.fetch().await.unwrap(), number(3));
+    assert_eq!((issuer.living(), issuer.asked().revocations), (vec![1, 3], 0));
+}
