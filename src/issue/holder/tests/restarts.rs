@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::issue::seal::SealKey;
-use crate::journal::{IssueIntent, JournalEntry};
+use crate::journal::{CredentialTimes, IssueIntent, IssuedRecord, JournalEntry, KnownCredential};
+use crate::name::LeaseId;
 
 /// Holders over one directory of values.
 fn sealed(home: &tempfile::TempDir) -> SealedValues {
@@ -124,4 +125,66 @@ async fn an_answer_with_the_lease_of_a_credential_in_use_is_refused_and_revokes_
     pass(MINUTE).await;
     assert_eq!(second.fetch().await.unwrap(), number(3));
     assert_eq!((issuer.living(), issuer.asked().revocations), (vec![1, 3], 0));
+}
+
+/// Restarts with `count` sources and no values; gives when each one had its next credential.
+async fn issued_again(count: u64, has_files: bool) -> Vec<Duration> {
+    let issuer = FakeIssuer::new(HOUR, HOUR * 24);
+    let clock = clock();
+    let journal = Journal::in_memory(FingerprintKey::random().unwrap(), clock.clone());
+    let context = HolderContext {
+        journal: journal.clone(),
+        sealed: SealedValues::none(),
+        clock: clock.clone(),
+        keeps_all: false,
+    };
+    let key = FingerprintKey::random().unwrap();
+    let made = (0..count).map(|source| {
+        let read = DynamicRead { path: format!("database/creds/{source}"), ..read(OnStop::Keep) };
+        let id = journal.source_id(&StoreName::main(), &read);
+        let known = KnownCredential {
+            number: number(1),
+            from: clock.now(),
+            lease: LeaseId::parse(&format!("lease/{}", 10_000 + source)),
+            serial: None,
+            is_renewable: true,
+            life_seconds: Some(HOUR.as_secs()),
+            times: CredentialTimes { life_end: Some(clock.now() + HOUR), ..CredentialTimes::default() },
+            is_lost: false,
+        };
+        journal.append([JournalEntry::Issued(IssuedRecord {
+            source: id,
+            credential: known,
+            maximum_seconds: None,
+        })]);
+        let holder = Holder::new(StoreName::main(), read.clone(), Arc::new(issuer.clone()), key.clone());
+        (holder, SecretRead::VaultDynamic(Box::new(read)))
+    });
+    let made: Vec<_> = made.collect();
+    pass(MINUTE).await;
+    let began = Instant::now();
+    let holders = Holders::new(context);
+    holders.exchange(made.iter().map(|(holder, _)| Arc::clone(holder)).collect());
+    let all = made.iter().map(|(holder, read)| async move {
+        holder.join(&secret("a"), has_files, Some(HOUR));
+        holder.fetch(read, None).await.unwrap();
+        began.elapsed()
+    });
+    let times = futures_util::future::join_all(all).await;
+    assert_eq!(issuer.asked().issues, made.len());
+    times
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_without_values_a_thousand_sources_issue_within_a_minute_and_in_no_burst() {
+    let times = issued_again(1000, true).await;
+    let mut seconds = [0; 61];
+    for time in &times {
+        seconds[usize::try_from(time.as_secs()).unwrap()] += 1;
+    }
+    // 17 a second on average.
+    assert!(seconds.iter().all(|second| *second <= 45), "{seconds:?}");
+    assert!(seconds[..60].iter().all(|second| *second > 0), "{seconds:?}");
+    let times = issued_again(1000, false).await;
+    assert!(times.iter().all(|time| *time < SECOND), "files that are missing are not waited for");
 }
