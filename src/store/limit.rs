@@ -4,6 +4,9 @@
 //! While the gate is closed a fetch does not wait in here. It fails immediately with what closed the gate and what is
 //! left of its time, so that the status is true, a stop is not delayed, and `run --once --timeout` can see that waiting
 //! is pointless. The policy above waits, as it does after every failure.
+//!
+//! What issues, and what is asked about leases, takes its turn and passes the gate: a pause that others caused may outlast a
+//! lease. Whoever owns the credential waits after its own failures.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,6 +62,12 @@ impl<S: Store> Limit<S> {
         // The gate may have closed while this request waited for its turn.
         self.check_gate()?;
         self.noted(request.await)
+    }
+
+    /// Makes a request when it is its turn, whatever others were asked to wait for.
+    async fn past_gate<T>(&self, request: impl Future<Output = T>) -> T {
+        let _permit = waiting(self.permits.acquire()).await;
+        request.await
     }
 
     /// The fault of a closed gate, with the time that is left.
@@ -143,7 +152,7 @@ impl<S: Store + Issuer> Issuer for Limit<S> {
     }
 
     async fn issue(&self, read: &DynamicRead) -> Result<Issued, IssueError> {
-        self.in_turn(Issuer::prepare(&self.store, read), self.store.issue(read)).await
+        self.past_gate(self.store.issue(read)).await
     }
 
     async fn renew(
@@ -152,20 +161,19 @@ impl<S: Store + Issuer> Issuer for Limit<S> {
         lease: &LeaseId,
         increment: Duration,
     ) -> Result<Renewed, RenewalError> {
-        self.in_turn(Issuer::prepare(&self.store, read), self.store.renew(read, lease, increment)).await
+        self.past_gate(self.store.renew(read, lease, increment)).await
     }
 
     async fn look_up(&self, read: &DynamicRead, lease: &LeaseId) -> Result<LeaseVerdict, Fault> {
-        self.in_turn(Issuer::prepare(&self.store, read), self.store.look_up(read, lease)).await
+        self.past_gate(self.store.look_up(read, lease)).await
     }
 
     async fn revoke(&self, read: &DynamicRead, lease: &LeaseId) -> Result<Revoked, Fault> {
-        self.in_turn(Issuer::prepare(&self.store, read), self.store.revoke(read, lease)).await
+        self.past_gate(self.store.revoke(read, lease)).await
     }
 
     async fn revoke_token(&self, read: &DynamicRead) -> Result<(), Fault> {
-        // No login for a token that is revoked then.
-        self.in_turn(std::future::ready(Ok(())), self.store.revoke_token(read)).await
+        self.past_gate(self.store.revoke_token(read)).await
     }
 
     async fn outlook(&self, read: &DynamicRead) -> Result<IssueOutlook, Fault> {
@@ -340,21 +348,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_retry_after_holds_back_what_issues_and_what_reads() {
-        let asked = Some(Duration::from_secs(10));
+    async fn a_retry_after_stops_nothing_that_is_asked_for_credentials() {
+        let asked = Some(Duration::from_secs(300));
         let fault = Fault { retry_after: asked, ..Fault::new(Kind::RateLimited, "m", "r") };
         let limit = limit(Refusing(fault, AtomicUsize::default()), 1);
-        let read = dynamic_read("database/creds/app");
-        assert!(matches!(limit.issue(&read).await, Err(IssueError::Unknown(_))));
-        let held = limit.issue(&read).await;
-        assert!(matches!(held, Err(IssueError::NotIssued(_))), "nothing was sent: {held:?}");
-        assert!(matches!(
-            limit.renew(&read, &LeaseId::parse("a").unwrap(), Duration::ZERO).await,
-            Err(RenewalError::Unavailable(_))
-        ));
-        assert_eq!(limit.fetch(&source("app"), None).await.unwrap_err().retry_after, asked);
-        assert_eq!(limit.store.1.load(Ordering::SeqCst), 1);
-        advance(Duration::from_secs(10)).await;
-        assert!(matches!(limit.issue(&read).await, Err(IssueError::Unknown(_))));
+        let (read, lease) = (dynamic_read("database/creds/app"), LeaseId::parse("a").unwrap());
+        for _ in 0..2 {
+            assert!(matches!(limit.issue(&read).await, Err(IssueError::Unknown(_))));
+            let renewed = limit.renew(&read, &lease, Duration::ZERO).await;
+            assert!(matches!(renewed, Err(RenewalError::Refused(_))), "it was sent: {renewed:?}");
+            assert_eq!(limit.look_up(&read, &lease).await.unwrap_err().message, "m");
+            assert_eq!(limit.revoke(&read, &lease).await.unwrap_err().message, "m");
+            // The second round finds the gate closed by this read, which the four have not closed before.
+            let fetched = limit.fetch(&source("app"), None).await.unwrap_err();
+            assert_eq!(fetched.retry_after, asked);
+        }
+        assert_eq!(limit.store.1.load(Ordering::SeqCst), 2);
+        let paused = limit.fetch(&source("app"), None).await.unwrap_err();
+        assert!(paused.message.contains("are paused until"), "{paused}");
     }
 }

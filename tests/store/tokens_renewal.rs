@@ -141,6 +141,22 @@ async fn a_given_token_whose_renewal_is_refused_is_not_looked_at_over_and_over()
     assert_eq!((count(&fake, "lookup-self"), count(&fake, "renew-self")), (1, 1));
 }
 
+#[tokio::test]
+async fn a_token_is_renewed_although_the_server_asks_for_a_longer_wait_than_it_lives() {
+    let asked = AtomicUsize::new(0);
+    let fake = Fake::start(move |_, seen| match seen.target.strip_prefix("/v1/auth/token/") {
+        Some("lookup-self") => Reply::json(200, r#"{"data":{"ttl":20,"creation_ttl":200,"renewable":true}}"#),
+        Some(_) if asked.fetch_add(1, Ordering::SeqCst) == 0 => {
+            Reply::with(429, &[("Retry-After", "300")], r#"{"errors":["quota"]}"#)
+        }
+        Some(_) => login("s.t", 3600, true),
+        None => Reply::secret("x", 1),
+    });
+    let store = store(&fake.address(), "s.t");
+    read(&store, &app(), "password").await;
+    until("it is renewed", || count(&fake, "renew-self") == 2).await;
+}
+
 /// A static token that is old enough to be renewed now; its first `renew-self` is refused with `status`.
 fn refused_once(step: &'static str, status: u16, look_up: &'static str) -> Fake {
     let asked = AtomicUsize::new(0);

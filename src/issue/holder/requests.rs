@@ -119,7 +119,8 @@ impl CredentialRequests {
     fn not_issued(&self, number: CredentialNumber, failure: IssueFailure, fault: &Fault, asked_at: Instant) {
         let event = self.event(number);
         self.holder.change(|state, now| {
-            state.machine.issue_failed(failure, (asked_at, now), &mut rand::rng());
+            let failed = (failure, fault.retry_after);
+            state.machine.issue_failed(failed, (asked_at, now), &mut rand::rng());
             state.fault = Some(fault.clone());
         });
         let next = self.holder.state().machine.issue_at().map(|at| self.moment().wall_of(at));

@@ -52,10 +52,11 @@ impl Machine {
         self.settle(asked_at);
     }
 
-    /// An issue, asked for at `asked_at`, failed at `now`.
+    /// An issue, asked for at `asked_at`, failed at `now`. A pause that the server asked for, `retry_after`, holds while there is
+    /// no credential, and for a tenth of what is left of a good one.
     pub(crate) fn issue_failed(
         &mut self,
-        failure: IssueFailure,
+        (failure, retry_after): (IssueFailure, Option<Duration>),
         (asked_at, now): (Instant, Instant),
         rng: &mut impl Rng,
     ) {
@@ -67,7 +68,12 @@ impl Machine {
         self.is_wanted = false;
         let end = self.live.last().filter(|newest| !newest.is_lost).and_then(LiveCredential::end);
         let left = end.map(|end| end.saturating_duration_since(now));
-        self.issue_not_before = Some(now + wait_after(self.issues_failed, left, rng));
+        let pause = match (self.live.last(), left) {
+            (Some(_), None) => None,
+            (_, left) => retry_after.map(|asked| left.map_or(asked, |left| asked.min(left / 10))),
+        };
+        let wait = wait_after(self.issues_failed, left, rng).max(pause.unwrap_or_default());
+        self.issue_not_before = Some(now + wait);
     }
 
     /// The files of `secret` hold credential `number`.

@@ -2,4 +2,5 @@
 
 mod beside;
 mod model;
+mod pauses;
 mod rows;

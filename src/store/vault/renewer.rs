@@ -164,11 +164,17 @@ impl RenewedToken<'_> {
                     StepEnd::Failed { is_refused, wait } => {
                         let count = failed.map_or(0, |failed| failed.count).saturating_add(1);
                         failed = Some(FailedSteps { count, last: plan.step, is_refused });
-                        not_before = Instant::now() + wait.unwrap_or_default();
+                        not_before = Instant::now() + self.bearable(wait.unwrap_or_default());
                     }
                 }
             }
         }
+    }
+
+    /// A wait that the server asks for, which must not outlast the token.
+    fn bearable(&self, wait: Duration) -> Duration {
+        let left = self.lease.end().map(|end| end.saturating_duration_since(Instant::now()));
+        left.map_or(wait, |left| wait.min(left / 10))
     }
 
     async fn log_in(&self) -> StepEnd {

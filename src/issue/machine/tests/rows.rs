@@ -24,7 +24,7 @@ pub(super) struct Bench {
     pub(super) machine: Machine,
     start: Instant,
     pub(super) now: Instant,
-    rng: SmallRng,
+    pub(super) rng: SmallRng,
 }
 
 fn rules(is_leased: bool) -> LeaseRules {
@@ -103,7 +103,7 @@ impl Bench {
     }
 
     /// In how many seconds the next credential is issued.
-    fn issues(&self) -> Option<u64> {
+    pub(super) fn issues(&self) -> Option<u64> {
         self.machine.issue_at().map(|at| at.saturating_duration_since(self.now).as_secs())
     }
 
@@ -138,7 +138,7 @@ fn nothing_is_issued_before_a_secret_needs_it() {
 fn an_issue_that_failed_is_repeated_with_growing_waits_and_a_lost_answer_counts() {
     let mut bench = Bench::new(true, &["a"]);
     let fail = |bench: &mut Bench, failure| {
-        bench.machine.issue_failed(failure, (bench.now, bench.now), &mut bench.rng);
+        bench.machine.issue_failed((failure, None), (bench.now, bench.now), &mut bench.rng);
         assert_eq!(bench.issues(), None, "a secret asks first");
         bench.machine.want();
         bench.issues().unwrap()
