@@ -87,7 +87,7 @@ impl LiveCredential {
         new.first_life = issued.life;
         new.lease_end = issued.life.and_then(|life| at.checked_add(life));
         new.is_renewable = rules.is_leased && issued.is_renewable && issued.lease.is_some();
-        new.reissue_at = new.whole_end(rules, maximum).map(|end| rules.reissue_point(at, end));
+        new.reissue_at = new.whole_end(rules, maximum).map(|end| rules.reissue_point(at, end, rng));
         new.plan_renewal(at, rules, rng);
         new.look_up_at = new.next_look_up(at, rules);
         new
@@ -111,7 +111,7 @@ impl LiveCredential {
         old.is_renewable = rules.is_leased && restored.is_renewable && old.lease.is_some();
         old.is_lost = is_lost;
         old.has_value = has_value;
-        old.reissue_at = old.whole_end(rules, maximum).map(|end| rules.reissue_point(issued_at, end));
+        old.reissue_at = old.whole_end(rules, maximum).map(|end| rules.reissue_point(issued_at, end, rng));
         if let Some(end) = token_end {
             old.reissue_by(in_first_half(now, end, rng));
         }
@@ -210,7 +210,8 @@ impl LiveCredential {
         if self.is_ageing || self.is_lost {
             return;
         }
-        self.reissue_at = self.whole_end(rules, maximum).map(|end| rules.reissue_point(self.issued_at, end));
+        self.reissue_at =
+            self.whole_end(rules, maximum).map(|end| rules.reissue_point(self.issued_at, end, rng));
         self.plan_renewal(now, rules, rng);
     }
 

@@ -29,11 +29,13 @@ pub(crate) struct LeaseRules {
 
 impl LeaseRules {
     /// When the next credential is issued, of one that lives from `from` to `end`, which nothing moves: early enough that
-    /// consumers can confirm it before the end, but not in the first half of a short life.
-    pub(super) fn reissue_point(&self, from: Instant, end: Instant) -> Instant {
+    /// consumers can confirm it before the end, but not in the first half of a short life. What was issued together is not
+    /// issued again together: the point is drawn, and is up to a tenth earlier.
+    pub(super) fn reissue_point(&self, from: Instant, end: Instant, rng: &mut impl Rng) -> Instant {
         let whole = end.saturating_duration_since(from);
         let margin = self.terms.confirm_timeout.max(whole / 5).max(SHORTEST_MARGIN).min(whole / 2);
-        from + self.terms.reissue_at.of(whole).min(whole.saturating_sub(margin))
+        let latest = self.terms.reissue_at.of(whole).min(whole.saturating_sub(margin));
+        from + latest.mul_f64(rng.random_range(0.9..1.0))
     }
 
     /// When a lease that lives from `from` to `end` is renewed.

@@ -4,3 +4,4 @@ mod beside;
 mod model;
 mod pauses;
 mod rows;
+mod spread;

@@ -107,6 +107,11 @@ impl Bench {
         self.machine.issue_at().map(|at| at.saturating_duration_since(self.now).as_secs())
     }
 
+    /// The point is drawn, so that what was issued together is not issued again together.
+    fn issues_up_to_a_tenth_before(&self, seconds: u64) -> bool {
+        self.issues().is_some_and(|wait| wait <= seconds && wait >= seconds * 9 / 10)
+    }
+
     fn renewed(&mut self, life: Duration) {
         let number = self.machine.current().unwrap().number;
         let renewed = Renewed { life, is_renewable: true };
@@ -306,7 +311,7 @@ fn a_short_answer_to_a_renewal_shows_the_maximum() {
     bench.wait(MINUTE * 10);
     bench.issue(Some(HOUR), None);
     // The next one is issued at 66 % of that.
-    assert_eq!(bench.issues(), Some(66 * 60));
+    assert!(bench.issues_up_to_a_tenth_before(66 * 60), "{:?}", bench.issues());
     bench.publish("a", TWO);
     bench.confirm("a", TWO);
     // It lives longer than the one before: the maximum is not known any more.
@@ -386,12 +391,14 @@ fn a_replaced_token_ends_its_leases_in_the_first_half_of_which_the_next_one_is_i
 fn the_dates_of_a_certificate_say_when_the_next_one_is_issued() {
     let mut bench = Bench::new(false, &["a"]);
     bench.issue(Some(HOUR * 100), Some(TokenLife { serial: 1, end: Some(bench.now), is_final: true }));
-    assert_eq!(bench.next(), Some((LeaseStep::Issue, 66 * 3600)));
+    assert!(matches!(bench.next(), Some((LeaseStep::Issue, _))), "{:?}", bench.next());
+    assert!(bench.issues_up_to_a_tenth_before(66 * 3600), "{:?}", bench.issues());
     // At the latest 10 minutes before the end, but not in the first half.
     for (life, at) in [(MINUTE * 24, 14 * 60), (MINUTE * 10, 300), (SECOND * 12, 30)] {
         let mut bench = Bench::new(false, &["a"]);
         bench.issue(Some(life), None);
-        assert_eq!(bench.issues(), Some(at), "{life:?}");
+        let is_spaced = at == 30 && bench.issues() == Some(at);
+        assert!(is_spaced || bench.issues_up_to_a_tenth_before(at), "{life:?}: {:?}", bench.issues());
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) static LEASE_KEYS: KeySet = KeySet::new(
             "reissueAt",
             KeyType::Share,
             "`0.66`",
-            "share of the whole life, which no renewal prolongs, after which the next credential is issued",
+            "share of the whole life, which no renewal prolongs, after which the next credential is issued, up to a tenth earlier",
         ),
         KeySpec::new(
             "maxAge",
