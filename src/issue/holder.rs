@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::provider::SecretRead;
 use crate::config::provider::vault::dynamic::{DynamicKind, DynamicRead, LeaseTerms, OnStop};
 use crate::fault::{Fault, Kind};
-use crate::journal::{Journal, KnownCredential};
+use crate::journal::{Journal, KnownCredential, SourceId};
 use crate::name::{CredentialNumber, SecretName, StoreName};
 use crate::secret::{Fields, FingerprintKey, SecretText};
 use crate::store::issuer::{CredentialOwner, Issuer, Membership};
@@ -139,6 +139,11 @@ impl Holder {
         })
     }
 
+    /// The name of the source in `journal`.
+    pub(super) fn source(&self, journal: &Journal) -> SourceId {
+        journal.source_id(&self.store, &self.read)
+    }
+
     /// The store was built again.
     pub(crate) fn use_issuer(&self, issuer: Arc<dyn Issuer>) {
         let mut state = self.state();
@@ -178,6 +183,12 @@ impl Holder {
         // The sender lives as long as the holder.
         drop(shown.wait_for(|shown| shown.attempts != before.attempts).await);
         self.rotated(before.number, Moment::of(&context.clock))
+    }
+
+    /// Why a command gets no answer from a holder that ends.
+    pub(super) fn gone(&self) -> Fault {
+        let message = format!("the configuration no longer has {}", self.read.path);
+        Fault::new(Kind::Internal, message, "run `secrets-sync leases` to see what there is")
     }
 
     /// Whether `secret` has this source.

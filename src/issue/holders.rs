@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::fault::Fault;
 #[cfg(test)]
 use crate::journal::Journal;
+use crate::journal::SourceId;
 use crate::name::SecretName;
 #[cfg(test)]
 use crate::secret::FingerprintKey;
@@ -27,18 +28,29 @@ pub(crate) struct Holders(Arc<HoldersInner>);
 
 struct HoldersInner {
     context: HolderContext,
-    running: Mutex<Vec<RunningHolder>>,
+    tasks: Mutex<HolderTasks>,
 }
 
-struct RunningHolder {
+#[derive(Default)]
+struct HolderTasks {
+    running: Vec<HolderTask>,
+    /// Those that the configuration no longer has, until they have ended.
+    leaving: Vec<HolderTask>,
+}
+
+struct HolderTask {
     holder: Arc<Holder>,
+    source: SourceId,
+    /// Cancelled: the task ends, as `onStop` says.
     ended: CancellationToken,
+    /// Cancelled when the task has ended.
+    over: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Holders {
     pub(crate) fn new(context: HolderContext) -> Self {
-        Self(Arc::new(HoldersInner { context, running: Mutex::default() }))
+        Self(Arc::new(HoldersInner { context, tasks: Mutex::default() }))
     }
 
     /// Without any.
@@ -51,40 +63,58 @@ impl Holders {
 
     /// From now on there are these: those that are new begin, those that are missing end as their `onStop` says.
     pub(crate) fn exchange(&self, holders: Vec<Arc<Holder>>) {
-        let mut running = self.running();
-        running.retain(|old| {
-            let is_kept = holders.iter().any(|holder| Arc::ptr_eq(holder, &old.holder));
-            if !is_kept {
-                old.ended.cancel();
-            }
-            is_kept
-        });
+        let mut tasks = self.tasks();
+        let HolderTasks { running, leaving } = &mut *tasks;
+        leaving.retain(|old| !old.over.is_cancelled());
+        let is_kept = |old: &mut HolderTask| holders.iter().any(|holder| Arc::ptr_eq(holder, &old.holder));
+        for old in running.extract_if(.., |old| !is_kept(old)) {
+            old.ended.cancel();
+            leaving.push(old);
+        }
         for holder in holders {
             if !running.iter().any(|old| Arc::ptr_eq(&holder, &old.holder)) {
-                let ended = CancellationToken::new();
-                let task = run(Arc::clone(&holder), self.0.context.clone(), ended.clone());
-                running.push(RunningHolder { holder, ended, task: tokio::spawn(task) });
+                running.push(self.begin(holder, leaving));
             }
         }
     }
 
+    /// Begins the task of `holder`. One source has one owner at a time: first those that leave it have to end.
+    fn begin(&self, holder: Arc<Holder>, leaving: &[HolderTask]) -> HolderTask {
+        let context = self.0.context.clone();
+        let source = holder.source(&context.journal);
+        let before = leaving.iter().filter(|old| old.source == source);
+        let before: Vec<_> = before.map(|old| old.over.clone()).collect();
+        let (ended, over) = (CancellationToken::new(), CancellationToken::new());
+        let run = run(Arc::clone(&holder), source, context, ended.clone());
+        let guard = over.clone().drop_guard();
+        let task = tokio::spawn(async move {
+            let _guard = guard;
+            for before in before {
+                before.cancelled().await;
+            }
+            run.await;
+        });
+        HolderTask { holder, source, ended, over, task }
+    }
+
     /// Ends all of them, as `onStop` says, within `limit`.
     pub(crate) async fn stop(&self, limit: Duration) {
-        let mut running = std::mem::take(&mut *self.running());
-        for holder in &running {
-            holder.ended.cancel();
+        let HolderTasks { running, leaving } = std::mem::take(&mut *self.tasks());
+        let mut tasks: Vec<_> = running.into_iter().chain(leaving).collect();
+        for task in &tasks {
+            task.ended.cancel();
         }
-        let ends = running.iter_mut().map(|holder| &mut holder.task);
+        let ends = tasks.iter_mut().map(|task| &mut task.task);
         if tokio::time::timeout(limit, join_all(ends)).await.is_err() {
-            for holder in &running {
-                holder.task.abort();
+            for task in &tasks {
+                task.task.abort();
             }
         }
     }
 
     /// The machine slept for `by`.
     pub(crate) fn slept(&self, by: Duration) {
-        self.running().iter().for_each(|running| running.holder.slept(by));
+        self.tasks().running.iter().for_each(|task| task.holder.slept(by));
     }
 
     /// Issues another credential for each source of `secret`, and waits for them. With `now` the ones before are retired as
@@ -92,19 +122,26 @@ impl Holders {
     pub(crate) async fn rotate(&self, secret: &SecretName, now: bool) -> Vec<Result<Rotated, Fault>> {
         let rotation = if now { Rotation::Now } else { Rotation::WithGrace };
         let of_secret: Vec<_> = {
-            let running = self.running();
-            let holders = running.iter().map(|running| &running.holder);
-            holders.filter(|holder| holder.has(secret)).map(Arc::clone).collect()
+            let tasks = self.tasks();
+            let of_secret = tasks.running.iter().filter(|task| task.holder.has(secret));
+            of_secret.map(|task| (Arc::clone(&task.holder), task.ended.clone())).collect()
         };
-        join_all(of_secret.iter().map(|holder| holder.rotate(rotation, &self.0.context))).await
+        let rotate = async |(holder, ended): &(Arc<Holder>, CancellationToken)| {
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => Err(holder.gone()),
+                rotated = holder.rotate(rotation, &self.0.context) => rotated,
+            }
+        };
+        join_all(of_secret.iter().map(rotate)).await
     }
 
     /// How all credentials are.
     pub(crate) fn report(&self) -> Vec<CredentialStatus> {
-        self.running().iter().map(|running| running.holder.report(&self.0.context)).collect()
+        self.tasks().running.iter().map(|task| task.holder.report(&self.0.context)).collect()
     }
 
-    fn running(&self) -> MutexGuard<'_, Vec<RunningHolder>> {
-        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tasks(&self) -> MutexGuard<'_, HolderTasks> {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

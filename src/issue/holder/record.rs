@@ -117,7 +117,7 @@ impl Holder {
     /// How the credentials are.
     pub(in super::super) fn report(&self, context: &HolderContext) -> CredentialStatus {
         let moment = Moment::of(&context.clock);
-        let source = context.journal.source_id(&self.store, &self.read);
+        let source = self.source(&context.journal);
         let unanswered = context.journal.look(|journal| Some(journal.credentials.get(&source)?.open.len()));
         let state = self.state();
         let machine = &state.machine;

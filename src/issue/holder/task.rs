@@ -12,6 +12,7 @@ use super::requests::CredentialRequests;
 use super::{Holder, HolderContext, IssuedValue};
 use crate::config::provider::vault::dynamic::OnStop;
 use crate::issue::machine::PlannedLeaseStep;
+use crate::journal::SourceId;
 use crate::store::issuer::TokenLife;
 use crate::telemetry::event::CredentialEvent;
 
@@ -36,8 +37,12 @@ struct Plan {
 }
 
 /// Runs until `ended` fires, and then does what `onStop` says.
-pub(in super::super) async fn run(holder: Arc<Holder>, context: HolderContext, ended: CancellationToken) {
-    let source = context.journal.source_id(&holder.store, &holder.read);
+pub(in super::super) async fn run(
+    holder: Arc<Holder>,
+    source: SourceId,
+    context: HolderContext,
+    ended: CancellationToken,
+) {
     let requests = Arc::new(CredentialRequests { holder, context, source });
     let mut keeping: Lane = None;
     {

@@ -1,6 +1,7 @@
 //! A holder with an issuer that is slow, loses answers and lies, in paused time.
 
 mod issuer;
+mod reloads;
 mod restarts;
 
 use std::mem::size_of_val;
@@ -352,7 +353,8 @@ async fn a_journal_that_cannot_be_written_stops_issues_and_no_renewal() {
 async fn a_holder_is_small() {
     let bench = Bench::held().await;
     let context = bench.context();
-    let future = run(Arc::clone(&bench.holder), context, CancellationToken::new());
+    let source = bench.holder.source(&bench.journal);
+    let future = run(Arc::clone(&bench.holder), source, context, CancellationToken::new());
     let size = size_of::<Holder>() + size_of_val(&future);
     assert!(size <= 8 * 1024, "{size} bytes");
 }
@@ -368,7 +370,7 @@ impl Bench {
     }
 
     fn history(&self) -> crate::journal::CredentialHistory {
-        let source = self.journal.source_id(&self.holder.store, &self.holder.read);
+        let source = self.holder.source(&self.journal);
         self.journal.look(|journal| journal.credentials.get(&source).cloned()).unwrap()
     }
 }

@@ -6,7 +6,7 @@ use crate::journal::{CredentialTimes, IssueIntent, IssuedRecord, JournalEntry, K
 use crate::name::LeaseId;
 
 /// Holders over one directory of values.
-fn sealed(home: &tempfile::TempDir) -> SealedValues {
+pub(super) fn sealed(home: &tempfile::TempDir) -> SealedValues {
     SealedValues::open(home.path(), SealKey::of(&[7; 32])).unwrap()
 }
 

@@ -1,0 +1,82 @@
+//! A source that a reload takes away and another one brings back, while its first owner still works.
+
+use super::*;
+
+impl Bench {
+    /// A reload without the source, and one with it.
+    fn away_and_back(&self, on_stop: OnStop) -> Arc<Holder> {
+        self.holders.exchange(Vec::new());
+        let key = FingerprintKey::random().unwrap();
+        let back = Holder::new(StoreName::main(), read(on_stop), Arc::new(self.issuer.clone()), key);
+        self.holders.exchange(vec![Arc::clone(&back)]);
+        back.join(&secret("a"), true, Some(HOUR));
+        back
+    }
+
+    async fn fetched_from(&self, holder: &Holder) -> CredentialNumber {
+        let fetched = holder.fetch(&self.read, None).await.unwrap();
+        CredentialNumber::new(fetched.revision.version().unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_after_the_reload_is_of_the_one_history() {
+    let bench = Bench::held().await;
+    pass(MINUTE).await;
+    bench.issuer.answers_after(SECOND);
+    let name = secret("a");
+    let rotate = bench.holders.rotate(&name, false);
+    let reload = async {
+        pass(SECOND / 2).await;
+        bench.away_and_back(OnStop::Keep)
+    };
+    let (rotated, back) = tokio::join!(rotate, reload);
+    assert!(rotated[0].is_err(), "it was answered by nobody who has the source");
+    assert_eq!(bench.fetched_from(&back).await, number(3), "two were issued before");
+    let live: Vec<_> = bench.history().live.iter().map(|known| known.number.get()).collect();
+    assert_eq!((live, bench.issuer.living(), bench.status().unanswered), (vec![1, 2, 3], vec![1, 2, 3], 0));
+    back.published(&secret("a"), number(3), false);
+    pass(MINUTE * 6).await;
+    assert_eq!(bench.issuer.living(), [3]);
+}
+
+#[tokio::test]
+async fn what_the_first_owner_revokes_is_not_given_by_the_second() {
+    let home = tempfile::tempdir().unwrap();
+    let issuer = FakeIssuer::new(HOUR, HOUR * 24);
+    let journal = Journal::in_memory(FingerprintKey::random().unwrap(), clock());
+    let bench = Bench::with(&issuer, OnStop::Revoke, (journal, clock()), restarts::sealed(&home));
+    bench.join("a");
+    bench.holder.published(&secret("a"), bench.fetch().await.unwrap(), false);
+    issuer.answers_after(SECOND / 10);
+    let back = bench.away_and_back(OnStop::Revoke);
+    // It was issued moments ago, and there is no other now.
+    let given = back.fetch(&bench.read, None).await;
+    assert!(given.is_err(), "{:?}", given.map(|given| given.revision));
+    assert_eq!(issuer.living(), [0; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_what_an_owner_that_leaves_revokes() {
+    let bench = Bench::new(&FakeIssuer::new(HOUR, HOUR * 24), OnStop::Revoke);
+    bench.join("a");
+    bench.fetch().await.unwrap();
+    bench.issuer.answers_after(SECOND);
+    bench.holders.exchange(Vec::new());
+    bench.holders.stop(MINUTE).await;
+    assert_eq!(bench.issuer.living(), [0; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_of_what_leaves_ends_at_once() {
+    let bench = Bench::held().await;
+    // `minInterval` is not over.
+    let name = secret("a");
+    let rotate = bench.holders.rotate(&name, false);
+    let began = Instant::now();
+    let leave = async { bench.holders.exchange(Vec::new()) };
+    let (rotated, ()) = tokio::join!(rotate, leave);
+    assert_eq!((rotated.len(), began.elapsed()), (1, Duration::ZERO));
+    let fault = rotated[0].as_ref().unwrap_err();
+    assert!(fault.message.contains("no longer has database/creds/app"), "{fault}");
+}
