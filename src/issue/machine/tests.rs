@@ -3,5 +3,6 @@
 mod beside;
 mod model;
 mod pauses;
+mod restarts;
 mod rows;
 mod spread;

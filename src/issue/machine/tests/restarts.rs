@@ -1,0 +1,84 @@
+//! What is made of the credentials that an earlier process left.
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::time::{Duration, Instant};
+
+use super::super::{LeaseState, LeaseStep, Machine, RestoredCredential};
+use super::rows::{Bench, HOUR, MINUTE, ONE, SECOND, TWO, rules, secret};
+use crate::name::{CredentialNumber, LeaseId};
+use crate::store::issuer::LeaseVerdict;
+
+fn restored(number: u64, now: Instant, left: Duration, has_value: bool) -> RestoredCredential {
+    RestoredCredential {
+        number: CredentialNumber::new(number),
+        lease: LeaseId::parse(&format!("lease/{number}")),
+        issued_at: now - MINUTE * 10,
+        first_life: Some(HOUR),
+        lease_end: now.checked_add(left),
+        is_renewable: true,
+        token_end: None,
+        is_lost: false,
+        has_value,
+    }
+}
+
+fn restart(credentials: Vec<RestoredCredential>, has_files: bool) -> Bench {
+    let now = Instant::now() + HOUR * 1000;
+    let (mut machine, mut rng) = (Machine::new(rules(true), now), SmallRng::seed_from_u64(7));
+    machine.restore(credentials, TWO, (Some(now - MINUTE * 10), None), now, &mut rng);
+    machine.join(&secret("a"), has_files, now);
+    Bench { machine, start: now, now, rng }
+}
+
+#[test]
+fn after_a_restart_with_values_nothing_is_issued_and_the_lease_is_looked_up() {
+    let now = Instant::now() + HOUR * 1000;
+    let old = || vec![restored(1, now, MINUTE * 30, false), restored(2, now, MINUTE * 50, true)];
+    let mut bench = restart(old(), true);
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(TWO), 0)));
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 50)));
+    assert_eq!((bench.issues(), bench.retires()), (None, None));
+    bench.publish("a", TWO);
+    assert_eq!(bench.retires(), None);
+    bench.confirm("a", TWO);
+    assert_eq!(bench.retires(), Some((ONE, 300)));
+}
+
+#[test]
+fn a_clock_that_was_set_ends_no_lease_that_the_server_has() {
+    let now = Instant::now() + HOUR * 1000;
+    let mut bench = restart(
+        vec![RestoredCredential { lease_end: Some(now - HOUR), ..restored(2, now, HOUR, true) }],
+        true,
+    );
+    bench.wait(SECOND);
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(TWO), 0)));
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 5)));
+    bench.wait(SECOND);
+    assert_eq!((bench.machine.state(), bench.issues()), (LeaseState::Held, None));
+    // Without an answer the clock is believed.
+    let mut bench = restart(
+        vec![RestoredCredential { lease_end: Some(now - HOUR), ..restored(2, now, HOUR, true) }],
+        true,
+    );
+    bench.looked_up(None);
+    bench.wait(SECOND);
+    assert_eq!(bench.next(), Some((LeaseStep::Issue, 0)));
+}
+
+#[test]
+fn after_a_restart_without_values_one_is_issued_within_a_minute_or_at_once() {
+    let now = Instant::now() + HOUR * 1000;
+    let old = || vec![restored(2, now, MINUTE * 50, false)];
+    let mut bench = restart(old(), true);
+    assert!(bench.issues().is_some_and(|wait| wait <= 60) && bench.machine.current().is_none());
+    assert_eq!(restart(old(), false).issues(), Some(0));
+    assert!(matches!(restart(vec![restored(2, now, SECOND * 20, false)], true).issues(), Some(..=5)));
+    bench.wait(MINUTE);
+    bench.issue(Some(HOUR), None);
+    let (number, retires) = (bench.machine.current().unwrap().number, bench.retires());
+    bench.publish("a", number);
+    bench.confirm("a", number);
+    assert_eq!((retires, bench.retires()), (None, Some((TWO, 300))));
+}
