@@ -75,6 +75,8 @@ fn scrape(snapshot: &Snapshot) -> Answer {
         change: secret.change.zip(secret.changed_at),
         source_created: secret.source_created,
         credential_end: snapshot.credentials_of(&secret.name).filter_map(|it| it.current.as_ref()?.end).min(),
+        credential_failing: (snapshot.credentials_of(&secret.name).next())
+            .map(|_| snapshot.credential_danger(&secret.name).is_some()),
         draining: snapshot
             .credentials_of(&secret.name)
             .map(|status| status.draining.iter().filter(|old| !old.left_to_end).count())

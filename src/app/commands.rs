@@ -1,17 +1,21 @@
 //! What the commands of the control socket do. Each is begun by the control loop and answered when it is done, outside of
 //! the loop.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use crate::admin::control::{
-    AnswerFuture, CommandFailure, ControlAnswer, ControlCall, ControlRequest, SecretReport,
+    AnswerFuture, CommandFailure, CommandFailureKind, ControlAnswer, ControlCall, ControlRequest,
+    SecretReport,
 };
 use crate::clock::for_people;
 use crate::config::nearest;
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::issue::Rotated;
 use crate::name::{ChangeNumber, SecretName};
 use crate::sink::Written;
+use crate::status::{SecretStatus, StatusRegistry};
 use crate::sync::{OrderFailure, OrderReport, PassSummary, SecretCommand, Supervisor};
 use crate::telemetry::event;
 
@@ -40,7 +44,7 @@ fn refresh(secrets: &[String], uid: u32, supervisor: &Supervisor) -> AnswerFutur
     match supervisor.refresh_and_report(named) {
         Ok(asked) => {
             event::refresh_requested(named.map(<[_]>::len), Some(uid));
-            Box::pin(reports(asked, SecretCommand::Read))
+            Box::pin(refreshed(asked, supervisor.registry()))
         }
         Err(unknown) => refused(no_such_secret(&unknown, supervisor)),
     }
@@ -81,6 +85,27 @@ fn rotated_text(Rotated { path, number, end, waits_for }: &Rotated) -> String {
     let names: Vec<_> = waits_for.iter().map(SecretName::as_str).collect();
     let waits = if names.is_empty() { String::new() } else { format!(", waits for {}", names.join(" ")) };
     format!("issued credential {number} of {path}{end}{waits}")
+}
+
+/// The outcomes of a refresh. A secret whose hooks have not confirmed a new credential in time is none that succeeded.
+async fn refreshed(
+    asked: Vec<(SecretName, oneshot::Receiver<OrderReport>)>,
+    registry: Arc<StatusRegistry>,
+) -> ControlAnswer {
+    let mut answer = reports(asked, SecretCommand::Read).await;
+    let ControlAnswer::Done(reports) = &mut answer else { return answer };
+    for SecretStatus { name, last_error, .. } in registry.snapshot().secrets {
+        let Some(error) = last_error.filter(|error| error.kind == Kind::NotConfirmed.as_str()) else {
+            continue;
+        };
+        if let Some(report) =
+            reports.iter_mut().find(|report| report.secret == name && report.outcome.is_ok())
+        {
+            let kind = CommandFailureKind::Sync(error.kind);
+            report.outcome = Err(CommandFailure { kind, message: error.message, hint: error.remedy });
+        }
+    }
+    answer
 }
 
 /// The outcomes, in the order of the names.

@@ -329,6 +329,11 @@ impl Snapshot {
             .filter(move |status| status.secrets.iter().any(|name| name.as_str() == secret))
     }
 
+    /// What is wrong with an issued credential that a secret uses, so that it is not ready.
+    pub(crate) fn credential_danger(&self, secret: &str) -> Option<String> {
+        danger(&self.credentials, secret, self.heartbeat)
+    }
+
     /// The secrets as people want to see them: problems first, then by name, `s2` before `s10`.
     pub(crate) fn problems_first(&self) -> Vec<&SecretStatus> {
         let mut secrets: Vec<_> = self.secrets.iter().collect();
@@ -373,7 +378,7 @@ impl Snapshot {
         let blamed = self.secrets.iter().filter(blamed);
         let unready = |secret: &'_ SecretStatus| {
             let error = secret.last_error.as_ref().map(|error| format!("{}: {}", error.kind, error.message));
-            match (secret.state, error.or_else(|| danger(&self.credentials, &secret.name, self.heartbeat))) {
+            match (secret.state, error.or_else(|| self.credential_danger(&secret.name))) {
                 (State::Stale, None) => "older than its maxStaleness".to_owned(),
                 (State::Stale, Some(error)) => format!("older than its maxStaleness; {error}"),
                 (_, Some(error)) => error,

@@ -71,6 +71,11 @@ impl Supervisor {
         self.shared.context.registry.snapshot().credentials
     }
 
+    /// Where the state of each secret is.
+    pub(crate) fn registry(&self) -> Arc<StatusRegistry> {
+        Arc::clone(&self.shared.context.registry)
+    }
+
     /// Who owns what is issued.
     pub(crate) fn holders(&self) -> &Holders {
         &self.shared.context.holders

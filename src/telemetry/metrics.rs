@@ -342,6 +342,7 @@ mod tests {
             change: None,
             source_created: None,
             credential_end: None,
+            credential_failing: None,
             draining: None,
         }
     }

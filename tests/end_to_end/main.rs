@@ -33,6 +33,7 @@ mod hooks;
 mod http;
 mod issued;
 mod issued_kills;
+mod issued_seen;
 mod journal;
 mod large_answers;
 mod leaks;

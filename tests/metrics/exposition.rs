@@ -51,6 +51,7 @@ fn facts(name: &str) -> SecretFacts<'_> {
         change: at.map(|at| (2, at)),
         source_created: at,
         credential_end: at,
+        credential_failing: Some(true),
         draining: Some(1),
     }
 }
@@ -171,7 +172,8 @@ fn busy() -> Duration {
 #[test]
 fn a_scrape_of_a_thousand_secrets_is_quick() {
     let names: Vec<String> = (0..1000).map(|index| format!("secret-{index}")).collect();
-    let of = |name| SecretFacts { credential_end: None, draining: None, ..facts(name) };
+    let of =
+        |name| SecretFacts { credential_end: None, credential_failing: None, draining: None, ..facts(name) };
     let scrape = || metrics().text(names.iter().map(|name| of(name)));
     let series = scrape().lines().filter(|line| line.contains("secret_name=\"secret-")).count();
     assert_eq!(series, 15_000);

@@ -100,11 +100,12 @@ impl HolderState {
 impl Holder {
     pub(super) fn rotated(&self, before: Option<CredentialNumber>, moment: Moment) -> Result<Rotated, Fault> {
         let state = self.state();
-        let current = state.machine.current().filter(|current| Some(current.number) != before);
+        let is_new = |current: &&LiveCredential| Some(current.number) != before && !current.is_lost;
+        let current = state.machine.current().filter(is_new);
         let Some(current) = current else {
             let remedy = "see the log";
             let none = || Fault::new(Kind::Internal, "no other credential was issued", remedy);
-            return Err(state.fault.clone().unwrap_or_else(none));
+            return Err(self.unavailable(&state, state.fault.clone().unwrap_or_else(none), moment.now));
         };
         Ok(Rotated {
             path: self.read.path.clone(),

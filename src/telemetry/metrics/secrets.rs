@@ -42,6 +42,8 @@ pub struct SecretFacts<'a> {
     pub source_created: Option<SystemTime>,
     /// When the first of its issued credentials ends.
     pub credential_end: Option<SystemTime>,
+    /// Where its credentials are issued: whether one is dead, or ends soon and has no successor.
+    pub credential_failing: Option<bool>,
     /// Where its credentials are issued: how many are to be retired.
     pub draining: Option<usize>,
 }
@@ -75,7 +77,7 @@ struct SecretMetric(
     for<'a> fn(&SecretFacts<'a>, &'a Counts) -> Series<'a>,
 );
 
-const METRICS: [SecretMetric; 21] = [
+const METRICS: [SecretMetric; 22] = [
     SecretMetric("secret_info", "What a secret reads; always 1.", &["store", "vault_path"], |facts, _| {
         vec![(vec![facts.store, facts.path], 1.0)]
     }),
@@ -148,6 +150,12 @@ const METRICS: [SecretMetric; 21] = [
         "When the issued credential of a secret ends; of several the first.",
         &[],
         |facts, _| series(facts.credential_end.map(seconds)),
+    ),
+    SecretMetric(
+        "credential_failing",
+        "1 while an issued credential of a secret is dead, or ends soon and has no successor.",
+        &[],
+        |facts, _| series(facts.credential_failing.map(|is_failing| number(u64::from(is_failing)))),
     ),
     SecretMetric(
         "lease_renewals_total",
