@@ -141,6 +141,7 @@ impl JournalFile {
     fn append(&mut self, entries: Vec<(SystemTime, JournalEntry)>) -> io::Result<()> {
         let (text, position) = chained(self.position, entries)?;
         let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        let written = written.and_then(|()| self.is_there());
         if let Err(error) = written {
             // What is left of it is no complete line, or one that the chain does not have.
             drop(self.file.set_len(self.length));
@@ -148,6 +149,16 @@ impl JournalFile {
         }
         self.length += text.len() as u64;
         self.position = position;
+        Ok(())
+    }
+
+    /// What is written to a file that has no name any more is lost with the process.
+    fn is_there(&self) -> io::Result<()> {
+        if rustix::fs::fstat(&self.file)?.st_nlink == 0 {
+            return Err(io::Error::other(
+                "the file was removed: restart secrets-sync, which makes a new one",
+            ));
+        }
         Ok(())
     }
 

@@ -69,7 +69,7 @@ struct Seen {
 struct Victim {
     sandbox: Sandbox,
     key: String,
-    proxy: Fake,
+    _proxy: Fake,
     seen: Arc<Mutex<Seen>>,
     bao: Arc<Bao>,
 }
@@ -130,7 +130,7 @@ secrets:
         sandbox.write("state-key", [b'k'; 32]);
         sandbox.write("go", "");
         fs::create_dir(sandbox.path("state")).unwrap();
-        Self { sandbox, key: key.to_owned(), proxy, seen, bao: Arc::clone(bao) }
+        Self { sandbox, key: key.to_owned(), _proxy: proxy, seen, bao: Arc::clone(bao) }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -32,6 +32,7 @@ mod hook_trial;
 mod hooks;
 mod http;
 mod issued;
+mod issued_disks;
 mod issued_kills;
 mod issued_seen;
 mod journal;
