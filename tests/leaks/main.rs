@@ -12,6 +12,7 @@
 
 mod answers;
 mod environment;
+mod issued;
 mod marker;
 mod memory;
 mod panics;

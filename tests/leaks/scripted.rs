@@ -52,7 +52,7 @@ fn config(address: &str) -> (String, usize) {
     )
 }
 
-fn talkative(sandbox: &Sandbox, arguments: &[&str], collector: &str) -> Command {
+pub(crate) fn talkative(sandbox: &Sandbox, arguments: &[&str], collector: &str) -> Command {
     let mut command = sandbox.command(arguments);
     command.env("LOG_LEVEL", "trace").env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
     command.env("ENABLE_TRACING", "true").env("OTEL_EXPORTER_OTLP_ENDPOINT", collector);
