@@ -200,6 +200,11 @@ async fn answers_about_leases_are_judged_one_by_one() {
     assert!(matches!(renew(400, "<html>").await, Err(RenewalError::Unavailable(_))));
     assert!(matches!(renew(400, FORBIDDEN).await, Err(RenewalError::Refused(_))));
 
+    let none = r#"{"lease_id":"db/creds/app/1","renewable":true,"lease_duration":0}"#;
+    assert!(matches!(renew(200, none).await, Err(RenewalError::Refused(_))), "no verdict");
+    let endless = r#"{"lease_id":"db/creds/app/1","renewable":true,"lease_duration":18446744073709551615}"#;
+    assert_eq!(renew(200, endless).await.unwrap().life, Duration::from_secs(u32::MAX.into()));
+
     let look_up = async |status, body: &'static str| {
         let fake = Fake::start(move |_, _| Reply::json(status, body));
         to(&fake).look_up(&creds(), &lease()).await
@@ -293,6 +298,17 @@ async fn a_static_role_is_read_again_when_its_ttl_is_over() {
     }
     revisions.dedup();
     assert_eq!(revisions.len(), 1, "a countdown is no change");
+}
+
+#[tokio::test]
+async fn no_ttl_of_a_static_role_is_too_large() {
+    for ttl in ["18446744073709551615", "1e30", "1e300", "-1e300"] {
+        let body = format!(r#"{{"data":{{"username":"u","password":"p","ttl":{ttl}}}}}"#);
+        let fake = Fake::start(move |_, _| Reply::json(200, &body));
+        let (store, read) = (to(&fake), dynamic(DynamicKind::Static, "db/static-creds/app", &[]));
+        let fetched = fetch(&store, &read).await.unwrap();
+        assert!(matches!(fetched.life, Life::Next(_)), "{ttl}: {:?}", fetched.life);
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,9 @@ use crate::secret::{Fields, FingerprintKey, SecretBytes, SecretText, json};
 use crate::store::issuer::LeaseId;
 use crate::store::{Fetched, Life, RequestId, Revision};
 
+/// No lease and no password of a static role lives longer: 136 years. A later moment may have no date.
+pub(super) const LONGEST_LIFE: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// A parameter that is longer comes from the wrong file.
 const MAX_FILE: usize = 64 * 1024;
 
@@ -121,7 +124,7 @@ impl<'a> PathEnvelope<'a> {
 
     pub(super) fn lease(&self) -> Option<AnsweredLease> {
         let id: Cow<'_, str> = parsed(self.lease_id)?;
-        let life = parsed(self.lease_duration).map(Duration::from_secs);
+        let life = parsed(self.lease_duration).map(|seconds| Duration::from_secs(seconds).min(LONGEST_LIFE));
         (!id.is_empty()).then(|| AnsweredLease {
             id: LeaseId::parse(&id),
             is_renewable: parsed(self.renewable).unwrap_or_default(),
@@ -261,7 +264,8 @@ fn rotation(data: &RawValue, key: &FingerprintKey) -> Option<(Revision, Duration
     let ttl: f64 = serde_json::from_str(members.remove("ttl")?.get()).ok()?;
     let pieces = members.iter().flat_map(|(name, value)| [name.as_bytes(), value.get().as_bytes()]);
     let revision = Revision::Content(key.of_pieces(pieces));
-    Some((revision, Duration::try_from_secs_f64(ttl.max(0.0)).unwrap_or(Duration::MAX)))
+    let ttl = Duration::try_from_secs_f64(ttl.max(0.0)).map_or(LONGEST_LIFE, |ttl| ttl.min(LONGEST_LIFE));
+    Some((revision, ttl))
 }
 
 fn no_ttl(answered: &Answered) -> Fault {

@@ -17,7 +17,7 @@ use tokio::time::Duration;
 use vaultrs::api::token::requests::RevokeTokenSelfRequest;
 
 use super::auth::Token;
-use super::dynamic::{self, PathEnvelope, PathRequest};
+use super::dynamic::{self, LONGEST_LIFE, PathEnvelope, PathRequest};
 use super::lease::TokenSource;
 use super::server::{AcceptedAnswers, Answered, Unanswered};
 use super::{VaultStore, answer, denied};
@@ -96,7 +96,11 @@ impl Issuer for VaultStore {
         if renewal.lease_id != lease.as_str() {
             return Err(other_lease(&answered).into());
         }
-        let life = Duration::from_secs(renewal.lease_duration);
+        if renewal.lease_duration == 0 {
+            // Whether it is dead, only a look-up says.
+            return Err(RenewalError::Refused(answer::bad(&answered, "the renewal gives the lease no time")));
+        }
+        let life = Duration::from_secs(renewal.lease_duration).min(LONGEST_LIFE);
         Ok(Renewed { life, is_renewable: renewal.renewable })
     }
 
