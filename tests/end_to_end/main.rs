@@ -34,6 +34,7 @@ mod http;
 mod issued;
 mod issued_disks;
 mod issued_kills;
+mod issued_lies;
 mod issued_seen;
 mod journal;
 mod large_answers;
