@@ -1,5 +1,7 @@
 //! `vault:path#key` in variables of containers, as Bank-Vaults' webhook reads it: one dotenv file per container.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -8,6 +10,7 @@ use super::place::{KvPlace, StoreMount};
 use super::secret::ConvertedSecret;
 use super::stores::ManifestStores;
 use crate::config::value::{Node, Scalar};
+use crate::convert::dynamic::{self, DynamicSource};
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
 use crate::convert::notation::StoreKey;
@@ -153,6 +156,12 @@ fn store(
 }
 
 /// What one reference reads.
+enum ReferencedSource {
+    Kv(ReferencedKey),
+    Dynamic(DynamicSource),
+}
+
+/// A secret of KV.
 struct ReferencedKey {
     place: KvPlace,
     /// Whether the path has the `data/` of KV v2.
@@ -163,9 +172,9 @@ struct ReferencedKey {
 /// One variable of a dotenv file.
 enum EnvLine {
     /// `vault:path#key`.
-    Field { name: String, read: ReferencedKey, key: String },
+    Field { name: String, read: ReferencedSource, key: String },
     /// `vault:path#…${.key}…`: the text is a template over the secret.
-    Template { name: String, read: ReferencedKey, text: String },
+    Template { name: String, read: ReferencedSource, text: String },
     /// Any other value.
     Text { name: String, text: String },
 }
@@ -236,23 +245,33 @@ fn parse(name: String, value: &str) -> Result<EnvLine, &'static str> {
         return Ok(EnvLine::Text { name, text: value.to_owned() });
     };
     let (path, rest) = reference.split_once('#').ok_or("it names no key: vault:PATH#KEY")?;
-    let is_v2 = path.contains("/data/");
-    if ["/creds/", "/issue/", "/static-creds/"].iter().any(|part| path.contains(part)) {
-        return Err("issued credentials and certificates are no KV secret: keep Bank-Vaults for this one");
-    }
-    let place = KvPlace::of(path, StoreMount::InKey, true)
-        .map_err(|_| "the path needs a mount and a key below it: vault:MOUNT/data/KEY#FIELD")?;
     let (key, version) = match rest.rsplit_once('#') {
         Some((key, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) && !version.is_empty() => {
             (key, Some(version.to_owned()))
         }
         _ => (rest, None),
     };
-    let read = ReferencedKey { place, is_v2, version };
+    let read = source(path, version)?;
     if key.contains("${") {
         return Ok(EnvLine::Template { name, read, text: key.replace("${", "{{ ").replace('}', " }}") });
     }
     Ok(EnvLine::Field { name, read, key: key.to_owned() })
+}
+
+/// What is read at a path.
+fn source(path: &str, version: Option<String>) -> Result<ReferencedSource, &'static str> {
+    let is_v2 = path.contains("/data/");
+    let kind = if is_v2 { None } else { dynamic::kind_of(path, [])? };
+    if let Some(kind) = kind {
+        if version.is_some() {
+            return Err("what an engine makes has no versions: leave the number out");
+        }
+        let path = path.trim_matches('/').replace('$', "$$");
+        return Ok(ReferencedSource::Dynamic(DynamicSource { path, kind, parameters: BTreeMap::new() }));
+    }
+    let place = KvPlace::of(path, StoreMount::InKey, true)
+        .map_err(|_| "the path needs a mount and a key below it: vault:MOUNT/data/KEY#FIELD")?;
+    Ok(ReferencedSource::Kv(ReferencedKey { place, is_v2, version }))
 }
 
 type DotenvSources = (Vec<Notation>, Vec<Notation>, Option<String>);
@@ -262,23 +281,22 @@ fn sources(lines: &[EnvLine]) -> DotenvSources {
     let (mut data, mut data_from, mut template) = (Vec::new(), Vec::new(), String::new());
     for line in lines {
         let (name, value) = match line {
-            EnvLine::Field { name, read, key } => {
+            EnvLine::Field { name, read: ReferencedSource::Kv(read), key } => {
                 let mut reference = reference(read);
                 reference.push(("property", Notation::text(key)));
                 data.push(Notation::map([
                     ("secretKey", Notation::text(name)),
                     ("remoteRef", Notation::map(reference)),
                 ]));
-                (name, format!("{{{{ {} | quote }}}}", field(name)))
+                (name, format!("{{{{ {} | quote }}}}", field("", name)))
+            }
+            EnvLine::Field { name, read: read @ ReferencedSource::Dynamic(_), key } => {
+                let alias = alias(read, &mut data_from);
+                (name, format!("{{{{ {} | quote }}}}", field(&format!(".{alias}"), key)))
             }
             EnvLine::Template { name, read, text } => {
-                let alias = format!("source{}", data_from.len() + 1);
-                let value = format!("\"{{{{ with .{alias} }}}}{text}{{{{ end }}}}\"");
-                data_from.push(Notation::map([
-                    ("as", Notation::text(alias)),
-                    ("extract", Notation::map(reference(read))),
-                ]));
-                (name, value)
+                let alias = alias(read, &mut data_from);
+                (name, format!("\"{{{{ with .{alias} }}}}{text}{{{{ end }}}}\""))
             }
             EnvLine::Text { name, text } => (name, plain(text)),
         };
@@ -286,17 +304,38 @@ fn sources(lines: &[EnvLine]) -> DotenvSources {
             template.push_str(part);
         }
     }
-    let is_plain = lines.iter().all(|line| matches!(line, EnvLine::Field { .. }));
+    let is_field = |line: &EnvLine| matches!(line, EnvLine::Field { read: ReferencedSource::Kv(_), .. });
+    let is_plain = lines.iter().all(is_field);
     (data, data_from, (!is_plain).then_some(template))
 }
 
-/// A field of a Go template: strict where its name allows a dot in front of it.
-fn field(name: &str) -> String {
+/// The name below which a source stands in `dataFrom`; it is added where it is not there yet.
+fn alias(read: &ReferencedSource, data_from: &mut Vec<Notation>) -> String {
+    let name = |number: usize| format!("source{number}");
+    let known = (1..=data_from.len()).map(name).find(|alias| data_from.contains(&under(alias, read)));
+    known.unwrap_or_else(|| {
+        let alias = name(data_from.len() + 1);
+        data_from.push(under(&alias, read));
+        alias
+    })
+}
+
+/// The entry of `dataFrom` whose fields are below `alias`.
+fn under(alias: &str, read: &ReferencedSource) -> Notation {
+    let read = match read {
+        ReferencedSource::Kv(read) => ("extract", Notation::map(reference(read))),
+        ReferencedSource::Dynamic(source) => ("vaultDynamic", source.notation(None)),
+    };
+    Notation::map([("as", Notation::text(alias)), read])
+}
+
+/// A field of a Go template, below `map`: strict where its name allows a dot in front of it.
+fn field(map: &str, name: &str) -> String {
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     if name.chars().all(is_word) && !name.starts_with(|letter: char| letter.is_ascii_digit()) {
-        format!(".{name}")
+        format!("{map}.{name}")
     } else {
-        format!("index . {name:?}")
+        format!("index {} {name:?}", if map.is_empty() { "." } else { map })
     }
 }
 
@@ -364,10 +403,38 @@ mod tests {
     }
 
     #[test]
-    fn what_writes_or_issues_is_refused() {
+    fn what_is_issued_stands_below_a_name_of_its_own() {
+        let (data, data_from, template) = lines(&[
+            ("USER", "vault:database/creds/app#username"),
+            ("PASSWORD", "vault:/database/creds/app#password"),
+            ("KEY", "vault:database/static-creds/app#last-rotated"),
+            ("HOST", "vault:secret/data/app/db#host"),
+        ]);
+        let read = |path: &str, kind: Option<&'static str>| {
+            let kind = kind.map(|kind| ("kind", Notation::text(kind)));
+            Notation::map([("path", Notation::as_is(path))].into_iter().chain(kind))
+        };
+        let expected = [
+            ("source1", read("database/creds/app", None)),
+            ("source2", read("database/static-creds/app", Some("static"))),
+        ];
+        let expected = expected
+            .map(|(alias, read)| Notation::map([("as", Notation::text(alias)), ("vaultDynamic", read)]));
+        assert_eq!((data.len(), data_from.as_slice()), (1, &expected[..]));
+        assert_eq!(
+            template.as_deref(),
+            Some(
+                "USER={{ .source1.username | quote }}\nPASSWORD={{ .source1.password | quote }}\nKEY={{ index .source2 \"last-rotated\" | quote }}\nHOST={{ .HOST | quote }}\n"
+            )
+        );
+    }
+
+    #[test]
+    fn what_writes_or_has_no_parameters_is_refused() {
         for value in [
             ">>vault:pki/issue/web#certificate",
-            "vault:database/creds/app#password",
+            "vault:pki/issue/web#certificate",
+            "vault:database/creds/app#password#2",
             "a ${vault:x#y} b",
             "vault:secret#x",
         ] {
