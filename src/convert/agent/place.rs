@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::folded::FoldedText;
+use super::folded::{FoldedPiece, FoldedText};
 use super::text::{AnswerPart, SecretCall};
 use crate::config::provider::vault::dynamic::DynamicKind;
 use crate::convert::dynamic::{self, DynamicSource};
@@ -164,9 +164,20 @@ fn dynamic(parts: &[&str], call: &SecretCall) -> Result<Option<PlacedSource>, St
             "`.{word}` is as at the issue: files are not written again when the lease is renewed"
         ));
     }
+    doubts.extend(call.arguments.iter().find_map(placeholder));
     let source = DynamicSource { path, kind, parameters };
     doubts.extend(source.doubt().map(str::to_owned));
     Ok(Some(PlacedSource { source: AgentSource::Dynamic(source), doubts }))
+}
+
+/// What is said of an argument that another program was to fill in.
+fn placeholder(argument: &FoldedText) -> Option<String> {
+    let is_in = |piece: &FoldedPiece| matches!(piece, FoldedPiece::Literal(text) if text.contains("${"));
+    argument.0.iter().any(is_in).then(|| {
+        "an argument holds `${…}`, which is sent as it stands: if another program fills it in (Terraform, envsubst), convert \
+         what that one writes"
+            .to_owned()
+    })
 }
 
 /// The arguments of a call by name.

@@ -58,6 +58,15 @@ fn calls_of_one_path_with_other_arguments_are_other_sources() {
 }
 
 #[test]
+fn a_call_may_have_several_lines() {
+    let call = "{{- with pkiCert\n  \"pki-int-srv/issue/nginx\"\n  \"common_name=vault\"\n  \"alt_names=vault.home.arpa,vault\" -}}\n\n\
+                {{- .Key  | writeToFile \"/vault/vault.key\" \"0\" \"0\" \"0600\" -}}\n{{- end -}}";
+    let (found, lines) = secrets(&template("/crt", call));
+    assert!(lines.is_empty() && found.contains("alt_names: vault.home.arpa,vault\n"), "{found}\n{lines}");
+    assert!(found.contains("- path: /vault/vault.key\n"), "{found}");
+}
+
+#[test]
 fn variables_of_the_environment_may_stand_in_arguments() {
     let text = template(
         "/crt",
@@ -111,6 +120,10 @@ fn what_the_agent_has_of_certificates_and_leases_is_supported_or_named() {
         ),
         ("{{ with secret \"pki/issue/a\" \"x\" }}{{ end }}".to_owned(), "\"name=value\""),
         ("{{ with secret \"kv/data/a\" \"x=y\" }}{{ end }}".to_owned(), "a write"),
+        (
+            "{{ with secret \"pki/issue/a\" \"common_name=${HOST}\" }}{{ end }}".to_owned(),
+            "sent as it stands",
+        ),
         ("{{ with secret \"pki/issue/a\" }}{{ end }}".to_owned(), "need parameters"),
     ] {
         let (_, lines) = secrets(&body(&text));
