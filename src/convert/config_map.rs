@@ -85,7 +85,10 @@ fn content(
                 let place = origin.place(Position { line: found.line, column: 1 });
                 Err((place, format!("this is {}: {}", found.what, found.remedy)))
             }
-            None => Err((origin.place(error.position), format!("this is no HCL: {}", error.message))),
+            None => Err((
+                origin.place(error.position),
+                format!("{}: {}", detect::NO_CONFIGURATION, error.message),
+            )),
         },
     }
 }

@@ -43,11 +43,15 @@ impl fmt::Display for BrokenInput {
         match self {
             Self::Yaml(report) => report.fmt(f),
             Self::Hcl(file, HclError { position: Position { line, column }, message }) => {
-                write!(f, "{}:{line}:{column}: error: this is no HCL: {message}", Printable(file))
+                write!(f, "{}:{line}:{column}: error: {NO_CONFIGURATION}: {message}", Printable(file))
             }
         }
     }
 }
+
+/// What is said of HCL that cannot be read, or that belongs to another tool.
+pub(super) const NO_CONFIGURATION: &str =
+    "this is no configuration of the Agent, consul-template, envconsul or Nomad";
 
 /// Endings of the names of templates.
 const TEMPLATE_ENDINGS: [&str; 3] = [".ctmpl", ".tpl", ".tmpl"];
@@ -223,9 +227,17 @@ mod tests {
     #[test]
     fn a_broken_text_is_judged_as_what_it_looks_like() {
         for (name, text, expected) in [
-            ("a", "vault {\n  address = \n}\n", "a:3:1: error: this is no HCL: a value is expected"),
-            ("a.hcl", "x = 1\n", "a.hcl:1:1: error: this is no HCL: no key of a known tool"),
-            ("a.hcl", "template = [\n", "a.hcl:1:12: error: this is no HCL"),
+            (
+                "a",
+                "vault {\n  address = \n}\n",
+                "a:3:1: error: this is no configuration of the Agent, consul-template, envconsul or Nomad: a value is expected",
+            ),
+            (
+                "a.hcl",
+                "x = 1\n",
+                "a.hcl:1:1: error: this is no configuration of the Agent, consul-template, envconsul or Nomad: no key of a known tool",
+            ),
+            ("a.hcl", "template = [\n", "a.hcl:1:12: error: this is no configuration"),
             ("a", "a: [\n", "error[yaml-syntax]: unclosed"),
             ("a", "a: b: c\n", "a:1:5"),
         ] {
