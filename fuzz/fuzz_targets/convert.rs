@@ -3,7 +3,6 @@
 
 #![no_main]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
@@ -21,12 +20,7 @@ fn converted(texts: [&str; 2]) -> Option<Conversion> {
     };
     let inputs = ["input", "input.ctmpl"].into_iter().zip(texts).map(input);
     let inputs: Vec<_> = inputs.filter(|input| !input.text.is_empty()).collect();
-    let options = ConvertOptions {
-        output_dir: "./secrets".to_owned(),
-        mount_path: None,
-        kv_versions: BTreeMap::new(),
-        mode: None,
-    };
+    let options = ConvertOptions::default();
     let find =
         |_: &str, _: &str| vec![FoundTemplate::of_file("other.ctmpl".to_owned(), texts[1].to_owned().into())];
     convert(&inputs, &options, &find).ok()

@@ -3,19 +3,13 @@
 
 #![no_main]
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
 use secrets_sync::convert::{BrokenInput, Conversion, ConvertInput, ConvertOptions, convert};
 
 fn converted(text: &str) -> Result<Conversion, Vec<BrokenInput>> {
-    let options = ConvertOptions {
-        output_dir: "./secrets".to_owned(),
-        mount_path: None,
-        kv_versions: BTreeMap::new(),
-        mode: None,
-    };
+    let options = ConvertOptions::default();
     let input = ConvertInput { name: "agent.hcl".to_owned(), text: text.to_owned().into(), is_named: true };
     convert(&[input], &options, &|_, _| Vec::new())
 }

@@ -13,7 +13,7 @@ pub(super) struct ObjectFields<'n> {
     position: Position,
     entries: &'n [MappingEntry],
     /// Keys that have an outcome, or whose own fields get theirs.
-    told: Vec<&'n str>,
+    reported: Vec<&'n str>,
 }
 
 impl<'n> ObjectFields<'n> {
@@ -29,7 +29,7 @@ impl<'n> ObjectFields<'n> {
             report.add(&object, &path, node.position, FieldOutcome::Refused(reason));
             return None;
         };
-        Some(Self { object, path, position: node.position, entries, told: Vec::new() })
+        Some(Self { object, path, position: node.position, entries, reported: Vec::new() })
     }
 
     /// The value of `key`, unless it is absent or null.
@@ -63,7 +63,7 @@ impl<'n> ObjectFields<'n> {
     /// The mapping under `key`, whose fields get their own outcomes.
     pub(super) fn child(&mut self, key: &str, report: &mut ConversionReport) -> Option<ObjectFields<'n>> {
         let found = entry(self.entries, key).filter(|found| !found.node.is_null())?;
-        self.told.push(&found.key);
+        self.reported.push(&found.key);
         ObjectFields::open(self.object, &found.node, self.path_of(key), report)
     }
 
@@ -75,7 +75,7 @@ impl<'n> ObjectFields<'n> {
             self.refused(key, reason, report);
             return Vec::new();
         };
-        self.told.extend(entry(self.entries, key).map(|found| found.key.as_str()));
+        self.reported.extend(entry(self.entries, key).map(|found| found.key.as_str()));
         let path = self.path_of(key);
         let open = |(n, node)| ObjectFields::open(self.object, node, format!("{path}[{n}]"), report);
         items.iter().enumerate().filter_map(open).collect()
@@ -99,8 +99,8 @@ impl<'n> ObjectFields<'n> {
     }
 
     /// Whether `key` has an outcome.
-    pub(super) fn is_told(&self, key: &str) -> bool {
-        self.told.contains(&key)
+    pub(super) fn is_reported(&self, key: &str) -> bool {
+        self.reported.contains(&key)
     }
 
     pub(super) fn object(&self) -> &Object<'n> {
@@ -171,7 +171,7 @@ impl<'n> ObjectFields<'n> {
 
     /// The same with another word about what nobody knows.
     pub(super) fn finish_as(self, reason: &str, report: &mut ConversionReport) {
-        for entry in self.entries.iter().filter(|entry| !self.told.contains(&entry.key.as_str())) {
+        for entry in self.entries.iter().filter(|entry| !self.reported.contains(&entry.key.as_str())) {
             let (path, position) = (self.path_of(&entry.key), entry.position);
             if entry.node.is_null() {
                 report.add(&self.object, &path, position, FieldOutcome::Dropped("it is empty".to_owned()));
@@ -183,7 +183,7 @@ impl<'n> ObjectFields<'n> {
 
     fn outcome(&mut self, key: &str, outcome: FieldOutcome, is_warning: bool, report: &mut ConversionReport) {
         let Some(found) = entry(self.entries, key) else { return };
-        self.told.push(&found.key);
+        self.reported.push(&found.key);
         let path = self.path_of(key);
         if is_warning {
             report.warn(&self.object, &path, found.position, outcome);

@@ -119,7 +119,7 @@ fn is_known_version(object: &Object<'_>) -> bool {
     matches!(object.version, "v1" | "v1beta1")
 }
 
-/// The fields of an object, with those told that every object has.
+/// The fields of an object; those that every object has are reported.
 fn top<'n>(object: Object<'n>, report: &mut ConversionReport) -> Option<ObjectFields<'n>> {
     let mut top = ObjectFields::open(object, object.node, String::new(), report)?;
     for key in ["apiVersion", "kind"] {

@@ -29,6 +29,18 @@ pub struct ConvertOptions {
     pub mode: Option<String>,
 }
 
+impl Default for ConvertOptions {
+    /// As without options on the command line.
+    fn default() -> Self {
+        Self {
+            output_dir: "./secrets".to_owned(),
+            mount_path: None,
+            kv_versions: BTreeMap::new(),
+            mode: None,
+        }
+    }
+}
+
 impl ConvertOptions {
     /// Where a file lies: an absolute path stays, another one is below `--output-dir`.
     pub(super) fn placed(&self, path: &str) -> String {

@@ -41,7 +41,7 @@ pub(in crate::convert) fn unknown(fields: ObjectFields<'_>, report: &mut Convers
 
 fn each(mut fields: ObjectFields<'_>, reason: &str, is_warning: bool, report: &mut ConversionReport) {
     for entry in fields.entries() {
-        if !fields.is_told(&entry.key) {
+        if !fields.is_reported(&entry.key) {
             all(&mut fields, &entry.key, reason, is_warning, report);
         }
     }

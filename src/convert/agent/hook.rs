@@ -53,7 +53,7 @@ pub(super) fn convert(
             block.mapped("command", "as said above", report);
             dropped::all(&mut block, "env", ENVIRONMENT, true, report);
             for entry in block.entries() {
-                if !block.is_told(&entry.key) {
+                if !block.is_reported(&entry.key) {
                     dropped::all(&mut block, &entry.key, "it belongs to the command", false, report);
                 }
             }

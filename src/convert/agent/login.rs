@@ -302,7 +302,8 @@ fn other(name: &str, config: &mut ObjectFields<'_>, store: &mut AgentStore, repo
     for entry in config.entries() {
         if CREDENTIALS.contains(&entry.key.as_str()) {
             config.lost(&entry.key, "a credential is not copied", report);
-        } else if !config.is_told(&entry.key) && !matches!(entry.key.as_str(), "mount_path" | "namespace") {
+        } else if !config.is_reported(&entry.key) && !matches!(entry.key.as_str(), "mount_path" | "namespace")
+        {
             dropped::all(config, &entry.key, "it belongs to the method that is replaced", false, report);
         }
     }

@@ -3,7 +3,7 @@
 mod dynamic;
 mod logins;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -32,21 +32,12 @@ fn json(path: &Path) -> Json {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn options() -> ConvertOptions {
-    ConvertOptions {
-        output_dir: "./secrets".to_owned(),
-        mount_path: None,
-        kv_versions: BTreeMap::new(),
-        mode: None,
-    }
-}
-
 fn input(name: &str, text: &str) -> ConvertInput {
     ConvertInput { name: name.to_owned(), text: Zeroizing::new(text.to_owned()), is_named: true }
 }
 
 fn converted(text: &str) -> Conversion {
-    convert(&[input("agent.hcl", text)], &options(), &|_, _| Vec::new()).unwrap()
+    convert(&[input("agent.hcl", text)], &ConvertOptions::default(), &|_, _| Vec::new()).unwrap()
 }
 
 fn of_case(case: &Path) -> Conversion {
@@ -56,7 +47,7 @@ fn of_case(case: &Path) -> Conversion {
         let text = fs::read_to_string(&found).ok().map(Zeroizing::new);
         text.map(|text| FoundTemplate::of_file(found.display().to_string(), text)).into_iter().collect()
     };
-    convert(&[input("agent.hcl", &text)], &options(), &find).unwrap()
+    convert(&[input("agent.hcl", &text)], &ConvertOptions::default(), &find).unwrap()
 }
 
 /// What a case must become.
@@ -203,7 +194,8 @@ fn refused_constructs_have_their_place_and_a_remedy() {
 
 /// The refusals of one text: path, line and what is said.
 fn refusals(name: &str, text: &str) -> Vec<(String, u32, String)> {
-    let report = convert(&[input(name, text)], &options(), &|_, _| Vec::new()).unwrap().report;
+    let report =
+        convert(&[input(name, text)], &ConvertOptions::default(), &|_, _| Vec::new()).unwrap().report;
     let refused = |line: &crate::convert::ReportLine| match &line.outcome {
         FieldOutcome::Refused(reason) => Some((line.path.clone(), line.position.line, reason.clone())),
         _ => None,
@@ -264,7 +256,7 @@ fn a_job_has_one_namespace_and_its_tasks_may_stand_in_no_group() {
     };
     let job = |second: &str| format!("job \"a\" {{\n{}{}}}\n", task("one", "n"), task("two", second));
     let Conversion { configuration, .. } =
-        convert(&[input("a.nomad", &job("n"))], &options(), &|_, _| Vec::new()).unwrap();
+        convert(&[input("a.nomad", &job("n"))], &ConvertOptions::default(), &|_, _| Vec::new()).unwrap();
     assert_eq!(configuration.matches("namespace: 'n'").count(), 1, "{configuration}");
     assert!(
         configuration.contains("./secrets/one") && configuration.contains("./secrets/two"),
@@ -317,8 +309,11 @@ fn credentials_of_the_input_are_nowhere() {
         assert!(!report.to_text(true).contains("Zq7marker"), "{}", report.to_text(true));
         assert_ne!(report.result(), ConversionResult::Lossless, "{}", report.to_text(true));
     }
-    let broken =
-        convert(&[input("a.hcl", "vault {\n token = \"Zq7marker\" }}\n")], &options(), &|_, _| Vec::new());
+    let broken = convert(
+        &[input("a.hcl", "vault {\n token = \"Zq7marker\" }}\n")],
+        &ConvertOptions::default(),
+        &|_, _| Vec::new(),
+    );
     let broken: String = broken.unwrap_err().iter().map(ToString::to_string).collect();
     assert!(broken.starts_with("a.hcl:2:23: error") && !broken.contains("Zq7marker"), "{broken}");
 }
@@ -353,7 +348,8 @@ fn stanzas_that_read_the_same_are_one_secret() {
 fn templates_alone_get_a_store_from_the_environment() {
     let template =
         input("conf/app.env.ctmpl", "{{ with secret \"secret/data/a\" }}A={{ .Data.data.a }}{{ end }}\n");
-    let Conversion { configuration, report } = convert(&[template], &options(), &|_, _| Vec::new()).unwrap();
+    let Conversion { configuration, report } =
+        convert(&[template], &ConvertOptions::default(), &|_, _| Vec::new()).unwrap();
     assert_eq!(report.result(), ConversionResult::Lossless, "{}", report.to_text(true));
     for part in
         ["address: ${VAULT_ADDR}", "token: ${VAULT_TOKEN}", "path: ./secrets/app.env", "refreshInterval: 5m"]
@@ -367,7 +363,7 @@ fn a_template_of_the_input_is_what_its_configuration_means() {
     let agent =
         input("a.hcl", "template {\n source = \"/etc/x/app.ctmpl\"\n destination = \"/run/app\"\n}\n");
     let template = input("t/app.ctmpl", "{{ with secret \"secret/data/a\" }}{{ file \"x\" }}{{ end }}\n");
-    let report = convert(&[agent, template], &options(), &|_, _| Vec::new()).unwrap().report;
+    let report = convert(&[agent, template], &ConvertOptions::default(), &|_, _| Vec::new()).unwrap().report;
     let refused: Vec<_> = report.to_text(false).lines().map(str::to_owned).collect();
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert!(refused.iter().all(|line| line.starts_with("t/app.ctmpl:1:37: error")), "{refused:?}");
@@ -382,7 +378,9 @@ fn what_another_program_was_to_fill_in_is_a_warning() {
         )
     };
     let warnings = |text: &str| {
-        let report = convert(&[input("agent.hcl", text)], &options(), &|_, _| Vec::new()).unwrap().report;
+        let report = convert(&[input("agent.hcl", text)], &ConvertOptions::default(), &|_, _| Vec::new())
+            .unwrap()
+            .report;
         let lines = report.lines().iter().filter(|line| line.is_warning);
         lines.map(|line| (line.path.clone(), line.position.line)).collect::<Vec<_>>()
     };
@@ -402,7 +400,7 @@ fn what_would_not_load_is_refused_at_the_line_it_comes_from() {
     let agent = ["/run/a", "/run/b", "/run/a/c"].map(template).concat();
     let manifest = "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: { name: run }\nspec:\n  dataFrom: [{ extract: { key: app } }]\n  \
                     target: { template: { data: { b: '{{ .x }}' } } }\n";
-    let options = ConvertOptions { output_dir: String::new(), ..options() };
+    let options = ConvertOptions { output_dir: String::new(), ..ConvertOptions::default() };
     let refused = |inputs: &[ConvertInput]| {
         let converted = convert(inputs, &options, &|_, _| Vec::new()).unwrap();
         let lines = converted.report.lines().iter();

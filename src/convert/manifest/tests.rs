@@ -21,12 +21,7 @@ fn cases() -> Vec<PathBuf> {
 fn outcome(path: &Path) -> String {
     let text = Zeroizing::new(fs::read_to_string(path).unwrap());
     let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-    let options = ConvertOptions {
-        output_dir: "./secrets".to_owned(),
-        mount_path: None,
-        kv_versions: BTreeMap::new(),
-        mode: None,
-    };
+    let options = ConvertOptions::default();
     let Conversion { configuration, report } =
         convert(&[ConvertInput { name, text, is_named: true }], &options, &|_, _| Vec::new()).unwrap();
     format!("{configuration}---\n{}", report.to_text(false))
@@ -51,10 +46,8 @@ fn the_version_of_a_mount_is_written_where_the_manifest_has_another() {
                 'https://v', path: kv } } }\n";
     let input = ConvertInput { name: "a".to_owned(), text: Zeroizing::new(text.to_owned()), is_named: true };
     let options = ConvertOptions {
-        output_dir: "./secrets".to_owned(),
-        mount_path: None,
         kv_versions: BTreeMap::from([("kv".to_owned(), "v1".to_owned())]),
-        mode: None,
+        ..ConvertOptions::default()
     };
     let configuration = convert(&[input], &options, &|_, _| Vec::new()).unwrap().configuration;
     assert!(configuration.contains("\n  kvVersion: v1\n"), "{configuration}");
@@ -65,12 +58,7 @@ fn searches_by_nothing_have_their_line_in_the_report() {
     let text = "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: { name: s }\nspec: { secretStoreRef: { name: v }, \
                 dataFrom: [{ find: { name: { regexp: a }, tags: {} } }, { find: { path: below } }] }\n";
     let input = ConvertInput { name: "a".to_owned(), text: Zeroizing::new(text.to_owned()), is_named: true };
-    let options = ConvertOptions {
-        output_dir: "./secrets".to_owned(),
-        mount_path: None,
-        kv_versions: BTreeMap::new(),
-        mode: None,
-    };
+    let options = ConvertOptions::default();
     let Conversion { configuration, report } = convert(&[input], &options, &|_, _| Vec::new()).unwrap();
     assert!(report.lines().iter().any(|line| line.path == "spec.dataFrom[0].find.tags"));
     assert!(!configuration.contains("tags"), "{configuration}");

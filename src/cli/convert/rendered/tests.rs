@@ -36,12 +36,7 @@ fn text(path: &Path) -> String {
 fn configuration(case: &Path) -> (String, bool) {
     let agent = Zeroizing::new(text(&case.join("agent.hcl")));
     let input = ConvertInput { name: "agent.hcl".to_owned(), text: agent, is_named: true };
-    let options = ConvertOptions {
-        output_dir: "./secrets".to_owned(),
-        mount_path: None,
-        kv_versions: BTreeMap::new(),
-        mode: None,
-    };
+    let options = ConvertOptions::default();
     let find = |source: &str, _: &str| {
         let found = case.join(Path::new(source).file_name().unwrap());
         let text = fs::read_to_string(&found).ok().map(Zeroizing::new);

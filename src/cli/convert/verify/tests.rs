@@ -11,15 +11,6 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert").join(name)
 }
 
-fn options() -> ConvertOptions {
-    ConvertOptions {
-        output_dir: "./secrets".to_owned(),
-        mount_path: None,
-        kv_versions: BTreeMap::new(),
-        mode: None,
-    }
-}
-
 /// How many outputs are equal, what differs, and what is not compared, once `break_it` has changed the configuration.
 fn verified(
     name: &str,
@@ -34,10 +25,10 @@ fn verified(
         text.map(|text| FoundTemplate::of_file(found.display().to_string(), text)).into_iter().collect()
     };
     let inputs = [input];
-    let mut conversion = convert(&inputs, &options(), &find).unwrap();
+    let mut conversion = convert(&inputs, &ConvertOptions::default(), &find).unwrap();
     conversion.configuration = break_it(conversion.configuration);
     let before = conversion.report.lines().len();
-    verify(&originals(&inputs, &options(), &find), &mut conversion);
+    verify(&originals(&inputs, &ConvertOptions::default(), &find), &mut conversion);
     let (mut equal, mut different, mut unread) = (0, Vec::new(), Vec::new());
     for line in conversion.report.lines().iter().skip(before) {
         match line.outcome.clone() {

@@ -1,18 +1,11 @@
 //! Names of variables as envconsul makes them: its prefix first, then its format, then the rules for letters.
 
-use std::collections::BTreeMap;
-
 use zeroize::Zeroizing;
 
 use crate::convert::{Conversion, ConvertInput, ConvertOptions, FieldOutcome, convert};
 
 fn converted(text: &str) -> Conversion {
-    let options = ConvertOptions {
-        output_dir: "./secrets".to_owned(),
-        mount_path: None,
-        kv_versions: BTreeMap::new(),
-        mode: None,
-    };
+    let options = ConvertOptions::default();
     let text = Zeroizing::new(text.to_owned());
     let input = ConvertInput { name: "env.hcl".to_owned(), text, is_named: true };
     convert(&[input], &options, &|_, _| Vec::new()).unwrap()

@@ -1,6 +1,5 @@
 //! Annotations, and what becomes of them: tests/convert/manifests has the configurations.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -21,12 +20,7 @@ fn converted(texts: &[(&str, &str)]) -> Conversion {
         text: Zeroizing::new((*text).to_owned()),
         is_named: true,
     };
-    let options = ConvertOptions {
-        output_dir: "./secrets".to_owned(),
-        mount_path: None,
-        kv_versions: BTreeMap::new(),
-        mode: None,
-    };
+    let options = ConvertOptions::default();
     let inputs: Vec<_> = texts.iter().map(input).collect();
     convert(&inputs, &options, &|_, _| Vec::new()).unwrap()
 }
