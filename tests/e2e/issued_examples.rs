@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::daemon::{Process, Sandbox};
 use crate::databases::{Database, Kind};
 use crate::guides::unpacked;
-use crate::leases::{login, within};
+use crate::issuing::{login, within};
 use crate::raft::Raft;
 
 const EXAMPLE: &str = include_str!("../../examples/issued/README.md");

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::bao::{Bao, ROOT};
 use crate::daemon::{Process, Sandbox};
-use crate::leases::within;
+use crate::issuing::within;
 
 /// Memory of a process without the pages of its program, which differ with the code that has run, in KiB.
 fn memory(process: &Process) -> u64 {

@@ -7,6 +7,8 @@ use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -27,7 +29,8 @@ pub(crate) struct Database {
     kind: Kind,
     folder: TempDir,
     port: u16,
-    process: Option<Process>,
+    process: Mutex<Option<Process>>,
+    turns: AtomicUsize,
 }
 
 /// What it is.
@@ -44,7 +47,8 @@ impl Database {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let port = super::bao::free_ports().unwrap();
-        let mut database = Self { kind, folder, port, process: None };
+        let (process, turns) = (Mutex::default(), AtomicUsize::new(1));
+        let database = Self { kind, folder, port, process, turns };
         database.prepare();
         database.launch();
         match kind {
@@ -68,18 +72,25 @@ impl Database {
     }
 
     /// Starts it again, and waits until it answers.
-    pub(crate) fn launch(&mut self) {
-        self.process = Some(Process::start(self.server()));
+    pub(crate) fn launch(&self) {
+        *self.process.lock().unwrap() = Some(Process::start(self.server()));
         let deadline = Instant::now() + PATIENCE;
         while !self.answers() {
             assert!(Instant::now() < deadline, "it does not start:\n{}", self.said());
             std::thread::sleep(Duration::from_millis(50));
         }
+        self.turns.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Counts stops and starts: while it is odd, the server is down, or stops, or starts.
+    pub(crate) fn turns(&self) -> usize {
+        self.turns.load(Ordering::SeqCst)
     }
 
     /// Stops it as fast as it can: all connections break.
-    pub(crate) fn kill(&mut self) {
-        let Some(process) = self.process.take() else { return };
+    pub(crate) fn kill(&self) {
+        let Some(process) = self.process.lock().unwrap().take() else { return };
+        self.turns.fetch_add(1, Ordering::SeqCst);
         // To the server itself and not to `runuser`. PostgreSQL recovers at its next start, and removes its locks.
         let signal = if self.kind == Kind::Postgres { Signal::SIGQUIT } else { Signal::SIGKILL };
         children(process.pid()).into_iter().take(1).for_each(|pid| send(pid, signal));
@@ -318,7 +329,8 @@ impl Database {
     }
 
     fn said(&self) -> String {
-        self.process.as_ref().map(|process| process.stderr() + &process.stdout()).unwrap_or_default()
+        let process = self.process.lock().unwrap();
+        process.as_ref().map(|process| process.stderr() + &process.stdout()).unwrap_or_default()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -328,7 +340,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let Some(process) = self.process.take() else { return };
+        let Some(process) = self.process.get_mut().unwrap().take() else { return };
         for pid in children(process.pid()) {
             send(pid, Signal::SIGKILL);
         }
