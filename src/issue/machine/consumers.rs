@@ -11,7 +11,7 @@ use crate::name::{CredentialNumber, SecretName};
 pub(super) struct Consumers(BTreeMap<SecretName, Use>);
 
 /// What one secret uses.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Default, Debug)]
 struct Use {
     held: Option<Held>,
     /// Since when it counts as confirmed, because the time for that was over.
@@ -23,14 +23,15 @@ struct Use {
 }
 
 /// The credentials that one secret may use: all of these numbers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Held {
     /// The one that consumers have for sure.
     oldest: CredentialNumber,
     /// The one in the files.
     newest: CredentialNumber,
-    /// Since when it is waited for the confirmation of that.
-    pending_since: Option<Instant>,
+    /// What was written into the files, when, and is not confirmed. Each has its own time to be confirmed in: one after
+    /// another would keep all of them alive if hooks failed for good.
+    unconfirmed: Vec<(CredentialNumber, Instant)>,
 }
 
 impl Consumers {
@@ -40,7 +41,7 @@ impl Consumers {
 
     /// `secret` has the source, and maybe files with one of the credentials `known`.
     pub(super) fn join(&mut self, secret: &SecretName, known: Option<(CredentialNumber, CredentialNumber)>) {
-        let held = known.map(|(oldest, newest)| Held { oldest, newest, pending_since: None });
+        let held = known.map(|(oldest, newest)| Held { oldest, newest, unconfirmed: Vec::new() });
         self.0.entry(secret.clone()).or_insert(Use { held, ..Use::default() });
     }
 
@@ -51,19 +52,19 @@ impl Consumers {
     /// The files of `secret` hold credential `number`: true when that is new.
     pub(super) fn published(&mut self, secret: &SecretName, number: CredentialNumber, now: Instant) -> bool {
         let Some(used) = self.0.get_mut(secret) else { return false };
-        let is_new = used.held.is_none_or(|held| held.newest != number);
+        let is_new = used.held.as_ref().is_none_or(|held| held.newest != number);
         if is_new {
             used.dead_since = None;
         }
         match &mut used.held {
-            Some(held) if held.newest == number && held.pending_since.is_some() => {}
+            Some(held) if held.newest == number && !held.unconfirmed.is_empty() => {}
             Some(held) if held.newest == number && held.oldest == number => {}
             Some(held) => {
                 held.oldest = held.oldest.min(number);
                 held.newest = number;
-                held.pending_since = Some(now);
+                held.unconfirmed.push((number, now));
             }
-            none => *none = Some(Held { oldest: number, newest: number, pending_since: Some(now) }),
+            none => *none = Some(Held { oldest: number, newest: number, unconfirmed: vec![(number, now)] }),
         }
         is_new
     }
@@ -73,14 +74,16 @@ impl Consumers {
         let Some(used) = self.0.get_mut(secret) else { return };
         if let Some(held) = used.held.as_mut().filter(|held| held.newest == number) {
             held.oldest = number;
-            held.pending_since = None;
+            held.unconfirmed.clear();
             used.unconfirmed_since = None;
         }
     }
 
     /// Credential `number` is dead.
     pub(super) fn lost(&mut self, number: CredentialNumber, now: Instant) {
-        for used in self.0.values_mut().filter(|used| used.held.is_some_and(|held| held.newest == number)) {
+        for used in
+            self.0.values_mut().filter(|used| used.held.as_ref().is_some_and(|held| held.newest == number))
+        {
             used.dead_since.get_or_insert(now);
         }
     }
@@ -89,10 +92,11 @@ impl Consumers {
     pub(super) fn withheld(&mut self, secret: &SecretName, number: CredentialNumber) -> bool {
         let Some(used) = self.0.get_mut(secret) else { return false };
         // What an earlier process left may be taken for it.
-        if let Some(held) = used.held.filter(|held| held.newest == number) {
-            let before = Held { newest: held.oldest, pending_since: None, ..held };
-            used.held = Some(before).filter(|before| before.newest != number);
+        if let Some(held) = used.held.as_mut().filter(|held| held.newest == number) {
+            held.newest = held.oldest;
+            held.unconfirmed.clear();
         }
+        used.held.take_if(|held| held.newest == number);
         used.withheld.replace(number) != Some(number)
     }
 
@@ -101,11 +105,11 @@ impl Consumers {
         let mut overdue = Vec::new();
         for (secret, used) in &mut self.0 {
             let Some(held) = &mut used.held else { continue };
-            if held.pending_since.is_some_and(|since| since + timeout <= now) {
-                held.pending_since = None;
-                held.oldest = held.newest;
+            let over = held.unconfirmed.iter().take_while(|(_, since)| *since + timeout <= now).count();
+            if let Some((number, _)) = held.unconfirmed.drain(..over).next_back() {
+                held.oldest = number.min(held.newest);
                 used.unconfirmed_since.get_or_insert(now);
-                overdue.push((secret.clone(), held.newest));
+                overdue.push((secret.clone(), number));
             }
         }
         overdue
@@ -113,8 +117,8 @@ impl Consumers {
 
     /// When the next confirmation is overdue.
     pub(super) fn deadline(&self, timeout: Duration) -> Option<Instant> {
-        let since = self.0.values().filter_map(|used| used.held?.pending_since);
-        since.min().map(|since| since + timeout)
+        let first = self.held().filter_map(|held| held.unconfirmed.first());
+        first.map(|(_, since)| *since + timeout).min()
     }
 
     /// Whether consumers of any secret may use credential `number`.
@@ -129,12 +133,12 @@ impl Consumers {
 
     /// Whether the files of all secrets hold credential `number`.
     pub(super) fn all_have(&self, number: CredentialNumber) -> bool {
-        self.0.values().all(|used| used.held.is_some_and(|held| held.newest == number))
+        self.0.values().all(|used| used.held.as_ref().is_some_and(|held| held.newest == number))
     }
 
     /// Whether a confirmation is waited for.
     pub(super) fn is_pending(&self) -> bool {
-        self.held().any(|held| held.pending_since.is_some())
+        self.held().any(|held| !held.unconfirmed.is_empty())
     }
 
     /// The secrets whose files hold a dead credential, and since when.
@@ -149,8 +153,9 @@ impl Consumers {
 
     /// The secrets whose files do not hold credential `number`, or whose consumers do not have it.
     pub(super) fn without(&self, number: CredentialNumber) -> Vec<SecretName> {
-        let is_confirmed = |held: Held| held.newest == number && held.pending_since.is_none();
-        let has = |used: &Use| used.unconfirmed_since.is_none() && used.held.is_some_and(is_confirmed);
+        let is_confirmed = |held: &Held| held.newest == number && held.unconfirmed.is_empty();
+        let has =
+            |used: &Use| used.unconfirmed_since.is_none() && used.held.as_ref().is_some_and(is_confirmed);
         self.0.iter().filter(|(_, used)| !has(used)).map(|(secret, _)| secret.clone()).collect()
     }
 
@@ -161,12 +166,13 @@ impl Consumers {
 
     /// The machine slept for `by`.
     pub(super) fn slept(&mut self, by: Duration) {
-        for held in self.0.values_mut().filter_map(|used| used.held.as_mut()) {
-            held.pending_since = held.pending_since.map(|since| since.checked_sub(by).unwrap_or(since));
+        let held = self.0.values_mut().filter_map(|used| used.held.as_mut());
+        for (_, since) in held.flat_map(|held| &mut held.unconfirmed) {
+            *since = since.checked_sub(by).unwrap_or(*since);
         }
     }
 
-    fn held(&self) -> impl Iterator<Item = Held> {
-        self.0.values().filter_map(|used| used.held)
+    fn held(&self) -> impl Iterator<Item = &Held> {
+        self.0.values().filter_map(|used| used.held.as_ref())
     }
 }

@@ -3,6 +3,7 @@
 use super::super::{LeaseState, LeaseStep, Notice};
 use super::rows::{Bench, HOUR, MINUTE, ONE, TWO, secret};
 use crate::name::CredentialNumber;
+use crate::store::issuer::Revoked;
 
 #[test]
 fn a_machine_that_slept_is_nearer_to_every_end() {
@@ -80,4 +81,25 @@ fn a_held_secret_keeps_the_one_before_and_confirms_nothing() {
     bench.wait(MINUTE * 30);
     assert_eq!(bench.machine.with_dead().next(), Some((&secret("a"), bench.now)), "nothing was renewed");
     assert!(bench.machine.with_dead().any(|(name, _)| *name == secret("b")));
+}
+
+/// 4 minutes lie between two credentials, and 10 minutes are `confirmTimeout`.
+#[test]
+fn a_hook_that_fails_for_good_does_not_keep_every_credential_that_came_since() {
+    let mut bench = Bench::held();
+    for number in 2..40 {
+        bench.wait(MINUTE * 4);
+        bench.issue(Some(HOUR * 24), None);
+        bench.publish("a", CredentialNumber::new(number));
+        while let Some((retired, 0)) = bench.retires() {
+            bench.machine.retired(retired, Some(Revoked::Done), bench.now, &mut bench.rng);
+        }
+        // Each serves until the one after it has been in the files for 10 minutes, and through `grace`.
+        let oldest = bench.machine.live().map(|it| it.number.get()).min().unwrap();
+        assert!(oldest + 5 >= number && oldest + 3 <= number.max(4), "{oldest} is the oldest of {number}");
+    }
+    let first = Notice::NotConfirmed(secret("a"), TWO);
+    assert!(bench.machine.take_notices().contains(&first));
+    bench.confirm("a", CredentialNumber::new(39));
+    assert!(bench.machine.waits_for().is_empty());
 }

@@ -49,6 +49,8 @@ struct ModelSecret {
     tries_at: Option<Instant>,
     is_unwritable: bool,
     published: Option<(CredentialNumber, Instant)>,
+    /// All that was published and may still be confirmed by the end of its time.
+    unconfirmed: Vec<(CredentialNumber, Instant)>,
     confirms_at: Option<Instant>,
     confirmed: Option<CredentialNumber>,
 }
@@ -207,8 +209,10 @@ impl Run {
             let wait = SECOND.mul_f64(self.rng.random_range(0.0..2.0));
             let (now, (name, secret)) = (self.now, &mut self.secrets[index]);
             let published = secret.published.map(|(number, _)| number);
-            if secret.published.is_some_and(|(_, at)| now >= at + LeaseTerms::default().confirm_timeout) {
-                secret.confirmed = published;
+            let over = |(_, at): &(_, Instant)| now >= *at + LeaseTerms::default().confirm_timeout;
+            while let Some((number, _)) = secret.unconfirmed.first().copied().filter(over) {
+                secret.confirmed = Some(number);
+                secret.unconfirmed.remove(0);
             }
             if current.is_some() && secret.seen != current {
                 (secret.seen, secret.is_unwritable) = (current, is_unwritable && published != current);
@@ -222,6 +226,7 @@ impl Run {
                     secret.tries_at = Some(now + SECOND * 300);
                     if published != Some(number) {
                         secret.published = Some((number, now));
+                        secret.unconfirmed.push((number, now));
                         secret.confirms_at = is_confirmed.then(|| now + wait);
                     }
                     self.machine.published(name, number, Confirmed::Later, now);
@@ -231,6 +236,7 @@ impl Run {
                 && secret.confirms_at.is_some_and(|at| at <= now)
             {
                 (secret.confirmed, secret.confirms_at) = (Some(number), None);
+                secret.unconfirmed.clear();
                 self.machine.confirmed(name, number, now);
             }
             if current.is_none() {
