@@ -43,6 +43,10 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 /// After its rotation a server needs a moment.
 const ROTATION_LAG: Duration = Duration::from_secs(1);
 
+/// A server that looks every five seconds for what it has to rotate is late by up to that: until then the wait does not grow,
+/// because meanwhile the password in the files is the old one.
+const OVERDUE_BY_DESIGN: u32 = 5;
+
 /// The longest wait for a rotation that is overdue.
 const LONGEST_OVERDUE: Duration = Duration::from_secs(60);
 
@@ -167,8 +171,8 @@ pub(super) struct Overdue {
 }
 
 impl Overdue {
-    /// When `read` is read again: after the `ttl` that the server gives, and a moment later. 1 s, 2 s and so on while there
-    /// is none left.
+    /// When `read` is read again: after the `ttl` that the server gives, and a moment later. While there is none left, after
+    /// 1 s a few times, then after 2 s, 4 s and so on.
     fn next(&self, read: &DynamicRead, ttl: Duration, rng: &mut impl Rng) -> Duration {
         let jitter = Duration::from_secs(1).mul_f64(rng.random());
         let key = self.hasher.hash_one(read);
@@ -178,7 +182,8 @@ impl Overdue {
             return ttl + ROTATION_LAG + jitter;
         }
         let count = counts.entry(key).or_default();
-        let wait = ROTATION_LAG.saturating_mul(2_u32.saturating_pow(*count)).min(LONGEST_OVERDUE);
+        let doublings = (count.saturating_add(1)).saturating_sub(OVERDUE_BY_DESIGN);
+        let wait = ROTATION_LAG.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_OVERDUE);
         *count = count.saturating_add(1);
         wait + jitter
     }
