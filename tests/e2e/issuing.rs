@@ -88,7 +88,7 @@ impl World {
 
 /// User and password.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Login(pub(crate) String, String);
+pub(crate) struct Login(pub(crate) String, pub(crate) String);
 
 impl Login {
     pub(crate) fn serves(&self, database: &Database) -> bool {
