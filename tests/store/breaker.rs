@@ -8,17 +8,20 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::fake::{Fake, Reply};
+use crate::issuing::dynamic;
 use crate::vault::{approle, fault, set, source, spec, token};
 use futures_util::future::join_all;
 use secrets_sync::clock::Clock;
 use secrets_sync::config::Limits;
 use secrets_sync::config::provider::vault::VaultRead;
 use secrets_sync::config::provider::vault::VaultSpec;
+use secrets_sync::config::provider::vault::dynamic::DynamicKind;
 use secrets_sync::config::settings::BreakerSettings;
 use secrets_sync::fault::Kind;
 use secrets_sync::name::{CredentialsName, StoreName};
 use secrets_sync::secret::FingerprintKey;
 use secrets_sync::store::Store;
+use secrets_sync::store::issuer::Issuer;
 use secrets_sync::store::vault::VaultStore;
 
 fn app() -> VaultRead {
@@ -106,6 +109,30 @@ async fn probes_find_the_server_well_again() {
     assert_eq!(sent, 4, "three failures and one probe");
     let all = join_all((0..20).map(|_| async { store.fetch(&app().into(), None).await.is_ok() })).await;
     assert!(all.into_iter().all(|is_ok| is_ok), "it is closed");
+}
+
+#[tokio::test]
+async fn an_engine_that_fails_stops_no_other_engine() {
+    let fake = Fake::start(|_, seen| match seen.target.as_str() {
+        "/v1/pki/issue" => Reply::json(500, r#"{"errors":[]}"#),
+        target if target.starts_with("/v1/database/") => {
+            Reply::json(500, r#"{"errors":["failed to connect to the database"]}"#)
+        }
+        _ => Reply::secret("x", 1),
+    });
+    let store = store_of(&spec(&fake.address(), token("t")), FOR_LONG);
+    let issue = async |store: &VaultStore, path: &str| {
+        store.issue(&dynamic(DynamicKind::Lease, path, &[])).await.unwrap_err().as_ref().kind
+    };
+    for number in 0..10 {
+        assert_eq!(issue(&store, &format!("database/creds/app{number}")).await, Kind::ServerError);
+    }
+    assert!(store.fetch(&app().into(), None).await.is_ok(), "the server is well");
+    // Without a word of the server it may be in trouble.
+    let store = store_of(&spec(&fake.address(), token("t")), FOR_LONG);
+    for kind in [Kind::ServerError, Kind::ServerError, Kind::ServerError, Kind::CircuitOpen] {
+        assert_eq!(issue(&store, "pki/issue").await, kind);
+    }
 }
 
 #[tokio::test]

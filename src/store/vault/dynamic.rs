@@ -19,15 +19,17 @@ use zeroize::Zeroizing;
 
 use super::auth::Token;
 use super::credentials::CredentialSet;
-use super::server::{AcceptedAnswers, Answered, Caller, Server, Unanswered, check_path};
+use super::server::{self, AcceptedAnswers, Answered, Caller, Server, Unanswered, check_path};
 use super::token_state::DeniedRead;
 use super::{STANDBY_LAG, VaultStore, answer, denied};
 use crate::blocking::Worker;
 use crate::config::provider::vault::dynamic::{DynamicKind, DynamicMethod, DynamicRead, ParameterValue};
 use crate::disk::{self, Access};
 use crate::fault::{Fault, Kind};
+use crate::net::{NetError, Response};
 use crate::regular_file;
 use crate::secret::{Fields, FingerprintKey, SecretBytes, SecretText, json};
+use crate::store::breaker::RequestOutcome;
 use crate::store::issuer::LeaseId;
 use crate::store::{Fetched, Life, RequestId, Revision};
 
@@ -306,7 +308,7 @@ async fn settled(
     token: &Arc<Token>,
 ) -> Result<Answered, Unanswered> {
     let caller = Caller { token: token.text(), namespace: request.namespace.as_deref() };
-    let call = || server.call_unshown(request, caller, request.body.clone(), request.answers);
+    let call = || server.call_unshown(request, caller, request.body.clone(), request.answers, judged);
     let mut answered = call().await?;
     let wait = Duration::from_millis(rand::rng().random_range(250..500));
     if is_denied(&answered) && token.logged_in.is_some_and(|at| Instant::now() + wait < at + STANDBY_LAG) {
@@ -317,6 +319,18 @@ async fn settled(
         set.note_read(token, &request.path);
     }
     Ok(answered)
+}
+
+/// What the breaker makes of the answer of an engine. A 500 in the server's own words is about what is behind that engine, a
+/// database that is down: other engines work, and their leases must be renewed.
+fn judged(sent: &Result<Response, NetError>) -> RequestOutcome {
+    let is_said = |response: &Response| answer::said(response, &[]).is_some_and(|said| !said.is_empty());
+    match sent {
+        Ok(response) if response.status == StatusCode::INTERNAL_SERVER_ERROR && is_said(response) => {
+            RequestOutcome::Answered
+        }
+        _ => server::judged(sent),
+    }
 }
 
 fn is_denied(answered: &Answered) -> bool {

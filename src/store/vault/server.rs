@@ -159,23 +159,26 @@ impl Server {
         let is_repeatable = method == Method::GET;
         let request = HttpRequest { method, target, headers: headers(caller)?, body, is_repeatable };
         let answers = AcceptedAnswers::MayRepeat;
-        self.exchange(request, place, caller, answers).await.map_err(|unanswered| unanswered.fault)
+        let asked = self.exchange(request, place, caller, answers, judged).await;
+        asked.map_err(|unanswered| unanswered.fault)
     }
 
     /// The same of a request whose query may hold a secret: no message shows it. With [`AcceptedAnswers::Fresh`] it is sent once.
+    /// `judge` says what the breaker makes of the answer.
     pub(super) async fn call_unshown(
         &self,
         endpoint: &impl Endpoint,
         caller: Caller<'_>,
         body: SecretBytes,
         answers: AcceptedAnswers,
+        judge: Judge,
     ) -> Result<Answered, Unanswered> {
         let (method, target) = target(endpoint)?;
         let path = target.split_once('?').map_or(target.as_str(), |(path, _)| path);
         let place = self.place(&method, path, caller.namespace);
         let is_repeatable = method == Method::GET && answers == AcceptedAnswers::MayRepeat;
         let request = HttpRequest { method, target, headers: headers(caller)?, body, is_repeatable };
-        self.exchange(request, place, caller, answers).await
+        self.exchange(request, place, caller, answers, judge).await
     }
 
     async fn exchange(
@@ -184,12 +187,13 @@ impl Server {
         place: String,
         caller: Caller<'_>,
         answers: AcceptedAnswers,
+        judge: Judge,
     ) -> Result<Answered, Unanswered> {
         let is_read = !(request.target.starts_with("/v1/auth/") || request.target.starts_with("/v1/sys/"));
         let permit = self.breaker.permit(&place).map_err(|pause| self.paused(pause))?;
         let begun = Instant::now();
         let sent = self.http.send(&request).await;
-        permit.end(judged(&sent), is_read);
+        permit.end(judge(&sent), is_read);
         let sent = sent.map_err(|error| Unanswered { is_unsent: error.is_unsent(), fault: error.into() });
         let code = match &sent {
             Ok(response) => {
@@ -317,8 +321,11 @@ pub(super) fn is_cached(response: &Response) -> bool {
     response.headers.contains_key(AGE) || response.headers.contains_key("x-cache")
 }
 
+/// What the breaker makes of an answer.
+pub(super) type Judge = fn(&Result<Response, NetError>) -> RequestOutcome;
+
 /// What the breaker makes of it: only what speaks of a server in trouble counts against it.
-fn judged(sent: &Result<Response, NetError>) -> RequestOutcome {
+pub(super) fn judged(sent: &Result<Response, NetError>) -> RequestOutcome {
     use NetErrorKind::{Broken, Connect, Timeout, Tls};
     match sent {
         Ok(Response { status, .. })
