@@ -14,6 +14,9 @@ use crate::store::issuer::{Issued, LeaseVerdict, Renewed, Revoked, TokenLife};
 /// doubled each time, up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
+/// The longest wait after a failed issue where files hold a dead credential.
+const LONGEST_WAIT_WITHOUT: Duration = Duration::from_secs(30);
+
 /// What is known of an issue that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum IssueFailure {
@@ -66,14 +69,16 @@ impl Machine {
         }
         self.issues_failed = self.issues_failed.saturating_add(1);
         self.is_wanted = false;
-        let end = self.live.last().filter(|newest| !newest.is_lost).and_then(LiveCredential::end);
+        let newest = self.live.last();
+        let is_lost = newest.is_some_and(|newest| newest.is_lost);
+        let end = newest.filter(|_| !is_lost).and_then(LiveCredential::end);
         let left = end.map(|end| end.saturating_duration_since(now));
-        let pause = match (self.live.last(), left) {
+        let pause = match (newest, left) {
             (Some(_), None) => None,
             (_, left) => retry_after.map(|asked| left.map_or(asked, |left| asked.min(left / 10))),
         };
         let wait = wait_after(self.issues_failed, left, rng).max(pause.unwrap_or_default());
-        self.issue_not_before = Some(now + wait);
+        self.issue_not_before = Some(now + if is_lost { wait.min(LONGEST_WAIT_WITHOUT) } else { wait });
     }
 
     /// The files of `secret` hold credential `number`.
@@ -259,6 +264,8 @@ impl Machine {
         if let Some(newest) = self.live.last_mut().filter(|newest| newest.number == number) {
             newest.is_lost = true;
             (newest.retire_at, newest.withdraw_at) = (None, None);
+            // The waits before were for one that lived.
+            (self.issue_not_before, self.issues_failed) = (None, 0);
             self.notices.push(Notice::Lost(number));
             return;
         }

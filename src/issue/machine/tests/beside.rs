@@ -1,6 +1,6 @@
 //! What happens beside the table: a machine that slept, and secrets that go and come back.
 
-use super::super::{LeaseState, LeaseStep, Notice};
+use super::super::{IssueFailure, LeaseState, LeaseStep, Notice};
 use super::rows::{Bench, HOUR, MINUTE, ONE, TWO, secret};
 use crate::name::CredentialNumber;
 use crate::store::issuer::Revoked;
@@ -102,4 +102,23 @@ fn a_hook_that_fails_for_good_does_not_keep_every_credential_that_came_since() {
     assert!(bench.machine.take_notices().contains(&first));
     bench.confirm("a", CredentialNumber::new(39));
     assert!(bench.machine.waits_for().is_empty());
+}
+
+#[test]
+fn what_is_dead_is_replaced_at_once_and_tried_again_every_half_minute() {
+    let mut bench = Bench::held();
+    let failed = |bench: &mut Bench| {
+        let times = (bench.now, bench.now);
+        bench.machine.issue_failed((IssueFailure::NothingIssued, None), times, &mut bench.rng);
+    };
+    bench.wait(MINUTE * 55);
+    // As often as it is tried near an end.
+    (0..15).for_each(|_| failed(&mut bench));
+    bench.wait(MINUTE * 5);
+    assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Lost, Some((LeaseStep::Issue, 0))));
+    for most in [1, 2, 4, 8, 16, 30, 30, 30] {
+        failed(&mut bench);
+        let Some((LeaseStep::Issue, wait)) = bench.next() else { panic!("{:?}", bench.next()) };
+        assert!(wait <= most && wait + 1 >= most / 2, "{wait} s instead of {most} s");
+    }
 }
