@@ -342,7 +342,8 @@ impl Machine {
     pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let ends = self.live().filter(|credential| !credential.is_lost).flat_map(|credential| {
             let near = credential.near_end().filter(|near| *near > now);
-            [credential.end().filter(|_| !credential.is_end_doubted), near, credential.withdraw_at]
+            let end = credential.end().filter(|_| !credential.is_end_doubted);
+            [end, credential.renewable_token_end(), near, credential.withdraw_at]
         });
         let confirmation = self.consumers.deadline(self.rules.terms.confirm_timeout);
         ends.flatten().chain(confirmation).min()

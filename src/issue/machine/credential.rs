@@ -53,6 +53,18 @@ struct IssuingToken {
     life: TokenLife,
     /// It is used no longer, so nobody renews it.
     is_replaced: bool,
+    unrenewed: Unrenewed,
+}
+
+/// Whether the last known end of a token has passed without a renewal.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Unrenewed {
+    #[default]
+    NotYet,
+    /// It has: its leases have ended, unless the server says that they live.
+    Passed,
+    /// It has, and the server says so: others have renewed it.
+    Refuted,
 }
 
 /// A credential as an earlier process left it.
@@ -81,7 +93,7 @@ impl LiveCredential {
     ) -> Self {
         let token = issued.token.filter(|_| rules.is_leased && issued.lease.is_some());
         let mut new = Self {
-            token: token.map(|life| IssuingToken { life, is_replaced: false }),
+            token: token.map(|life| IssuingToken { life, is_replaced: false, unrenewed: Unrenewed::NotYet }),
             ..Self::blank(number, issued.lease.clone(), at)
         };
         new.first_life = issued.life;
@@ -103,7 +115,11 @@ impl LiveCredential {
         let life = |end| TokenLife { serial: 0, end: Some(end), is_final: true };
         let token_end = token_end.filter(|_| rules.is_leased && lease.is_some());
         let mut old = Self {
-            token: token_end.map(|end| IssuingToken { life: life(end), is_replaced: true }),
+            token: token_end.map(|end| IssuingToken {
+                life: life(end),
+                is_replaced: true,
+                unrenewed: Unrenewed::NotYet,
+            }),
             ..Self::blank(number, lease, issued_at)
         };
         old.first_life = restored.first_life;
@@ -154,9 +170,33 @@ impl LiveCredential {
         self.lease_end.into_iter().chain(self.token_end()).min()
     }
 
-    /// The end of its token that no renewal moves.
+    /// The end of its token that no renewal moves, or that none has moved in time.
     fn token_end(&self) -> Option<Instant> {
-        self.token.filter(|token| token.is_replaced || token.life.is_final).and_then(|token| token.life.end)
+        let is_fixed = |token: &IssuingToken| {
+            token.is_replaced || token.life.is_final || token.unrenewed == Unrenewed::Passed
+        };
+        self.token.filter(is_fixed).and_then(|token| token.life.end)
+    }
+
+    /// When its token ends unless that is renewed before.
+    pub(super) fn renewable_token_end(&self) -> Option<Instant> {
+        let is_open = |token: &IssuingToken| token.unrenewed == Unrenewed::NotYet && !token.is_replaced;
+        self.token.filter(is_open).filter(|token| !token.life.is_final && !self.is_lost)?.life.end
+    }
+
+    /// Nobody has renewed the token until the end that is known of it: the server is asked what became of the lease, where
+    /// it `can_look_up` that.
+    pub(super) fn token_unrenewed(&mut self, now: Instant, can_look_up: bool) {
+        if self.renewable_token_end().is_none_or(|end| end > now) {
+            return;
+        }
+        if let Some(token) = &mut self.token {
+            token.unrenewed = Unrenewed::Passed;
+        }
+        if can_look_up {
+            self.is_end_doubted = true;
+            self.look_up_at = Some(now);
+        }
     }
 
     /// The end of the token that issued it, if it is known.
@@ -276,6 +316,9 @@ impl LiveCredential {
         rng: &mut impl Rng,
     ) {
         self.is_end_doubted = false;
+        if let Some(token) = self.token.as_mut().filter(|token| token.unrenewed == Unrenewed::Passed) {
+            token.unrenewed = Unrenewed::Refuted;
+        }
         self.look_ups_failed = 0;
         self.look_up_at = self.look_up_at.and_then(|_| self.next_look_up(asked_at, rules));
         let Some(known) = self.lease_end else { return };
@@ -308,7 +351,8 @@ impl LiveCredential {
         };
         let is_replaced = token.life.serial != life.serial;
         let life = if is_replaced { token.life } else { life };
-        self.token = Some(IssuingToken { life, is_replaced });
+        let unrenewed = if is_replaced { token.unrenewed } else { Unrenewed::NotYet };
+        self.token = Some(IssuingToken { life, is_replaced, unrenewed });
         let Some(end) = self.token_end() else { return is_replaced };
         if is_replaced {
             self.is_ageing = true;

@@ -250,6 +250,8 @@ impl Machine {
         if self.live.last().is_some_and(|newest| newest.withdraw_at.is_some_and(|at| at <= now)) {
             self.withdraw(now);
         }
+        let can_look_up = !self.are_look_ups_denied;
+        self.live.iter_mut().for_each(|credential| credential.token_unrenewed(now, can_look_up));
         let over = self.live.iter().chain(&self.given_up).filter(|it| it.is_over(now) && !it.is_lost);
         for number in over.map(|it| it.number).collect::<Vec<_>>() {
             self.lose(number, now);
@@ -262,7 +264,7 @@ impl Machine {
         self.consumers.lost(number, now);
         let is_needed = self.consumers.need(number);
         if let Some(newest) = self.live.last_mut().filter(|newest| newest.number == number) {
-            newest.is_lost = true;
+            (newest.is_lost, newest.is_end_doubted) = (true, false);
             (newest.retire_at, newest.withdraw_at) = (None, None);
             // The waits before were for one that lived.
             (self.issue_not_before, self.issues_failed) = (None, 0);

@@ -6,3 +6,4 @@ mod pauses;
 mod restarts;
 mod rows;
 mod spread;
+mod tokens;

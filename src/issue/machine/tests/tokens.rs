@@ -1,0 +1,72 @@
+//! Tokens that nobody renews: what they issued ends with them.
+
+use super::super::{LeaseState, LeaseStep};
+use super::rows::{Bench, HOUR, MINUTE, ONE};
+use crate::store::issuer::{LeaseVerdict, TokenLife};
+
+/// The minutes that the token lives without a renewal.
+const UNTIL: u32 = 10;
+
+/// A credential of an hour, whose token ends in ten minutes unless it is renewed.
+fn issued() -> Bench {
+    let mut bench = Bench::new(true, &["a"]);
+    bench.issue(Some(HOUR), Some(token(&bench, UNTIL)));
+    bench.publish("a", ONE);
+    bench.confirm("a", ONE);
+    bench
+}
+
+fn token(bench: &Bench, minutes: u32) -> TokenLife {
+    TokenLife { serial: 1, end: Some(bench.now + MINUTE * minutes), is_final: false }
+}
+
+fn renew(bench: &mut Bench) {
+    let life = token(bench, UNTIL);
+    bench.machine.token_changed(life, bench.now, &mut bench.rng);
+}
+
+#[test]
+fn what_a_token_issued_is_asked_for_when_nobody_has_renewed_it() {
+    let mut bench = issued();
+    for _ in 0..3 {
+        bench.wait(MINUTE * 9);
+        assert_eq!(bench.machine.next_deadline(bench.now), Some(bench.now + MINUTE), "a timer for the end");
+        renew(&mut bench);
+    }
+    bench.looked_up(Some(LeaseVerdict::Living(HOUR - MINUTE * 27)));
+    assert_eq!(bench.machine.state(), LeaseState::Held, "its renewals move the end");
+    bench.wait(MINUTE * 10);
+    assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Held, Some((LeaseStep::LookUp(ONE), 0))));
+    bench.looked_up(Some(LeaseVerdict::Gone));
+    assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Lost, Some((LeaseStep::Issue, 0))));
+}
+
+#[test]
+fn without_an_answer_the_end_of_the_token_counts() {
+    let mut bench = issued();
+    bench.wait(MINUTE * 10);
+    bench.looked_up(None);
+    bench.wait(MINUTE / 60);
+    assert_eq!(bench.machine.state(), LeaseState::Lost);
+
+    let mut bench = issued();
+    bench.looked_up(Some(LeaseVerdict::Denied));
+    bench.wait(MINUTE * 10);
+    assert_eq!(bench.machine.state(), LeaseState::Lost, "it may not be asked for");
+}
+
+#[test]
+fn a_lease_that_lives_says_that_others_have_renewed_its_token() {
+    let mut bench = issued();
+    bench.wait(MINUTE * 10);
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 50)));
+    // Nothing new is known of the token.
+    let old = TokenLife { end: Some(bench.now), ..token(&bench, 0) };
+    bench.machine.token_changed(old, bench.now, &mut bench.rng);
+    bench.wait(MINUTE);
+    assert_eq!(bench.machine.state(), LeaseState::Held);
+    assert!(!matches!(bench.next(), Some((_, 0))), "it is not asked for again and again: {:?}", bench.next());
+    renew(&mut bench);
+    bench.wait(MINUTE * 10);
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)), "the next end counts again");
+}
