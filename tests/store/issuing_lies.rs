@@ -205,8 +205,9 @@ async fn answers_about_leases_are_judged_one_by_one() {
     let endless = r#"{"lease_id":"db/creds/app/1","renewable":true,"lease_duration":18446744073709551615}"#;
     assert_eq!(renew(200, endless).await.unwrap().life, Duration::from_secs(u32::MAX.into()));
 
-    let look_up = async |status, body: &'static str| {
-        let fake = Fake::start(move |_, _| Reply::json(status, body));
+    let look_up = async |status, body: &str| {
+        let body = body.to_owned();
+        let fake = Fake::start(move |_, _| Reply::json(status, &body));
         to(&fake).look_up(&creds(), &lease()).await
     };
     let living = r#"{"data":{"id":"db/creds/app/1","ttl":7}}"#;
@@ -216,7 +217,12 @@ async fn answers_about_leases_are_judged_one_by_one() {
         assert_eq!(look_up(status, r#"{"errors":["invalid lease"]}"#).await, Ok(LeaseVerdict::Gone));
         assert!(look_up(status, "<html>").await.is_err(), "not the server's word");
     }
-    assert!(look_up(400, r#"{"errors":["internal error"]}"#).await.is_err());
+    for other in ["internal error", "namespace not found", "missing client token", "no handler for route", ""]
+    {
+        let body = format!(r#"{{"errors":["{other}"]}}"#);
+        assert!(look_up(400, &body).await.is_err() && look_up(404, &body).await.is_err(), "{other}");
+    }
+    assert!(look_up(404, r#"{"errors":[]}"#).await.is_err());
     assert!(look_up(500, FORBIDDEN).await.is_err());
 
     let revoke = async |status, body: &'static str| {

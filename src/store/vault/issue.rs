@@ -119,9 +119,9 @@ impl Issuer for VaultStore {
         let (answered, token) = asked.map_err(|unanswered| unanswered.fault)?;
         if answered.response.status != StatusCode::OK {
             let fault = answer::refused(&answered, token.text().as_slice());
-            return match (fault.kind, answered.response.status) {
-                (Kind::Denied, _) => Ok(LeaseVerdict::Denied),
-                (Kind::BadRequest, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) => Ok(LeaseVerdict::Gone),
+            return match fault.kind {
+                Kind::Denied => Ok(LeaseVerdict::Denied),
+                Kind::BadRequest if is_unknown_lease(&answered) => Ok(LeaseVerdict::Gone),
                 _ => Err(fault),
             };
         }
@@ -141,12 +141,10 @@ impl Issuer for VaultStore {
             return Ok(Revoked::Done);
         }
         let fault = answer::refused(&answered, token.text().as_slice());
-        let said = answer::said(&answered.response, &[]).unwrap_or_default();
-        let is_unknown = ["not found", "invalid lease"].iter().any(|text| said.contains(text));
         match (fault.kind, answered.response.status) {
             (Kind::Denied, _) => Ok(Revoked::Denied),
             (Kind::BadRequest, StatusCode::NOT_FOUND) => Ok(Revoked::Done),
-            (Kind::BadRequest, StatusCode::BAD_REQUEST) if is_unknown => Ok(Revoked::Done),
+            (Kind::BadRequest, _) if is_unknown_lease(&answered) => Ok(Revoked::Done),
             _ => Err(fault),
         }
     }
@@ -254,6 +252,13 @@ fn cached(answered: &Answered) -> Fault {
     let message = format!("{}: refused a credential out of a cache: others may have it", answered.place);
     let remedy = "give the address of the server, or switch the cache in between off: each consumer needs a credential of its own";
     Fault::new(Kind::BadRequest, message, remedy)
+}
+
+/// Whether the server says that it does not know the lease. Anything else with status 400 or 404 is about the namespace, the
+/// token or the path, or comes from a gateway, and a lease that is taken for dead is replaced.
+fn is_unknown_lease(answered: &Answered) -> bool {
+    let said = answer::said(&answered.response, &[]).unwrap_or_default();
+    ["invalid lease", "lease not found"].iter().any(|text| said.contains(text))
 }
 
 fn other_lease(answered: &Answered) -> Fault {
