@@ -360,7 +360,9 @@ proptest! {
         let issues = run.issues.len() as u64;
         prop_assert!(issues <= 2 + HOURS.as_secs() * 9 / 4 / scenario.maximum + by_token, "{} issues", issues);
         let alive = run.leases.keys().filter(|number| run.is_alive(**number)).count();
-        prop_assert!(alive <= 2, "{} alive after {} retired", alive, run.retired);
+        // The third may come at nine tenths of a life, and a short one is over before `grace` is.
+        let most = if scenario.maximum < 80 { 3 } else { 2 };
+        prop_assert!(alive <= most, "{} alive after {} retired", alive, run.retired);
         let renewals: usize = run.renewals.values().map(Vec::len).sum();
         let most = HOURS.as_secs() * 2 / scenario.ttl + issues * 2 + 2;
         prop_assert!(renewals as u64 <= most, "{} renewals, at most {}", renewals, most);
