@@ -59,19 +59,19 @@ impl Composition {
             journal: journal.clone(),
             sealed: sealed.clone(),
             clock: clock.clone(),
-            keeps_all: false,
+            is_once: false,
         });
         let context = SyncContext { registry, key, clock, policy, mounts, journal, hooks, actions, holders };
         Ok(Self { jobs, context, stores, inputs, sealed })
     }
 
-    /// From now on what is issued is noted in the journal that has been opened. With `keeps_all` its end revokes nothing,
+    /// From now on what is issued is noted in the journal that has been opened. With `is_once` its end revokes nothing,
     /// whatever `onStop` says.
-    pub(super) fn hold(&mut self, keeps_all: bool) {
+    pub(super) fn hold(&mut self, is_once: bool) {
         let SyncContext { journal, clock, .. } = &self.context;
         let (journal, clock) = (journal.clone(), clock.clone());
         self.context.holders =
-            Holders::new(HolderContext { journal, sealed: self.sealed.clone(), clock, keeps_all });
+            Holders::new(HolderContext { journal, sealed: self.sealed.clone(), clock, is_once });
     }
 }
 

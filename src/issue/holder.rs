@@ -22,10 +22,11 @@ use crate::config::provider::SecretRead;
 use crate::config::provider::vault::dynamic::{DynamicKind, DynamicRead, LeaseTerms, OnStop};
 use crate::fault::{Fault, Kind};
 use crate::journal::{Journal, KnownCredential, SourceId};
-use crate::name::{CredentialNumber, SecretName, StoreName};
+use crate::name::{CredentialNumber, CredentialsName, SecretName, StoreName};
 use crate::secret::{Fields, FingerprintKey, SecretText};
 use crate::store::issuer::{CredentialOwner, Issuer, Membership};
 use crate::store::{Fetched, Life, RequestId, Revision, Store};
+use crate::telemetry::event;
 
 use self::record::Moment;
 pub(crate) use self::record::Rotated;
@@ -40,8 +41,8 @@ pub(crate) struct HolderContext {
     pub(crate) journal: Journal,
     pub(crate) sealed: SealedValues,
     pub(crate) clock: Clock,
-    /// `onStop` is not obeyed: everything lives on.
-    pub(crate) keeps_all: bool,
+    /// Of `run --once`: what is due soon is done at once, and everything lives on after it, whatever `onStop` says.
+    pub(crate) is_once: bool,
 }
 
 /// The owner of the credentials of one source.
@@ -64,6 +65,8 @@ struct HolderState {
     machine: Machine,
     /// What an earlier process left is known.
     is_restored: bool,
+    /// The server is being asked whether the current credential lives: until then it is not given.
+    is_checking: bool,
     joined: BTreeMap<SecretName, Joined>,
     /// Fields of the current credential, and of the one before until the files have the current one.
     values: BTreeMap<CredentialNumber, IssuedValue>,
@@ -124,6 +127,7 @@ impl Holder {
             issuers: 0,
             machine: Machine::new(rules, now),
             is_restored: false,
+            is_checking: false,
             joined: BTreeMap::new(),
             values: BTreeMap::new(),
             fault: None,
@@ -144,13 +148,27 @@ impl Holder {
         journal.source_id(&self.store, &self.read)
     }
 
+    /// What its token is of: a store, and the credentials there.
+    pub(super) fn credential_set(&self) -> (&StoreName, Option<&CredentialsName>) {
+        (&self.store, self.read.credentials.as_ref())
+    }
+
+    /// Revokes the token that issues.
+    pub(super) async fn revoke_token(&self) {
+        let issuer = Arc::clone(&self.state().issuer);
+        if let Err(fault) = issuer.revoke_token(&self.read).await {
+            event::token_not_revoked(self.store.as_str(), &self.read.path, &fault);
+        }
+    }
+
     /// The store was built again.
     pub(crate) fn use_issuer(&self, issuer: Arc<dyn Issuer>) {
         let mut state = self.state();
         state.issuer = issuer;
         state.issuers += 1;
         drop(state);
-        self.wake.notify_one();
+        // It may be another server.
+        self.change(|state, now| state.machine.check(now));
     }
 
     /// The configuration has other terms for the source: what lives is kept on these from now on.
@@ -158,9 +176,9 @@ impl Holder {
         self.change(|state, now| state.machine.use_terms(terms, now, &mut rand::rng()));
     }
 
-    /// What a stop does.
-    fn on_stop(&self) -> OnStop {
-        self.state().machine.on_stop()
+    /// Whether its end revokes what it has issued.
+    pub(super) fn revokes(&self, context: &HolderContext) -> bool {
+        self.state().machine.on_stop() == OnStop::Revoke && !context.is_once
     }
 
     /// The machine slept for `by`.
@@ -205,6 +223,13 @@ impl Holder {
         self.shown.send_modify(|_| ());
     }
 
+    /// Nothing is under way, and nothing is due.
+    fn settle(&self) {
+        if std::mem::take(&mut self.state().is_checking) {
+            self.shown.send_modify(|_| ());
+        }
+    }
+
     /// An issue has ended, whatever came of it.
     fn count_attempt(&self) {
         self.shown.send_modify(|shown| shown.attempts += 1);
@@ -242,7 +267,7 @@ impl Holder {
     fn offer(&self, known: Option<Revision>, attempts: u64) -> Offer {
         let now = Instant::now();
         let mut state = self.state();
-        if !state.is_restored {
+        if !state.is_restored || state.is_checking {
             return Offer::Wait;
         }
         let current =
@@ -295,8 +320,8 @@ impl Holder {
     }
 
     fn too_soon(&self) -> Fault {
-        let message = format!("{} issued a credential moments ago, and its answer was lost", self.read.path);
-        Fault::new(Kind::RateLimited, message, "wait: the next one is issued after lease.minInterval")
+        let message = format!("{} has issued moments ago what is not there any more", self.read.path);
+        Fault::new(Kind::RateLimited, message, "wait: the next one is issued when lease.minInterval is over")
     }
 }
 
@@ -333,6 +358,13 @@ impl Store for Holder {
 
     fn owner(&self) -> Option<&dyn CredentialOwner> {
         Some(self)
+    }
+
+    fn forget(&self) {
+        self.change(|state, now| {
+            state.machine.check(now);
+            state.is_checking = true;
+        });
     }
 }
 

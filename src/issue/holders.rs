@@ -1,5 +1,6 @@
 //! The holders of a daemon: begun when a configuration comes into force, kept over reloads that leave them as they are.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
@@ -58,7 +59,7 @@ impl Holders {
     pub(crate) fn idle(key: FingerprintKey) -> Self {
         let (sealed, clock) = (SealedValues::none(), Clock::system());
         let journal = Journal::in_memory(key, clock.clone());
-        Self::new(HolderContext { journal, sealed, clock, keeps_all: false })
+        Self::new(HolderContext { journal, sealed, clock, is_once: false })
     }
 
     /// From now on there are these: those that are new begin, those that are missing end as their `onStop` says.
@@ -104,12 +105,30 @@ impl Holders {
         for task in &tasks {
             task.ended.cancel();
         }
-        let ends = tasks.iter_mut().map(|task| &mut task.task);
-        if tokio::time::timeout(limit, join_all(ends)).await.is_err() {
+        let end = async {
+            join_all(tasks.iter_mut().map(|task| &mut task.task)).await;
+            self.revoke_tokens(&tasks).await;
+        };
+        if tokio::time::timeout(limit, end).await.is_err() {
             for task in &tasks {
                 task.task.abort();
             }
         }
+    }
+
+    /// Revokes the tokens of the sources that want so, if nothing that is to live on can be of the same token.
+    async fn revoke_tokens(&self, ended: &[HolderTask]) {
+        let revokes: Vec<_> = ended.iter().filter(|task| task.holder.revokes(&self.0.context)).collect();
+        let sources: BTreeSet<_> = revokes.iter().map(|task| task.source).collect();
+        let kept = self.0.context.journal.look(|journal| {
+            let others = journal.credentials.iter().filter(|(source, _)| !sources.contains(source));
+            let living = others.filter(|(_, history)| !history.live.is_empty());
+            living.filter_map(|(_, history)| history.store.clone()).collect::<BTreeSet<_>>()
+        });
+        let tokens: BTreeMap<_, _> =
+            revokes.iter().map(|task| (task.holder.credential_set(), task)).collect();
+        let tokens = tokens.into_iter().filter(|((store, _), _)| !kept.contains(*store));
+        join_all(tokens.map(|(_, task)| task.holder.revoke_token())).await;
     }
 
     /// The machine slept for `by`.

@@ -157,17 +157,27 @@ impl Machine {
         let common = (&self.rules, maximum);
         self.live =
             credentials.into_iter().map(|old| LiveCredential::restored(old, now, common, rng)).collect();
-        let newest = self.live.len().saturating_sub(1);
-        for (index, old) in self.live.iter_mut().enumerate() {
-            if index < newest || !old.has_value {
-                old.look_up_at = None;
-                old.is_end_doubted = false;
-            }
-            if !old.has_value {
-                let left = old.end().map(|end| end.saturating_duration_since(now));
-                let spread = left.map_or(RESTART_SPREAD, |left| RESTART_SPREAD.min(left / 4));
-                old.reissue_at = Some(now + spread.mul_f64(rng.random_range(0.0..1.0)));
-            }
+        for old in self.live.iter_mut().filter(|old| !old.has_value) {
+            let left = old.end().map(|end| end.saturating_duration_since(now));
+            let spread = left.map_or(RESTART_SPREAD, |left| RESTART_SPREAD.min(left / 4));
+            old.reissue_at = Some(now + spread.mul_f64(rng.random_range(0.0..1.0)));
+        }
+    }
+
+    /// This process ends soon: what a later one would do is done now.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.check(now);
+        let Some(newest) = self.live.last_mut() else { return };
+        newest.renew_at = newest.renew_at.map(|_| now);
+        if !newest.has_value {
+            newest.reissue_at = Some(now);
+        }
+    }
+
+    /// The server is asked now whether the current credential lives.
+    pub(crate) fn check(&mut self, now: Instant) {
+        if let Some(newest) = self.live.last_mut() {
+            newest.look_up_at = newest.look_up_at.map(|_| now);
         }
     }
 
@@ -321,10 +331,11 @@ impl Machine {
         let renewals = self.live.iter().filter(|it| !it.is_end_doubted).filter_map(|credential| {
             Some(planned(LeaseStep::Renew(credential.number), credential.renewal()?))
         });
-        let look_ups = self.live.iter().filter(|_| !self.are_look_ups_denied).filter_map(|credential| {
-            let at = credential.look_up_at.filter(|_| !credential.is_lost)?;
-            Some(planned(LeaseStep::LookUp(credential.number), at))
-        });
+        let look_ups =
+            self.live.iter().rev().filter(|_| !self.are_look_ups_denied).filter_map(|credential| {
+                let at = credential.look_up_at.filter(|_| !credential.is_lost)?;
+                Some(planned(LeaseStep::LookUp(credential.number), at))
+            });
         // Of several at one moment the first.
         issue.into_iter().chain(renewals).chain(look_ups).min_by_key(|planned| planned.at)
     }

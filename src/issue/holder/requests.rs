@@ -319,14 +319,11 @@ impl CredentialRequests {
         }
     }
 
-    /// Revokes all that is alive, and the token: for a stop that wants so.
+    /// Revokes all that is alive: for an end that wants so.
     pub(super) async fn revoke_all(&self) {
         let live: Vec<_> = self.holder.state().machine.live().map(|credential| credential.number).collect();
         for number in live {
             self.retire(number).await;
-        }
-        if let Err(fault) = self.issuer().revoke_token(&self.holder.read).await {
-            self.event(self.holder.state().machine.next_number()).token_not_revoked(&fault);
         }
         self.context.sealed.forget(self.source).await;
     }

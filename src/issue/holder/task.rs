@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use super::record::Moment;
 use super::requests::CredentialRequests;
 use super::{Holder, HolderContext, IssuedValue};
-use crate::config::provider::vault::dynamic::OnStop;
 use crate::issue::machine::PlannedLeaseStep;
 use crate::journal::SourceId;
 use crate::store::issuer::TokenLife;
@@ -57,7 +56,7 @@ pub(in super::super) async fn run(
         // What it brings is in the journal then.
         let _may_be_late = tokio::time::timeout(LAST_ANSWER, last).await;
     }
-    if requests.holder.on_stop() == OnStop::Revoke && !requests.context.keeps_all {
+    if requests.holder.revokes(&requests.context) {
         requests.revoke_all().await;
     }
 }
@@ -74,6 +73,9 @@ async fn work(requests: &Arc<CredentialRequests>, keeping: &mut Lane) {
         let now = Instant::now();
         begin(keeping, plan.step, requests, now);
         begin(&mut retiring, plan.retirement, requests, now);
+        if keeping.is_none() {
+            holder.settle();
+        }
         let of_lane = |lane: &Lane, planned: Option<PlannedLeaseStep>| match lane {
             Some(_) => None,
             None => planned.map(|planned| planned.at),
@@ -182,6 +184,10 @@ async fn restore(requests: &CredentialRequests) {
     holder.begin(|state| {
         let (now, rng) = (moment.now, &mut rand::rng());
         state.machine.restore(credentials, history.number, (last_issue, maximum), now, rng);
+        if context.is_once {
+            state.machine.hurry(now);
+            state.is_checking = true;
+        }
         state.values.extend(value);
     });
 }

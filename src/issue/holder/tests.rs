@@ -67,7 +67,7 @@ impl Bench {
         sealed: SealedValues,
     ) -> Self {
         let context =
-            HolderContext { journal: journal.clone(), sealed, clock: clock.clone(), keeps_all: false };
+            HolderContext { journal: journal.clone(), sealed, clock: clock.clone(), is_once: false };
         let (holders, read) = (Holders::new(context), read(on_stop));
         let key = FingerprintKey::random().unwrap();
         let holder = Holder::new(StoreName::main(), read.clone(), Arc::new(issuer.clone()), key);
@@ -362,7 +362,7 @@ async fn a_holder_is_small() {
 impl Bench {
     fn context(&self) -> HolderContext {
         HolderContext {
-            keeps_all: false,
+            is_once: false,
             journal: self.journal.clone(),
             sealed: SealedValues::none(),
             clock: self.clock.clone(),

@@ -329,7 +329,8 @@ impl LiveCredential {
             return;
         }
         self.lease_end = Some(end);
-        if self.renewals_failed == 0 {
+        let is_due = self.renew_at.is_some_and(|at| at <= asked_at);
+        if self.renewals_failed == 0 && !is_due {
             self.plan_renewal(asked_at, rules, rng);
         }
         if end < known && !self.is_renewable {

@@ -237,13 +237,12 @@ impl CredentialEvent {
             "the policy does not allow to revoke credentials: it lives until its end"
         );
     }
+}
 
-    /// The token that issues could not be revoked at the stop.
-    pub(crate) fn token_not_revoked(&self, fault: &Fault) {
-        let Self { store, path, .. } = self;
-        let (kind, error, hint) = (fault.kind.as_str(), &fault.message, &fault.remedy);
-        tracing::warn!(store, path, kind, error, hint, "could not revoke the token that issues credentials");
-    }
+/// The token that issues could not be revoked at the stop.
+pub(crate) fn token_not_revoked(store: &str, path: &str, fault: &Fault) {
+    let (kind, error, hint) = (fault.kind.as_str(), &fault.message, &fault.remedy);
+    tracing::warn!(store, path, kind, error, hint, "could not revoke the token that issues credentials");
 }
 
 /// The values of issued credentials end with the process.

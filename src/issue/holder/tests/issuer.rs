@@ -78,7 +78,13 @@ impl FakeIssuer {
         self.state().latency = latency;
     }
 
-    /// Somebody else revokes everything.
+    /// It has issued this one earlier.
+    pub(in super::super) fn lend(&self, number: usize, life: Duration) {
+        let end = Instant::now() + life;
+        self.state().leases.insert(number, (end, end));
+    }
+
+    /// Others revoke everything.
     pub(in super::super) fn forget_all(&self) {
         self.state().leases.clear();
     }

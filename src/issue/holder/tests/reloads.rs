@@ -1,6 +1,7 @@
 //! A source that a reload takes away and another one brings back, while its first owner still works.
 
 use super::*;
+use crate::store::issuer::Issuer as _;
 
 impl Bench {
     /// A reload without the source, and one with it.
@@ -79,4 +80,80 @@ async fn a_rotation_of_what_leaves_ends_at_once() {
     assert_eq!((rotated.len(), began.elapsed()), (1, Duration::ZERO));
     let fault = rotated[0].as_ref().unwrap_err();
     assert!(fault.message.contains("no longer has database/creds/app"), "{fault}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_revoked_at_a_stop_and_only_where_nothing_of_it_is_to_live() {
+    let bench = Bench::new(&FakeIssuer::new(HOUR, HOUR * 24), OnStop::Revoke);
+    bench.join("a");
+    bench.fetch().await.unwrap();
+    bench.holders.exchange(Vec::new());
+    pass(SECOND).await;
+    assert_eq!((bench.issuer.living(), bench.issuer.asked().tokens_revoked), (vec![], 0), "a reload");
+    for (other, tokens) in [(OnStop::Keep, 0), (OnStop::Revoke, 1)] {
+        let bench = Bench::new(&FakeIssuer::new(HOUR, HOUR * 24), OnStop::Revoke);
+        let read = DynamicRead { path: "database/creds/other".to_owned(), ..read(other) };
+        let (issuer, key) = (Arc::new(bench.issuer.clone()), FingerprintKey::random().unwrap());
+        let second = Holder::new(StoreName::main(), read, issuer, key);
+        bench.holders.exchange(vec![Arc::clone(&bench.holder), Arc::clone(&second)]);
+        bench.join("a");
+        bench.fetch().await.unwrap();
+        second.join(&secret("b"), false, Some(HOUR));
+        bench.fetched_from(&second).await;
+        bench.holders.stop(MINUTE).await;
+        assert_eq!(bench.issuer.asked().tokens_revoked, tokens, "{other:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_server_is_asked_at_once_whether_it_has_the_credential() {
+    let bench = Bench::held().await;
+    pass(MINUTE).await;
+    let other = FakeIssuer::new(HOUR, HOUR * 24);
+    // The first one of the other server has the name of the one that is kept.
+    other.issue(&read(OnStop::Keep)).await.unwrap();
+    other.forget_all();
+    other.answers_after(SECOND / 100);
+    let began = Instant::now();
+    bench.holder.use_issuer(Arc::new(other.clone()));
+    bench.outdated(began).await;
+    assert_eq!((bench.fetch().await.unwrap(), other.living()), (number(2), vec![2]));
+    assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_asks_whether_the_lease_lives_and_issues_nothing_else() {
+    let bench = Bench::held().await;
+    for _ in 0..10 {
+        bench.holder.forget();
+        assert_eq!(bench.fetch().await.unwrap(), number(1));
+    }
+    assert_eq!(bench.issuer.asked(), Asked { issues: 1, look_ups: 10, ..Asked::default() });
+    pass(MINUTE).await;
+    bench.issuer.forget_all();
+    bench.holder.forget();
+    assert_eq!(bench.fetch().await.unwrap(), number(2), "it was revoked by others");
+    // A server that does not answer holds nothing up.
+    bench.holder.published(&secret("a"), number(2), false);
+    bench.issuer.be(Mood::Down);
+    bench.holder.forget();
+    assert_eq!(bench.fetch().await.unwrap(), number(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_ends_soon_waits_for_no_spread_and_revokes_nothing() {
+    let first = Bench::held().await;
+    let context = HolderContext { is_once: true, ..first.context() };
+    first.holders.stop(SECOND).await;
+    pass(MINUTE).await;
+    let holders = Holders::new(context);
+    let key = FingerprintKey::random().unwrap();
+    let once = Holder::new(StoreName::main(), read(OnStop::Revoke), Arc::new(first.issuer.clone()), key);
+    once.join(&secret("a"), true, Some(HOUR));
+    holders.exchange(vec![Arc::clone(&once)]);
+    let began = Instant::now();
+    assert_eq!(first.fetched_from(&once).await, number(2), "its value is not known");
+    assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
+    holders.stop(MINUTE).await;
+    assert_eq!(first.issuer.living(), [1, 2]);
 }

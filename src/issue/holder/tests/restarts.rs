@@ -136,7 +136,7 @@ async fn issued_again(count: u64, has_files: bool) -> Vec<Duration> {
         journal: journal.clone(),
         sealed: SealedValues::none(),
         clock: clock.clone(),
-        keeps_all: false,
+        is_once: false,
     };
     let key = FingerprintKey::random().unwrap();
     let made = (0..count).map(|source| {
@@ -157,6 +157,7 @@ async fn issued_again(count: u64, has_files: bool) -> Vec<Duration> {
             credential: known,
             maximum_seconds: None,
         })]);
+        issuer.lend(10_000 + usize::try_from(source).unwrap(), HOUR);
         let holder = Holder::new(StoreName::main(), read.clone(), Arc::new(issuer.clone()), key.clone());
         (holder, SecretRead::VaultDynamic(Box::new(read)))
     });

@@ -82,3 +82,40 @@ fn after_a_restart_without_values_one_is_issued_within_a_minute_or_at_once() {
     bench.confirm("a", number);
     assert_eq!((retires, bench.retires()), (None, Some((TWO, 300))));
 }
+
+#[test]
+fn what_is_dead_at_the_start_is_replaced_at_once() {
+    let now = Instant::now() + HOUR * 1000;
+    let mut bench = restart(vec![restored(2, now, MINUTE * 50, true)], true);
+    bench.looked_up(Some(LeaseVerdict::Gone));
+    assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Lost, Some((LeaseStep::Issue, 0))));
+}
+
+#[test]
+fn one_before_that_is_renewed_without_a_line_is_asked_for_and_drains() {
+    let now = Instant::now() + HOUR * 1000;
+    let noted = RestoredCredential { lease_end: Some(now - MINUTE), ..restored(1, now, HOUR, false) };
+    let mut bench = restart(vec![noted, restored(2, now, HOUR, true)], true);
+    bench.wait(SECOND);
+    bench.looked_up(Some(LeaseVerdict::Living(HOUR)));
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)));
+    let times = (bench.now, bench.now);
+    bench.machine.looked_up(ONE, Some(LeaseVerdict::Living(MINUTE)), times, &mut bench.rng);
+    bench.publish("a", TWO);
+    bench.confirm("a", TWO);
+    assert_eq!(bench.retires(), Some((ONE, 300)));
+    assert!(matches!(bench.next(), Some((LeaseStep::Renew(ONE), 0))), "{:?}", bench.next());
+}
+
+#[test]
+fn a_process_that_ends_soon_looks_up_renews_and_spreads_nothing() {
+    let now = Instant::now() + HOUR * 1000;
+    let mut bench = restart(vec![restored(2, now, MINUTE * 50, true)], true);
+    bench.machine.hurry(bench.now);
+    // News of the end do not put off what is due.
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 40)));
+    assert_eq!(bench.next(), Some((LeaseStep::Renew(TWO), 0)));
+    let mut bench = restart(vec![restored(2, now, MINUTE * 50, false)], true);
+    bench.machine.hurry(bench.now);
+    assert_eq!(bench.issues(), Some(0));
+}
