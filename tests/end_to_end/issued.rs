@@ -114,22 +114,36 @@ fn only_a_need_issues() {
     };
     let sandbox = Sandbox::new(&text("out/local"));
     sandbox.write("store.yaml", "app: { value: v }");
+    let audit = sandbox.path("server-audit.jsonl");
+    let options = json!({ "file_path": audit.display().to_string() });
+    server.0.must("PUT", "", "sys/audit/witness", &json!({ "type": "file", "options": options }));
     let daemon = start(&sandbox, &[]);
     assert_eq!((sandbox.read("out/login").as_str(), server.leases()), ("app x", 1), "{}", daemon.stderr());
 
-    for arguments in [&["status"][..], &["plan"], &["validate", "--online"], &["refresh"]] {
-        assert_eq!(Process::start(command(&sandbox, arguments, &[])).finish().code, 0, "{arguments:?}");
+    // A process takes its time: COMMANDS=100 by hand.
+    let commands = std::env::var("COMMANDS").ok().and_then(|count| count.parse().ok()).unwrap_or(10);
+    for _ in 0..commands {
+        for arguments in [&["status"][..], &["leases"], &["plan"], &["validate", "--online"], &["refresh"]] {
+            assert_eq!(Process::start(command(&sandbox, arguments, &[])).finish().code, 0, "{arguments:?}");
+        }
     }
-    daemon.signal(Signal::SIGUSR1);
     for n in 0..100 {
         sandbox.write("config.yaml", text(if n % 2 == 0 { "out/even" } else { "out/odd" }));
         reload(&daemon);
+        match n % 2 {
+            0 => std::fs::remove_file(sandbox.path("out/login")).unwrap(),
+            _ => sandbox.write("out/login", "somebody else's"),
+        }
+        daemon.signal(Signal::SIGUSR1);
+        wait_until("the file is mended", || sandbox.read("out/login") == "app x");
     }
-    std::fs::remove_file(sandbox.path("out/login")).unwrap();
-    daemon.signal(Signal::SIGUSR1);
-    wait_until("the file is there again", || sandbox.read("out/login") == "app x");
     assert_eq!(server.leases(), 1, "{}", daemon.stderr());
     assert_eq!(daemon.stop().0.code, 0);
+    let audit = std::fs::read_to_string(audit).unwrap();
+    let lines = audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let asked = lines.filter(|line| line["type"] == "request" && line["request"]["path"] == "secret/app");
+    let asked: Vec<_> = asked.map(|line| line["request"]["operation"].clone()).collect();
+    assert_eq!(asked, ["read"], "the server's own audit log has one issue");
 }
 
 #[test]
