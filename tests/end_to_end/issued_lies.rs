@@ -16,7 +16,7 @@ const TOKEN: &str =
     r#"{"data":{"ttl":0,"expire_time":null,"creation_ttl":0,"renewable":false,"num_uses":0}}"#;
 
 /// A configuration with a lease per name, at `creds/NAME`.
-fn config(address: &str, names: &[String]) -> String {
+pub(crate) fn config(address: &str, names: &[String]) -> String {
     let secret = |name: &String| {
         format!(
             "  - {{ name: {name}, vaultDynamic: {{ path: creds/{name}, lease: {{ minInterval: 2s, grace: 0s }} }}, \
@@ -30,7 +30,7 @@ fn config(address: &str, names: &[String]) -> String {
 }
 
 /// Other answers than issues: look-ups say that all lives, renewals give an hour.
-fn of_leases(seen: &Seen) -> Reply {
+pub(crate) fn of_leases(seen: &Seen) -> Reply {
     let asked: Value = serde_json::from_str(&seen.body).unwrap_or_default();
     match seen.target.as_str() {
         "/v1/sys/leases/lookup" => {
@@ -45,7 +45,7 @@ fn of_leases(seen: &Seen) -> Reply {
     }
 }
 
-fn name(seen: &Seen) -> Option<&str> {
+pub(crate) fn name(seen: &Seen) -> Option<&str> {
     seen.target.strip_prefix("/v1/creds/")
 }
 

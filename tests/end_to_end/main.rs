@@ -35,6 +35,7 @@ mod issued;
 mod issued_disks;
 mod issued_kills;
 mod issued_lies;
+mod issued_restarts;
 mod issued_seen;
 mod journal;
 mod large_answers;
