@@ -164,6 +164,9 @@ fn a_state_directory_that_is_removed_issues_nothing_until_a_restart() {
     assert_eq!(daemon.stop().0.code, 0);
 }
 
+/// What is done to one sealed file and another.
+type Damage<'d> = &'d dyn Fn(&Path, &Path);
+
 /// The sealed files, by name.
 fn sealed(sandbox: &Sandbox) -> Vec<PathBuf> {
     let mut paths: Vec<_> =
@@ -189,7 +192,6 @@ fn whatever_becomes_of_sealed_files_a_start_issues_what_is_missing_once() {
     let sandbox = sandbox(&server.configuration(&format!("{SECRETS}{other}")));
     drop(started(&sandbox).stop());
     let earlier = fs::read(&sealed(&sandbox)[0]).unwrap();
-    type Damage<'d> = &'d dyn Fn(&Path, &Path);
     let damages: [(&str, usize, Damage<'_>); 9] = [
         ("cut", 1, &|one, _| fs::write(one, &fs::read(one).unwrap()[..40]).unwrap()),
         ("emptied", 1, &|one, _| fs::write(one, "").unwrap()),
