@@ -6,6 +6,7 @@ mod holders;
 mod machine;
 mod seal;
 mod sealed;
+mod tokens;
 
 pub(crate) use holder::{Holder, HolderContext, Rotated};
 pub(crate) use holders::Holders;

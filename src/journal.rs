@@ -26,7 +26,7 @@ use crate::disk::NewFile;
 use crate::fault::Fault;
 use crate::name::{SecretName, StoreName};
 use crate::render::Rendered;
-use crate::secret::{Fingerprint, FingerprintKey};
+use crate::secret::{Fingerprint, FingerprintKey, SecretText};
 use file::{JournalBatch, JournalFile, OpenedJournal};
 use writer::JournalWriter;
 
@@ -152,6 +152,12 @@ impl Journal {
     /// The name that the credentials of `read` in `store` have in the journal, in each run of the daemon.
     pub fn source_id(&self, store: &StoreName, read: &DynamicRead) -> SourceId {
         SourceId::of(&self.0.key, store, read)
+    }
+
+    /// What `token` is known by in the journal, in each run of the daemon.
+    pub(crate) fn token_fingerprint(&self, token: &SecretText) -> Fingerprint {
+        // EXPOSE: a keyed fingerprint is all that leaves.
+        self.0.key.of_pieces([b"token", token.expose().as_bytes()])
     }
 
     /// Returns how many entries there have been.

@@ -19,6 +19,7 @@ fuzz_target!(|input: &[u8]| {
         serial: None,
         is_renewable: false,
         life_seconds: None,
+        token: None,
         times: CredentialTimes::default(),
         is_lost: false,
     };

@@ -24,7 +24,7 @@ use crate::fault::{Fault, Kind};
 use crate::journal::{Journal, KnownCredential, SourceId};
 use crate::name::{CredentialNumber, CredentialsName, SecretName, StoreName};
 use crate::secret::{Fields, FingerprintKey, SecretText};
-use crate::store::issuer::{CredentialOwner, Issuer, Membership};
+use crate::store::issuer::{CredentialOwner, Issuer, Membership, TokenMemory};
 use crate::store::{Fetched, Life, RequestId, Revision, Store};
 use crate::telemetry::event;
 
@@ -169,6 +169,12 @@ impl Holder {
         drop(state);
         // It may be another server.
         self.change(|state, now| state.machine.check(now));
+    }
+
+    /// The token that issues is known again after a restart by `memory`.
+    pub(super) fn remember_token(&self, memory: &Arc<dyn TokenMemory>) {
+        let issuer = Arc::clone(&self.state().issuer);
+        issuer.remember_token(&self.read, memory);
     }
 
     /// The configuration has other terms for the source: what lives is kept on these from now on.

@@ -12,6 +12,7 @@ use super::holder::{Holder, HolderContext, Rotated, run};
 use super::machine::Rotation;
 #[cfg(test)]
 use super::sealed::SealedValues;
+use super::tokens::KnownTokens;
 #[cfg(test)]
 use crate::clock::Clock;
 use crate::fault::Fault;
@@ -22,6 +23,7 @@ use crate::name::SecretName;
 #[cfg(test)]
 use crate::secret::FingerprintKey;
 use crate::status::CredentialStatus;
+use crate::store::issuer::TokenMemory;
 
 /// Who owns the issued credentials of a daemon. Clones are the same.
 #[derive(Clone)]
@@ -29,6 +31,7 @@ pub(crate) struct Holders(Arc<HoldersInner>);
 
 struct HoldersInner {
     context: HolderContext,
+    tokens: Arc<dyn TokenMemory>,
     tasks: Mutex<HolderTasks>,
 }
 
@@ -51,7 +54,8 @@ struct HolderTask {
 
 impl Holders {
     pub(crate) fn new(context: HolderContext) -> Self {
-        Self(Arc::new(HoldersInner { context, tasks: Mutex::default() }))
+        let tokens = Arc::new(KnownTokens(context.journal.clone()));
+        Self(Arc::new(HoldersInner { context, tokens, tasks: Mutex::default() }))
     }
 
     /// Without any.
@@ -73,6 +77,7 @@ impl Holders {
             leaving.push(old);
         }
         for holder in holders {
+            holder.remember_token(&self.0.tokens);
             if !running.iter().any(|old| Arc::ptr_eq(&holder, &old.holder)) {
                 running.push(self.begin(holder, leaving));
             }

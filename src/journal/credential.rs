@@ -69,6 +69,9 @@ pub struct KnownCredential {
     /// How long it would live without a renewal, in seconds, by the first answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub life_seconds: Option<u64>,
+    /// By what the token that issued it is known again, where its lease ends with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Fingerprint>,
     /// Its times.
     #[serde(flatten)]
     pub times: CredentialTimes,

@@ -12,7 +12,7 @@ use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::fault::Fault;
 pub use crate::name::LeaseId;
 use crate::name::{CredentialNumber, SecretName};
-use crate::secret::Fields;
+use crate::secret::{Fields, Fingerprint, SecretText};
 
 /// A server that issues credentials. No call is repeated: whether that is right, its owner decides.
 #[async_trait]
@@ -73,9 +73,18 @@ pub trait Issuer: Send + Sync {
         format!("allow \"update\" on sys/leases/{what}")
     }
 
+    /// The token that issues for `read` is known again by `memory` from now on. By default there is nothing to know.
+    fn remember_token(&self, _read: &DynamicRead, _memory: &Arc<dyn TokenMemory>) {}
+
     /// What is known of the token that issues for `read`: changes when it is prolonged or replaced. `None` before the first
     /// login, and where something in between adds the token. Ends with the credential set: a reload may bring another one.
     fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>>;
+}
+
+/// What outlives the process of the tokens that issue.
+pub trait TokenMemory: Send + Sync {
+    /// What `token` is known by, in each run of the daemon.
+    fn fingerprint(&self, token: &SecretText) -> Fingerprint;
 }
 
 /// What can be said before anything is issued.
@@ -153,8 +162,8 @@ pub enum IssueError {
 /// What is known of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TokenLife {
-    /// Differs between the tokens of one process.
-    pub serial: u64,
+    /// Differs between tokens; the same after a restart, where a [`TokenMemory`] made it.
+    pub token: Fingerprint,
     /// When it ends; `None`: it does not, or that is not known yet (then the end is not final).
     pub end: Option<Instant>,
     /// Whether no renewal moves that end.

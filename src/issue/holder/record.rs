@@ -58,7 +58,9 @@ impl Moment {
     }
 
     pub(super) fn restored(self, known: KnownCredential, has_value: bool) -> RestoredCredential {
-        let KnownCredential { number, from, lease, is_renewable, life_seconds, times, is_lost, .. } = known;
+        let KnownCredential {
+            number, from, lease, is_renewable, life_seconds, token, times, is_lost, ..
+        } = known;
         let life = life_seconds.map(Duration::from_secs);
         let most = |end: SystemTime| end.duration_since(from).ok();
         RestoredCredential {
@@ -68,6 +70,7 @@ impl Moment {
             first_life: life,
             lease_end: times.life_end.and_then(|end| self.end(end, life.or(most(end)))),
             is_renewable,
+            token,
             token_end: times.token_end.and_then(|end| self.end(end, most(end))),
             is_lost,
             has_value,

@@ -138,6 +138,7 @@ impl CredentialRequests {
             serial: issued.serial.clone(),
             is_renewable: issued.is_renewable,
             life_seconds: issued.life.map(|life| life.as_secs()),
+            token: issued.token.map(|token| token.token),
             times: CredentialTimes {
                 renew_at: None,
                 life_end: issued.life.and_then(|life| from.checked_add(life)),

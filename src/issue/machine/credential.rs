@@ -5,6 +5,7 @@ use tokio::time::{Duration, Instant};
 
 use super::rules::{LeaseRules, SPACING, in_first_half, wait_after};
 use crate::name::{CredentialNumber, LeaseId};
+use crate::secret::Fingerprint;
 use crate::store::issuer::{Issued, Renewed, TokenLife};
 
 /// A credential that may still be good.
@@ -50,7 +51,11 @@ pub(crate) struct LiveCredential {
 /// The token whose end is the end of its leases.
 #[derive(Clone, Copy, Debug)]
 struct IssuingToken {
-    life: TokenLife,
+    /// `None`: an earlier process had it, and did not note which it was.
+    fingerprint: Option<Fingerprint>,
+    end: Option<Instant>,
+    /// Whether no renewal moves that end.
+    is_final: bool,
     /// It is used no longer, so nobody renews it.
     is_replaced: bool,
     unrenewed: Unrenewed,
@@ -67,6 +72,12 @@ enum Unrenewed {
     Refuted,
 }
 
+impl From<TokenLife> for IssuingToken {
+    fn from(TokenLife { token, end, is_final }: TokenLife) -> Self {
+        Self { fingerprint: Some(token), end, is_final, is_replaced: false, unrenewed: Unrenewed::NotYet }
+    }
+}
+
 /// A credential as an earlier process left it.
 #[derive(Clone, Debug)]
 pub(crate) struct RestoredCredential {
@@ -76,7 +87,9 @@ pub(crate) struct RestoredCredential {
     pub(crate) first_life: Option<Duration>,
     pub(crate) lease_end: Option<Instant>,
     pub(crate) is_renewable: bool,
-    /// The end of the token that issued it, which this process does not renew.
+    /// The token that issued it; `None`: it is not known, and is none that this process has.
+    pub(crate) token: Option<Fingerprint>,
+    /// The end of that token, as it was known last.
     pub(crate) token_end: Option<Instant>,
     pub(crate) is_lost: bool,
     /// Whether its fields are known.
@@ -92,10 +105,8 @@ impl LiveCredential {
         rng: &mut impl Rng,
     ) -> Self {
         let token = issued.token.filter(|_| rules.is_leased && issued.lease.is_some());
-        let mut new = Self {
-            token: token.map(|life| IssuingToken { life, is_replaced: false, unrenewed: Unrenewed::NotYet }),
-            ..Self::blank(number, issued.lease.clone(), at)
-        };
+        let mut new =
+            Self { token: token.map(IssuingToken::from), ..Self::blank(number, issued.lease.clone(), at) };
         new.first_life = issued.life;
         new.lease_end = issued.life.and_then(|life| at.checked_add(life));
         new.is_renewable = rules.is_leased && issued.is_renewable && issued.lease.is_some();
@@ -111,26 +122,24 @@ impl LiveCredential {
         (rules, maximum): (&LeaseRules, Option<Duration>),
         rng: &mut impl Rng,
     ) -> Self {
-        let RestoredCredential { number, lease, issued_at, token_end, is_lost, has_value, .. } = restored;
-        let life = |end| TokenLife { serial: 0, end: Some(end), is_final: true };
-        let token_end = token_end.filter(|_| rules.is_leased && lease.is_some());
-        let mut old = Self {
-            token: token_end.map(|end| IssuingToken {
-                life: life(end),
-                is_replaced: true,
-                unrenewed: Unrenewed::NotYet,
-            }),
-            ..Self::blank(number, lease, issued_at)
+        let RestoredCredential { number, lease, issued_at, token, token_end, is_lost, has_value, .. } =
+            restored;
+        let is_of_token = rules.is_leased && lease.is_some() && (token.is_some() || token_end.is_some());
+        // Until it is known which token there is now, that one may have been renewed since.
+        let issuing = IssuingToken {
+            fingerprint: token,
+            end: token_end,
+            is_final: false,
+            is_replaced: false,
+            unrenewed: Unrenewed::NotYet,
         };
+        let mut old = Self { token: is_of_token.then_some(issuing), ..Self::blank(number, lease, issued_at) };
         old.first_life = restored.first_life;
         old.lease_end = restored.lease_end;
         old.is_renewable = rules.is_leased && restored.is_renewable && old.lease.is_some();
         old.is_lost = is_lost;
         old.has_value = has_value;
         old.reissue_at = old.whole_end(rules, maximum).map(|end| rules.reissue_point(issued_at, end, rng));
-        if let Some(end) = token_end {
-            old.reissue_by(in_first_half(now, end, rng));
-        }
         let begun = old.lease_end.zip(old.first_life).and_then(|(end, life)| end.checked_sub(life));
         old.plan_renewal(begun.unwrap_or(now), rules, rng);
         let can_look_up = old.next_look_up(now, rules).is_some() && !is_lost;
@@ -173,15 +182,15 @@ impl LiveCredential {
     /// The end of its token that no renewal moves, or that none has moved in time.
     fn token_end(&self) -> Option<Instant> {
         let is_fixed = |token: &IssuingToken| {
-            token.is_replaced || token.life.is_final || token.unrenewed == Unrenewed::Passed
+            token.is_replaced || token.is_final || token.unrenewed == Unrenewed::Passed
         };
-        self.token.filter(is_fixed).and_then(|token| token.life.end)
+        self.token.filter(is_fixed).and_then(|token| token.end)
     }
 
     /// When its token ends unless that is renewed before.
     pub(super) fn renewable_token_end(&self) -> Option<Instant> {
         let is_open = |token: &IssuingToken| token.unrenewed == Unrenewed::NotYet && !token.is_replaced;
-        self.token.filter(is_open).filter(|token| !token.life.is_final && !self.is_lost)?.life.end
+        self.token.filter(is_open).filter(|token| !token.is_final && !self.is_lost)?.end
     }
 
     /// Nobody has renewed the token until the end that is known of it: the server is asked what became of the lease, where
@@ -201,7 +210,7 @@ impl LiveCredential {
 
     /// The end of the token that issued it, if it is known.
     pub(crate) fn end_of_token(&self) -> Option<Instant> {
-        self.token.and_then(|token| token.life.end)
+        self.token.and_then(|token| token.end)
     }
 
     /// The end that nothing moves. That of a token counts when there is another token: what the same one issues ends with
@@ -321,6 +330,9 @@ impl LiveCredential {
         }
         self.look_ups_failed = 0;
         self.look_up_at = self.look_up_at.and_then(|_| self.next_look_up(asked_at, rules));
+        if self.token_end().is_some_and(|end| end <= asked_at) {
+            self.outlives_token(asked_at);
+        }
         let Some(known) = self.lease_end else { return };
         let end = asked_at + left.min(Duration::from_secs(u64::from(u32::MAX)));
         // Times that differ by the way of the answer are no news.
@@ -338,6 +350,14 @@ impl LiveCredential {
         }
     }
 
+    /// It lives beyond the end that was known of its token, which is replaced: that was renewed after the end was noted, and
+    /// nobody renews it now.
+    fn outlives_token(&mut self, now: Instant) {
+        self.token.iter_mut().for_each(|token| token.end = None);
+        self.is_ageing = true;
+        self.reissue_by(now);
+    }
+
     /// A look-up brought no verdict.
     pub(super) fn look_up_failed(&mut self, now: Instant, rng: &mut impl Rng) {
         self.is_end_doubted = false;
@@ -347,13 +367,18 @@ impl LiveCredential {
 
     /// What is known of the token that issues now; says whether it is another one than has issued this.
     pub(super) fn token_changed(&mut self, life: TokenLife, now: Instant, rng: &mut impl Rng) -> bool {
-        let Some(token) = self.token.filter(|token| !token.is_replaced && token.life != life) else {
+        let Some(token) = self.token.as_mut().filter(|token| !token.is_replaced) else { return false };
+        let is_replaced = token.fingerprint != Some(life.token);
+        if !is_replaced && (token.end, token.is_final) == (life.end, life.is_final) {
             return false;
-        };
-        let is_replaced = token.life.serial != life.serial;
-        let life = if is_replaced { token.life } else { life };
-        let unrenewed = if is_replaced { token.unrenewed } else { Unrenewed::NotYet };
-        self.token = Some(IssuingToken { life, is_replaced, unrenewed });
+        }
+        if !is_replaced {
+            *token = life.into();
+        }
+        token.is_replaced = is_replaced;
+        if is_replaced && token.unrenewed == Unrenewed::Refuted {
+            self.outlives_token(now);
+        }
         let Some(end) = self.token_end() else { return is_replaced };
         if is_replaced {
             self.is_ageing = true;
@@ -377,7 +402,7 @@ impl LiveCredential {
         back(&mut self.issued_at);
         let Self { lease_end, reissue_at, renew_at, retire_at, .. } = self;
         [lease_end, reissue_at, renew_at, retire_at].into_iter().flatten().for_each(back);
-        if let Some(end) = self.token.as_mut().and_then(|token| token.life.end.as_mut()) {
+        if let Some(end) = self.token.as_mut().and_then(|token| token.end.as_mut()) {
             back(end);
         }
     }

@@ -48,7 +48,8 @@ impl Machine {
         self.notices.extend(dead.map(|dead| Notice::Forgotten(dead.number)));
         for old in &mut self.live {
             old.is_hurried |= is_hurried;
-            (old.look_up_at, old.withdraw_at) = (None, None);
+            old.withdraw_at = None;
+            old.look_up_at = old.look_up_at.filter(|_| old.is_end_doubted);
         }
         let common = (&self.rules, self.maximum);
         self.live.push(LiveCredential::new(number, issued, asked_at, common, rng));

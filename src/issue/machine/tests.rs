@@ -7,3 +7,10 @@ mod restarts;
 mod rows;
 mod spread;
 mod tokens;
+
+use crate::secret::Fingerprint;
+
+/// What a token is known by.
+fn token(number: u64) -> Fingerprint {
+    Fingerprint::parse(&format!("{number:032x}")).unwrap()
+}

@@ -32,6 +32,7 @@ fn credential(number: u64, second: u64) -> KnownCredential {
         serial: None,
         is_renewable: true,
         life_seconds: Some(60),
+        token: None,
         times: CredentialTimes::default(),
         is_lost: false,
     }

@@ -45,6 +45,7 @@ fn issued(source: SourceId, number: CredentialNumber) -> JournalEntry {
         serial: None,
         is_renewable: true,
         life_seconds: Some(60),
+        token: Some(Fingerprint::parse("000102030405060708090a0b0c0d0e0f").unwrap()),
         times: CredentialTimes { renew_at: Some(at(40)), life_end: Some(at(61)), token_end: Some(at(50)) },
         is_lost: false,
     };
@@ -167,7 +168,7 @@ fn lines_of_credentials_have_stable_names_and_read_back() {
             format!(
                 "{{\"event\":\"issued\",\"source\":\"{id}\",\"number\":1,\"from\":\"2023-11-14T22:13:21.000Z\",\
                 \"lease\":\"database/creds/app/1\",\"is_renewable\":true,\"life_seconds\":60,\
-                \"renew_at\":\"2023-11-14T22:14:00.000Z\",\"life_end\":\"2023-11-14T22:14:21.000Z\",\
+                \"token\":\"000102030405060708090a0b0c0d0e0f\",\"renew_at\":\"2023-11-14T22:14:00.000Z\",\"life_end\":\"2023-11-14T22:14:21.000Z\",\
                 \"token_end\":\"2023-11-14T22:14:10.000Z\",\"maximum_seconds\":600}}"
             ),
         ),

@@ -15,7 +15,6 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use http::StatusCode;
-use rand::Rng;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::{Duration, Instant};
@@ -28,7 +27,7 @@ use super::lease::{Lease, Renewability, TokenSource};
 use super::server::{Answered, Server};
 use crate::config::provider::vault::{AuthSpec, Credential};
 use crate::fault::{Fault, Kind};
-use crate::secret::{SecretBytes, SecretText};
+use crate::secret::{Fingerprint, SecretBytes, SecretText};
 use crate::store::issuer::TokenLife;
 use approle::AppRole;
 pub(super) use approle::UnwrappedIds;
@@ -160,8 +159,6 @@ pub(super) struct Credentials(pub(super) Vec<(&'static str, SecretText)>);
 /// A token, as long as it lives.
 pub(super) struct Token {
     text: Option<SecretText>,
-    /// Tells it from other tokens, whichever set they are of.
-    serial: u64,
     /// How long it lived when it came.
     pub(super) lease: Lease,
     /// What a full renewal brings.
@@ -174,8 +171,7 @@ pub(super) struct Token {
 
 impl Token {
     fn new(text: Option<SecretText>, lease: Lease) -> Self {
-        let serial = rand::rng().random();
-        Self { text, serial, lease, granted: Duration::ZERO, logged_in: None, reads: Mutex::default() }
+        Self { text, lease, granted: Duration::ZERO, logged_in: None, reads: Mutex::default() }
     }
 
     /// What is sent; `None` where something in between adds the token.
@@ -187,15 +183,20 @@ impl Token {
         if self.logged_in.is_some() { TokenSource::Login } else { TokenSource::Static }
     }
 
-    /// What is known of its life, which is `lease` now. `None` where something in between adds the token.
-    pub(super) fn life(&self, lease: &Lease) -> Option<TokenLife> {
-        self.text.as_ref()?;
+    /// What is known of its life, which is `lease` now; `fingerprint` makes what it is known by. `None` where something in
+    /// between adds the token.
+    pub(super) fn life(
+        &self,
+        lease: &Lease,
+        fingerprint: impl FnOnce(&SecretText) -> Fingerprint,
+    ) -> Option<TokenLife> {
+        let token = fingerprint(self.text.as_ref()?);
         let is_final = match lease {
             Lease::Unknown { .. } => false,
             Lease::Endless => true,
             Lease::Until { renewability, .. } => *renewability != Renewability::Full,
         };
-        Some(TokenLife { serial: self.serial, end: lease.end(), is_final })
+        Some(TokenLife { token, end: lease.end(), is_final })
     }
 
     /// Notes that `read` succeeded with it.

@@ -5,7 +5,7 @@
 //! its own, so that nobody waits for a login that is made ahead of time while the token is good.
 
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
@@ -21,8 +21,8 @@ use super::token_state::{CurrentToken, DeniedRead, SetState, SharedBudget, Token
 use crate::config::provider::vault::AuthSpec;
 use crate::fault::{Fault, Kind};
 use crate::name::CredentialsName;
-use crate::secret::FingerprintKey;
-use crate::store::issuer::TokenLife;
+use crate::secret::{Fingerprint, FingerprintKey, SecretText};
+use crate::store::issuer::{TokenLife, TokenMemory};
 use crate::telemetry::event;
 
 /// The token of one credential set.
@@ -41,6 +41,8 @@ pub(super) struct CredentialSet {
     changed: watch::Sender<()>,
     /// What is known of the token's life.
     life: watch::Sender<Option<TokenLife>>,
+    /// By what its tokens are known again after a restart, where they issue something.
+    memory: OnceLock<Arc<dyn TokenMemory>>,
 }
 
 impl CredentialSet {
@@ -62,6 +64,7 @@ impl CredentialSet {
             replaced: watch::Sender::new(()),
             changed: watch::Sender::new(()),
             life: watch::Sender::new(None),
+            memory: OnceLock::new(),
         }
     }
 
@@ -112,8 +115,30 @@ impl CredentialSet {
 
     /// What is known of the life of `token`, in use or not any more.
     pub(super) fn life_of(&self, token: &Token) -> Option<TokenLife> {
-        let (own, current) = (token.life(&token.lease)?, *self.life.borrow());
-        Some(current.filter(|current| current.serial == own.serial).unwrap_or(own))
+        let (own, current) = (self.life(token, &token.lease)?, *self.life.borrow());
+        Some(current.filter(|current| current.token == own.token).unwrap_or(own))
+    }
+
+    /// Its tokens issue something: `memory` knows them again after a restart.
+    pub(super) fn remember(&self, memory: &Arc<dyn TokenMemory>) {
+        if self.memory.set(Arc::clone(memory)).is_ok()
+            && let Some(text) = self.current().as_deref().and_then(Token::text)
+        {
+            let token = memory.fingerprint(text);
+            self.life.send_modify(|life| *life = life.map(|life| TokenLife { token, ..life }));
+        }
+    }
+
+    fn life(&self, token: &Token, lease: &Lease) -> Option<TokenLife> {
+        token.life(lease, |text| self.fingerprint(text))
+    }
+
+    fn fingerprint(&self, token: &SecretText) -> Fingerprint {
+        match self.memory.get() {
+            Some(memory) => memory.fingerprint(token),
+            // EXPOSE: a keyed fingerprint is all that leaves.
+            None => self.key.of(token.expose().as_bytes()),
+        }
     }
 
     /// The token; logs in when there is none or its lease is over.
@@ -209,7 +234,7 @@ impl CredentialSet {
         current.verified = Some(Instant::now());
         if !matches!(lease, Lease::Unknown { .. }) {
             current.end = lease.end();
-            self.publish(token.life(lease));
+            self.publish(self.life(token, lease));
         }
         state.trust();
         true
@@ -406,7 +431,7 @@ impl CredentialSet {
                 state.cool_down.logged_in();
             }
         }
-        self.publish(token.life(&token.lease));
+        self.publish(self.life(&token, &token.lease));
         self.replaced.send_replace(());
         let (store, credentials) = server.labels();
         match token.source() {

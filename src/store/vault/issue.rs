@@ -27,7 +27,7 @@ use crate::net::Response;
 use crate::secret::{FieldValue, Fields, SecretBytes, SecretText};
 use crate::store::issuer::{
     IssueError, IssueOutlook, Issued, Issuer, LeaseId, LeaseVerdict, RenewalError, Renewed, Revoked,
-    TokenLife,
+    TokenLife, TokenMemory,
 };
 
 /// No credential is larger.
@@ -173,6 +173,12 @@ impl Issuer for VaultStore {
         let home = self.set(read).ok().map(|set| set.start().1.namespace());
         let (path, namespace) = (format!("sys/leases/{what}"), read.namespace.as_deref());
         denied::policy_line(&path, namespace, home.flatten(), "update")
+    }
+
+    fn remember_token(&self, read: &DynamicRead, memory: &Arc<dyn TokenMemory>) {
+        if let Ok(set) = self.set(read) {
+            set.shared().remember(memory);
+        }
     }
 
     fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>> {

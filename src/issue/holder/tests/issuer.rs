@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant, sleep};
 use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::fault::{Fault, Kind};
 use crate::name::LeaseId;
-use crate::secret::{FieldValue, Fields, SecretText};
+use crate::secret::{FieldValue, Fields, Fingerprint, SecretText};
 use crate::store::issuer::{
     IssueError, Issued, Issuer, LeaseVerdict, RenewalError, Renewed, Revoked, TokenLife,
 };
@@ -90,8 +90,9 @@ impl FakeIssuer {
     }
 
     /// Another token issues from now on; the one before ends at `end`.
-    pub(in super::super) fn log_in(&self, serial: u64, end: Option<Instant>) {
-        self.0.token.send_replace(Some(TokenLife { serial, end, is_final: false }));
+    pub(in super::super) fn log_in(&self, token: u64, end: Option<Instant>) {
+        let token = Fingerprint::parse(&format!("{token:032x}")).unwrap();
+        self.0.token.send_replace(Some(TokenLife { token, end, is_final: false }));
     }
 
     /// The leases that live.

@@ -33,6 +33,28 @@ async fn with_values_a_restart_issues_nothing_and_gives_the_same() {
     assert_eq!((issues, look_ups <= 2), (1, true));
 }
 
+#[tokio::test]
+async fn with_the_same_token_a_restart_continues_and_with_another_one_issues() {
+    let home = tempfile::tempdir().unwrap();
+    let (issuer, sealed) = (FakeIssuer::new(HOUR * 9, HOUR * 24), sealed(&home));
+    let journal = Journal::in_memory(FingerprintKey::random().unwrap(), clock());
+    for (token, state) in
+        [(1, CredentialState::Held), (1, CredentialState::Held), (2, CredentialState::Ageing)]
+    {
+        issuer.log_in(token, Some(Instant::now() + HOUR));
+        let bench = kept(&issuer, (journal.clone(), clock()), &sealed);
+        bench.holder.join(&secret("a"), true, Some(HOUR));
+        let number = bench.fetch().await.unwrap();
+        bench.holder.published(&secret("a"), number, false);
+        while bench.status().state == CredentialState::Fresh {
+            tokio::task::yield_now().await;
+        }
+        pass(SECOND / 10).await;
+        assert_eq!((bench.status().state, number.get()), (state, 1), "token {token}");
+        bench.holders.stop(SECOND).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_intent_without_an_answer_counts_for_the_interval() {
     let issuer = FakeIssuer::new(HOUR, HOUR * 24);
@@ -149,6 +171,7 @@ async fn issued_again(count: u64, has_files: bool) -> Vec<Duration> {
             serial: None,
             is_renewable: true,
             life_seconds: Some(HOUR.as_secs()),
+            token: None,
             times: CredentialTimes { life_end: Some(clock.now() + HOUR), ..CredentialTimes::default() },
             is_lost: false,
         };

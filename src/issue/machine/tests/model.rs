@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use tokio::time::{Duration, Instant};
 
 use super::super::{Confirmed, IssueFailure, LeaseRules, LeaseStep, Machine};
+use super::token;
 use crate::config::provider::vault::dynamic::LeaseTerms;
 use crate::name::{CredentialNumber, LeaseId, SecretName};
 use crate::store::issuer::{Issued, LeaseVerdict, Renewed, Revoked, TokenLife};
@@ -62,6 +63,7 @@ struct Run {
     now: Instant,
     machine: Machine,
     token: TokenLife,
+    tokens: u64,
     token_ends_at: Option<Instant>,
     leases: BTreeMap<CredentialNumber, ModelLease>,
     secrets: Vec<(SecretName, ModelSecret)>,
@@ -96,7 +98,8 @@ impl Run {
             chance: SmallRng::seed_from_u64(!scenario.seed),
             now,
             machine,
-            token: TokenLife { serial: 0, end: None, is_final: false },
+            token: TokenLife { token: token(0), end: None, is_final: false },
+            tokens: 0,
             token_ends_at: None,
             leases: BTreeMap::new(),
             secrets,
@@ -118,7 +121,8 @@ impl Run {
     fn log_in(&mut self) {
         let life = Duration::from_secs(self.scenario.token);
         let end = (!life.is_zero()).then(|| self.now + life);
-        self.token = TokenLife { serial: self.token.serial + 1, end, is_final: end.is_some() };
+        self.tokens += 1;
+        self.token = TokenLife { token: token(self.tokens), end, is_final: end.is_some() };
         self.token_ends_at = end.map(|_| self.now + life.mul_f64(0.85));
         self.judged += usize::from(!self.leases.is_empty());
         self.machine.token_changed(self.token, self.now, &mut self.chance);

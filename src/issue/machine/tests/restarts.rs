@@ -6,8 +6,9 @@ use tokio::time::{Duration, Instant};
 
 use super::super::{LeaseState, LeaseStep, Machine, RestoredCredential};
 use super::rows::{Bench, HOUR, MINUTE, ONE, SECOND, TWO, rules, secret};
+use super::token;
 use crate::name::{CredentialNumber, LeaseId};
-use crate::store::issuer::LeaseVerdict;
+use crate::store::issuer::{LeaseVerdict, TokenLife};
 
 fn restored(number: u64, now: Instant, left: Duration, has_value: bool) -> RestoredCredential {
     RestoredCredential {
@@ -17,6 +18,7 @@ fn restored(number: u64, now: Instant, left: Duration, has_value: bool) -> Resto
         first_life: Some(HOUR),
         lease_end: now.checked_add(left),
         is_renewable: true,
+        token: None,
         token_end: None,
         is_lost: false,
         has_value,
@@ -34,8 +36,12 @@ fn restart(credentials: Vec<RestoredCredential>, has_files: bool) -> Bench {
 #[test]
 fn after_a_restart_with_values_nothing_is_issued_and_the_lease_is_looked_up() {
     let now = Instant::now() + HOUR * 1000;
-    let old = || vec![restored(1, now, MINUTE * 30, false), restored(2, now, MINUTE * 50, true)];
+    // The one before was renewed without a line.
+    let old = || vec![restored(1, now, Duration::ZERO, false), restored(2, now, MINUTE * 50, true)];
     let mut bench = restart(old(), true);
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)));
+    let living = Some(LeaseVerdict::Living(MINUTE * 30));
+    bench.machine.looked_up(ONE, living, (bench.now, bench.now), &mut bench.rng);
     assert_eq!(bench.next(), Some((LeaseStep::LookUp(TWO), 0)));
     bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 50)));
     assert_eq!((bench.issues(), bench.retires()), (None, None));
@@ -43,6 +49,32 @@ fn after_a_restart_with_values_nothing_is_issued_and_the_lease_is_looked_up() {
     assert_eq!(bench.retires(), None);
     bench.confirm("a", TWO);
     assert_eq!(bench.retires(), Some((ONE, 300)));
+}
+
+#[test]
+fn after_a_restart_a_lease_ends_with_its_token_unless_that_is_still_there() {
+    let now = Instant::now() + HOUR * 1000;
+    let old = || RestoredCredential {
+        token: Some(token(1)),
+        token_end: Some(now + MINUTE * 20),
+        ..restored(2, now, MINUTE * 50, true)
+    };
+    let life = |name| TokenLife { token: token(name), end: Some(now + HOUR), is_final: false };
+    let after = |old: RestoredCredential, name| {
+        let mut bench = restart(vec![old], true);
+        bench.machine.token_changed(life(name), now, &mut bench.rng);
+        bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 50)));
+        (bench.machine.state(), bench.machine.current().unwrap().end(), bench.issues())
+    };
+    assert_eq!(after(old(), 1), (LeaseState::Held, Some(now + MINUTE * 50), None));
+    for of in [Some(token(1)), None] {
+        let (state, end, issues) = after(RestoredCredential { token: of, ..old() }, 2);
+        assert_eq!((state, end), (LeaseState::Ageing, Some(now + MINUTE * 20)), "{of:?}");
+        assert!(issues.is_some_and(|wait| wait <= 600), "{issues:?}");
+    }
+    // The token was renewed after that end was noted.
+    let over = RestoredCredential { token_end: Some(now - MINUTE), ..old() };
+    assert_eq!(after(over, 2), (LeaseState::Ageing, Some(now + MINUTE * 50), Some(0)));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use rand::rngs::SmallRng;
 use tokio::time::{Duration, Instant};
 
 use super::super::{Confirmed, IssueFailure, LeaseRules, LeaseState, LeaseStep, Machine, Notice, Rotation};
+use super::token;
 use crate::config::provider::vault::dynamic::LeaseTerms;
 use crate::name::{CredentialNumber, LeaseId, SecretName};
 use crate::store::issuer::{Issued, LeaseVerdict, Renewed, Revoked, TokenLife};
@@ -371,10 +372,13 @@ fn failed_renewals_are_repeated_up_to_the_end_and_issue_nothing() {
 #[test]
 fn a_replaced_token_ends_its_leases_in_the_first_half_of_which_the_next_one_is_issued() {
     let mut bench = Bench::new(true, &["a"]);
-    let token =
-        |serial, left: Duration, is_final| TokenLife { serial, end: Some(bench.start + left), is_final };
+    let life = |name, left: Duration, is_final| TokenLife {
+        token: token(name),
+        end: Some(bench.start + left),
+        is_final,
+    };
     let (first, prolonged, second) =
-        (token(1, HOUR, false), token(1, HOUR * 2, true), token(2, HOUR * 9, false));
+        (life(1, HOUR, false), life(1, HOUR * 2, true), life(2, HOUR * 9, false));
     bench.issue(Some(HOUR * 10), Some(first));
     assert_eq!(bench.machine.current().unwrap().end(), Some(bench.start + HOUR * 10));
     bench.machine.token_changed(prolonged, bench.now, &mut bench.rng);
@@ -388,7 +392,7 @@ fn a_replaced_token_ends_its_leases_in_the_first_half_of_which_the_next_one_is_i
 #[test]
 fn the_dates_of_a_certificate_say_when_the_next_one_is_issued() {
     let mut bench = Bench::new(false, &["a"]);
-    bench.issue(Some(HOUR * 100), Some(TokenLife { serial: 1, end: Some(bench.now), is_final: true }));
+    bench.issue(Some(HOUR * 100), Some(TokenLife { token: token(1), end: Some(bench.now), is_final: true }));
     assert!(matches!(bench.next(), Some((LeaseStep::Issue, _))), "{:?}", bench.next());
     assert!(bench.issues_up_to_a_tenth_before(66 * 3600), "{:?}", bench.issues());
     // At the latest 10 minutes before the end, but not in the first half.

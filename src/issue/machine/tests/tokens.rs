@@ -17,7 +17,7 @@ fn issued() -> Bench {
 }
 
 fn token(bench: &Bench, minutes: u32) -> TokenLife {
-    TokenLife { serial: 1, end: Some(bench.now + MINUTE * minutes), is_final: false }
+    TokenLife { token: super::token(1), end: Some(bench.now + MINUTE * minutes), is_final: false }
 }
 
 fn renew(bench: &mut Bench) {
