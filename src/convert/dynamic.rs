@@ -84,8 +84,8 @@ impl DynamicSource {
             .then_some("each read gives another answer: the file changes at each refreshInterval")
     }
 
-    /// The value of `vaultDynamic`. `reissue_at` is `lease.reissueAt` of certificates.
-    pub(super) fn notation(&self, reissue_at: Option<&str>) -> Notation {
+    /// The value of `vaultDynamic`.
+    pub(super) fn notation(&self, terms: &ConvertedTerms<'_>) -> Notation {
         let mut entries = vec![("path", Notation::as_is(&self.path))];
         entries.extend(kind_entry(self.kind));
         if !self.parameters.is_empty() {
@@ -93,11 +93,30 @@ impl DynamicSource {
                 |(name, value): (&String, &String)| (Cow::Owned(name.clone()), Notation::as_is(value));
             entries.push(("parameters", Notation::Map(self.parameters.iter().map(parameter).collect())));
         }
-        let is_certificate = matches!(self.kind, DynamicKind::Certificate | DynamicKind::Ssh);
-        if let Some(share) = reissue_at.filter(|_| is_certificate) {
-            entries.push(("lease", Notation::map([("reissueAt", Notation::as_is(share))])));
-        }
+        entries.extend(terms.entry(self.kind));
         Notation::map(entries)
+    }
+}
+
+/// What other tools do with what is issued.
+#[derive(Clone, Copy, Default)]
+pub(super) struct ConvertedTerms<'t> {
+    /// `lease.reissueAt` of certificates.
+    pub(super) reissue_at: Option<&'t str>,
+    /// Whether a hook says that consumers have the next login. Otherwise the one before is left to its end, as the other tool
+    /// does: nothing else tells an application that it must change over.
+    pub(super) has_hook: bool,
+}
+
+impl ConvertedTerms<'_> {
+    /// `lease`, where it is not the default.
+    pub(super) fn entry(self, kind: DynamicKind) -> Option<(&'static str, Notation)> {
+        let entry = match kind {
+            DynamicKind::Lease if !self.has_hook => ("retire", Notation::as_is("false")),
+            DynamicKind::Certificate | DynamicKind::Ssh => ("reissueAt", Notation::as_is(self.reissue_at?)),
+            _ => return None,
+        };
+        Some(("lease", Notation::map([entry])))
     }
 }
 

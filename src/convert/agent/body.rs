@@ -7,6 +7,7 @@ use super::text::{SecretCall, TextUses};
 use super::written::{WrittenFile, WrittenFiles};
 use super::{AgentContext, wrapped};
 use crate::config::diagnostic::Position;
+use crate::config::provider::vault::dynamic::DynamicKind;
 use crate::convert::fields::ObjectFields;
 use crate::convert::options::FoundTemplate;
 use crate::convert::report::{ConversionReport, FieldOutcome, ReportLine};
@@ -193,6 +194,8 @@ fn issued(source: &AgentSource, call: &SecretCall) -> Option<String> {
     }
     let again = if call.is_certificate {
         ". The Agent takes the certificate out of its file again; here the state says which one is current"
+    } else if source.kind == DynamicKind::Lease {
+        ". Where no hook follows it, the login before is left to its end (retire: false), as the Agent does"
     } else {
         ""
     };

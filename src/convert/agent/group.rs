@@ -7,6 +7,7 @@ use super::place::{AgentSource, KvSource};
 use super::schedule::AgentSchedule;
 use super::stanza::Stanza;
 use crate::convert::document::{Commented, Document, numbered};
+use crate::convert::dynamic::ConvertedTerms;
 use crate::convert::notation::{Notation, StoreKey};
 use crate::template::go::lexer::Delimiters;
 
@@ -51,15 +52,23 @@ pub(super) fn add(
             None => left.push(stanza),
         }
     }
+    // What is asked for in several secrets has the same terms in all of them.
+    let without_hook: BTreeSet<_> =
+        groups.iter().filter(|group| !has_hook(group)).flat_map(|group| group.sources.clone()).collect();
     for group in groups {
         let name = numbered(&name(&group.sources), |name| !names.contains(name));
         names.insert(name.clone());
         document.add_interval(reads.schedule.interval);
         let origins = group.stanzas.iter().map(|stanza| stanza.origin.clone()).collect();
-        let secret = secret(name, group, reads, document);
+        let secret = secret(name, group, reads, &without_hook, document);
         document.add_secret(secret, origins);
     }
     left
+}
+
+/// Whether something that runs follows a change of the files.
+fn has_hook(group: &StanzaGroup) -> bool {
+    group.stanzas.iter().flat_map(|stanza| &stanza.hooks).any(|hook| hook.remedy.is_none())
 }
 
 fn delimiters(group: &StanzaGroup) -> Option<&Delimiters> {
@@ -83,7 +92,13 @@ fn path(source: &AgentSource) -> &str {
     }
 }
 
-fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>, document: &mut Document) -> Commented {
+fn secret(
+    name: String,
+    group: StanzaGroup,
+    reads: &SecretReads<'_>,
+    without_hook: &BTreeSet<AgentSource>,
+    document: &mut Document,
+) -> Commented {
     let StanzaGroup { sources, mut stanzas } = group;
     let mut comments: Vec<_> =
         stanzas.iter().map(|stanza| format!("from {}", stanza.origin.comment())).collect();
@@ -97,10 +112,11 @@ fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>, document: &
     }
     let mut entries = vec![("name", Notation::text(name)), ("store", Notation::Store(reads.store.clone()))];
     let reissue_at = reads.schedule.reissue_at.as_deref();
+    let terms = |source| ConvertedTerms { reissue_at, has_hook: !without_hook.contains(source) };
     if let (1, Some(only)) = (sources.len(), sources.first()) {
         match only {
             AgentSource::Kv(source) => entries.extend(keys(source)),
-            AgentSource::Dynamic(source) => entries.push(("vaultDynamic", source.notation(reissue_at))),
+            AgentSource::Dynamic(source) => entries.push(("vaultDynamic", source.notation(&terms(only)))),
         }
     } else {
         let mut taken = BTreeSet::from(["data".to_owned(), "vars".to_owned()]);
@@ -108,7 +124,7 @@ fn secret(name: String, group: StanzaGroup, reads: &SecretReads<'_>, document: &
             let alias = numbered_word(&alias(path(source)), &mut taken);
             let read = match source {
                 AgentSource::Kv(source) => ("extract", Notation::map(keys(source))),
-                AgentSource::Dynamic(source) => ("vaultDynamic", source.notation(reissue_at)),
+                AgentSource::Dynamic(dynamic) => ("vaultDynamic", dynamic.notation(&terms(source))),
             };
             Notation::map([("as", Notation::text(alias)), read])
         });

@@ -7,7 +7,7 @@ use super::store;
 use super::stores::{ConvertedGenerator, GeneratorKey, KnownGenerator, ManifestStores};
 use crate::config::provider::vault::dynamic::DynamicKind;
 use crate::config::value::{MappingEntry, Node};
-use crate::convert::dynamic;
+use crate::convert::dynamic::{self, ConvertedTerms};
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::{Notation, StoreKey};
 use crate::convert::object::Object;
@@ -162,6 +162,7 @@ fn read(spec: &mut ObjectFields<'_>, report: &mut ConversionReport) -> Option<No
     if !parameters.is_empty() {
         entries.push(("parameters", Notation::Map(parameters)));
     }
+    entries.extend(ConvertedTerms::default().entry(kind));
     Some(Notation::map(entries))
 }
 

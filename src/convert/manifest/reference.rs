@@ -10,7 +10,7 @@ use super::place::{KvPlace, StoreMount};
 use super::secret::ConvertedSecret;
 use super::stores::ManifestStores;
 use crate::config::value::{Node, Scalar};
-use crate::convert::dynamic::{self, DynamicSource};
+use crate::convert::dynamic::{self, ConvertedTerms, DynamicSource};
 use crate::convert::fields::ObjectFields;
 use crate::convert::notation::Notation;
 use crate::convert::notation::StoreKey;
@@ -324,7 +324,7 @@ fn alias(read: &ReferencedSource, data_from: &mut Vec<Notation>) -> String {
 fn under(alias: &str, read: &ReferencedSource) -> Notation {
     let read = match read {
         ReferencedSource::Kv(read) => ("extract", Notation::map(reference(read))),
-        ReferencedSource::Dynamic(source) => ("vaultDynamic", source.notation(None)),
+        ReferencedSource::Dynamic(source) => ("vaultDynamic", source.notation(&ConvertedTerms::default())),
     };
     Notation::map([("as", Notation::text(alias)), read])
 }
@@ -411,8 +411,9 @@ mod tests {
             ("HOST", "vault:secret/data/app/db#host"),
         ]);
         let read = |path: &str, kind: Option<&'static str>| {
-            let kind = kind.map(|kind| ("kind", Notation::text(kind)));
-            Notation::map([("path", Notation::as_is(path))].into_iter().chain(kind))
+            let retire = || ("lease", Notation::map([("retire", Notation::as_is("false"))]));
+            let kind = kind.map_or_else(retire, |kind| ("kind", Notation::text(kind)));
+            Notation::map([("path", Notation::as_is(path)), kind])
         };
         let expected = [
             ("source1", read("database/creds/app", None)),

@@ -48,7 +48,7 @@ fn calls_of_one_path_with_other_arguments_are_other_sources() {
     let (found, lines) = secrets(&[template("/both", &both), template("/a", &call("a"))].concat());
     assert_eq!(lines, "");
     for part in [
-        "- as: app\n        vaultDynamic:\n          path: database/creds/app\n",
+        "- as: app\n        vaultDynamic:\n          path: database/creds/app\n          lease:\n            retire: 'false'\n",
         "- as: web\n        vaultDynamic:\n          path: pki/issue/web\n          kind: certificate\n          parameters:\n            common_name: a\n",
         "- as: web_2\n        vaultDynamic:\n",
         "\n  - name: pki-issue-web\n    vaultDynamic:\n",
@@ -80,11 +80,14 @@ fn variables_of_the_environment_may_stand_in_arguments() {
 #[test]
 fn each_engine_has_its_kind() {
     for (call, part) in [
-        ("\"database/creds/app\"", "vaultDynamic:\n      path: database/creds/app\n    refresh"),
-        ("\"rabbitmq/creds/app\"", "path: rabbitmq/creds/app\n    refresh"),
+        (
+            "\"database/creds/app\"",
+            "vaultDynamic:\n      path: database/creds/app\n      lease:\n        retire: 'false'\n    refresh",
+        ),
+        ("\"rabbitmq/creds/app\"", "path: rabbitmq/creds/app\n      lease:\n"),
         (
             "\"aws/sts/app\" \"ttl=15m\"",
-            "path: aws/sts/app\n      parameters:\n        ttl: 15m\n    refresh",
+            "path: aws/sts/app\n      parameters:\n        ttl: 15m\n      lease:\n",
         ),
         ("\"database/static-creds/app\"", "kind: static\n    refresh"),
         ("\"ssh/sign/host\" \"public_key=ssh-ed25519 AAAA\"", "kind: ssh\n      parameters:\n"),
@@ -153,4 +156,19 @@ fn times_of_the_tools_become_ours() {
     let (found, _) =
         secrets(&format!("template_config {{\n lease_renewal_threshold = 1.5\n}}\n{}", both.concat()));
     assert!(found.contains("vaultDynamic") && !found.contains("reissueAt"), "{found}");
+}
+
+#[test]
+fn a_login_without_a_hook_is_left_to_its_end() {
+    let login = "{{ with secret \"database/creds/app\" }}{{ .Data.username }}{{ end }}";
+    let both = "{{ with secret \"database/creds/app\" }}{{ .Data.username }}{{ end }}{{ with secret \"kv/data/a\" }}{{ .Data.data.x }}{{ end }}";
+    let with = |text: &str, command: &str| text.replace("destination", &format!("{command}\n  destination"));
+    let reload = |text: &str| with(text, "command = \"systemctl reload app\"");
+    let (hooked, _) = secrets(&reload(&template("/a", login)));
+    assert!(hooked.contains("- reload-app") && !hooked.contains("retire"), "{hooked}");
+    // A hook that is commented out is none.
+    let (silent, _) = secrets(&with(&template("/a", login), "command = \"killall app\""));
+    assert_eq!(silent.matches("retire: 'false'").count(), 1, "{silent}");
+    let (two, _) = secrets(&[reload(&template("/a", login)), template("/b", both)].concat());
+    assert_eq!(two.matches("retire: 'false'").count(), 2, "{two}");
 }
