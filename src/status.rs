@@ -4,6 +4,7 @@ mod certificate;
 mod credentials;
 mod file;
 mod hooks;
+mod last_error;
 mod problems;
 mod registry;
 mod snapshot;
@@ -18,7 +19,8 @@ pub use credentials::{
 pub use file::read;
 pub(crate) use file::{StatusFile, is_owned};
 pub use hooks::HookStatus;
+pub use last_error::LastError;
 pub(crate) use registry::Success;
 pub use registry::{RegistryInner, SecretEntry, SecretInfo, StatusRegistry};
-pub use snapshot::{Daemon, HeldStatus, LastError, RefusedStatus, SecretStatus, Snapshot, State, Unready};
+pub use snapshot::{Daemon, HeldStatus, RefusedStatus, SecretStatus, Snapshot, State, Unready};
 pub use sources::SourceStatus;

@@ -83,7 +83,10 @@ fn rotate(secret: &str, now: bool, supervisor: &Supervisor) -> AnswerFuture {
 fn rotated_text(Rotated { path, number, end, waits_for }: &Rotated) -> String {
     let end = end.map(|end| format!(", ends {}", for_people(end))).unwrap_or_default();
     let names: Vec<_> = waits_for.iter().map(SecretName::as_str).collect();
-    let waits = if names.is_empty() { String::new() } else { format!(", waits for {}", names.join(" ")) };
+    let waits = match names.len() {
+        0 => String::new(),
+        _ => format!(", not yet published or confirmed by {}", names.join(", ")),
+    };
     format!("issued credential {number} of {path}{end}{waits}")
 }
 

@@ -72,6 +72,8 @@ struct HolderState {
     values: BTreeMap<CredentialNumber, IssuedValue>,
     /// Why the last issue failed, or nothing could be done with what it brought.
     fault: Option<Fault>,
+    /// When that was.
+    failed_at: Instant,
 }
 
 /// A secret that has the source.
@@ -131,6 +133,7 @@ impl Holder {
             joined: BTreeMap::new(),
             values: BTreeMap::new(),
             fault: None,
+            failed_at: now,
         };
         Arc::new(Self {
             store,
@@ -413,7 +416,7 @@ impl CredentialOwner for Holder {
     fn failed(&self, number: CredentialNumber, fault: &Fault) {
         self.change(|state, now| {
             if state.machine.failed(number, now) {
-                state.fault = Some(fault.clone());
+                (state.fault, state.failed_at) = (Some(fault.clone()), now);
             }
         });
     }

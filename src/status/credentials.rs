@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::last_error::LastError;
 use crate::clock::as_rfc3339;
 use crate::name::{CredentialNumber, LeaseId, SecretName, StoreName};
 
@@ -25,6 +26,9 @@ pub struct CredentialStatus {
     /// The secrets that have not published it yet, or whose hooks have not run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<SecretName>,
+    /// Why the last request for another one failed; gone after the next that is issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<LastError>,
     /// The secrets that need attention because of their credential.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<CredentialProblem>,
@@ -146,17 +150,19 @@ impl CredentialStatus {
     /// What is wrong with it at `now`: it is lost, has ended, or ends soon and has no successor.
     pub(crate) fn danger(&self, now: SystemTime) -> Option<String> {
         let path = &self.path;
-        if self.state == CredentialState::Lost {
-            return Some(format!("the server has forgotten the credential of {path}"));
-        }
-        let current = self.current.as_ref()?;
-        let end = current.end?;
-        match end.duration_since(now) {
-            Ok(left) if left > Duration::ZERO && current.near_end.is_none_or(|near| now <= near) => None,
-            Ok(left) if left > Duration::ZERO => {
+        let left = self.current.as_ref().and_then(|current| current.end).map(|end| end.duration_since(now));
+        let near = self.current.as_ref().and_then(|current| current.near_end);
+        match left {
+            Some(left) if left.as_ref().map_or(true, Duration::is_zero) => {
+                Some(format!("the credential of {path} has ended, and there is no other"))
+            }
+            _ if self.state == CredentialState::Lost => {
+                Some(format!("the server has forgotten the credential of {path}"))
+            }
+            Some(Ok(left)) if near.is_some_and(|near| now > near) => {
                 Some(format!("the credential of {path} ends in {} s and has no successor", left.as_secs()))
             }
-            _ => Some(format!("the credential of {path} has ended")),
+            _ => None,
         }
     }
 
@@ -173,7 +179,7 @@ impl CredentialStatus {
 
     /// Whether an operator has to look at it at `now`.
     pub(crate) fn is_problem(&self, now: SystemTime) -> bool {
-        !self.problems.is_empty() || self.danger(now).is_some()
+        !self.problems.is_empty() || self.last_error.is_some() || self.danger(now).is_some()
     }
 
     /// The secrets that use it.
@@ -183,17 +189,25 @@ impl CredentialStatus {
 
     /// What else there is to know, for people.
     pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
-        let waits = (!self.waits_for.is_empty()).then(|| format!("waits for {}", joined(&self.waits_for)));
+        let waits = || format!("not yet published or confirmed by {}", joined(&self.waits_for));
+        let waits = (!self.waits_for.is_empty()).then(waits);
+        let error = self.last_error.as_ref();
+        let error =
+            error.map(|LastError { kind, message, .. }| format!("no other one is issued: {kind}: {message}"));
         let problems = self.problems.iter().map(|CredentialProblem { secret, kind, .. }| match kind {
             CredentialProblemKind::LeaseLost => format!("the files of {secret} hold a dead credential"),
             CredentialProblemKind::NotConfirmed => {
                 format!("was not confirmed in time by the hooks of {secret}")
             }
         });
-        let answers = if self.unanswered == 1 { "a request" } else { "requests" };
-        let unanswered =
-            || format!("{answers} without an answer ({}): what it made lives until its end", self.unanswered);
-        waits.into_iter().chain(problems).chain((self.unanswered > 0).then(unanswered))
+        let unanswered = || {
+            let requests = if self.unanswered == 1 { "request" } else { "requests" };
+            format!(
+                "{} {requests} may have issued something unknown, which lives until its end",
+                self.unanswered
+            )
+        };
+        error.into_iter().chain(waits).chain(problems).chain((self.unanswered > 0).then(unanswered))
     }
 }
 
@@ -206,7 +220,7 @@ impl CurrentCredential {
 
     /// What happens to it next, and when, where that is known.
     pub(crate) fn plan(&self) -> impl Iterator<Item = (&'static str, Option<SystemTime>)> {
-        let plan = [("renewed", self.renew_at), ("next one issued", self.reissue_at), ("ends", self.end)];
+        let plan = [("is renewed", self.renew_at), ("is replaced", self.reissue_at), ("ends", self.end)];
         plan.into_iter().filter(|(_, at)| at.is_some())
     }
 }
@@ -220,9 +234,9 @@ impl DrainingCredential {
     /// What happens to it next, and when, where that is known.
     pub(crate) fn plan(&self) -> impl Iterator<Item = (&'static str, Option<SystemTime>)> {
         let retirement = match (self.retire_at, self.left_to_end) {
-            (Some(at), _) => ("retired", Some(at)),
-            (None, true) => ("left to its end", None),
-            (None, false) => ("retired when the next one is confirmed", None),
+            (Some(at), _) => ("is retired", Some(at)),
+            (None, true) => ("is left to its end", None),
+            (None, false) => ("is retired when the next one is confirmed", None),
         };
         [retirement].into_iter().chain(self.end.map(|end| ("ends", Some(end))))
     }
@@ -238,6 +252,11 @@ fn joined(secrets: &[SecretName]) -> String {
 }
 
 impl CredentialState {
+    /// The word for people, for whom "held" is what a rollback leaves.
+    pub(crate) fn for_people(self) -> &'static str {
+        if self == Self::Held { "in use" } else { self.as_str() }
+    }
+
     /// The stable word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,7 +1,8 @@
 //! What is wrong with issued credentials, at the secrets that have them in their files.
 
 use super::credentials::{CredentialProblem, CredentialProblemKind};
-use super::snapshot::{LastError, SecretStatus, Snapshot, State};
+use super::last_error::LastError;
+use super::snapshot::{SecretStatus, Snapshot, State};
 use crate::fault::Kind;
 
 /// Has each secret show what is wrong with its credentials. What is dead is shown with the failure that keeps it so; beside
@@ -96,6 +97,7 @@ mod tests {
             state: CredentialState::Lost,
             current: None,
             waits_for: Vec::new(),
+            last_error: None,
             problems: problems.iter().map(problem).collect(),
             draining: Vec::new(),
             unanswered: 0,

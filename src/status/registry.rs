@@ -16,10 +16,9 @@ use tokio::time::Instant;
 use super::certificate::CertificateStatus;
 use super::credentials::{CredentialReport, CredentialStatus};
 use super::hooks::HookStatus;
+use super::last_error::LastError;
 use super::problems::note_problems;
-use super::snapshot::{
-    Daemon, HeldStatus, LastError, RefusedStatus, SecretStatus, Snapshot, State, note_owed,
-};
+use super::snapshot::{Daemon, HeldStatus, RefusedStatus, SecretStatus, Snapshot, State, note_owed};
 use super::sources::SourceStatus;
 use crate::clock::Clock;
 use crate::fault::{Fault, Kind};
@@ -307,12 +306,7 @@ impl StatusRegistry {
                 let new = || RefusedStatus { reason: fault.message.clone(), at: now };
                 entry.refused = Some(before.unwrap_or_else(new));
             }
-            entry.last_error = Some(LastError {
-                kind: fault.kind.as_str().to_owned(),
-                message: fault.message.clone(),
-                remedy: fault.remedy.clone(),
-                at: now,
-            });
+            entry.last_error = Some(LastError::of(fault, now));
         });
     }
 

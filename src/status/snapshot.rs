@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::certificate::CertificateStatus;
 use super::credentials::CredentialStatus;
 use super::hooks::HookStatus;
+use super::last_error::LastError;
 use super::sources::SourceStatus;
 use crate::clock::as_rfc3339;
 use crate::journal::JournalPosition;
@@ -194,20 +195,6 @@ pub enum State {
     /// The last try failed, and there are no good files: it never synced since start, or its files were removed or
     /// changed since.
     Failing,
-}
-
-/// The last failure of a secret.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct LastError {
-    /// The word of `fault::Kind`.
-    pub kind: String,
-    /// Place and cause.
-    pub message: String,
-    /// What to do.
-    pub remedy: String,
-    /// When.
-    #[serde(with = "as_rfc3339")]
-    pub at: SystemTime,
 }
 
 impl Daemon {

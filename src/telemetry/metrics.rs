@@ -239,6 +239,12 @@ impl Metrics {
         }
     }
 
+    pub(super) fn credential_not_issued(&self, secrets: &[String]) {
+        for secret in secrets {
+            self.of_secrets.credential_not_issued(secret);
+        }
+    }
+
     pub(super) fn lease_renewed(&self, secrets: &[String], is_success: bool) {
         let status = if is_success { "success" } else { "error" };
         for secret in secrets {

@@ -64,14 +64,14 @@ fn rotate_issues_the_next_one_and_retires_the_one_before_when_it_is_in_use() {
     assert_eq!((server.leases(), &credential(&sandbox)["draining"][0]["number"]), (2, &json!(2)));
 
     let shown = || sandbox.run(&["status"]).stdout;
-    let (row, before) = ("held   secret/app  in ", "  before it: credential 2, lease secret/app/");
+    let (row, before) = ("in use  secret/app  in ", "  before it: credential 2, lease secret/app/");
     wait_until("the table shows it, and the one before", || {
         shown().contains(row) && shown().contains(before)
     });
     let status: Value = serde_json::from_str(&sandbox.read("status.json")).unwrap();
     let page = body(status["daemon"]["listen"].as_str().unwrap(), "/");
     for text in
-        ["credential 3, lease secret/app/", "before it: credential 2, lease secret/app/", "retired <time"]
+        ["credential 3, lease secret/app/", "before it: credential 2, lease secret/app/", "is retired <time"]
     {
         assert!(page.contains(text), "{text} {page}");
     }

@@ -28,7 +28,7 @@ fn source(page: &mut Html, status: &CredentialStatus, one_store: bool, now: Syst
     page.raw("</b> <span class=\"chip ");
     page.raw(class(status.state));
     page.raw("\">");
-    page.raw(status.state.as_str());
+    page.raw(status.state.for_people());
     page.raw("</span> ");
     let store = if one_store { String::new() } else { format!("of {} ", status.store) };
     page.text(&format!("{store}for {}", status.names()));

@@ -25,7 +25,7 @@ pub(super) fn show(credentials: &[CredentialStatus], is_json: bool) -> Result<Ex
 /// One source: the source, the credential in use, and those that are to be retired.
 fn lines(status: &CredentialStatus) -> Vec<String> {
     let CredentialStatus { store, path, state, current, draining, .. } = status;
-    let mut lines = vec![format!("{path} ({store}): {}, for {}", state.as_str(), status.names())];
+    let mut lines = vec![format!("{path} ({store}): {}, for {}", state.for_people(), status.names())];
     lines.extend(current.iter().map(|current| {
         let issued = ("issued", Some(current.issued_at));
         with_times(format!("  {}", current.identity()), [issued].into_iter().chain(current.plan()))
@@ -60,13 +60,13 @@ mod tests {
         let status: CredentialStatus = serde_json::from_str(text).unwrap();
         let expected = [
             "database/creds/app (default): confirming, for app, job",
-            "  credential 3, lease database/creds/app/x, issued 2026-11-28 20:00:00 UTC, renewed 2026-11-28 \
-             20:40:00 UTC, next one issued 2026-11-28 21:00:00 UTC, ends 2026-11-28 21:30:00 UTC",
-            "  waits for job",
-            "  a request without an answer (1): what it made lives until its end",
-            "  before it: credential 2, lease database/creds/app/w, retired when the next one is confirmed",
-            "  before it: credential 1, retired 2026-11-28 20:05:00 UTC",
-            "  before it: credential 0, left to its end, ends 2026-11-28 21:00:00 UTC",
+            "  credential 3, lease database/creds/app/x, issued 2026-11-28 20:00:00 UTC, is renewed 2026-11-28 \
+             20:40:00 UTC, is replaced 2026-11-28 21:00:00 UTC, ends 2026-11-28 21:30:00 UTC",
+            "  not yet published or confirmed by job",
+            "  1 request may have issued something unknown, which lives until its end",
+            "  before it: credential 2, lease database/creds/app/w, is retired when the next one is confirmed",
+            "  before it: credential 1, is retired 2026-11-28 20:05:00 UTC",
+            "  before it: credential 0, is left to its end, ends 2026-11-28 21:00:00 UTC",
         ];
         assert_eq!(lines(&status), expected);
     }

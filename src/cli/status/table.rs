@@ -244,10 +244,10 @@ bad: absent: nothing at secret/bad
 STATE       CREDENTIAL          RENEWED    NEXT ONE   ENDS    SECRETS
 confirming  database/creds/app  in 20 min  in 40 min  in 1 h  app, job
   credential 3, lease database/creds/app/x, issued 5 min ago
-  waits for job
-  before it: credential 2, lease database/creds/app/w, retired when the next one is confirmed, ends in 5 min
-  before it: credential 1, retired in 1 min
-held        pki/issue/web       –          –          in 4 s  \\u{1b}[2J
+  not yet published or confirmed by job
+  before it: credential 2, lease database/creds/app/w, is retired when the next one is confirmed, ends in 5 min
+  before it: credential 1, is retired in 1 min
+in use      pki/issue/web       –          –          in 4 s  \\u{1b}[2J
   the credential of pki/issue/web ends in 4 s and has no successor
   credential 1, serial 0a:0b, issued 16 min ago
 
@@ -258,7 +258,7 @@ bad: absent: no
         let rows: Vec<_> = narrow.lines().skip(6).take(10).map(columns).collect();
         assert!(rows.iter().all(|width| *width <= 40), "{narrow}");
         assert!(
-            narrow.contains("\x1b[31mheld      \x1b[0m  pki") && narrow.contains("\x1b[36mconfirming\x1b"),
+            narrow.contains("\x1b[31min use    \x1b[0m  pki") && narrow.contains("\x1b[36mconfirming\x1b"),
             "{narrow}"
         );
     }

@@ -12,7 +12,7 @@ use crate::journal::{CredentialTimes, KnownCredential};
 use crate::name::{CredentialNumber, SecretName};
 use crate::status::{
     CredentialProblem, CredentialProblemKind, CredentialState, CredentialStatus, CurrentCredential,
-    DrainingCredential,
+    DrainingCredential, LastError,
 };
 
 /// What a rotation has brought.
@@ -159,6 +159,8 @@ impl Holder {
             store: self.store.clone(),
             path: self.read.path.clone(),
             state: machine.state().into(),
+            last_error: (state.fault.as_ref())
+                .map(|fault| LastError::of(fault, moment.wall_of(state.failed_at))),
             waits_for: if number.is_some() { machine.waits_for() } else { Vec::new() },
             draining: draining.collect(),
             current,

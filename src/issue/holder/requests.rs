@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::record::Moment;
 use super::{Holder, HolderContext, IssuedValue};
 use crate::fault::{Fault, Kind};
-use crate::issue::machine::{IssueFailure, LeaseStep, Notice};
+use crate::issue::machine::{IssueFailure, LeaseStep, LiveCredential, Notice};
 use crate::journal::{
     CredentialTimes, IssueIntent, IssuedRecord, JournalEntry, KnownCredential, Retirement, RetirementOutcome,
     SourceId,
@@ -118,13 +118,15 @@ impl CredentialRequests {
 
     fn not_issued(&self, number: CredentialNumber, failure: IssueFailure, fault: &Fault, asked_at: Instant) {
         let event = self.event(number);
-        self.holder.change(|state, now| {
+        let is_known = self.holder.change(|state, now| {
             let failed = (failure, fault.retry_after);
             state.machine.issue_failed(failed, (asked_at, now), &mut rand::rng());
-            state.fault = Some(fault.clone());
+            state.failed_at = now;
+            let before = state.fault.replace(fault.clone());
+            before.is_some_and(|before| before.kind == fault.kind)
         });
         let next = self.holder.state().machine.issue_at().map(|at| self.moment().wall_of(at));
-        event.not_issued(fault, failure == IssueFailure::MaybeIssued, next);
+        event.not_issued(fault, failure == IssueFailure::MaybeIssued, next, is_known);
         self.holder.count_attempt();
     }
 
@@ -210,18 +212,23 @@ impl CredentialRequests {
                 self.note_renewal(number, before.unwrap_or_default(), times);
             }
             Err(RenewalError::Refused(fault)) => {
-                event.not_renewed("refused", &fault);
+                event.not_renewed("refused", &fault, self.has_failed(number));
                 self.holder.change(|state, now| state.machine.renewal_refused(number, now, &mut rand::rng()));
             }
             Err(RenewalError::Denied(fault)) => {
-                event.not_renewed("denied", &fault);
+                event.not_renewed("denied", &fault, false);
                 self.holder.change(|state, now| state.machine.renewal_denied(number, now));
             }
             Err(RenewalError::Unavailable(fault)) => {
-                event.not_renewed("failed", &fault);
+                event.not_renewed("failed", &fault, self.has_failed(number));
                 self.holder.change(|state, now| state.machine.renewal_failed(number, now, &mut rand::rng()));
             }
         }
+    }
+
+    /// Whether the renewal before failed, too.
+    fn has_failed(&self, number: CredentialNumber) -> bool {
+        self.holder.state().machine.credential(number).is_some_and(LiveCredential::is_failing)
     }
 
     fn note_renewal(&self, number: CredentialNumber, before: CredentialTimes, times: CredentialTimes) {

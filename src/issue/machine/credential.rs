@@ -227,6 +227,11 @@ impl LiveCredential {
         self.reissue_at = Some(self.reissue_at.map_or(point, |planned| planned.min(point)));
     }
 
+    /// Whether the last renewal failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.renewals_failed > 0
+    }
+
     fn left(&self, now: Instant) -> Option<Duration> {
         self.end().map(|end| end.saturating_duration_since(now))
     }

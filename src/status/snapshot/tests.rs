@@ -164,6 +164,7 @@ fn issued(state: CredentialState, seconds: u64) -> Snapshot {
         state,
         current: Some(current),
         waits_for: Vec::new(),
+        last_error: None,
         problems: Vec::new(),
         draining: Vec::new(),
         unanswered: 0,
@@ -183,7 +184,10 @@ fn a_credential_that_is_lost_or_ends_without_a_successor_is_not_ready() {
     assert_eq!(dying.unready().first().map(|unready| unready.secret), Some("a"));
     assert_eq!(dying.waiting_for().unwrap(), "without a working credential: a");
     let gone = issued(CredentialState::Held, 200);
-    assert_eq!(reason(&gone).unwrap(), "a: the credential of database/creds/app has ended");
+    assert_eq!(
+        reason(&gone).unwrap(),
+        "a: the credential of database/creds/app has ended, and there is no other"
+    );
     // Files may hold the one before, which lives.
     assert_eq!(reason(&issued(CredentialState::Lost, 1)), None);
 }

@@ -45,12 +45,32 @@ impl CredentialEvent {
         AuditedCredential { secrets, store, path, number: *number, lease, serial }
     }
 
-    /// It was not issued, or nobody knows.
-    pub(crate) fn not_issued(&self, fault: &Fault, is_lost: bool, next_try: Option<SystemTime>) {
+    /// It was not issued, or nobody knows. That the same is so again is `known`: an outage is one line.
+    pub(crate) fn not_issued(
+        &self,
+        fault: &Fault,
+        is_lost: bool,
+        next_try: Option<SystemTime>,
+        is_known: bool,
+    ) {
+        metrics().credential_not_issued(&self.secrets);
         let Self { store, path, number, .. } = self;
         let (secrets, next_try) = (field::debug(List(&self.secrets)), next_try.map(rfc3339));
         let (kind, error, hint) = (fault.kind.as_str(), &fault.message, &fault.remedy);
-        let answer = if is_lost { "lost: there may be a credential that nobody knows" } else { "no" };
+        if is_known {
+            tracing::debug!(
+                store,
+                path,
+                secrets,
+                number,
+                kind,
+                error,
+                next_try,
+                "still issued no credential"
+            );
+            return;
+        }
+        let answer = if is_lost { "unclear: there may be a credential that nobody knows" } else { "no" };
         tracing::warn!(
             store,
             path,
@@ -88,12 +108,16 @@ impl CredentialEvent {
         tracing::debug!(store, path, secrets, number, lease, end, "renewed a credential");
     }
 
-    /// A renewal did not succeed.
-    pub(crate) fn not_renewed(&self, result: &'static str, fault: &Fault) {
+    /// A renewal did not succeed. Where the one before did not either, that is known.
+    pub(crate) fn not_renewed(&self, result: &'static str, fault: &Fault, is_known: bool) {
         metrics().lease_renewed(&self.secrets, false);
         let Self { store, path, number, lease, .. } = self;
         let secrets = field::debug(List(&self.secrets));
         let (kind, error, hint) = (fault.kind.as_str(), &fault.message, &fault.remedy);
+        if is_known {
+            tracing::debug!(store, path, secrets, number, kind, error, "still did not renew a credential");
+            return;
+        }
         tracing::warn!(
             store,
             path,

@@ -60,6 +60,7 @@ struct Counts {
     repaired: u64,
     rolled_back: u64,
     changes: u64,
+    issue_errors: u64,
     issued: u64,
     renewals: BTreeMap<&'static str, u64>,
     retired: BTreeMap<&'static str, u64>,
@@ -77,7 +78,7 @@ struct SecretMetric(
     for<'a> fn(&SecretFacts<'a>, &'a Counts) -> Series<'a>,
 );
 
-const METRICS: [SecretMetric; 22] = [
+const METRICS: [SecretMetric; 23] = [
     SecretMetric("secret_info", "What a secret reads; always 1.", &["store", "vault_path"], |facts, _| {
         vec![(vec![facts.store, facts.path], 1.0)]
     }),
@@ -167,6 +168,12 @@ const METRICS: [SecretMetric; 22] = [
         series(facts.draining.map(|_| number(counts.issued)))
     }),
     SecretMetric(
+        "credential_issue_errors_total",
+        "Requests for a credential that brought none.",
+        &[],
+        |facts, counts| series(facts.draining.map(|_| number(counts.issue_errors))),
+    ),
+    SecretMetric(
         "credentials_retired_total",
         "Issued credentials that are over: revoked, denied (left to their end), ended or lost.",
         &["status"],
@@ -219,6 +226,10 @@ impl SecretMetrics {
 
     pub(super) fn credential_issued(&self, secret: &str) {
         self.count(secret, |counts| counts.issued += 1);
+    }
+
+    pub(super) fn credential_not_issued(&self, secret: &str) {
+        self.count(secret, |counts| counts.issue_errors += 1);
     }
 
     pub(super) fn lease_renewed(&self, secret: &str, status: &'static str) {

@@ -43,7 +43,7 @@ fn row(status: &CredentialStatus, one_store: bool, now: SystemTime) -> (&'static
     let until =
         |at: fn(&CurrentCredential) -> Option<SystemTime>| words::until(now, current.as_ref().and_then(at));
     let cells = [
-        state.as_str().to_owned(),
+        state.for_people().to_owned(),
         one_line(&if one_store { path.clone() } else { format!("{path} ({store})") }),
         until(|current| current.renew_at),
         until(|current| current.reissue_at),
