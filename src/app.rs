@@ -29,10 +29,10 @@ mod trial;
 mod watch;
 
 pub(crate) use composition::Composition;
-pub(crate) use journal::{hook_without_state, issued_without_state};
+pub(crate) use journal::{hook_without_state, issued_without_key, issued_without_state, kept_credentials};
 pub(crate) use once::OnceOptions;
 pub(crate) use runner::serve_as_runner;
 pub(crate) use start::{Launch, Mode, Summary, load, run, runtime};
 pub(crate) use start_error::StartError;
-pub(crate) use survey::{Finding, look_at_hooks, survey};
+pub(crate) use survey::{Finding, Issuers, look_at_hooks, survey};
 pub(crate) use trial::{HookTrial, try_hook};

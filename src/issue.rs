@@ -3,6 +3,7 @@
 
 mod holder;
 mod holders;
+mod kept;
 mod machine;
 mod seal;
 mod sealed;
@@ -10,6 +11,7 @@ mod tokens;
 
 pub(crate) use holder::{Holder, HolderContext, Rotated};
 pub(crate) use holders::Holders;
+pub(crate) use kept::{KeptCredential, KeptCredentials};
 pub use seal::SealKey;
 #[cfg(fuzzing)]
 #[doc(hidden)]

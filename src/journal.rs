@@ -34,9 +34,10 @@ pub use credential::{
     CredentialHistory, CredentialTimes, IssueIntent, IssuedRecord, KnownCredential, NoSourceId, OpenIssue,
     Retirement, RetirementOutcome, SourceId,
 };
-pub(crate) use directory::StateDirectory;
+pub(crate) use directory::{StateDirectory, is_in_memory};
 pub use entry::{JournalEntry, Line, LineHash};
 pub use file::JournalPosition;
+pub(crate) use read::KnownCredentials;
 pub use read::{ChainBreak, ReadLine, known, lines, texts, verify};
 pub use record::{ChangeRecord, Dropped, GapReason, HookResult, HookRun, Refusal, RefusalResult};
 pub use state::{Duty, Hold, JournalState, PublishedChange, RefusedContent, SecretHistory};

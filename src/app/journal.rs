@@ -20,8 +20,8 @@ use crate::config::hook::{HookMoment, HookSpec};
 use crate::config::secret::SecretSpec;
 use crate::config::settings::{Settings, StatePath};
 use crate::fault::{ExitStatus, Fault, Kind};
-use crate::issue::{SealKey, SealedValues};
-use crate::journal::Journal;
+use crate::issue::{KeptCredentials, SealKey, SealedValues};
+use crate::journal::{self, Journal};
 use crate::sync::JobWithStores;
 use crate::telemetry::event;
 
@@ -69,6 +69,28 @@ pub(crate) fn issued_without_state(settings: &Settings, config: &Config) -> Opti
     let message =
         "no state directory is set: each start issues again, and what was issued before lives to its end";
     Some(Diagnostic::new(Code::IssuedWithoutState, place, message))
+}
+
+/// A warning where the values of issued credentials end with the process, although what was issued is remembered.
+pub(crate) fn issued_without_key(settings: &Settings, config: &Config) -> Option<Diagnostic> {
+    let secret = config.secrets.iter().find(|secret| secret.sources.has_issued())?;
+    let directory = settings.state_dir.directory().filter(|_| settings.state_key_file.is_none())?;
+    let shown = directory.display().to_string();
+    let look = move || journal::is_in_memory(&directory);
+    // Of a file system that hangs nothing is known.
+    if within(&format!("looking at {shown}"), LIMIT, look).unwrap_or(true) {
+        return None;
+    }
+    let place = Place { path: format!("secret {}", secret.name), position: None };
+    let message = format!("{shown} is on a disk and nothing seals values there: each start issues again");
+    Some(Diagnostic::new(Code::IssuedWithoutKey, place, message))
+}
+
+/// The issued credentials that a start with these settings would use. Of a state that cannot be read none is known.
+pub(crate) fn kept_credentials(settings: &Settings) -> Option<Box<KeptCredentials>> {
+    let directory = settings.state_dir.directory().filter(|directory| directory.exists())?;
+    let key = settings.state_key_file.as_deref().map(SealKey::read).transpose().ok()?;
+    KeptCredentials::read(&directory, key).ok()?.map(Box::new)
 }
 
 impl JournalPlan {

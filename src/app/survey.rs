@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
 
@@ -12,8 +12,9 @@ use crate::clock::Clock;
 use crate::config::hook::{HookAction, HookSpec};
 use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::fault::{Fault, Kind};
+use crate::issue::{KeptCredential, KeptCredentials};
 use crate::lifecycle::runner::check_program;
-use crate::name::{HookName, SecretName};
+use crate::name::{HookName, SecretName, StoreName};
 use crate::render::{Job, Rendered, examine, render_sources};
 use crate::secret::FingerprintKey;
 use crate::sink::{self, PlannedAction, Preview, Removal, Sink};
@@ -33,6 +34,8 @@ pub(crate) struct Finding {
     pub removals: Vec<Removal>,
     /// The paths of which a sync would issue credentials; what its files would hold is not known then.
     pub issues: Vec<String>,
+    /// The paths of which it would use those that were issued before.
+    pub kept: Vec<(String, KeptCredential)>,
     /// What would not be as it is configured.
     pub warnings: Vec<IssueWarning>,
     /// Hooks that would run, gates first.
@@ -41,19 +44,32 @@ pub(crate) struct Finding {
     pub faults: Vec<Fault>,
 }
 
+/// What is looked at where credentials are issued.
+pub(crate) enum Issuers {
+    /// The servers: whether they would issue.
+    Ask,
+    /// What a start would use of what was issued before.
+    Kept(Option<Box<KeptCredentials>>),
+}
+
 /// Reads and renders every secret once, compares the result with the files, and checks whether each file could be
-/// written. Nothing is issued; with `asks_issuers` the servers are asked whether they would. Findings come in the order of
-/// the configuration.
-pub(crate) async fn survey(composition: Composition, asks_issuers: bool) -> Vec<Finding> {
+/// written. Nothing is issued: with `Issuers::Ask` the servers are asked whether they would. Findings come in the order of the
+/// configuration.
+pub(crate) async fn survey(composition: Composition, issuers: Issuers) -> Vec<Finding> {
     let Composition { jobs, context, stores: built, .. } = composition;
+    let issuers = Arc::new(issuers);
     let mut looks = JoinSet::new();
     for (index, (job, stores)) in jobs.into_iter().enumerate() {
         let (key, clock) = (context.key.clone(), context.clock.clone());
-        let issued: Vec<_> = job.secret.sources.all().filter_map(|source| built.issuer(source)).collect();
+        let issued = job.secret.sources.all().filter_map(|source| {
+            let (read, issuer) = built.issuer(source)?;
+            Some((source.store.clone(), read.clone(), issuer))
+        });
+        let issued: Vec<_> = issued.collect();
         if !issued.is_empty() {
-            let issued = issued.into_iter().map(|(read, issuer)| (read.clone(), issuer)).collect();
-            looks
-                .spawn(async move { (index, look_at_issued(job, stores, issued, asks_issuers, &key).await) });
+            let (issuers, now) = (Arc::clone(&issuers), clock.now());
+            let look = async move { look_at_issued(job, stores, issued, &issuers, now, &key).await };
+            looks.spawn(async move { (index, look.await) });
             continue;
         }
         looks.spawn(async move {
@@ -83,16 +99,23 @@ pub(crate) async fn survey(composition: Composition, asks_issuers: bool) -> Vec<
 async fn look_at_issued(
     job: Job,
     stores: SourceStores,
-    asked: Vec<(DynamicRead, Arc<dyn Issuer>)>,
-    asks_issuers: bool,
+    asked: Vec<(StoreName, DynamicRead, Arc<dyn Issuer>)>,
+    looked_at: &Issuers,
+    now: SystemTime,
     key: &FingerprintKey,
 ) -> Finding {
     let secret = job.secret.name.clone();
-    let hooks = job.gates.iter().map(|gate| &gate.name).chain(&*job.duties).cloned().collect();
+    let hooks: Vec<_> = job.gates.iter().map(|gate| &gate.name).chain(&*job.duties).cloned().collect();
     let mut faults = stores.probe(&job.secret.sources, key).await;
-    let (mut issues, mut warnings) = (Vec::new(), Vec::new());
-    for (read, issuer) in asked {
-        if asks_issuers {
+    let (mut issues, mut kept, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    for (store, read, issuer) in asked {
+        if let Issuers::Kept(Some(all)) = looked_at
+            && let Some(credential) = all.current(&store, &read, now)
+        {
+            kept.push((read.path, credential));
+            continue;
+        }
+        if matches!(looked_at, Issuers::Ask) {
             match issuer.outlook(&read).await {
                 Ok(outlook) => {
                     faults.extend(outlook.fault);
@@ -110,7 +133,9 @@ async fn look_at_issued(
         previews: Ok(Vec::new()),
         removals: Ok(Vec::new()),
     });
-    Finding { issues, warnings, hooks, ..finding(secret, look.await) }
+    // With the credential that is in the files nothing changes.
+    let hooks = if issues.is_empty() { Vec::new() } else { hooks };
+    Finding { issues, kept, warnings, hooks, ..finding(secret, look.await) }
 }
 
 /// The hooks that would run for a secret.
@@ -200,9 +225,9 @@ fn finding(secret: SecretName, look: Result<SecretLook, BlockingError>) -> Findi
 impl Finding {
     /// Nothing but what is wrong.
     fn of(secret: SecretName, faults: Vec<Fault>) -> Self {
-        let (previews, removals, issues) = (Vec::new(), Vec::new(), Vec::new());
+        let (previews, removals, issues, kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (warnings, hooks) = (Vec::new(), Vec::new());
-        Self { secret, previews, removals, issues, warnings, hooks, faults }
+        Self { secret, previews, removals, issues, kept, warnings, hooks, faults }
     }
 }
 

@@ -71,7 +71,7 @@ mod tests {
     use crate::config::env::Env;
 
     /// Codes whose examples are commands: another user, a mount, or a file that is no text is what makes them.
-    const OF_THE_SURROUNDINGS: [Code; 8] = [
+    const OF_THE_SURROUNDINGS: [Code; 9] = [
         Code::NoConfiguration,
         Code::FileTooLarge,
         Code::NotUtf8,
@@ -80,6 +80,7 @@ mod tests {
         Code::MountedFile,
         Code::HookWithoutState,
         Code::IssuedWithoutState,
+        Code::IssuedWithoutKey,
     ];
 
     const STORE: &str = "secretStore: { address: 'https://vault.example:8200', token: made-up }\n";

@@ -6,9 +6,11 @@ use std::fmt::Display;
 use super::args::Common;
 use super::output::{self, SecretPlaces};
 use super::setup::{Setup, runtime};
-use crate::app::{Finding, survey};
+use crate::app::{Finding, Issuers, kept_credentials, survey};
+use crate::clock::for_people;
 use crate::disk::TargetPath;
 use crate::fault::{ExitStatus, Fault, Kind};
+use crate::issue::KeptCredential;
 use crate::journal;
 use crate::name::{ChangeNumber, HookName, SecretName};
 use crate::printable::Printable;
@@ -23,7 +25,8 @@ pub(super) fn plan(common: &Common) -> Result<ExitStatus, ExitStatus> {
     let holds = holds(&setup);
     let composition = setup.composition(loaded)?;
     let runtime = runtime()?;
-    let mut findings = runtime.block_on(survey(composition, false));
+    let kept = Issuers::Kept(kept_credentials(&setup.settings));
+    let mut findings = runtime.block_on(survey(composition, kept));
     runtime.shutdown_background();
     for finding in findings.iter_mut().filter(|finding| holds.contains_key(&finding.secret)) {
         (finding.previews, finding.removals, finding.hooks) = (Vec::new(), Vec::new(), Vec::new());
@@ -74,7 +77,8 @@ fn table(
         let removal = |removal| ("remove", removal_line(secret, removal, is_certain));
         let removals = finding.removals.iter().map(removal);
         let issues = finding.issues.iter().map(|path| (ISSUE, issue_line(secret, path)));
-        for (action, line) in issues.chain(previews).chain(removals) {
+        let kept = finding.kept.iter().map(|(path, kept)| (KEPT, kept_line(secret, path, *kept)));
+        for (action, line) in issues.chain(kept).chain(previews).chain(removals) {
             for (count, _) in counts.iter_mut().zip(ACTIONS).filter(|(_, (name, ..))| *name == action) {
                 *count += 1;
             }
@@ -112,6 +116,9 @@ fn hook_line(hook: &HookName, findings: &[Finding]) -> Option<String> {
 
 /// What happens to a credential that a sync would issue.
 const ISSUE: &str = "would issue";
+
+/// What happens to a credential that was issued before.
+const KEPT: &str = "unchanged";
 
 /// What can happen to a file or a credential: in its line, in the summary, and its colour on a terminal.
 const ACTIONS: [(&str, &str, &str); 7] = [
@@ -168,6 +175,12 @@ fn removal_line(secret: &str, Removal { path, size }: &Removal, is_certain: bool
 /// Of a credential; the files that it goes into cannot be compared.
 fn issue_line(secret: &str, path: &str) -> String {
     format!("{ISSUE} {}  secret={}\n", Printable(path), Printable(secret))
+}
+
+/// Of a credential that a start would use.
+fn kept_line(secret: &str, path: &str, kept: KeptCredential) -> String {
+    let until = kept.end.map(|end| format!(" until {}", for_people(end))).unwrap_or_default();
+    format!("{KEPT:<9} {}  secret={}  current{until}\n", Printable(path), Printable(secret))
 }
 
 fn head(action: &str, path: &TargetPath, secret: &str) -> String {
@@ -231,6 +244,7 @@ mod tests {
             previews,
             removals,
             issues: Vec::new(),
+            kept: Vec::new(),
             warnings: Vec::new(),
             hooks: vec![HookName::new("web")],
             faults: Vec::new(),
@@ -254,5 +268,11 @@ mod tests {
             Finding { issues: vec!["database/creds/app".to_owned()], ..found(Vec::new(), Vec::new()) };
         let expected = "would issue database/creds/app  secret=app\nplan: 1 to issue\n";
         assert_eq!(table(&[issued], &[], &none, false), expected);
+        let end = std::time::SystemTime::UNIX_EPOCH;
+        let kept = [Some(end), None].map(|end| ("pki/issue/web".to_owned(), KeptCredential { end }));
+        let kept = Finding { kept: kept.to_vec(), hooks: Vec::new(), ..found(Vec::new(), Vec::new()) };
+        let line = "unchanged pki/issue/web  secret=app  current";
+        let expected = format!("{line} until 1970-01-01 00:00:00 UTC\n{line}\nplan: 2 unchanged\n");
+        assert_eq!(table(&[kept], &[], &none, false), expected);
     }
 }

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::args::{Common, ValidateArgs};
 use super::output::{self, SecretPlaces};
 use super::setup::{Setup, SetupError, load, runtime};
-use crate::app::{Finding, hook_without_state, issued_without_state, look_at_hooks, survey};
+use crate::app::{
+    Finding, Issuers, hook_without_state, issued_without_key, issued_without_state, look_at_hooks, survey,
+};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::origin::Origins;
 use crate::config::{Loaded, Loader};
@@ -57,6 +59,7 @@ fn judge(setup: &Setup, file: Loader, args: &ValidateArgs) -> Result<Verdict, Ex
             let (mut report, origins) = (loaded.warnings.clone(), words(&loaded.origins));
             report.diagnostics.extend(hook_without_state(&setup.settings, &loaded.config));
             report.diagnostics.extend(issued_without_state(&setup.settings, &loaded.config));
+            report.diagnostics.extend(issued_without_key(&setup.settings, &loaded.config));
             let (secrets, places) = (loaded.config.secrets.len(), SecretPlaces::of(&loaded));
             let obstacles = if args.online { look_at_hooks(&loaded.config.hooks) } else { Vec::new() };
             let findings = if args.online { Some(look(setup, loaded)?) } else { None };
@@ -70,7 +73,7 @@ fn judge(setup: &Setup, file: Loader, args: &ValidateArgs) -> Result<Verdict, Ex
 fn look(setup: &Setup, loaded: Loaded) -> Result<Vec<Finding>, ExitStatus> {
     let composition = setup.composition(loaded)?;
     let runtime = runtime()?;
-    let findings = runtime.block_on(survey(composition, true));
+    let findings = runtime.block_on(survey(composition, Issuers::Ask));
     runtime.shutdown_background();
     Ok(findings)
 }

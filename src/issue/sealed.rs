@@ -131,6 +131,34 @@ impl SealedValues {
     }
 }
 
+/// The same files for a look that changes nothing.
+pub(super) struct SealedFiles {
+    directory: StateDirectory,
+    key: SealKey,
+}
+
+impl SealedFiles {
+    /// Those in `state`; `None` where values are not kept. Blocks.
+    pub(super) fn open_to_read(state: &Path, key: Option<SealKey>) -> Result<Option<Self>, Fault> {
+        let state = StateDirectory::open_to_read(state)?;
+        if key.is_none() && !state.is_in_memory() {
+            return Ok(None);
+        }
+        let Some(directory) = state.below_to_read(DIRECTORY)? else { return Ok(None) };
+        let key = match key {
+            Some(key) => Some(key),
+            None => directory.read(KEY, 4096)?.and_then(|found| SealKey::of(&found)),
+        };
+        Ok(key.map(|key| Self { directory, key }))
+    }
+
+    /// Whether the value of this credential is there. Blocks.
+    pub(super) fn has(&self, source: SourceId, credential: &KnownCredential) -> bool {
+        let sealed = self.directory.read(&source.to_string(), LARGEST).ok().flatten();
+        sealed.is_some_and(|sealed| unseal(&self.key, source, credential, &sealed).is_some())
+    }
+}
+
 /// Why a file is set aside.
 const NOT_OURS: &str = "it is damaged, another credential's, or sealed with another key";
 

@@ -36,6 +36,17 @@ pub(crate) struct StateDirectory {
 #[derive(Debug)]
 pub(super) struct StateLock(#[expect(dead_code, reason = "dropping it ends the lock")] Option<Flock<File>>);
 
+/// Whose files a look may trust: root may look at those of the user who has the directory.
+fn reader(owner: Uid) -> Uid {
+    if geteuid().is_root() { owner } else { geteuid() }
+}
+
+/// Whether what is at `path`, or would be made there, is in memory alone. Blocks.
+pub(crate) fn is_in_memory(path: &Path) -> bool {
+    let system = path.ancestors().find_map(|place| fs::statfs(place).ok());
+    system.is_some_and(|system| is_file_system_in_memory(&system))
+}
+
 impl StateDirectory {
     /// Opens the directory.
     ///
@@ -49,9 +60,22 @@ impl StateDirectory {
     ///
     /// # Errors
     /// As of [`Self::open`].
-    pub(super) fn open_to_read(path: &Path) -> Result<Self, Fault> {
-        let trust = |owner| if geteuid().is_root() { owner } else { geteuid() };
-        Self::trusted(opened(path)?, path.to_owned(), trust)
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self, Fault> {
+        Self::trusted(opened(path)?, path.to_owned(), reader)
+    }
+
+    /// Opens the directory of this name in it for a look; `None` where there is none.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub(crate) fn below_to_read(&self, name: &str) -> Result<Option<Self>, Fault> {
+        let path = self.at(name);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat(&self.directory, name, flags, Mode::empty()) {
+            Ok(directory) => Self::trusted(directory, path, reader).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(failed("open", &path, error)),
+        }
     }
 
     /// Opens the directory of this name in it, and makes it where it is missing.

@@ -16,11 +16,8 @@ const LENGTH: usize = 32;
 /// # Errors
 /// The file cannot be trusted, read or made; or the system has no randomness.
 pub(super) fn of(directory: &StateDirectory) -> Result<(FingerprintKey, bool), Fault> {
-    // One byte more is a damaged one, and no fault.
-    if let Some(found) = directory.read(KEY, 4096)?
-        && let Ok(key) = <&[u8; LENGTH]>::try_from(found.as_slice())
-    {
-        return Ok((FingerprintKey::from_bytes(key), false));
+    if let Some(key) = read(directory)? {
+        return Ok((key, false));
     }
     let mut key = Zeroizing::new([0; LENGTH]);
     FingerprintKey::fill(&mut *key).map_err(|_| {
@@ -29,4 +26,15 @@ pub(super) fn of(directory: &StateDirectory) -> Result<(FingerprintKey, bool), F
     })?;
     directory.replace(KEY, &*key).map_err(|error| failed("write", &directory.at(KEY), error))?;
     Ok((FingerprintKey::from_bytes(&key), true))
+}
+
+/// The key in the directory, if there is one.
+///
+/// # Errors
+/// The file cannot be trusted or read.
+pub(super) fn read(directory: &StateDirectory) -> Result<Option<FingerprintKey>, Fault> {
+    // One byte more is a damaged one, and no fault.
+    let found = directory.read(KEY, 4096)?;
+    let key = found.as_ref().and_then(|found| <&[u8; LENGTH]>::try_from(found.as_slice()).ok());
+    Ok(key.map(FingerprintKey::from_bytes))
 }

@@ -1,12 +1,18 @@
 //! The files of the journal, read back: lines, what they amount to, and whether their chain holds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::credential::{CredentialHistory, KnownCredential, SourceId};
 use super::directory::StateDirectory;
 use super::entry::{JournalEntry, Line, LineHash};
+use super::key;
 use super::record::GapReason;
 use super::state::JournalState;
+use crate::config::provider::vault::dynamic::DynamicRead;
 use crate::fault::Fault;
+use crate::name::StoreName;
+use crate::secret::FingerprintKey;
 
 /// The file that is written to.
 pub(super) const CURRENT: &str = "journal.jsonl";
@@ -109,6 +115,34 @@ impl Folded {
 /// The directory or a file cannot be read.
 pub fn known(directory: &Path) -> Result<JournalState, Fault> {
     Ok(fold(&StateDirectory::open_to_read(directory)?)?.state)
+}
+
+/// The issued credentials that a journal knows, by what was asked for.
+pub(crate) struct KnownCredentials {
+    key: FingerprintKey,
+    credentials: BTreeMap<SourceId, CredentialHistory>,
+}
+
+impl KnownCredentials {
+    /// Those of the journal in `directory`; `None` where there is no journal. Nothing is locked.
+    ///
+    /// # Errors
+    /// The directory or a file cannot be read.
+    pub(crate) fn read(directory: &Path) -> Result<Option<Self>, Fault> {
+        let directory = StateDirectory::open_to_read(directory)?;
+        let Some(key) = key::read(&directory)? else { return Ok(None) };
+        Ok(Some(Self { key, credentials: fold(&directory)?.state.credentials }))
+    }
+
+    /// The newest one of `read` in `store`.
+    pub(crate) fn current(
+        &self,
+        store: &StoreName,
+        read: &DynamicRead,
+    ) -> Option<(SourceId, &KnownCredential)> {
+        let source = SourceId::of(&self.key, store, read);
+        Some((source, self.credentials.get(&source)?.current()?))
+    }
 }
 
 /// The text of every file of the journal in `directory` with its name, the oldest first. Nothing is locked.

@@ -56,8 +56,8 @@ fn validated(configuration: &str) -> Finished {
     let text: String = configuration.lines().map(with_certificate).collect();
     sandbox.write("config.yaml", &text);
     let mut command = sandbox.command(&["validate"]);
-    // As a daemon with hooks has it.
-    command.env("STATE_DIR", sandbox.path("state"));
+    // As a daemon with hooks or issued credentials has them.
+    command.env("STATE_DIR", sandbox.path("state")).env("STATE_KEY_FILE", sandbox.path("state-key"));
     for name in variables(&text) {
         let known = VARIABLES.iter().find(|(known, _)| *known == name);
         command.env(name, known.map_or("made-up", |(_, value)| value));

@@ -288,3 +288,24 @@ fn what_hooks_do_not_confirm_in_time_stands_at_the_secret_until_they_do() {
     wait_until("the status file says so", || kind().is_null());
     assert_eq!(daemon.stop().0.code, 0);
 }
+
+#[test]
+fn validate_notes_that_values_do_not_survive_a_restart() {
+    let server = server("1h");
+    let sandbox = Sandbox::new(&server.configuration(&two("minInterval: 1s")));
+    sandbox.write("key", [7; 32]);
+    let validated = |state: &str, key: Option<&str>| {
+        let mut command = sandbox.command(&["validate"]);
+        command.env("STATE_DIR", state).envs(key.map(|key| ("STATE_KEY_FILE", sandbox.path(key))));
+        let finished = Process::start(command).finish();
+        assert_eq!(finished.code, 0, "{finished:?}");
+        finished.stderr
+    };
+    let noted = validated("/proc/none", None);
+    assert!(noted.contains("issued-without-key") && noted.contains("head -c 32 /dev/urandom"), "{noted}");
+    for (state, key) in [("/proc/none", Some("key")), ("/dev/shm/none", None)] {
+        let noted = validated(state, key);
+        assert!(!noted.contains("issued-without"), "{noted}");
+    }
+    assert_eq!(server.leases(), 0);
+}

@@ -103,6 +103,17 @@ fn a_restart_with_the_key_issues_nothing_and_with_another_key_once() {
     let content = fs::read(&path).unwrap();
     assert!(!content.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()), "in the clear");
 
+    let plan = |key: &str| {
+        let mut command = sandbox.command(&["plan"]);
+        command.env("STATE_DIR", sandbox.path("state")).env("STATE_KEY_FILE", sandbox.path(key));
+        Process::start(command).finish().stdout
+    };
+    sandbox.write("other-key", "another-key-of-32-bytes-in-all!!");
+    let (kept, lost) = (plan("state-key"), plan("other-key"));
+    assert!(kept.contains("unchanged secret/app  secret=login  current until "), "{kept}");
+    assert!(lost.contains("would issue secret/app  secret=login"), "{lost}");
+    assert!(path.exists() && server.leases() == 1, "a plan changes nothing");
+
     let daemon = started(&sandbox);
     assert_eq!((server.leases(), &credential(&sandbox)["current"]["number"]), (1, &json!(1)));
     drop(daemon.stop());
