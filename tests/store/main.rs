@@ -8,6 +8,7 @@ mod hints;
 mod issuing;
 mod issuing_lies;
 mod issuing_namespaces;
+mod issuing_verdicts;
 mod jwts;
 mod logins;
 mod logins_faults;

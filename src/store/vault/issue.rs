@@ -262,6 +262,9 @@ fn cached(answered: &Answered) -> Fault {
 
 /// Whether the server says that it does not know the lease. Anything else with status 400 or 404 is about the namespace, the
 /// token or the path, or comes from a gateway, and a lease that is taken for dead is replaced.
+///
+/// The words of a renewal do not count: it says 400 of a backend that is down, too. Look-ups and revocations say this only where
+/// the server has no such lease.
 fn is_unknown_lease(answered: &Answered) -> bool {
     let said = answer::said(&answered.response, &[]).unwrap_or_default();
     ["invalid lease", "lease not found"].iter().any(|text| said.contains(text))
