@@ -7,6 +7,7 @@ use rand::Rng;
 
 use crate::daemon::{Process, Sandbox};
 use crate::fake::{Reply, Seen};
+use crate::leases::LeaseFault;
 use crate::world::{PKI, SECRET_ID, World};
 
 /// How a request is answered while a fault lasts.
@@ -83,6 +84,9 @@ impl Answer {
 #[derive(Clone, Copy)]
 pub(crate) enum Fault {
     Server(&'static str, Answer),
+    /// Of requests about leases alone.
+    Lease(&'static str, LeaseFault),
+    LeasesLost,
     /// Nobody reads the daemon's log, which fills its pipe.
     LogBlocked,
     /// The TLS files of a further store lie on a mount that hangs.
@@ -98,7 +102,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 32] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::Server("connections closed", Answer::Closed),
         Self::Server("half a head", Answer::HalfHead),
         Self::Server("silence", Answer::Silence),
@@ -121,6 +125,14 @@ impl Fault {
         Self::Server("page with 401", Answer::Page(401)),
         Self::Server("page with 403", Answer::Page(403)),
         Self::Server("answers sent twice", Answer::Twice),
+        Self::Lease("issue fails", LeaseFault::IssueFails),
+        Self::Lease("issue cut off", LeaseFault::IssueIsCutOff),
+        Self::Lease("renewal refused", LeaseFault::RenewalRefused),
+        Self::Lease("renewal fails", LeaseFault::RenewalFails),
+        Self::Lease("renewal hangs", LeaseFault::RenewalHangs),
+        Self::Lease("look-up says that it is gone", LeaseFault::LookUpRefused),
+        Self::Lease("revocation fails", LeaseFault::RevocationFails),
+        Self::LeasesLost,
         Self::LogBlocked,
         Self::TlsFileHangs,
         Self::TokenRevoked,
@@ -135,7 +147,8 @@ impl Fault {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Server(name, _) => name,
+            Self::Server(name, _) | Self::Lease(name, _) => name,
+            Self::LeasesLost => "leases lost",
             Self::LogBlocked => "log that nobody reads",
             Self::TlsFileHangs => "TLS files that hang",
             Self::TokenRevoked => "token revoked",
@@ -152,6 +165,8 @@ impl Fault {
     pub(crate) fn begin(self, world: &World, sandbox: &Sandbox, daemon: &Process) {
         match self {
             Self::Server(_, answer) => world.set(answer, rand::rng().random_range(0.2..=1.0)),
+            Self::Lease(_, fault) => world.leases.set(Some(fault)),
+            Self::LeasesLost => world.leases.lose(),
             Self::LogBlocked => {
                 daemon.block_log(true);
                 world.set(Answer::Status(500), 0.5);
@@ -189,6 +204,7 @@ impl Fault {
                     sandbox.write(SECRET_ID, format!("soak-secret-{}", world.requests()));
                 }
             }
+            Self::Lease(..) => world.leases.set(None),
             Self::LogBlocked => {
                 daemon.block_log(false);
                 world.set(Answer::Right, 0.0);

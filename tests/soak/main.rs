@@ -1,5 +1,5 @@
 //! The soak: a daemon with 200 secrets, a server that fails at random in every way there is, and readers that look at
-//! every file all the time; then a daemon that is killed again and again between a change and its hooks.
+//! every file all the time, and a few credentials that are issued; then a daemon that is killed again and again between a change and its hooks.
 //! `make soak MINUTES=5 KILLS=500`; it ends with counts, and fails when one that must be 0 is not.
 
 #![expect(
@@ -19,6 +19,7 @@ mod faults;
 #[path = "../end_to_end/hanging.rs"]
 mod hanging;
 mod kills;
+mod leases;
 mod readers;
 #[path = "../support/mod.rs"]
 mod support;
@@ -72,6 +73,7 @@ fn faults_are_survived(minutes: f64) -> bool {
     // Before the daemon starts, which has to see what is mounted later.
     hanging::mounts_of_our_own();
     let mut command = sandbox.command(&["run"]);
+    command.env("STATE_DIR", sandbox.path("state"));
     command.env("LOG_LEVEL", "debug").env("MAX_BACKOFF", "1s").env("CIRCUIT_BREAKER_TIMEOUT", "1s");
     let mut daemon = Process::start(command);
     sandbox.wait_until_ready(&daemon);
@@ -106,7 +108,13 @@ fn faults_are_survived(minutes: f64) -> bool {
     // Threads and pools come with the first faults; after half the time nothing may be new.
     let warmed_up = memory_by_minute.get(memory_by_minute.len() / 2).copied().unwrap_or(memory_at_start);
     let is_bounded = memory_at_end <= warmed_up.max(memory_at_start + 4 * 1024) + 4 * 1024;
-    survived && finished.code == 0 && is_bounded && looks.is_clean() && soak.missed.is_empty()
+    let is_issued_right = soak.world.leases.report();
+    survived
+        && is_issued_right
+        && finished.code == 0
+        && is_bounded
+        && looks.is_clean()
+        && soak.missed.is_empty()
 }
 
 struct Soak<'s> {
@@ -148,7 +156,7 @@ impl Soak<'_> {
         let deadline = Instant::now() + RECOVERY;
         let behind = |wanted: &[u64]| (0..SECRETS).filter(|&n| !self.is_at(n, wanted[n])).collect::<Vec<_>>();
         while Instant::now() < deadline {
-            if behind(&wanted).is_empty() {
+            if behind(&wanted).is_empty() && self.dead().is_empty() {
                 self.world.all_clean();
                 return;
             }
@@ -157,10 +165,18 @@ impl Soak<'_> {
         let late = behind(&wanted);
         let untold = (0..SECRETS).filter(|&secret| self.world.told(secret) < wanted[secret]).count();
         self.missed.push(format!(
-            "{} files behind, {untold} of them or others without a hook, {} s after {after}",
+            "{} files behind, {untold} of them or others without a hook, dead credentials {:?}, {} s after {after}",
             late.len(),
+            self.dead(),
             RECOVERY.as_secs()
         ));
+    }
+
+    /// The issued sources whose files hold what does not serve.
+    fn dead(&self) -> Vec<usize> {
+        let serves =
+            |source: &usize| self.world.serves(*source, &self.sandbox.read(&format!("out/issued-{source}")));
+        (0..leases::SOURCES).filter(|source| !serves(source)).collect()
     }
 
     fn is_at(&self, secret: usize, version: u64) -> bool {

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::SECRETS;
+use crate::leases::SOURCES;
 use crate::world::{self, World};
 
 /// What the readers saw.
@@ -73,10 +74,25 @@ struct Round {
 
 impl Round {
     fn go(&mut self) {
+        for source in 0..SOURCES {
+            self.look_at_issued(source, &self.out.join(format!("issued-{source}")));
+        }
         for secret in 0..SECRETS {
             for (half, name) in ["a", "b"].iter().enumerate() {
                 self.look(secret, half, &self.out.join(format!("{secret:03}/{name}")));
             }
+        }
+    }
+
+    /// What was issued is in its file whole, once there is one.
+    fn look_at_issued(&mut self, source: usize, path: &Path) {
+        let text = fs::read_to_string(path);
+        self.looks.reads += 1;
+        let shown = path.display();
+        match text {
+            Ok(text) if self.world.leases.knows(source, &text) => {}
+            Ok(text) => self.looks.bad(|looks| &mut looks.torn, || format!("{shown}: {text:?}")),
+            Err(error) => self.looks.bad(|looks| &mut looks.gone, || format!("{shown}: {error}")),
         }
     }
 

@@ -11,6 +11,7 @@ use rand::Rng;
 use crate::fake::{Fake, Reply, Seen};
 use crate::faults::Answer;
 use crate::hanging::Hanging;
+use crate::leases::{self, Leases, Token};
 
 /// How long a token lives unless it is renewed.
 const LEASE: Duration = Duration::from_secs(4);
@@ -35,7 +36,8 @@ pub(crate) struct World {
     dirty: Vec<AtomicBool>,
     /// How requests are answered, and which share of them.
     mode: Mutex<(Answer, f64)>,
-    token: Mutex<Option<(String, Instant)>>,
+    token: Mutex<Option<Token>>,
+    pub(crate) leases: Leases,
     logins: AtomicUsize,
     /// A login, or its token, was called bad, so that the credentials may rest: for longer than a recovery may take.
     refused: AtomicBool,
@@ -54,6 +56,7 @@ impl World {
             dirty: (0..secrets).map(|_| AtomicBool::new(false)).collect(),
             mode: Mutex::new((Answer::Right, 0.0)),
             token: Mutex::default(),
+            leases: Leases::default(),
             logins: AtomicUsize::new(0),
             refused: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
@@ -75,7 +78,14 @@ impl World {
     }
 
     pub(crate) fn revoke(&self) {
-        *self.token.lock().unwrap() = None;
+        if let Some((token, _)) = self.token.lock().unwrap().take() {
+            self.leases.end_token(&(token, Instant::now()));
+        }
+    }
+
+    /// Whether the file of an issued source holds what serves.
+    pub(crate) fn serves(&self, source: usize, text: &str) -> bool {
+        self.leases.serves(source, text, self.token.lock().unwrap().as_ref())
     }
 
     /// Mounts what hangs over `directory`.
@@ -158,7 +168,11 @@ impl World {
                 Reply::Bytes(bytes) => Reply::Bytes(bytes.repeat(2)),
                 reply => reply,
             },
-            target => self.read(target),
+            target => {
+                let token = self.token.lock().unwrap().clone();
+                let about_lease = token.and_then(|token| self.leases.answer(seen, &token));
+                about_lease.unwrap_or_else(|| self.read(target))
+            }
         }
     }
 
@@ -178,7 +192,8 @@ impl World {
 
     fn log_in(&self) -> Reply {
         let token = format!("soak-token-{}", self.logins.fetch_add(1, Ordering::SeqCst));
-        *self.token.lock().unwrap() = Some((token.clone(), Instant::now() + LEASE));
+        let before = self.token.lock().unwrap().replace((token.clone(), Instant::now() + LEASE));
+        before.iter().for_each(|before| self.leases.end_token(before));
         auth(&token)
     }
 
@@ -250,5 +265,5 @@ pub(crate) fn configuration(secrets: usize, address: &str) -> String {
         )
         .unwrap();
     }
-    text
+    text + &leases::configuration()
 }
