@@ -343,6 +343,7 @@ async fn a_read_that_brings_a_lease_fails_and_the_lease_is_revoked() {
     let fault = fetch(&store, &dynamic(DynamicKind::Read, "secret/app", &[])).await.unwrap_err();
     assert!(fault.message.contains("this path issues credentials"), "{fault}");
     assert!(fault.message.ends_with("its lease was revoked") && fault.remedy.contains("kind: lease"));
+    assert_eq!(fault.retry_after, Some(Duration::from_secs(3600)), "each try makes a user");
     let (status, leases) = bao.request("LIST", "", "sys/leases/lookup/secret/app", &Value::Null);
     assert_eq!(status, 404, "{leases}");
     let issued = fetch(&store, &app()).await.unwrap_err();

@@ -49,6 +49,9 @@ const ROTATION_LAG: Duration = Duration::from_secs(1);
 /// because meanwhile the password in the files is the old one.
 const OVERDUE_BY_DESIGN: u32 = 5;
 
+/// A read that brought a lease is sent again after this: each one makes another user.
+const LEASED_AGAIN: Duration = Duration::from_secs(3600);
+
 /// The longest wait for a rotation that is overdue.
 const LONGEST_OVERDUE: Duration = Duration::from_secs(60);
 
@@ -229,6 +232,7 @@ impl VaultStore {
             ReadAnswer::Leased(lease) => {
                 let message = format!("{place}: this path issues credentials: the answer brings a lease");
                 let fault = Fault::new(Kind::BadRequest, message, "set kind: lease");
+                let fault = Fault { retry_after: Some(LEASED_AGAIN), ..fault };
                 Err(self.retired(read, lease, fault).await)
             }
         }

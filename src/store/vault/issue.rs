@@ -145,6 +145,11 @@ impl Issuer for VaultStore {
             (Kind::Denied, _) => Ok(Revoked::Denied),
             (Kind::BadRequest, StatusCode::NOT_FOUND) => Ok(Revoked::Done),
             (Kind::BadRequest, _) if is_unknown_lease(&answered) => Ok(Revoked::Done),
+            (Kind::BadRequest, _) => {
+                let remedy = "it is tried again until its end. If the message is the backend's (a role that owns objects cannot be \
+                              dropped), see docs/dynamic-secrets.md";
+                Err(Fault { remedy: remedy.to_owned(), ..fault })
+            }
             _ => Err(fault),
         }
     }
