@@ -13,9 +13,10 @@ pub(crate) const SOURCES: usize = 4;
 const LIFE: Duration = Duration::from_secs(8);
 const MAXIMUM: Duration = Duration::from_secs(25);
 
-/// The `minInterval` of all sources. What the server sees of it differs by the time that requests take.
+/// The `minInterval` of all sources. What the server sees of it differs by the time that a request waits for its turn behind
+/// others, which hang until their timeout of 1 s.
 const MIN_INTERVAL: Duration = Duration::from_secs(2);
-const UNEVEN: Duration = Duration::from_millis(700);
+const UNEVEN: Duration = Duration::from_millis(1_200);
 
 /// So many credentials of one source may live: those whose answers were lost, one each `MIN_INTERVAL`, until they end; the
 /// current one; and those before it that wait for a hook or for a revocation.
