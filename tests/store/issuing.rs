@@ -133,17 +133,17 @@ async fn a_lease_ends_with_the_token_that_issued_it() {
     let issued = issued(&store, &read).await;
     close(issued.life, 3600);
     let (token, first) = (issued.token.unwrap(), (*life.borrow_and_update()).unwrap());
-    assert_eq!(token.serial, first.serial);
+    assert_eq!(token.token, first.token);
     let left = token.end.unwrap().saturating_duration_since(tokio::time::Instant::now());
     assert!(left <= Duration::from_secs(3), "{left:?}");
 
     // The renewer learns that nothing moves the end, and logs in again before it.
     let last = *life
-        .wait_for(|life| life.is_some_and(|life| life.serial == first.serial && life.is_final))
+        .wait_for(|life| life.is_some_and(|life| life.token == first.token && life.is_final))
         .await
         .unwrap();
     assert!(last.unwrap().end.unwrap() <= token.end.unwrap() + Duration::from_secs(1));
-    life.wait_for(|life| life.is_some_and(|life| life.serial != first.serial)).await.unwrap();
+    life.wait_for(|life| life.is_some_and(|life| life.token != first.token)).await.unwrap();
     let lease = issued.lease.unwrap();
     let watcher = vault::store(&bao.address(), ROOT);
     loop {

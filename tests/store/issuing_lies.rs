@@ -175,7 +175,7 @@ async fn a_bad_token_is_replaced_and_one_credential_is_issued() {
     });
     let store = with_role(&fake);
     let one = issued(&store, &creds()).await;
-    assert_eq!(one.token.unwrap().serial, store.token_life(&creds()).borrow().unwrap().serial);
+    assert_eq!(one.token.unwrap().token, store.token_life(&creds()).borrow().unwrap().token);
     let granted = fake
         .log()
         .iter()
