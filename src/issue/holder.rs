@@ -385,7 +385,7 @@ impl CredentialOwner for Holder {
                 state.machine.join(secret, has_files, now);
             }
             state.joined.insert(secret.clone(), Joined { membership, has_files, refresh });
-            state.plan_look_ups();
+            state.plan_look_ups(now);
         });
         membership
     }
@@ -395,7 +395,7 @@ impl CredentialOwner for Holder {
             if state.joined.get(secret).is_some_and(|joined| joined.membership == membership) {
                 state.joined.remove(secret);
                 state.machine.leave(secret, now);
-                state.plan_look_ups();
+                state.plan_look_ups(now);
             }
         });
     }
@@ -432,9 +432,9 @@ impl HolderState {
     }
 
     /// A lease is looked up as often as the most eager of its secrets is read.
-    fn plan_look_ups(&mut self) {
+    fn plan_look_ups(&mut self, now: Instant) {
         let shortest = self.joined.values().filter_map(|joined| joined.refresh).min();
-        self.machine.look_up_every(shortest.unwrap_or(LOOK_UP_EVERY));
+        self.machine.look_up_every(shortest.unwrap_or(LOOK_UP_EVERY), now);
     }
 
     /// Forgets values that no secret will be given again.

@@ -207,9 +207,12 @@ impl Machine {
         self.consumers.is_empty()
     }
 
-    /// How often the lease is looked up from now on.
-    pub(crate) fn look_up_every(&mut self, interval: Duration) {
+    /// How often the lease is looked up from now on; what was planned with a longer interval is brought forward.
+    pub(crate) fn look_up_every(&mut self, interval: Duration, now: Instant) {
         self.rules.look_up_every = interval;
+        for credential in &mut self.live {
+            credential.look_up_at = credential.look_up_at.map(|at| at.min(now + interval));
+        }
     }
 
     /// What lives is kept on `terms` from now on.
