@@ -12,7 +12,6 @@ use super::sweep::sweep_all;
 use crate::config::settings::Settings;
 use crate::lifecycle::Signals;
 use crate::name::SecretName;
-use crate::status::CredentialStatus;
 use crate::sync::{self, OnceFailures};
 use crate::telemetry::{event, trace};
 
@@ -59,7 +58,7 @@ pub(super) async fn once(
         sweep_all(&jobs, &context.mounts).await;
         context.holders.exchange(stores.holders());
         let failures = sync::once(jobs, &context, deadline, timeout.is_some(), stop.clone()).await;
-        report_ends(&context.holders.report());
+        context.holders.report_ends();
         context.holders.stop(LAST_ANSWER).await;
         journal.stop().await;
         trace::stop().await;
@@ -78,16 +77,6 @@ pub(super) async fn once(
             }
             let faults = names.into_iter().map(|name| (name.clone(), sync::interrupted(&name))).collect();
             OnceFailures { faults, hooks: Vec::new() }
-        }
-    }
-}
-
-/// Nothing renews what was issued once the process has ended.
-fn report_ends(credentials: &[CredentialStatus]) {
-    for CredentialStatus { secrets, store, path, current, .. } in credentials {
-        if let Some(current) = current {
-            let secrets: Vec<String> = secrets.iter().map(ToString::to_string).collect();
-            event::credential_left(store.as_str(), path, &secrets, current.number.get(), current.end);
         }
     }
 }

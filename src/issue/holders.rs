@@ -24,6 +24,7 @@ use crate::name::SecretName;
 use crate::secret::FingerprintKey;
 use crate::status::CredentialStatus;
 use crate::store::issuer::TokenMemory;
+use crate::telemetry::event;
 
 /// Who owns the issued credentials of a daemon. Clones are the same.
 #[derive(Clone)]
@@ -73,6 +74,10 @@ impl Holders {
         leaving.retain(|old| !old.over.is_cancelled());
         let is_kept = |old: &mut HolderTask| holders.iter().any(|holder| Arc::ptr_eq(holder, &old.holder));
         for old in running.extract_if(.., |old| !is_kept(old)) {
+            if !old.holder.revokes(&self.0.context) {
+                let hint = "bring the source back, or give the files another login before that";
+                report_end(&old.holder.report(&self.0.context), hint);
+            }
             old.ended.cancel();
             leaving.push(old);
         }
@@ -160,6 +165,12 @@ impl Holders {
         join_all(of_secret.iter().map(rotate)).await
     }
 
+    /// Says when what is current ends: nothing renews it once the process has ended.
+    pub(crate) fn report_ends(&self) {
+        let hint = "run it again before that, or run the daemon, which renews and replaces it";
+        self.report().iter().for_each(|status| report_end(status, hint));
+    }
+
     /// How all credentials are.
     pub(crate) fn report(&self) -> Vec<CredentialStatus> {
         self.tasks().running.iter().map(|task| task.holder.report(&self.0.context)).collect()
@@ -167,5 +178,13 @@ impl Holders {
 
     fn tasks(&self) -> MutexGuard<'_, HolderTasks> {
         self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says when the current credential ends, which the files hold and nothing renews any more.
+fn report_end(CredentialStatus { secrets, store, path, current, .. }: &CredentialStatus, hint: &str) {
+    if let Some(current) = current {
+        let secrets: Vec<String> = secrets.iter().map(ToString::to_string).collect();
+        event::credential_left((store.as_str(), path), &secrets, current.number.get(), current.end, hint);
     }
 }

@@ -196,8 +196,11 @@ fn a_reload_that_removes_the_source_leaves_the_files() {
         reload(&daemon);
         wait_until("it has ended as onStop says", || server.leases() == left);
         assert_eq!(sandbox.read("out/login"), "app x");
-        assert_eq!(daemon.stop().0.code, 0);
+        let (ended, _) = daemon.stop();
+        assert_eq!(ended.code, 0);
         assert_eq!(server.leases(), left);
+        let says = ended.stderr.contains("an issued credential ends, and nothing renews it");
+        assert_eq!(says, on_stop == "keep", "{}", ended.stderr);
     }
 }
 

@@ -293,16 +293,15 @@ pub(crate) fn sealed_value_stays(file: &str, error: &str) {
     tracing::warn!(file, error, hint, "could not remove a kept credential");
 }
 
-/// `run --once` has ended: nothing renews the credential, and the files hold it.
+/// Nothing renews the credential any more, and the files hold it: `run --once` has ended, or a reload has taken out the source.
 pub(crate) fn credential_left(
-    store: &str,
-    path: &str,
+    (store, path): (&str, &str),
     secrets: &[String],
     number: u64,
     end: Option<SystemTime>,
+    hint: &str,
 ) {
     let (secrets, end) = (field::debug(List(secrets)), end.map(rfc3339));
-    let hint = "run it again before that, or run the daemon, which renews and replaces it";
     tracing::warn!(
         store,
         path,
