@@ -1,6 +1,6 @@
 //! The examples of issued credentials, set up with the lines of their page.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
 use std::process::Command;

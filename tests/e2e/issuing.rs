@@ -1,6 +1,6 @@
 //! A real `OpenBao` that issues logins of a real database, and a daemon that publishes them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
 use std::thread;

@@ -1,7 +1,7 @@
 //! What issued logins are judged by: a client that uses the published one every 100 ms while tokens end, the server restarts,
 //! the database restarts, and the daemon is killed, suspended and told to do other things.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -144,7 +144,7 @@ impl Trial {
         let end = Instant::now() + time;
         within(time.as_secs() + 10, "the time is over", || {
             // One that is down is not asked.
-            if self.world.database.turns() % 2 == 0 {
+            if self.world.database.turns().is_multiple_of(2) {
                 self.most = self.most.max(self.world.database.users());
             }
             thread::sleep(Duration::from_millis(200).min(end.saturating_duration_since(Instant::now())));

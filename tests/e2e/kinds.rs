@@ -1,6 +1,6 @@
 //! Kinds of issued credentials, used with the programs that they are for.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
 use std::process::Command;

@@ -17,17 +17,18 @@ fn a_database_that_is_down_makes_no_users() {
     const SECRETS: usize = 100;
     // Renewals are due from 60 % to 70 % of a life, and the next issue at two thirds of one that no renewal prolongs.
     let outage = lasting(48) / 4;
-    let (life, begin) = (outage * 7 / 2, outage * 2);
+    let (life, before) = (outage * 7 / 2, outage * 2);
     let world = World::new(Kind::Postgres, POLICY, &json!({ "token_policies": "app" }));
     let roles: Vec<String> = (0..SECRETS).map(|number| format!("r{number:02}")).collect();
     let short = format!("{}s", life.as_secs());
     for (number, role) in roles.iter().enumerate() {
-        world.role(role, &short, if number % 2 == 0 { "10h" } else { &short });
+        world.role(role, &short, if number.is_multiple_of(2) { "10h" } else { &short });
     }
     let spacing = format!("minInterval: {}s, grace: 2s, confirmTimeout: 2s", outage.as_secs() / 12);
     // A failed renewal is no reason to issue: of the other half it is known when the next one is due.
-    let lease =
-        |number: usize| if number % 2 == 0 { spacing.clone() } else { format!("{spacing}, maxAge: {short}") };
+    let lease = |number: usize| {
+        if number.is_multiple_of(2) { spacing.clone() } else { format!("{spacing}, maxAge: {short}") }
+    };
     let secrets: String = (0..)
         .zip(&roles)
         .map(|(number, role)| secret(&format!("database/creds/{role}"), &lease(number), ""))
@@ -40,10 +41,10 @@ fn a_database_that_is_down_makes_no_users() {
     let logins: Vec<_> = files.iter().map(|file| world.login(file)).collect();
     assert_eq!(world.database.users(), SECRETS);
     let patience = life.as_secs() * 2;
-    within(patience, "the first renewal is near", || begun.elapsed() > begin);
+    within(patience, "the first renewal is near", || begun.elapsed() > before);
     let asked_before = Asked::of(&daemon);
     world.database.kill();
-    within(patience, "it was down for long enough", || begun.elapsed() > begin + outage);
+    within(patience, "it was down for long enough", || begun.elapsed() > before + outage);
     let asked = Asked::of(&daemon).since(asked_before);
     world.database.launch();
     within(patience, "all first lives are over", || begun.elapsed() > life + outage / 2);

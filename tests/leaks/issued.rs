@@ -64,12 +64,12 @@ fn key_line(sandbox: &Sandbox) -> String {
 /// Everything below a directory, as text.
 fn all_below(folder: &Path) -> Vec<(String, String)> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let read = |path: std::path::PathBuf| match path.is_dir() {
-        true => all_below(&path),
-        false => {
-            let content = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
-            vec![(path.display().to_string(), content)]
+    let read = |path: std::path::PathBuf| {
+        if path.is_dir() {
+            return all_below(&path);
         }
+        let content = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        vec![(path.display().to_string(), content)]
     };
     paths.flat_map(read).collect()
 }

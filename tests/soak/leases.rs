@@ -131,7 +131,7 @@ impl State {
         if self.fault == Some(LeaseFault::IssueFails) {
             return Reply::json(500, r#"{"errors":["soak: the database is down"]}"#);
         }
-        if let Some(last) = self.last[source].filter(|last| now - *last < MIN_INTERVAL - UNEVEN) {
+        if let Some(last) = self.last[source].filter(|last| now - *last + UNEVEN < MIN_INTERVAL) {
             self.too_soon.push(format!("source {source}: after {:?}", now - last));
         }
         self.last[source] = Some(now);

@@ -193,7 +193,9 @@ impl World {
     fn log_in(&self) -> Reply {
         let token = format!("soak-token-{}", self.logins.fetch_add(1, Ordering::SeqCst));
         let before = self.token.lock().unwrap().replace((token.clone(), Instant::now() + LEASE));
-        before.iter().for_each(|before| self.leases.end_token(before));
+        if let Some(before) = before {
+            self.leases.end_token(&before);
+        }
         auth(&token)
     }
 

@@ -1,7 +1,5 @@
 //! Which answers to a look-up say that the lease is over: those of a real `OpenBao`, and no others.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
-
 use std::time::{Duration, Instant};
 
 use crate::bao::{Bao, ROOT};

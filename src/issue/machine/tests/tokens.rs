@@ -33,7 +33,7 @@ fn what_a_token_issued_is_asked_for_when_nobody_has_renewed_it() {
         assert_eq!(bench.machine.next_deadline(bench.now), Some(bench.now + MINUTE), "a timer for the end");
         renew(&mut bench);
     }
-    bench.looked_up(Some(LeaseVerdict::Living(HOUR - MINUTE * 27)));
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 33)));
     assert_eq!(bench.machine.state(), LeaseState::Held, "its renewals move the end");
     bench.wait(MINUTE * 10);
     assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Held, Some((LeaseStep::LookUp(ONE), 0))));
