@@ -26,7 +26,7 @@ use crate::disk::NewFile;
 use crate::fault::Fault;
 use crate::name::{SecretName, StoreName};
 use crate::render::Rendered;
-use crate::secret::{Fingerprint, FingerprintKey, SecretText};
+use crate::secret::{Fingerprint, FingerprintKey};
 use file::{JournalBatch, JournalFile, OpenedJournal};
 use writer::JournalWriter;
 
@@ -155,10 +155,9 @@ impl Journal {
         SourceId::of(&self.0.key, store, read)
     }
 
-    /// What `token` is known by in the journal, in each run of the daemon.
-    pub(crate) fn token_fingerprint(&self, token: &SecretText) -> Fingerprint {
-        // EXPOSE: a keyed fingerprint is all that leaves.
-        self.0.key.of_pieces([b"token", token.expose().as_bytes()])
+    /// What these are known by, in each run of the daemon.
+    pub(crate) fn fingerprint_of(&self, pieces: &[&str]) -> Fingerprint {
+        self.0.key.of_pieces(pieces.iter().map(|piece| piece.as_bytes()))
     }
 
     /// Returns how many entries there have been.

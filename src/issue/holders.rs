@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::holder::{Holder, HolderContext, Rotated, run};
 use super::machine::Rotation;
-#[cfg(test)]
 use super::sealed::SealedValues;
 use super::tokens::KnownTokens;
 #[cfg(test)]
@@ -55,7 +54,9 @@ struct HolderTask {
 
 impl Holders {
     pub(crate) fn new(context: HolderContext) -> Self {
-        let tokens = Arc::new(KnownTokens(context.journal.clone()));
+        // `run --once` has no token for later.
+        let sealed = if context.is_once { SealedValues::none() } else { context.sealed.clone() };
+        let tokens = Arc::new(KnownTokens { journal: context.journal.clone(), sealed });
         Self(Arc::new(HoldersInner { context, tokens, tasks: Mutex::default() }))
     }
 

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::journal::{KnownCredential, SourceId};
 use crate::regular_file;
 use crate::secret::{Fields, HANDLING, SecretText, json, wipe_stack};
+use crate::store::issuer::TokenOrigin;
 
 /// Bytes of a key.
 const LENGTH: usize = 32;
@@ -75,13 +76,21 @@ pub(super) fn seal(
     if json::object_in(&text).ok().as_ref() != Some(fields) {
         return None;
     }
+    seal_text(key, context(source, credential), &text)
+}
+
+/// `token`, sealed.
+pub(super) fn seal_token(key: &SealKey, origin: TokenOrigin, token: &SecretText) -> Option<Vec<u8>> {
+    seal_text(key, token_context(origin), token)
+}
+
+fn seal_text(key: &SealKey, context: Vec<u8>, text: &SecretText) -> Option<Vec<u8>> {
     // EXPOSE: becomes ciphertext in the buffer below.
     let text = text.expose().as_bytes();
     // Large enough for the tag: a buffer that grows leaves its bytes behind.
     let mut buffer = Zeroizing::new(Vec::with_capacity(text.len() + AES_256_GCM.tag_len()));
     buffer.extend_from_slice(text);
-    let context = Aad::from(context(source, credential));
-    let nonce = key.cipher()?.seal_in_place_append_tag(context, &mut *buffer).ok()?;
+    let nonce = key.cipher()?.seal_in_place_append_tag(Aad::from(context), &mut *buffer).ok()?;
     wipe_stack::<HANDLING>();
     Some([MAGIC, nonce.as_ref(), &buffer].concat())
 }
@@ -93,15 +102,30 @@ pub(super) fn unseal(
     credential: &KnownCredential,
     sealed: &[u8],
 ) -> Option<Fields> {
-    let (nonce, sealed) = sealed.strip_prefix(MAGIC)?.split_at_checked(NONCE)?;
-    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let mut buffer = Zeroizing::new(sealed.to_vec());
-    let context = Aad::from(context(source, credential));
-    let opened = key.cipher()?.open_in_place(nonce, context, &mut buffer).ok()?;
-    let text = SecretText::new(str::from_utf8(opened).ok()?.to_owned());
+    let text = unseal_text(key, context(source, credential), sealed)?;
     let fields = json::object_in(&text).ok();
     wipe_stack::<HANDLING>();
     fields
+}
+
+/// What [`seal_token`] sealed with the same key for the same origin; `None` for anything else.
+pub(super) fn unseal_token(key: &SealKey, origin: TokenOrigin, sealed: &[u8]) -> Option<SecretText> {
+    unseal_text(key, token_context(origin), sealed)
+}
+
+fn unseal_text(key: &SealKey, context: Vec<u8>, sealed: &[u8]) -> Option<SecretText> {
+    let (nonce, sealed) = sealed.strip_prefix(MAGIC)?.split_at_checked(NONCE)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut buffer = Zeroizing::new(sealed.to_vec());
+    let opened = key.cipher()?.open_in_place(nonce, Aad::from(context), &mut buffer).ok()?;
+    let text = str::from_utf8(opened).ok().map(|text| SecretText::new(text.to_owned()));
+    wipe_stack::<HANDLING>();
+    text
+}
+
+/// Which credential set it is of, and what it logs in to, as whom. No context of a credential begins like that.
+fn token_context(TokenOrigin { set, login }: TokenOrigin) -> Vec<u8> {
+    format!("token {set} {login}").into_bytes()
 }
 
 /// Which credential it is: its source, its number, and the millisecond in which it was issued.

@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::seal::{SealKey, seal, unseal};
+use super::seal::{SealKey, seal, seal_token, unseal, unseal_token};
 use crate::blocking::Worker;
 use crate::fault::{Fault, Kind};
 use crate::journal::{KnownCredential, SourceId, StateDirectory};
-use crate::secret::Fields;
+use crate::secret::{Fields, SecretText};
+use crate::store::issuer::TokenOrigin;
 use crate::telemetry::event;
 
 /// The directory in the state directory.
@@ -71,30 +72,21 @@ impl SealedValues {
         let Some(inner) = &self.0 else { return false };
         let Some(sealed) = seal(&inner.key, source, credential, fields) else {
             event::value_not_sealed(
-                &inner.shown(source),
+                &inner.shown(&source.to_string()),
                 "these fields have no text that reads back as them",
             );
             return false;
         };
-        let written = inner.run("writing", source, move |inner| {
-            let name = source.to_string();
-            inner.directory.replace(&name, &sealed).map_err(|error| error.to_string())
-        });
-        match written.await {
-            Ok(()) => true,
-            Err(error) => {
-                event::value_not_sealed(&inner.shown(source), &error);
-                false
-            }
-        }
+        inner.write(source.to_string(), sealed, event::value_not_sealed).await
     }
 
     /// The fields of this credential, if it is the one that was kept last. A file that cannot be opened is set aside.
     pub async fn read(&self, source: SourceId, credential: &KnownCredential) -> Option<Fields> {
         let inner = self.0.as_ref()?;
         let credential = credential.clone();
-        let read = inner.run("reading", source, move |inner| {
-            let name = source.to_string();
+        let name = source.to_string();
+        let shown = inner.shown(&name);
+        let read = inner.run("reading", name.clone(), move |inner| {
             let read = inner.directory.read(&name, LARGEST);
             let opened = read.and_then(|found| match found {
                 None => Ok(None),
@@ -113,7 +105,7 @@ impl SealedValues {
         match read.await {
             Ok(fields) => fields,
             Err(error) => {
-                event::sealed_value_unusable(&inner.shown(source), &error);
+                event::sealed_value_unusable(&shown, &error);
                 None
             }
         }
@@ -121,12 +113,39 @@ impl SealedValues {
 
     /// Removes what is kept of the source.
     pub async fn forget(&self, source: SourceId) {
-        let Some(inner) = &self.0 else { return };
-        let removed = inner.run("removing", source, move |inner| {
-            inner.directory.remove(&source.to_string()).map_err(|error| error.to_string())
+        if let Some(inner) = &self.0 {
+            inner.remove(source.to_string()).await;
+        }
+    }
+
+    /// Keeps the token of a credential set, in place of the one before. Returns whether a restart will have it; if not,
+    /// the log says why.
+    pub(super) async fn keep_token(&self, origin: TokenOrigin, token: &SecretText) -> bool {
+        let Some(inner) = &self.0 else { return false };
+        let Some(sealed) = seal_token(&inner.key, origin, token) else { return false };
+        inner.write(name_of(origin), sealed, event::token_not_sealed).await
+    }
+
+    /// The token that was kept last, if it is of this origin.
+    pub(super) async fn token(&self, origin: TokenOrigin) -> Option<SecretText> {
+        let inner = self.0.as_ref()?;
+        let name = name_of(origin);
+        let shown = inner.shown(&name);
+        let read = inner.run("reading", name.clone(), move |inner| {
+            let sealed = inner.directory.read(&name, LARGEST).map_err(|fault| fault.message)?;
+            let opened = sealed.map(|sealed| unseal_token(&inner.key, origin, &sealed).ok_or(NOT_THIS_LOGIN));
+            Ok(opened.transpose()?)
         });
-        if let Err(error) = removed.await {
-            event::sealed_value_stays(&inner.shown(source), &error);
+        read.await.unwrap_or_else(|error| {
+            event::sealed_token_unusable(&shown, &error);
+            None
+        })
+    }
+
+    /// Removes what is kept of the credential set.
+    pub(super) async fn forget_token(&self, origin: TokenOrigin) {
+        if let Some(inner) = &self.0 {
+            inner.remove(name_of(origin)).await;
         }
     }
 }
@@ -162,21 +181,49 @@ impl SealedFiles {
 /// Why a file is set aside.
 const NOT_OURS: &str = "it is damaged, another credential's, or sealed with another key";
 
+/// Why a kept token is not used.
+const NOT_THIS_LOGIN: &str =
+    "it is damaged, of another address, role or namespace, or sealed with another key";
+
+/// The file of a credential set's token.
+fn name_of(origin: TokenOrigin) -> String {
+    format!("token-{}", origin.set)
+}
+
 impl SealedInner {
+    /// Returns whether it was written; if not, `failed` says so.
+    async fn write(self: &Arc<Self>, name: String, sealed: Vec<u8>, failed: fn(&str, &str)) -> bool {
+        let shown = self.shown(&name);
+        let written = self.run("writing", name.clone(), move |inner| {
+            inner.directory.replace(&name, &sealed).map_err(|error| error.to_string())
+        });
+        written.await.inspect_err(|error| failed(&shown, error)).is_ok()
+    }
+
+    async fn remove(self: &Arc<Self>, name: String) {
+        let shown = self.shown(&name);
+        let removed = self.run("removing", name.clone(), move |inner| {
+            inner.directory.remove(&name).map_err(|error| error.to_string())
+        });
+        if let Err(error) = removed.await {
+            event::sealed_value_stays(&shown, &error);
+        }
+    }
+
     async fn run<R: Send + 'static>(
         self: &Arc<Self>,
         doing: &str,
-        source: SourceId,
+        name: String,
         work: impl FnOnce(&Self) -> Result<R, String> + Send + 'static,
     ) -> Result<R, String> {
         let inner = Arc::clone(self);
-        let step = format!("{doing} {}", self.shown(source));
+        let step = format!("{doing} {}", self.shown(&name));
         let ended = self.worker.run(step, LIMIT, move |_| work(&inner)).await;
         ended.map_err(|error| error.to_string()).and_then(|ended| ended)
     }
 
-    fn shown(&self, source: SourceId) -> String {
-        self.directory.at(&source.to_string()).display().to_string()
+    fn shown(&self, name: &str) -> String {
+        self.directory.at(name).display().to_string()
     }
 }
 

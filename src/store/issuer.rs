@@ -73,8 +73,8 @@ pub trait Issuer: Send + Sync {
         format!("allow \"update\" on sys/leases/{what}")
     }
 
-    /// The token that issues for `read` is known again by `memory` from now on. By default there is nothing to know.
-    fn remember_token(&self, _read: &DynamicRead, _memory: &Arc<dyn TokenMemory>) {}
+    /// The token that issues for `read` is known again by `memory` from now on.
+    fn remember_token(&self, read: &DynamicRead, memory: &Arc<dyn TokenMemory>);
 
     /// What is known of the token that issues for `read`: changes when it is prolonged or replaced. `None` before the first
     /// login, and where something in between adds the token. Ends with the credential set: a reload may bring another one.
@@ -82,9 +82,28 @@ pub trait Issuer: Send + Sync {
 }
 
 /// What outlives the process of the tokens that issue.
+#[async_trait]
 pub trait TokenMemory: Send + Sync {
-    /// What `token` is known by, in each run of the daemon.
-    fn fingerprint(&self, token: &SecretText) -> Fingerprint;
+    /// What these are known by, in each run of the daemon.
+    fn fingerprint(&self, pieces: &[&str]) -> Fingerprint;
+
+    /// Keeps `token` for the next start, in place of the one before. Returns whether it is kept.
+    async fn keep(&self, origin: TokenOrigin, token: &SecretText) -> bool;
+
+    /// The token that was kept last, if it is of this origin.
+    async fn kept(&self, origin: TokenOrigin) -> Option<SecretText>;
+
+    /// Keeps it no longer.
+    async fn forget(&self, origin: TokenOrigin);
+}
+
+/// Where a token comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TokenOrigin {
+    /// The credential set.
+    pub set: Fingerprint,
+    /// What it logs in to, and as whom: the token is sent nowhere else.
+    pub login: Fingerprint,
 }
 
 /// What can be said before anything is issued.

@@ -9,7 +9,7 @@
 //! lease. Whoever owns the credential waits after its own failures.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use tokio::time::{Duration, Instant};
 
 use super::issuer::{
     IssueError, IssueOutlook, Issued, Issuer, LeaseId, LeaseVerdict, RenewalError, Renewed, Revoked,
-    TokenLife,
+    TokenLife, TokenMemory,
 };
 use super::{Fetched, Revision, Store};
 use crate::clock::{Clock, for_people, waiting};
@@ -184,6 +184,10 @@ impl<S: Store + Issuer> Issuer for Limit<S> {
         self.store.lease_remedy(read, what)
     }
 
+    fn remember_token(&self, read: &DynamicRead, memory: &Arc<dyn TokenMemory>) {
+        self.store.remember_token(read, memory);
+    }
+
     fn token_life(&self, read: &DynamicRead) -> watch::Receiver<Option<TokenLife>> {
         self.store.token_life(read)
     }
@@ -191,7 +195,6 @@ impl<S: Store + Issuer> Issuer for Limit<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::time::{advance, sleep};
@@ -341,6 +344,8 @@ mod tests {
         async fn revoke_token(&self, _: &DynamicRead) -> Result<(), Fault> {
             Err(self.0.clone())
         }
+
+        fn remember_token(&self, _: &DynamicRead, _: &Arc<dyn TokenMemory>) {}
 
         fn token_life(&self, _: &DynamicRead) -> watch::Receiver<Option<TokenLife>> {
             watch::Sender::new(None).subscribe()

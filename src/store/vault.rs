@@ -17,6 +17,7 @@ mod issue;
 mod kv;
 mod lease;
 mod list;
+mod login_memory;
 mod mixup;
 mod mounts;
 mod renewer;

@@ -35,14 +35,14 @@ pub use daemon::{panicked, readiness_changed, sandboxed, started, stopped, stopp
 pub use hook::{HookEnded, hook_owed};
 pub(crate) use hook::{HookFailure, hook_configured, hook_forgotten, hooks_left};
 pub(crate) use issue::{
-    CredentialEvent, credential_left, sealed_value_stays, sealed_value_unusable, token_not_revoked,
-    value_not_sealed, values_not_kept,
+    CredentialEvent, credential_left, sealed_token_unusable, sealed_value_stays, sealed_value_unusable,
+    token_not_revoked, token_not_sealed, value_not_sealed, values_not_kept,
 };
 pub(crate) use journal::{journal_failed, journal_head, journal_recovered, journal_still_fails, no_journal};
 pub use login::{credentials_configured, logged_in};
 pub(crate) use login::{
     login_failed, logins_in_sync_lines, new_token_rejected, renewal_failed, token_configured, token_ending,
-    token_looked_up, token_renewed,
+    token_looked_up, token_renewed, token_resumed,
 };
 pub use secret::{Failed, FilesLeft, Synced, rolled_back};
 pub(crate) use secret::{

@@ -29,14 +29,14 @@ impl LeasingServer {
 }
 
 /// How many entries the server lists there.
-fn listed(bao: &Bao, path: &str) -> usize {
+pub(crate) fn listed(bao: &Bao, path: &str) -> usize {
     let (status, answer) = bao.request("LIST", "", path, &Value::Null);
     if status == 404 { 0 } else { answer["data"]["keys"].as_array().unwrap().len() }
 }
 
 /// A daemon with a state directory, when it is ready.
 #[track_caller]
-fn start(sandbox: &Sandbox, variables: &[(&str, &str)]) -> Process {
+pub(crate) fn start(sandbox: &Sandbox, variables: &[(&str, &str)]) -> Process {
     let daemon = Process::start(command(sandbox, &["run"], variables));
     sandbox.wait_until_ready(&daemon);
     daemon
@@ -48,7 +48,7 @@ fn command(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) ->
     command
 }
 
-const LOGIN: &str = "  - { name: login, vaultDynamic: { path: secret/app }, files: [{ path: out/login, template: '{{ user }} {{ password }}' }] }\n";
+pub(crate) const LOGIN: &str = "  - { name: login, vaultDynamic: { path: secret/app }, files: [{ path: out/login, template: '{{ user }} {{ password }}' }] }\n";
 
 #[test]
 fn neither_plan_nor_validate_issues_anything() {

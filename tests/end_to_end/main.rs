@@ -37,6 +37,7 @@ mod issued_kills;
 mod issued_lies;
 mod issued_restarts;
 mod issued_seen;
+mod issued_tokens;
 mod journal;
 mod large_answers;
 mod leaks;

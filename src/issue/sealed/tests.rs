@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::journal::CredentialTimes;
 use crate::name::{CredentialNumber, LeaseId};
-use crate::secret::{FieldValue, SecretText, json};
+use crate::secret::{FieldValue, Fingerprint, SecretText, json};
 
 const VALUE: &str = "v-kubernet-canary-1";
 
@@ -64,6 +64,29 @@ fn file(home: &TempDir) -> PathBuf {
 fn names(home: &TempDir) -> BTreeSet<String> {
     let entries = fs::read_dir(home.path().join("sealed")).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_kept_token_is_for_its_own_login_alone() {
+    let (home, token) = (home(), SecretText::new("s.canary-token".to_owned()));
+    let print = |number: u8| Fingerprint::parse(&format!("{number:032x}")).unwrap();
+    let origin = |set, login| TokenOrigin { set: print(set), login: print(login) };
+    let sealed = open(&home, 1);
+    assert!(sealed.keep_token(origin(1, 1), &token).await);
+    assert_eq!(open(&home, 1).token(origin(1, 1)).await, Some(token));
+    let file = |set| home.path().join("sealed").join(format!("token-{}", print(set)));
+    let content = fs::read(file(1)).unwrap();
+    assert!(!content.windows(6).any(|window| window == b"canary"), "a token in the clear");
+    fs::copy(file(1), file(2)).unwrap();
+    for (key, other) in [(1, origin(1, 2)), (1, origin(2, 1)), (1, origin(3, 1)), (2, origin(1, 1))] {
+        assert_eq!(open(&home, key).token(other).await, None, "{other:?} with key {key}");
+    }
+    sealed.forget_token(origin(1, 1)).await;
+    assert_eq!(sealed.token(origin(1, 1)).await, None);
+    assert!(
+        !file(1).exists()
+            && !SealedValues::none().keep_token(origin(1, 1), &SecretText::new(String::new())).await
+    );
 }
 
 #[tokio::test]

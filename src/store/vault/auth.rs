@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use tokio::sync::OnceCell;
 use tokio::time::{Duration, Instant};
 use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest};
 use zeroize::Zeroizing;
@@ -28,7 +29,7 @@ use super::server::{Answered, Server};
 use crate::config::provider::vault::{AuthSpec, Credential};
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fingerprint, SecretBytes, SecretText};
-use crate::store::issuer::TokenLife;
+use crate::store::issuer::{TokenLife, TokenOrigin};
 use approle::AppRole;
 pub(super) use approle::UnwrappedIds;
 #[cfg(fuzzing)]
@@ -39,6 +40,9 @@ use jwt::JwtLogin;
 #[cfg(fuzzing)]
 pub(super) use jwt::end_of;
 use password::PasswordLogin;
+
+/// How old a token of an earlier process counts as.
+const LONG_AGO: Duration = Duration::from_secs(60);
 
 /// A login method of one credential set.
 #[async_trait]
@@ -165,13 +169,43 @@ pub(super) struct Token {
     pub(super) granted: Duration,
     /// When the login brought it; `None` for a static one.
     pub(super) logged_in: Option<Instant>,
+    /// Where it comes from, if a restart may use it again.
+    pub(super) origin: Option<TokenOrigin>,
+    /// Whether it is kept for that.
+    pub(super) kept: OnceCell<()>,
     /// Hashes of what was read with it.
     reads: Mutex<HashSet<u64>>,
 }
 
 impl Token {
     fn new(text: Option<SecretText>, lease: Lease) -> Self {
-        Self { text, lease, granted: Duration::ZERO, logged_in: None, reads: Mutex::default() }
+        Self {
+            text,
+            lease,
+            granted: Duration::ZERO,
+            logged_in: None,
+            origin: None,
+            kept: OnceCell::new(),
+            reads: Mutex::default(),
+        }
+    }
+
+    /// One that an earlier process has kept; the server has yet to say that it is good.
+    pub(super) fn kept(text: SecretText, origin: TokenOrigin) -> Self {
+        let new = Self::new(Some(text), Lease::Unknown { since: Instant::now() });
+        // Each node of the server knows it by now.
+        let logged_in = Instant::now().checked_sub(LONG_AGO).unwrap_or_else(Instant::now);
+        Self { logged_in: Some(logged_in), origin: Some(origin), kept: OnceCell::new_with(Some(())), ..new }
+    }
+
+    /// With where it comes from.
+    pub(super) fn of_origin(self, origin: Option<TokenOrigin>) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// As the server has described it.
+    pub(super) fn with_lease(self, lease: Lease, granted: Duration) -> Self {
+        Self { lease, granted, ..self }
     }
 
     /// What is sent; `None` where something in between adds the token.

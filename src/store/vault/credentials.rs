@@ -16,13 +16,14 @@ use super::auth::{
 };
 use super::cooldown::{AuthFailure, Tried};
 use super::lease::{Lease, TokenSource};
+use super::login_memory::LoginMemory;
 use super::server::Server;
 use super::token_state::{CurrentToken, DeniedRead, SetState, SharedBudget, TokenState};
 use crate::config::provider::vault::AuthSpec;
 use crate::fault::{Fault, Kind};
-use crate::name::CredentialsName;
+use crate::net::Address;
 use crate::secret::{Fingerprint, FingerprintKey, SecretText};
-use crate::store::issuer::{TokenLife, TokenMemory};
+use crate::store::issuer::{TokenLife, TokenMemory, TokenOrigin};
 use crate::telemetry::event;
 
 /// The token of one credential set.
@@ -41,8 +42,8 @@ pub(super) struct CredentialSet {
     changed: watch::Sender<()>,
     /// What is known of the token's life.
     life: watch::Sender<Option<TokenLife>>,
-    /// By what its tokens are known again after a restart, where they issue something.
-    memory: OnceLock<Arc<dyn TokenMemory>>,
+    /// Where its tokens issue something: by this they are known again after a restart.
+    pub(super) memory: OnceLock<LoginMemory>,
 }
 
 impl CredentialSet {
@@ -82,6 +83,7 @@ impl CredentialSet {
         };
         let mut state = self.state();
         state.budget = budget;
+        state.has_begun = true;
         if self.namespace == before.namespace && self.spec.mount() == before.spec.mount() {
             state.cool_down = cool_down;
             self.unwrapped.take_over(&before.unwrapped);
@@ -119,12 +121,12 @@ impl CredentialSet {
         Some(current.filter(|current| current.token == own.token).unwrap_or(own))
     }
 
-    /// Its tokens issue something: `memory` knows them again after a restart.
-    pub(super) fn remember(&self, memory: &Arc<dyn TokenMemory>) {
-        if self.memory.set(Arc::clone(memory)).is_ok()
+    /// Its tokens issue something: `tokens` knows them again after a restart. They are sent to `address`.
+    pub(super) fn remember(&self, tokens: &Arc<dyn TokenMemory>, address: &Address) {
+        if self.memory.set(LoginMemory::new(tokens, address)).is_ok()
             && let Some(text) = self.current().as_deref().and_then(Token::text)
         {
-            let token = memory.fingerprint(text);
+            let token = self.fingerprint(text);
             self.life.send_modify(|life| *life = life.map(|life| TokenLife { token, ..life }));
         }
     }
@@ -258,7 +260,7 @@ impl CredentialSet {
                 return;
             }
             state.token = TokenState::None;
-            state.note(AuthFailure::Refused, named(server, fault))
+            state.note(AuthFailure::Refused, server.named(fault))
         };
         self.publish(None);
         self.replaced.send_replace(());
@@ -338,7 +340,7 @@ impl CredentialSet {
             let failure = state.failure_of(token);
             state.suspect();
             let (failure, fault) = failure?;
-            let fault = state.note(failure, named(server, fault));
+            let fault = state.note(failure, server.named(fault));
             state.blocked()?;
             fault
         };
@@ -377,7 +379,7 @@ impl CredentialSet {
             Ok(credentials) => self.log_in_with(server, credentials).await,
             Err(fault) => {
                 self.state().tried = None;
-                Err(named(server, fault))
+                Err(server.named(fault))
             }
         };
         let mut state = self.state();
@@ -395,7 +397,7 @@ impl CredentialSet {
         };
         let outcome = match blocked {
             Some(fault) => Err(fault),
-            None => match self.authenticator.login(server, credentials, &self.unwrapped).await {
+            None => match self.obtain(server, credentials).await {
                 Ok(token) => Ok(self.accept(server, token)),
                 Err(error) => Err(self.login_failed(server, error)),
             },
@@ -409,8 +411,30 @@ impl CredentialSet {
         outcome.map_err(|fault| Fault { retry_after: fault.retry_after.filter(|_| is_final), ..fault })
     }
 
+    /// The token of an earlier process if it is still good, otherwise that of a login.
+    async fn obtain(&self, server: &Server, credentials: Credentials) -> Result<Token, AuthError> {
+        let who = (&self.spec, self.namespace.as_deref());
+        let origin = self.memory.get().and_then(|memory| memory.origin(server.labels(), who, &credentials));
+        if let Some(kept) = self.kept(server, origin).await? {
+            return Ok(kept);
+        }
+        let token = self.authenticator.login(server, credentials, &self.unwrapped).await?;
+        Ok(token.of_origin(origin))
+    }
+
+    async fn kept(&self, server: &Server, origin: Option<TokenOrigin>) -> Result<Option<Token>, AuthError> {
+        let memory = self.memory.get().filter(|_| !self.state().has_begun);
+        let Some((memory, origin)) = memory.zip(origin) else { return Ok(None) };
+        let Some(token) = memory.token(origin).await else { return Ok(None) };
+        match self.look_up(server, &token).await {
+            Ok(TokenInfo { lease, granted, uses: 0 }) => Ok(Some(token.with_lease(lease, granted))),
+            Err(error) if error.failure == AuthFailure::Unavailable => Err(error),
+            Ok(_) | Err(_) => Ok(None),
+        }
+    }
+
     fn login_failed(&self, server: &Server, error: AuthError) -> Fault {
-        let fault = named(server, error.fault);
+        let fault = server.named(error.fault);
         if fault.kind == Kind::CircuitOpen {
             // Nothing was sent.
             return fault;
@@ -422,9 +446,12 @@ impl CredentialSet {
 
     fn accept(&self, server: &Server, token: Token) -> Arc<Token> {
         let (end, token) = (token.lease.end(), Arc::new(token));
+        let is_kept = token.kept.initialized();
         {
             let mut state = self.state();
-            let current = CurrentToken { token: Arc::clone(&token), end, verified: None, served: None };
+            state.has_begun = true;
+            let verified = is_kept.then(Instant::now);
+            let current = CurrentToken { token: Arc::clone(&token), end, verified, served: None };
             state.token = TokenState::Serving(current);
             // A static token has proved nothing yet, nor that there is a login.
             if token.source() == TokenSource::Login {
@@ -435,6 +462,7 @@ impl CredentialSet {
         self.replaced.send_replace(());
         let (store, credentials) = server.labels();
         match token.source() {
+            TokenSource::Login if is_kept => event::token_resumed(store, credentials, server.wall_time(end)),
             TokenSource::Login => event::logged_in(store, credentials, server.wall_time(end)),
             TokenSource::Static => event::token_configured(store, credentials),
         }
@@ -465,13 +493,4 @@ impl CredentialSet {
     fn state(&self) -> MutexGuard<'_, SetState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// `fault`, with the name of the credential set where it has one of its own.
-fn named(server: &Server, fault: Fault) -> Fault {
-    let (_, credentials) = server.labels();
-    if credentials == CredentialsName::main().as_str() {
-        return fault;
-    }
-    Fault { message: format!("credentials {credentials}: {}", fault.message), ..fault }
 }

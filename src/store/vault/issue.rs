@@ -61,7 +61,12 @@ impl Issuer for VaultStore {
         }
         let (lease, issued) = issued(read.kind, &request.body, &answered, set.life_of(&token));
         match issued {
-            Ok(issued) => Ok(issued),
+            Ok(issued) => {
+                if let Some(memory) = set.memory.get() {
+                    memory.keep(&token).await;
+                }
+                Ok(issued)
+            }
             Err(fault) => Err(IssueError::Unknown(self.retired(read, lease, fault).await)),
         }
     }
@@ -165,6 +170,9 @@ impl Issuer for VaultStore {
         let is_gone = answered.response.status == StatusCode::FORBIDDEN;
         if answered.response.status.is_success() || is_gone {
             set.drop_token(&token);
+            if let Some(memory) = set.memory.get() {
+                memory.forget(&token).await;
+            }
             return Ok(());
         }
         Err(answer::refused(&answered, token.text().as_slice()))
@@ -182,7 +190,7 @@ impl Issuer for VaultStore {
 
     fn remember_token(&self, read: &DynamicRead, memory: &Arc<dyn TokenMemory>) {
         if let Ok(set) = self.set(read) {
-            set.shared().remember(memory);
+            set.shared().remember(memory, &self.address);
         }
     }
 

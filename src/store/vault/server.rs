@@ -121,6 +121,15 @@ impl Server {
         (self.store.as_str(), self.credentials.as_str())
     }
 
+    /// `fault`, with the name of the credential set where it has one of its own.
+    pub(super) fn named(&self, fault: Fault) -> Fault {
+        let credentials = &self.credentials;
+        if *credentials == CredentialsName::main() {
+            return fault;
+        }
+        Fault { message: format!("credentials {credentials}: {}", fault.message), ..fault }
+    }
+
     /// The namespace of logins.
     pub(super) fn namespace(&self) -> Option<&str> {
         self.namespaces.of_login.as_deref()

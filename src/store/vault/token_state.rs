@@ -35,6 +35,8 @@ pub(super) struct SetState {
     pub(super) tried: Option<Tried>,
     pub(super) cool_down: CoolDown,
     pub(super) budget: SharedBudget,
+    /// There was a token: one of an earlier process is not asked for any more.
+    pub(super) has_begun: bool,
     /// Tokens of this set have been good although they may not look themselves up: a refused look-up is no proof.
     pub(super) are_look_ups_denied: bool,
 }

@@ -280,6 +280,19 @@ pub(crate) fn value_not_sealed(file: &str, error: &str) {
     tracing::warn!(file, error, hint, "could not keep an issued credential");
 }
 
+/// The token of a login is not kept; a restart logs in again.
+pub(crate) fn token_not_sealed(file: &str, error: &str) {
+    let hint =
+        "make room in the state directory: until then a restart logs in again, and issues new credentials";
+    tracing::warn!(file, error, hint, "could not keep the token of a login");
+}
+
+/// The token that was kept cannot be used: a login follows.
+pub(crate) fn sealed_token_unusable(file: &str, error: &str) {
+    let hint = "a login follows, and new credentials; if nothing was changed, look who changed the file";
+    tracing::warn!(file, error, hint, "cannot use a kept token");
+}
+
 /// What was kept cannot be used: a new credential is issued.
 pub(crate) fn sealed_value_unusable(file: &str, error: &str) {
     let hint =

@@ -29,6 +29,13 @@ pub fn logged_in(store: &str, credentials: &str, expires: Option<SystemTime>) {
     tracing::info!(store, credentials, expires = expires.as_deref(), "logged in");
 }
 
+/// A credential set has the token of the run before; nothing logged in.
+pub(crate) fn token_resumed(store: &str, credentials: &str, expires: Option<SystemTime>) {
+    metrics().token_expiry(store, credentials, expires);
+    let expires = expires.map(rfc3339);
+    tracing::info!(store, credentials, expires = expires.as_deref(), "continued with the kept token");
+}
+
 /// A credential set uses the token of the configuration, or none. Nothing was sent for it.
 pub(crate) fn token_configured(store: &str, credentials: &str) {
     metrics().login(store, credentials, "success");

@@ -12,7 +12,7 @@ use crate::fault::{Fault, Kind};
 use crate::name::LeaseId;
 use crate::secret::{FieldValue, Fields, Fingerprint, SecretText};
 use crate::store::issuer::{
-    IssueError, Issued, Issuer, LeaseVerdict, RenewalError, Renewed, Revoked, TokenLife,
+    IssueError, Issued, Issuer, LeaseVerdict, RenewalError, Renewed, Revoked, TokenLife, TokenMemory,
 };
 
 /// What was asked.
@@ -198,6 +198,8 @@ impl Issuer for FakeIssuer {
         self.answer(|asked| asked.tokens_revoked += 1).await;
         Ok(())
     }
+
+    fn remember_token(&self, _: &DynamicRead, _: &Arc<dyn TokenMemory>) {}
 
     fn token_life(&self, _: &DynamicRead) -> watch::Receiver<Option<TokenLife>> {
         self.0.token.subscribe()
