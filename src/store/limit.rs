@@ -6,7 +6,7 @@
 //! is pointless. The policy above waits, as it does after every failure.
 //!
 //! What issues, and what is asked about leases, takes its turn and passes the gate: a pause that others caused may outlast a
-//! lease. Whoever owns the credential waits after its own failures.
+//! lease. The owner of the credential waits after its own failures.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

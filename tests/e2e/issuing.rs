@@ -124,7 +124,7 @@ pub(crate) fn secret(path: &str, lease: &str, rest: &str) -> String {
 /// Short times, so that a test sees several lives.
 pub(crate) const SHORT: &str = "minInterval: 1s, grace: 2s, confirmTimeout: 2s";
 
-/// How long a test goes on that is worth more the longer it takes: `E2E_SECONDS` says so for a run by hand.
+/// How long a test runs that proves more the longer it takes: `E2E_SECONDS` says so for a run by hand.
 pub(crate) fn lasting(seconds: u32) -> Duration {
     let wanted = std::env::var("E2E_SECONDS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(u64::from(wanted.unwrap_or(seconds)))

@@ -342,7 +342,7 @@ fn killed_at_random_moments_the_file_works_and_all_that_lives_is_known() {
     for kill in 1..=kills {
         let daemon = victim.start();
         let issues = victim.asked();
-        // The first half of a life is the start; to have another half, somebody wants a new credential.
+        // The first half of a life is the start; to have another half, a secret needs a new credential.
         let command = (kill % 2 == 0).then(|| {
             victim.sandbox.wait_until_ready(&daemon);
             Process::start(victim.sandbox.command(&["rotate", "login", "--now"]))

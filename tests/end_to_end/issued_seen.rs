@@ -145,7 +145,7 @@ fn metrics_and_audit_stream_say_what_the_server_knows() {
     wait_until("and counted", || metrics(&sandbox)["credentials_retired_total{revoked}"] >= 1.0);
     assert_metrics(&sandbox, &[("credentials_issued_total", 2.0), ("credentials_draining", 0.0)]);
 
-    // Somebody revokes it: a look-up notices.
+    // It is revoked by others: a look-up notices.
     server.0.must("POST", "", "sys/leases/revoke-prefix/secret/app", &json!({}));
     wait_until("another one is in use", || audited(&sandbox, "confirmed").len() == 3);
     assert_eq!(server.leases(), 1);

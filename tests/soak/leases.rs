@@ -18,8 +18,8 @@ const MAXIMUM: Duration = Duration::from_secs(25);
 const MIN_INTERVAL: Duration = Duration::from_secs(2);
 const UNEVEN: Duration = Duration::from_millis(1_200);
 
-/// So many credentials of one source may live: those whose answers were lost, one each `MIN_INTERVAL`, until they end; the
-/// current one; and those before it that wait for a hook or for a revocation.
+/// At most this number of credentials of one source may live: those whose answers were lost, one each `MIN_INTERVAL`, until
+/// they end; the current one; and those before it that wait for a hook or for a revocation.
 const MOST: usize = 8;
 
 /// What goes wrong with requests about leases alone.
