@@ -134,7 +134,9 @@ async fn what_brings_a_lease_and_is_of_no_use_is_revoked_once() {
 #[tokio::test]
 async fn no_credential_is_given_twice() {
     // A proxy that repeats what it has seen: to the same question, and to one with other parameters.
-    let body = LEASED.replacen('{', &format!(r#"{{"request_id":"{ID}","#), 1);
+    let body = LEASED
+        .replacen('{', &format!(r#"{{"request_id":"{ID}","#), 1)
+        .replace("db/creds/app", "pki/issue/web");
     let fake = Fake::start(move |_, _| Reply::json(200, &body));
     let store = to(&fake);
     let with = |name: &str| dynamic(DynamicKind::Lease, "pki/issue/web", &[("common_name", json!(name))]);
@@ -153,6 +155,13 @@ async fn no_credential_is_given_twice() {
         let fake = Fake::start(move |_, _| Reply::with(200, &[header], LEASED));
         issued(&to(&fake), &creds()).await;
     }
+}
+
+#[tokio::test]
+async fn the_answer_to_another_path_is_refused_and_its_lease_lives() {
+    let fake = Fake::start(|_, _| Reply::json(200, &LEASED.replace("db/creds/app", "db/creds/other")));
+    assert_eq!(refused(&to(&fake), &creds()).await, (false, Kind::BadAnswer));
+    assert_eq!(count(&fake, "/sys/leases/revoke"), 0, "another one has it");
 }
 
 #[tokio::test]

@@ -60,6 +60,10 @@ impl Issuer for VaultStore {
             return Err(IssueError::NotIssued(cached(&answered)));
         }
         let (lease, issued) = issued(read.kind, &request.body, &answered, set.life_of(&token));
+        if lease.as_ref().is_some_and(|lease| !is_of_path(lease, &read.path)) {
+            // It is not ours to revoke.
+            return Err(IssueError::Unknown(foreign(&answered)));
+        }
         match issued {
             Ok(issued) => {
                 if let Some(memory) = set.memory.get() {
@@ -283,6 +287,19 @@ fn is_unknown_lease(answered: &Answered) -> bool {
     ["invalid lease", "lease not found"].iter().any(|text| said.contains(text))
 }
 
+/// Whether a request to `path` made `lease`: Vault and OpenBao name a lease by the path of its request, without the
+/// namespace, and an id.
+fn is_of_path(lease: &LeaseId, path: &str) -> bool {
+    let made_by = lease.as_str().rsplit_once('/').map_or("", |(path, _)| path);
+    let path = path.trim_matches('/');
+    !made_by.is_empty()
+        && path.strip_suffix(made_by).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+}
+
+fn foreign(answered: &Answered) -> Fault {
+    answer::bad(answered, "the lease in the answer is of another path: something in between mixes answers up")
+}
+
 fn other_lease(answered: &Answered) -> Fault {
     answer::bad(answered, "the answer is about another lease")
 }
@@ -359,4 +376,22 @@ fn serial(fields: &Fields) -> Option<String> {
 /// How long what ends at `end` lives from `now` on; nothing where it has ended.
 fn life(end: SystemTime, now: SystemTime) -> Option<Duration> {
     end.duration_since(now).ok().filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_named_by_the_path_of_its_request() {
+        let of = |lease: &str, path: &str| is_of_path(&LeaseId::parse(lease).unwrap(), path);
+        assert!(
+            of("database/creds/x/AbC1", "database/creds/x")
+                && of("database/creds/x/AbC1.ns1", "database/creds/x")
+        );
+        assert!(of("database/creds/x/AbC1.ns1", "team/database/creds/x"), "a namespace in the path");
+        for lease in ["database/creds/y/AbC1", "database/creds/x", "base/creds/x/AbC1", "x", "creds/AbC1"] {
+            assert!(!of(lease, "database/creds/x"), "{lease}");
+        }
+    }
 }
