@@ -97,7 +97,8 @@ impl Holders {
         let before = leaving.iter().filter(|old| old.source == source);
         let before: Vec<_> = before.map(|old| old.over.clone()).collect();
         let (ended, over) = (CancellationToken::new(), CancellationToken::new());
-        let run = run(Arc::clone(&holder), source, context, ended.clone());
+        // On the heap: a future that is moved into another one and awaited there takes its place twice.
+        let run = Box::pin(run(Arc::clone(&holder), source, context, ended.clone()));
         let guard = over.clone().drop_guard();
         let task = tokio::spawn(async move {
             let _guard = guard;

@@ -57,13 +57,14 @@ pub(in super::super) async fn run(
         let _may_be_late = tokio::time::timeout(LAST_ANSWER, last).await;
     }
     if requests.holder.revokes(&requests.context) {
-        requests.revoke_all().await;
+        Box::pin(requests.revoke_all()).await;
     }
 }
 
 /// Keeps credentials alive; never returns.
 async fn work(requests: &Arc<CredentialRequests>, keeping: &mut Lane) {
-    restore(requests).await;
+    // What is needed once or seldom has no place in a future that lives as long as the daemon.
+    Box::pin(restore(requests)).await;
     let holder = &requests.holder;
     let mut retiring: Lane = None;
     let mut token = TokenWatch::of(holder);
@@ -143,7 +144,9 @@ async fn plan(requests: &CredentialRequests, token: &mut TokenWatch) -> Plan {
         holder.show(&state, now);
         (plan, notices)
     };
-    requests.note(notices).await;
+    if !notices.is_empty() {
+        Box::pin(requests.note(notices)).await;
+    }
     plan
 }
 
