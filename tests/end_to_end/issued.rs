@@ -132,7 +132,7 @@ fn only_a_need_issues() {
         reload(&daemon);
         match n % 2 {
             0 => std::fs::remove_file(sandbox.path("out/login")).unwrap(),
-            _ => sandbox.write("out/login", "somebody else's"),
+            _ => sandbox.write("out/login", "another text"),
         }
         daemon.signal(Signal::SIGUSR1);
         wait_until("the file is mended", || sandbox.read("out/login") == "app x");

@@ -20,6 +20,8 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_secrets-sync");
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(2);
+/// Times of files are those of the last tick of the kernel's clock.
+const COARSE: Duration = Duration::from_millis(10);
 
 /// Looks again and again until `condition` holds.
 #[track_caller]
@@ -68,6 +70,12 @@ impl Sandbox {
 
     pub(crate) fn mode(&self, name: &str) -> u32 {
         fs::metadata(self.path(name)).map_or(0, |metadata| metadata.permissions().mode() & 0o7777)
+    }
+
+    /// How long ago the status file was written.
+    fn status_age(&self) -> Option<Duration> {
+        let written = fs::metadata(self.path("status.json")).and_then(|metadata| metadata.modified()).ok()?;
+        Some(written.elapsed().unwrap_or_default())
     }
 
     /// Names of what is in a directory, sorted.
@@ -125,9 +133,13 @@ impl Sandbox {
 
     #[track_caller]
     pub(crate) fn wait_until_ready(&self, daemon: &Process) {
-        // The status file first: a process a look is much for a machine that runs other tests.
-        let ready =
-            || self.read("status.json").contains("\"ready\":true") && self.run(&["isready"]).code == 0;
+        // The status file first: a process a look is much for a machine that runs other tests. A file that is older
+        // than this daemon is that of one that was killed.
+        let ready = || {
+            self.status_age().is_some_and(|age| age <= daemon.started.elapsed() + COARSE)
+                && self.read("status.json").contains("\"ready\":true")
+                && self.run(&["isready"]).code == 0
+        };
         let deadline = Instant::now() + PATIENCE;
         while !ready() {
             assert!(Instant::now() < deadline, "not ready in time:\n{}", daemon.stderr());
@@ -154,6 +166,7 @@ impl Finished {
 /// A process that runs; it is killed when dropped.
 pub(crate) struct Process {
     child: Child,
+    started: Instant,
     stdout: Capture,
     stderr: Capture,
 }
@@ -161,10 +174,11 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(mut command: Command) -> Self {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
         let mut child = command.spawn().unwrap();
         let stdout = Capture::of(child.stdout.take().unwrap());
         let stderr = Capture::of(child.stderr.take().unwrap());
-        Self { child, stdout, stderr }
+        Self { child, started, stdout, stderr }
     }
 
     pub(crate) fn pid(&self) -> u32 {
