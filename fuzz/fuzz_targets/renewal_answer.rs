@@ -36,8 +36,11 @@ fuzz_target!(|input: &str| {
     let json = serde_json::from_str::<Value>(body).unwrap_or_default();
     match lookup(&raw, &token, &clock, seed) {
         Ok(known) => {
-            // What is not understood (a member twice, a number beyond 64 bits) still says that the token is good.
-            assert!([0, json["data"]["num_uses"].as_u64().unwrap_or_default()].contains(&known.uses));
+            // What is not understood (a member twice, a number beyond 64 bits) still says that the token is good. The
+            // reader of `Value` refuses numbers that nobody asks for, and the program reads a list as an object's members.
+            if json["data"].is_object() {
+                assert!([0, json["data"]["num_uses"].as_u64().unwrap_or_default()].contains(&known.uses));
+            }
             check(&known);
             assert!(known.steps.iter().all(|(_, is_login)| !is_login), "a given token is not logged in");
         }
