@@ -6,7 +6,6 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -67,9 +66,9 @@ struct HolderState {
     is_restored: bool,
     /// The server is being asked whether the current credential lives: until then it is not given.
     is_checking: bool,
-    joined: BTreeMap<SecretName, Joined>,
+    joined: Vec<Joined>,
     /// Fields of the current credential, and of the one before until the files have the current one.
-    values: BTreeMap<CredentialNumber, IssuedValue>,
+    values: Vec<IssuedValue>,
     /// Why the last issue failed, or nothing could be done with what it brought.
     fault: Option<Fault>,
     /// When that was.
@@ -78,6 +77,7 @@ struct HolderState {
 
 /// A secret that has the source.
 struct Joined {
+    secret: SecretName,
     membership: Membership,
     has_files: bool,
     refresh: Option<Duration>,
@@ -130,8 +130,8 @@ impl Holder {
             machine: Machine::new(rules, now),
             is_restored: false,
             is_checking: false,
-            joined: BTreeMap::new(),
-            values: BTreeMap::new(),
+            joined: Vec::new(),
+            values: Vec::new(),
             fault: None,
             failed_at: now,
         };
@@ -220,7 +220,7 @@ impl Holder {
 
     /// Whether `secret` has this source.
     pub(super) fn has(&self, secret: &SecretName) -> bool {
-        self.state().joined.contains_key(secret)
+        self.state().joined.iter().any(|joined| joined.secret == *secret)
     }
 
     /// `restore` brings what an earlier process left: now there is an answer to those who wait.
@@ -281,8 +281,8 @@ impl Holder {
         }
         let current =
             state.machine.current().filter(|current| !current.is_lost).map(|current| current.number);
-        if let Some((number, value)) = current.and_then(|number| Some((number, state.values.get(&number)?))) {
-            return Offer::Credential(Box::new(self.fetched(number, value, known)));
+        if let Some(value) = current.and_then(|number| state.value(number)) {
+            return Offer::Credential(Box::new(self.fetched(value, known)));
         }
         let is_later = self.shown.borrow().attempts != attempts;
         if let Some(fault) = state.fault.clone().filter(|_| is_later) {
@@ -300,7 +300,8 @@ impl Holder {
         Offer::Fault(self.unavailable(&state, fault, now))
     }
 
-    fn fetched(&self, number: CredentialNumber, value: &IssuedValue, known: Option<Revision>) -> Fetched {
+    fn fetched(&self, value: &IssuedValue, known: Option<Revision>) -> Fetched {
+        let number = value.known.number;
         let name = format!("{}\n{}\n{number}", self.store, self.read.path);
         let revision = Revision::Version(number.get(), self.key.of(name.as_bytes()));
         Fetched {
@@ -384,7 +385,9 @@ impl CredentialOwner for Holder {
             if state.is_restored {
                 state.machine.join(secret, has_files, now);
             }
-            state.joined.insert(secret.clone(), Joined { membership, has_files, refresh });
+            state.joined.retain(|joined| joined.secret != *secret);
+            state.joined.reserve_exact(1);
+            state.joined.push(Joined { secret: secret.clone(), membership, has_files, refresh });
             state.plan_look_ups(now);
         });
         membership
@@ -392,8 +395,9 @@ impl CredentialOwner for Holder {
 
     fn leave(&self, secret: &SecretName, membership: Membership) {
         self.change(|state, now| {
-            if state.joined.get(secret).is_some_and(|joined| joined.membership == membership) {
-                state.joined.remove(secret);
+            let is_it = |joined: &Joined| joined.secret == *secret && joined.membership == membership;
+            if let Some(place) = state.joined.iter().position(is_it) {
+                state.joined.swap_remove(place);
                 state.machine.leave(secret, now);
                 state.plan_look_ups(now);
             }
@@ -426,15 +430,26 @@ impl HolderState {
     /// What an earlier process left is known: the secrets that have joined meanwhile may have it.
     fn begin(&mut self, now: Instant) {
         self.is_restored = true;
-        for (secret, joined) in &self.joined {
-            self.machine.join(secret, joined.has_files, now);
+        for joined in &self.joined {
+            self.machine.join(&joined.secret, joined.has_files, now);
         }
     }
 
     /// A lease is looked up as often as the most eager of its secrets is read.
     fn plan_look_ups(&mut self, now: Instant) {
-        let shortest = self.joined.values().filter_map(|joined| joined.refresh).min();
+        let shortest = self.joined.iter().filter_map(|joined| joined.refresh).min();
         self.machine.look_up_every(shortest.unwrap_or(LOOK_UP_EVERY), now);
+    }
+
+    /// The credential of this number, where its fields are known.
+    fn value(&self, number: CredentialNumber) -> Option<&IssuedValue> {
+        self.values.iter().find(|value| value.known.number == number)
+    }
+
+    /// Keeps a value, beside those of earlier credentials. Most sources have one.
+    fn keep_value(&mut self, value: IssuedValue) {
+        self.values.reserve_exact(1);
+        self.values.push(value);
     }
 
     /// Forgets values that no secret will be given again.
@@ -442,8 +457,9 @@ impl HolderState {
         let current = self.machine.current().map(|current| current.number);
         let keeps_all = self.machine.is_fresh();
         let machine = &self.machine;
-        self.values.retain(|number, _| {
-            Some(*number) == current || keeps_all && machine.credential(*number).is_some()
+        self.values.retain(|value| {
+            let number = value.known.number;
+            Some(number) == current || keeps_all && machine.credential(number).is_some()
         });
     }
 }

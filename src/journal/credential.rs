@@ -237,6 +237,7 @@ impl CredentialHistory {
         // What is lost is known only for as long as nothing replaces it.
         self.live.retain(|live| live.number != credential.number && !live.is_lost);
         let place = self.live.partition_point(|live| live.number < credential.number);
+        self.live.reserve_exact(1);
         self.live.insert(place, credential);
     }
 

@@ -129,7 +129,7 @@ impl Holder {
         let current = machine.current().map(|current| CurrentCredential {
             number: current.number,
             lease: current.lease.clone(),
-            serial: state.values.get(&current.number).and_then(|value| value.known.serial.clone()),
+            serial: state.value(current.number).and_then(|value| value.known.serial.clone()),
             issued_at: moment.wall_of(current.issued_at),
             renew_at: wall(current.renewal()),
             reissue_at: wall(machine.issue_at()),

@@ -161,7 +161,7 @@ impl CredentialRequests {
         let value = IssuedValue { fields: Arc::clone(&issued.fields), known, request_id };
         self.holder.change(|state, _| {
             state.machine.issued(&issued, asked_at, &mut rand::rng());
-            state.values.insert(number, value);
+            state.keep_value(value);
             state.fault = None;
         });
         self.event(number).issued(end);
@@ -315,12 +315,12 @@ impl CredentialRequests {
         let current = {
             let state = self.holder.state();
             let number = state.machine.current().map(|current| current.number);
-            number.and_then(|number| Some((number, state.values.get(&number)?.clone())))
+            number.and_then(|number| state.value(number).cloned())
         };
-        let Some((number, value)) = current else { return self.context.sealed.forget(self.source).await };
+        let Some(value) = current else { return self.context.sealed.forget(self.source).await };
         let known = self.context.journal.look(|journal| {
             let history = journal.credentials.get(&self.source)?;
-            history.live.iter().find(|known| known.number == number).cloned()
+            history.live.iter().find(|known| known.number == value.known.number).cloned()
         });
         if let Some(known) = known {
             self.context.sealed.keep(self.source, &known, &value.fields).await;

@@ -172,11 +172,12 @@ async fn restore(requests: &CredentialRequests) {
         event.answers_lost(history.open.len());
     }
     let moment: Moment = requests.moment();
-    let value = newest.zip(fields).map(|(newest, fields)| {
-        let known = newest.clone();
-        (newest.number, IssuedValue { fields: Arc::new(fields), known, request_id: None })
+    let value = newest.zip(fields).map(|(known, fields)| IssuedValue {
+        fields: Arc::new(fields),
+        known,
+        request_id: None,
     });
-    let with_value = value.as_ref().map(|(number, _)| *number);
+    let with_value = value.as_ref().map(|value| value.known.number);
     let credentials = history.live.into_iter().map(|known| {
         let has_value = Some(known.number) == with_value;
         moment.restored(known, has_value)
@@ -191,7 +192,7 @@ async fn restore(requests: &CredentialRequests) {
             state.machine.hurry(now);
             state.is_checking = true;
         }
-        state.values.extend(value);
+        state.values = Vec::from_iter(value);
     });
 }
 

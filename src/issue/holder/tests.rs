@@ -5,6 +5,7 @@ mod look_ups;
 mod reloads;
 mod restarts;
 
+use std::collections::BTreeMap;
 use std::mem::size_of_val;
 
 use tokio_util::sync::CancellationToken;

@@ -52,6 +52,7 @@ impl Machine {
             old.look_up_at = old.look_up_at.filter(|_| old.is_end_doubted);
         }
         let common = (&self.rules, self.maximum);
+        self.live.reserve_exact(1);
         self.live.push(LiveCredential::new(number, issued, asked_at, common, rng));
         self.settle(asked_at);
     }
