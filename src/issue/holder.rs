@@ -29,6 +29,7 @@ use crate::telemetry::event;
 
 use self::record::Moment;
 pub(crate) use self::record::Rotated;
+pub(super) use self::requests::WORTH_A_LINE;
 pub(super) use self::task::run;
 
 /// How often a lease is looked up where no secret that has it is read again.

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tokio::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use super::holder::{Holder, HolderContext, Rotated, run};
+use super::holder::{Holder, HolderContext, Rotated, WORTH_A_LINE, run};
 use super::machine::Rotation;
 use super::sealed::SealedValues;
 use super::tokens::KnownTokens;
@@ -17,7 +18,7 @@ use crate::clock::Clock;
 use crate::fault::Fault;
 #[cfg(test)]
 use crate::journal::Journal;
-use crate::journal::SourceId;
+use crate::journal::{KnownCredential, SourceId};
 use crate::name::SecretName;
 #[cfg(test)]
 use crate::secret::FingerprintKey;
@@ -132,9 +133,10 @@ impl Holders {
     async fn revoke_tokens(&self, ended: &[HolderTask]) {
         let revokes: Vec<_> = ended.iter().filter(|task| task.holder.revokes(&self.0.context)).collect();
         let sources: BTreeSet<_> = revokes.iter().map(|task| task.source).collect();
+        let now = self.0.context.clock.now();
         let kept = self.0.context.journal.look(|journal| {
             let others = journal.credentials.iter().filter(|(source, _)| !sources.contains(source));
-            let living = others.filter(|(_, history)| !history.live.is_empty());
+            let living = others.filter(|(_, history)| history.live.iter().any(|known| may_live(known, now)));
             living.filter_map(|(_, history)| history.store.clone()).collect::<BTreeSet<_>>()
         });
         let tokens: BTreeMap<_, _> =
@@ -181,6 +183,11 @@ impl Holders {
     fn tasks(&self) -> MutexGuard<'_, HolderTasks> {
         self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether it may live at `now`. Renewals that move the end by little are not noted, so it may live longer than is known.
+fn may_live(known: &KnownCredential, now: SystemTime) -> bool {
+    !known.is_lost && known.times.life_end.is_none_or(|end| end + WORTH_A_LINE > now)
 }
 
 /// Says when the current credential ends, which the files hold and nothing renews any more.

@@ -18,7 +18,7 @@ use crate::store::issuer::{IssueError, Issued, Issuer, LeaseVerdict, RenewalErro
 use crate::telemetry::event::CredentialEvent;
 
 /// A renewal that moves the end by less is not worth a line: after a restart the server is asked anyway.
-const WORTH_A_LINE: Duration = Duration::from_secs(300);
+pub(crate) const WORTH_A_LINE: Duration = Duration::from_secs(300);
 
 /// A holder with what it writes to.
 pub(super) struct CredentialRequests {

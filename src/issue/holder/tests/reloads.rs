@@ -1,6 +1,7 @@
 //! A source that a reload takes away and another one brings back, while its first owner still works.
 
 use super::*;
+use crate::journal::JournalEntry;
 use crate::store::issuer::Issuer as _;
 
 impl Bench {
@@ -102,6 +103,31 @@ async fn a_token_is_revoked_at_a_stop_and_only_where_nothing_of_it_is_to_live() 
         bench.fetched_from(&second).await;
         bench.holders.stop(MINUTE).await;
         assert_eq!(bench.issuer.asked().tokens_revoked, tokens, "{other:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_keeps_no_token_from_being_revoked() {
+    let ends =
+        [(MINUTE, false, 0), (HOUR + MINUTE * 4, false, 0), (HOUR + MINUTE * 6, false, 1), (MINUTE, true, 1)];
+    for (after, is_lost, tokens) in ends {
+        let bench = Bench::new(&FakeIssuer::new(HOUR, HOUR * 24), OnStop::Revoke);
+        let read = DynamicRead { path: "database/creds/other".to_owned(), ..read(OnStop::Keep) };
+        let (issuer, key) = (Arc::new(bench.issuer.clone()), FingerprintKey::random().unwrap());
+        let second = Holder::new(StoreName::main(), read, issuer, key);
+        bench.holders.exchange(vec![Arc::clone(&bench.holder), Arc::clone(&second)]);
+        bench.join("a");
+        bench.fetch().await.unwrap();
+        second.join(&secret("b"), false, Some(HOUR));
+        let number = bench.fetched_from(&second).await;
+        // From now on nothing renews it.
+        bench.holders.exchange(vec![Arc::clone(&bench.holder)]);
+        if is_lost {
+            bench.journal.append([JournalEntry::Lost { source: second.source(&bench.journal), number }]);
+        }
+        pass(after).await;
+        bench.holders.stop(MINUTE).await;
+        assert_eq!(bench.issuer.asked().tokens_revoked, tokens, "{after:?}, lost: {is_lost}");
     }
 }
 
