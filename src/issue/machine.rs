@@ -48,7 +48,7 @@ pub(crate) struct Machine {
     /// There is none, and a secret needs one.
     is_wanted: bool,
     rotation: Option<Rotation>,
-    /// The policy does not allow look-ups.
+    /// The policy does not allow look-ups: there is none until an operator asks for one, or there is another token.
     are_look_ups_denied: bool,
     notices: Vec<Notice>,
 }
@@ -175,8 +175,10 @@ impl Machine {
         }
     }
 
-    /// The server is asked now whether the current credential lives.
+    /// The server is asked now whether the current credential lives, also where the policy did not allow that: it may have
+    /// changed.
     pub(crate) fn check(&mut self, now: Instant) {
+        self.are_look_ups_denied = false;
         if let Some(newest) = self.live.last_mut() {
             newest.look_up_at = newest.look_up_at.map(|_| now);
         }

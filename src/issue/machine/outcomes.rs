@@ -210,6 +210,8 @@ impl Machine {
             let is_replaced = credential.token_changed(life, now, rng);
             if is_replaced && Some(credential.number) == newest {
                 credential.look_up_at = Some(now);
+                // It may have another policy.
+                self.are_look_ups_denied = false;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Tokens that nobody renews: what they issued ends with them.
 
-use super::super::{LeaseState, LeaseStep};
+use super::super::{LeaseState, LeaseStep, Notice};
 use super::rows::{Bench, HOUR, MINUTE, ONE};
 use crate::store::issuer::{LeaseVerdict, TokenLife};
 
@@ -69,4 +69,20 @@ fn a_lease_that_lives_says_that_others_have_renewed_its_token() {
     renew(&mut bench);
     bench.wait(MINUTE * 10);
     assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)), "the next end counts again");
+}
+
+#[test]
+fn look_ups_that_were_denied_are_tried_again_when_that_is_asked_for_or_the_token_is_another() {
+    let mut bench = issued();
+    bench.looked_up(Some(LeaseVerdict::Denied));
+    assert!(!matches!(bench.next(), Some((LeaseStep::LookUp(_), _))), "{:?}", bench.next());
+    bench.machine.check(bench.now);
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)));
+    bench.looked_up(Some(LeaseVerdict::Denied));
+    assert!(!matches!(bench.next(), Some((LeaseStep::LookUp(_), _))), "{:?}", bench.next());
+    let other = TokenLife { token: super::token(2), ..token(&bench, UNTIL) };
+    bench.machine.token_changed(other, bench.now, &mut bench.rng);
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)));
+    let notices = bench.machine.take_notices();
+    assert_eq!(notices.iter().filter(|notice| **notice == Notice::LookUpDenied).count(), 2);
 }
