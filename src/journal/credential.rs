@@ -112,8 +112,6 @@ pub struct Retirement {
 pub enum RetirementOutcome {
     /// The server has revoked it, or did not know it any more.
     Revoked,
-    /// The server does not let us revoke it: it lives until its end.
-    Denied,
     /// Its end had come.
     Ended,
     /// It is left to live until its end.
@@ -212,11 +210,6 @@ impl CredentialHistory {
     /// The credential that secrets have, or will have next.
     pub fn current(&self) -> Option<&KnownCredential> {
         self.live.last()
-    }
-
-    /// Those that are to be retired, the oldest first.
-    pub fn draining(&self) -> &[KnownCredential] {
-        self.live.split_last().map_or(&[], |(_, before)| before)
     }
 
     pub(super) fn issuing(&mut self, at: SystemTime, intent: IssueIntent) {

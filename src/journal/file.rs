@@ -110,15 +110,16 @@ impl JournalFile {
         self.lost > 0 || self.is_full()
     }
 
-    /// Writes a batch durably. When an earlier one was lost, a `gap` and the whole state take its place.
+    /// Writes a batch durably. When an earlier one was lost, a `gap` and the whole state take its place. Returns why no new
+    /// file was begun, where that was due and failed: the batch is on disk all the same, and the next one tries again.
     ///
     /// # Errors
     /// Nothing of the batch is in the file; the next one stands for it, too.
-    pub(super) fn write(&mut self, now: SystemTime, batch: JournalBatch) -> io::Result<()> {
+    pub(super) fn write(&mut self, now: SystemTime, batch: JournalBatch) -> io::Result<Option<io::Error>> {
         let JournalBatch { mut entries, lost, state } = batch;
         let lost = self.lost + lost;
         if entries.is_empty() && lost == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let lines = entries.len() as u64;
         if let Some(state) = state.as_ref().filter(|_| lost > 0) {
@@ -128,10 +129,8 @@ impl JournalFile {
         let written = self.append(entries);
         self.lost = if written.is_ok() { 0 } else { lost + lines };
         written?;
-        match state {
-            Some(state) if self.is_full() => self.rotate(now, state),
-            _ => Ok(()),
-        }
+        let due = state.filter(|_| self.is_full());
+        Ok(due.and_then(|state| self.rotate(now, state).err()))
     }
 
     fn is_full(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Writes the journal in the background: what is appended while a write is under way is the next one.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +37,8 @@ pub(super) struct JournalWriter {
     position: Mutex<JournalPosition>,
     /// The last write failed, or has not ended in time.
     is_failing: AtomicBool,
+    /// The file is full, and no new one could be begun.
+    is_overfull: AtomicBool,
 }
 
 impl JournalWriter {
@@ -43,7 +46,8 @@ impl JournalWriter {
         let position = Mutex::new(file.position());
         let (file, wake, settled) = (Arc::new(Mutex::new(file)), Notify::new(), watch::Sender::new(0));
         let (written, is_failing) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { path, file, wake, settled, written, position, is_failing }
+        let is_overfull = AtomicBool::new(false);
+        Self { path, file, wake, settled, written, position, is_failing, is_overfull }
     }
 
     #[cfg(test)]
@@ -122,7 +126,7 @@ impl JournalWriter {
                 // A failure settles them too: nobody waits for a full disk.
                 self.settled.send_if_modified(|settled| std::mem::replace(settled, count) != count);
                 match written {
-                    Ok(()) => return self.works(),
+                    Ok(overfull) => return self.works(overfull),
                     Err(error) => {
                         let hint = "make room in the state directory, or set STATE_DIR to another one";
                         (format!("{}: {error}", self.path.display()), hint)
@@ -138,7 +142,11 @@ impl JournalWriter {
         }
     }
 
-    fn works(&self) {
+    fn works(&self, overfull: Option<io::Error>) {
+        let was_overfull = self.is_overfull.swap(overfull.is_some(), Ordering::Relaxed);
+        if let Some(error) = overfull.filter(|_| !was_overfull) {
+            event::journal_overfull(&format!("{}: {error}", self.path.display()));
+        }
         if self.is_failing.swap(false, Ordering::Relaxed) {
             event::journal_recovered();
         }

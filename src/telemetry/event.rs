@@ -38,7 +38,9 @@ pub(crate) use issue::{
     CredentialEvent, credential_left, sealed_token_unusable, sealed_value_stays, sealed_value_unusable,
     token_not_revoked, token_not_sealed, value_not_sealed, values_not_kept,
 };
-pub(crate) use journal::{journal_failed, journal_head, journal_recovered, journal_still_fails, no_journal};
+pub(crate) use journal::{
+    journal_failed, journal_head, journal_overfull, journal_recovered, journal_still_fails, no_journal,
+};
 pub use login::{credentials_configured, logged_in};
 pub(crate) use login::{
     login_failed, logins_in_sync_lines, new_token_rejected, renewal_failed, token_configured, token_ending,

@@ -77,7 +77,7 @@ fn what_was_asked_for_is_known_until_it_is_retired() {
     let state = folded(entries.clone());
     let history = &state.credentials[&source];
     assert_eq!(history.current().map(|current| current.number), Some(two));
-    assert_eq!(history.draining().iter().map(|live| live.number).collect::<Vec<_>>(), [one]);
+    assert_eq!(history.live.iter().map(|live| live.number).collect::<Vec<_>>(), [one, two]);
     assert_eq!((history.asked_at, history.maximum_seconds), (Some(at(2)), Some(600)));
     // A new one that could not be written to its files gives way to the one before.
     entries.push(retired(source, two));

@@ -19,6 +19,12 @@ pub(crate) fn journal_recovered() {
     tracing::info!("the journal is written again");
 }
 
+/// Its file is full, and no new one can be begun. Lines are still written to it.
+pub(crate) fn journal_overfull(error: &str) {
+    let hint = "make room in the state directory: until then the file grows";
+    tracing::warn!(error, hint, "could not begin a new file of the journal");
+}
+
 /// The head of its chain: with this line elsewhere nobody can cut the end of the journal without being noticed.
 pub(crate) fn journal_head(seq: u64, head: &str) {
     tracing::info!(seq, head, "journal");
