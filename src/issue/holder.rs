@@ -456,7 +456,7 @@ impl HolderState {
     /// Forgets values that no secret will be given again.
     fn forget_values(&mut self) {
         let current = self.machine.current().map(|current| current.number);
-        let keeps_all = self.machine.is_fresh();
+        let keeps_all = self.machine.may_fall_back();
         let machine = &self.machine;
         self.values.retain(|value| {
             let number = value.known.number;

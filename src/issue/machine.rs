@@ -296,9 +296,11 @@ impl Machine {
         self.consumers.unconfirmed()
     }
 
-    /// Whether files are still to be written with the current credential.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.state() == LeaseState::Fresh
+    /// Whether the credential before may become the current one again: files are still to be written with this one, and
+    /// maybe cannot be, or no secret says now what it has.
+    pub(crate) fn may_fall_back(&self) -> bool {
+        let is_doubted = self.live.last().is_some_and(|newest| newest.withdraw_at.is_some());
+        is_doubted || self.is_unused() || self.state() == LeaseState::Fresh
     }
 
     /// Which part of its life the current credential is in.

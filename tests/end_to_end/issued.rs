@@ -181,6 +181,20 @@ fn a_stop_keeps_what_was_issued_or_revokes_it() {
 }
 
 #[test]
+fn what_may_not_be_revoked_at_the_end_is_told() {
+    let server = LeasingServer::start("1h");
+    server.0.policy("", "read", "path \"secret/*\" { capabilities = [\"read\"] }");
+    let token = server.0.token("", &["read"], "1h");
+    let secrets = LOGIN.replace("path: secret/app", "path: secret/app, lease: { onStop: revoke }");
+    let configuration =
+        server.configuration(&secrets).replace(&format!("token: {ROOT}"), &format!("token: {token}"));
+    let sandbox = Sandbox::new(&configuration);
+    let (stopped, _) = start(&sandbox, &[]).stop();
+    assert_eq!((stopped.code, server.leases()), (0, 1));
+    assert!(stopped.stderr.contains("sys/leases/revoke"), "{}", stopped.stderr);
+}
+
+#[test]
 fn a_reload_that_removes_the_source_leaves_the_files() {
     let server = LeasingServer::start("1h");
     let other = "  - { name: other, store: local, key: app, files: [{ path: out/local, field: value }] }\n";

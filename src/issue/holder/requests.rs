@@ -50,14 +50,18 @@ impl CredentialRequests {
         self.holder.state().machine.credential(number).and_then(|credential| credential.lease.clone())
     }
 
+    /// What the journal has of credential `number`.
+    fn known(&self, number: CredentialNumber) -> Option<KnownCredential> {
+        self.context.journal.look(|journal| {
+            let history = journal.credentials.get(&self.source)?;
+            history.live.iter().find(|known| known.number == number).cloned()
+        })
+    }
+
     /// An event of credential `number`. The journal has its names until it is over, the machine not so long.
     fn event(&self, number: CredentialNumber) -> CredentialEvent {
         let secrets = self.holder.state().machine.secrets().map(ToString::to_string).collect();
-        let (lease, serial) = self.context.journal.look(|journal| {
-            let history = journal.credentials.get(&self.source);
-            let known = history.and_then(|history| history.live.iter().find(|known| known.number == number));
-            known.map(|known| (known.lease.clone(), known.serial.clone())).unwrap_or_default()
-        });
+        let (lease, serial) = self.known(number).map(|known| (known.lease, known.serial)).unwrap_or_default();
         CredentialEvent {
             store: self.holder.store.to_string(),
             path: self.holder.read.path.clone(),
@@ -183,12 +187,15 @@ impl CredentialRequests {
 
     /// A lease that no journal has would be forgotten at the next start: it is revoked instead.
     async fn give_back(&self, number: CredentialNumber, lease: &LeaseId, asked_at: Instant) {
-        let outcome = match self.issuer().revoke(&self.holder.read, lease).await {
-            Ok(Revoked::Done) => RetirementOutcome::Revoked,
-            Ok(Revoked::Denied) | Err(_) => RetirementOutcome::Left,
+        let (outcome, fault) = match self.issuer().revoke(&self.holder.read, lease).await {
+            Ok(Revoked::Done) => (RetirementOutcome::Revoked, unwritable()),
+            Ok(Revoked::Denied) => {
+                (RetirementOutcome::Left, unnoted(lease, "the policy does not allow to revoke it"))
+            }
+            Err(cause) => (RetirementOutcome::Left, unnoted(lease, &cause.message)),
         };
         self.context.journal.append([self.retirement(number, outcome)]);
-        self.not_issued(number, IssueFailure::MaybeIssued, &unwritable(), asked_at);
+        self.not_issued(number, IssueFailure::MaybeIssued, &fault, asked_at);
     }
 
     async fn renew(&self, number: CredentialNumber) {
@@ -202,14 +209,13 @@ impl CredentialRequests {
         let event = self.event(number);
         match renewed {
             Ok(renewed) => {
-                let before = self.holder.state().times(number, self.moment());
                 self.holder.change(|state, _| {
                     state.machine.renewed(number, renewed, asked_at, &mut rand::rng());
                 });
                 let moment = self.moment();
                 let Some(times) = self.holder.state().times(number, moment) else { return };
                 event.renewed(times.end());
-                self.note_renewal(number, before.unwrap_or_default(), times);
+                self.note_renewal(number, times);
             }
             Err(RenewalError::Refused(fault)) => {
                 event.not_renewed("refused", &fault, self.has_failed(number));
@@ -231,13 +237,13 @@ impl CredentialRequests {
         self.holder.state().machine.credential(number).is_some_and(LiveCredential::is_failing)
     }
 
-    fn note_renewal(&self, number: CredentialNumber, before: CredentialTimes, times: CredentialTimes) {
-        let moved = |end: Option<SystemTime>| {
-            let known = before.life_end?;
-            end?.duration_since(known).ok()
-        };
+    /// Writes a line once the end is further from the one on disk than a line is worth: the ends of short leases move by
+    /// little each time.
+    fn note_renewal(&self, number: CredentialNumber, times: CredentialTimes) {
+        let noted = self.known(number).and_then(|known| known.times.life_end);
+        let moved = times.life_end.zip(noted).and_then(|(end, noted)| end.duration_since(noted).ok());
         let is_at_maximum = times.renew_at.is_none();
-        if is_at_maximum || moved(times.life_end).is_some_and(|moved| moved >= WORTH_A_LINE) {
+        if is_at_maximum || moved.is_some_and(|moved| moved >= WORTH_A_LINE) {
             self.context.journal.append([JournalEntry::Renewed { source: self.source, number, times }]);
         }
     }
@@ -318,11 +324,7 @@ impl CredentialRequests {
             number.and_then(|number| state.value(number).cloned())
         };
         let Some(value) = current else { return self.context.sealed.forget(self.source).await };
-        let known = self.context.journal.look(|journal| {
-            let history = journal.credentials.get(&self.source)?;
-            history.live.iter().find(|known| known.number == value.known.number).cloned()
-        });
-        if let Some(known) = known {
+        if let Some(known) = self.known(value.known.number) {
             self.context.sealed.keep(self.source, &known, &value.fields).await;
         }
     }
@@ -333,6 +335,9 @@ impl CredentialRequests {
         for number in live {
             self.retire(number).await;
         }
+        // No plan is made any more that would tell what the server did not allow.
+        let notices = self.holder.state().machine.take_notices();
+        self.note(notices).await;
         self.context.sealed.forget(self.source).await;
     }
 }
@@ -347,4 +352,12 @@ fn repeated(path: &str) -> Fault {
 fn unwritable() -> Fault {
     let remedy = "make room in the state directory: what is issued must be noted first";
     Fault::new(Kind::Write, "nothing is issued, because the journal cannot be written", remedy)
+}
+
+fn unnoted(lease: &LeaseId, why: &str) -> Fault {
+    let message = format!(
+        "{lease} was issued and is not used, because the journal cannot be written; it could not be revoked: {why}"
+    );
+    let remedy = format!("make room in the state directory, and revoke it: `bao lease revoke {lease}`");
+    Fault::new(Kind::Write, message, remedy)
 }

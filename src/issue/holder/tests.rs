@@ -352,6 +352,50 @@ async fn a_journal_that_cannot_be_written_stops_issues_and_no_renewal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_could_not_be_noted_and_not_be_revoked_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let journal = Journal::open(home.path(), clock()).unwrap();
+    let ended = CancellationToken::new();
+    let writer = tokio::spawn({
+        let (journal, ended) = (journal.clone(), ended.clone());
+        async move { journal.run(ended).await }
+    });
+    let issuer = FakeIssuer::new(HOUR, HOUR * 24);
+    let bench = Bench::over(&issuer, OnStop::Keep, (journal, clock()));
+    issuer.answers_after(SECOND);
+    bench.join("a");
+    let trouble = async {
+        while issuer.asked().issues == 0 {
+            pass(SECOND / 10).await;
+        }
+        ended.cancel();
+        writer.await.unwrap();
+        // The answer is there; the line has a few seconds.
+        pass(SECOND * 2).await;
+        issuer.be(Mood::Down);
+    };
+    let (fetched, ()) = tokio::join!(bench.fetch(), trouble);
+    let fault = fetched.unwrap_err();
+    assert_eq!(fault.kind, Kind::Write);
+    assert!(fault.message.contains("lease/1 was issued and is not used"), "{fault}");
+    assert!(fault.remedy.contains("bao lease revoke lease/1"), "{}", fault.remedy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_journal_is_never_far_behind_the_end_of_a_short_lease() {
+    let bench = Bench::new(&FakeIssuer::new(MINUTE * 5, HOUR * 24), OnStop::Keep);
+    bench.join("a");
+    bench.holder.published(&secret("a"), bench.fetch().await.unwrap(), false);
+    for _ in 0..60 {
+        pass(MINUTE).await;
+        let noted = bench.history().live[0].times.life_end.unwrap();
+        let end = bench.status().current.unwrap().end.unwrap();
+        let behind = end.duration_since(noted).unwrap_or_default();
+        assert!(behind < WORTH_A_LINE, "{behind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_holder_is_small() {
     let bench = Bench::held().await;
     let context = bench.context();

@@ -183,3 +183,20 @@ async fn a_run_that_ends_soon_waits_for_no_spread_and_revokes_nothing() {
     holders.stop(MINUTE).await;
     assert_eq!(first.issuer.living(), [1, 2]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_changed_before_its_credential_is_given_up_has_the_one_before_again() {
+    let bench = Bench::held().await;
+    pass(MINUTE).await;
+    let rotated = bench.holders.rotate(&secret("a"), false).await;
+    assert_eq!(rotated[0].as_ref().unwrap().number, number(2));
+    let fault = Fault::new(Kind::Refused, "it has no name", "look");
+    bench.holder.failed(number(2), &fault);
+    // The secret is another one, which has files and fails as well.
+    bench.holder.leave(&secret("a"), Membership(1));
+    pass(SECOND).await;
+    bench.holder.join(&secret("a"), true, Some(HOUR));
+    bench.holder.failed(bench.fetch().await.unwrap(), &fault);
+    pass(MINUTE * 2).await;
+    assert_eq!(bench.fetch().await.unwrap(), number(1));
+}
