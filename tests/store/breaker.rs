@@ -21,7 +21,7 @@ use secrets_sync::fault::Kind;
 use secrets_sync::name::{CredentialsName, StoreName};
 use secrets_sync::secret::FingerprintKey;
 use secrets_sync::store::Store;
-use secrets_sync::store::issuer::Issuer;
+use secrets_sync::store::issuer::{Issuer, LeaseId};
 use secrets_sync::store::vault::VaultStore;
 
 fn app() -> VaultRead {
@@ -133,6 +133,26 @@ async fn an_engine_that_fails_stops_no_other_engine() {
     for kind in [Kind::ServerError, Kind::ServerError, Kind::ServerError, Kind::CircuitOpen] {
         assert_eq!(issue(&store, "pki/issue").await, kind);
     }
+}
+
+#[tokio::test]
+async fn what_keeps_leases_alive_passes_an_open_breaker() {
+    let fake = Fake::start(|_, seen| match seen.target.as_str() {
+        "/v1/sys/leases/renew" => {
+            Reply::json(200, r#"{"lease_id":"database/creds/app/1","lease_duration":60,"renewable":true}"#)
+        }
+        "/v1/sys/leases/lookup" => Reply::json(200, r#"{"data":{"id":"database/creds/app/1","ttl":60}}"#),
+        "/v1/sys/leases/revoke" => Reply::json(204, ""),
+        _ => Reply::json(502, "<html></html>"),
+    });
+    let store = store_of(&spec(&fake.address(), token("t")), FOR_LONG);
+    let (read, lease) = (dynamic(DynamicKind::Lease, "database/creds/app", &[]), "database/creds/app/1");
+    let lease = LeaseId::parse(lease).unwrap();
+    while store.issue(&read).await.unwrap_err().as_ref().kind != Kind::CircuitOpen {}
+    assert!(store.renew(&read, &lease, Duration::from_secs(60)).await.is_ok());
+    assert!(store.look_up(&read, &lease).await.is_ok());
+    assert!(store.revoke(&read, &lease).await.is_ok());
+    assert_eq!(fault(&store, &app()).await.kind, Kind::CircuitOpen, "reads wait");
 }
 
 #[tokio::test]

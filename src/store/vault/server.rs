@@ -199,10 +199,15 @@ impl Server {
         judge: Judge,
     ) -> Result<Answered, Unanswered> {
         let is_read = !(request.target.starts_with("/v1/auth/") || request.target.starts_with("/v1/sys/"));
-        let permit = self.breaker.permit(&place).map_err(|pause| self.paused(pause))?;
         let begun = Instant::now();
-        let sent = self.http.send(&request).await;
-        permit.end(judge(&sent), is_read);
+        let sent = if keeps_alive(&request.target) {
+            self.http.send(&request).await
+        } else {
+            let permit = self.breaker.permit(&place).map_err(|pause| self.paused(pause))?;
+            let sent = self.http.send(&request).await;
+            permit.end(judge(&sent), is_read);
+            sent
+        };
         let sent = sent.map_err(|error| Unanswered { is_unsent: error.is_unsent(), fault: error.into() });
         let code = match &sent {
             Ok(response) => {
@@ -328,6 +333,12 @@ impl Server {
 /// Whether a cache in between says that it has answered: `Age` (RFC 9111), or `X-Cache` of Vault Agent and Proxy.
 pub(super) fn is_cached(response: &Response) -> bool {
     response.headers.contains_key(AGE) || response.headers.contains_key("x-cache")
+}
+
+/// Whether it keeps a lease or a token alive, or ends a lease. Who asks for that has waits of its own, which end before the lease
+/// does; those of the breaker, which other requests cause, do not.
+fn keeps_alive(target: &str) -> bool {
+    target.starts_with("/v1/sys/leases/") || target == "/v1/auth/token/renew-self"
 }
 
 /// What the breaker makes of an answer.
