@@ -4,6 +4,7 @@
 //! open; the control loop then obeys signals and commands until the shutdown.
 
 mod audit;
+mod clocks;
 mod collector;
 mod commands;
 mod composition;
@@ -23,7 +24,6 @@ mod start;
 mod start_error;
 mod status_writer;
 mod survey;
-mod suspend;
 mod sweep;
 mod trial;
 mod watch;

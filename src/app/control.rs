@@ -1,17 +1,15 @@
-//! The control loop: one place that obeys signals, commands, changes of the configuration's file and the end of a
-//! suspend, one after the other, until a signal to stop. The shutdown follows.
-
-use std::time::Duration;
+//! The control loop: one place that obeys signals, commands, changes of the configuration's file and what
+//! happens to the clocks, one after the other, until a signal to stop. The shutdown follows.
 
 use tokio::sync::mpsc;
 
+use super::clocks::{ClockChange, Clocks};
 use super::commands::obey;
 use super::notifier::ServiceNotifier;
 use super::reload::{ReloadPlan, ReloadRefusal, Reloader};
-use super::suspend::Suspend;
 use super::watch::Changes;
 use crate::admin::control::ControlCall;
-use crate::lifecycle::{self, Signal, Signals};
+use crate::lifecycle::{ClockReading, Signal, Signals};
 use crate::sync::Supervisor;
 use crate::telemetry::event;
 
@@ -29,8 +27,8 @@ enum Wake {
     Command(ControlCall),
     /// A new configuration has been loaded, or refused.
     Reloaded(Result<ReloadPlan, ReloadRefusal>),
-    /// The machine was suspended for this long.
-    Resumed(Duration),
+    /// The machine was suspended, or its clock was set.
+    Clock(ClockChange),
     /// The service manager is due a message.
     Notify,
 }
@@ -40,7 +38,7 @@ pub(super) struct ControlLoop {
     signals: Signals,
     commands: mpsc::Receiver<ControlCall>,
     config_changes: Option<Changes>,
-    suspend: Suspend<fn() -> Duration>,
+    clocks: Clocks<fn() -> ClockReading>,
     reloader: Reloader,
     notifier: ServiceNotifier,
 }
@@ -54,8 +52,8 @@ impl ControlLoop {
         notifier: ServiceNotifier,
     ) -> (Self, mpsc::Sender<ControlCall>) {
         let (sender, commands) = mpsc::channel(QUEUE);
-        let suspend = Suspend::watch(lifecycle::time_asleep as fn() -> Duration);
-        (Self { signals, commands, config_changes, suspend, reloader, notifier }, sender)
+        let clocks = Clocks::watch(ClockReading::now as fn() -> ClockReading);
+        (Self { signals, commands, config_changes, clocks, reloader, notifier }, sender)
     }
 
     /// Obeys until the first signal to stop, and reports the end to the service manager.
@@ -80,10 +78,14 @@ impl ControlLoop {
                         self.notifier.reloaded();
                     }
                 }
-                Wake::Resumed(slept) => {
+                Wake::Clock(ClockChange::Resumed(slept)) => {
                     event::resumed(slept);
                     supervisor.holders().slept(slept);
                     supervisor.refresh();
+                }
+                Wake::Clock(ClockChange::Set(by)) => {
+                    event::clock_set(by);
+                    supervisor.holders().clock_set();
                 }
                 Wake::Notify => {}
             }
@@ -93,7 +95,7 @@ impl ControlLoop {
     }
 
     async fn next(&mut self) -> Wake {
-        let Self { signals, commands, config_changes, suspend, reloader, notifier } = self;
+        let Self { signals, commands, config_changes, clocks, reloader, notifier } = self;
         tokio::select! {
             biased;
             signal = signals.next() => match signal {
@@ -104,7 +106,7 @@ impl ControlLoop {
             outcome = reloader.prepared() => Wake::Reloaded(outcome),
             Some(command) = commands.recv() => Wake::Command(command),
             () = next_change(config_changes) => Wake::Reload,
-            slept = suspend.over() => Wake::Resumed(slept),
+            change = clocks.changed() => Wake::Clock(change),
             () = notifier.due() => Wake::Notify,
         }
     }

@@ -196,6 +196,21 @@ impl Holder {
         self.change(|state, now| state.machine.slept(by, now));
     }
 
+    /// The wall clock was set. What ends by a date of its own ends sooner or later than it was counted.
+    pub(super) fn clock_set(&self, context: &HolderContext) {
+        if !matches!(self.read.kind, DynamicKind::Certificate | DynamicKind::Ssh) {
+            return;
+        }
+        let moment = Moment::of(&context.clock);
+        self.change(|state, now| {
+            for IssuedValue { known, .. } in &state.values {
+                if let Some(end) = known.times.life_end {
+                    state.machine.dated(known.number, moment.date(end), now, &mut rand::rng());
+                }
+            }
+        });
+    }
+
     /// Issues another credential, and waits until it is there.
     ///
     /// # Errors

@@ -150,6 +150,11 @@ impl Holders {
         self.tasks().running.iter().for_each(|task| task.holder.slept(by));
     }
 
+    /// The wall clock was set.
+    pub(crate) fn clock_set(&self) {
+        self.tasks().running.iter().for_each(|task| task.holder.clock_set(&self.0.context));
+    }
+
     /// Issues another credential for each source of `secret`, and waits for them. With `now` the ones before are retired as
     /// soon as the new ones are confirmed.
     pub(crate) async fn rotate(&self, secret: &SecretName, now: bool) -> Vec<Result<Rotated, Fault>> {

@@ -26,7 +26,7 @@ pub(crate) use configuration::{
 };
 pub use configuration::{Reloaded, configuration_loaded, reload_failed};
 pub(crate) use daemon::{
-    abandoned, all_up_to_date, few_files, log_lines_lost, memory_not_locked, memory_not_private,
+    abandoned, all_up_to_date, clock_set, few_files, log_lines_lost, memory_not_locked, memory_not_private,
     no_control_socket, no_service_manager, not_sandboxed, not_started, port_in_use, privileges_not_refused,
     refresh_requested, resumed, runner_ended, some_failed, status_file_failed, status_file_in_tmp,
     sweep_failed, unfinished,

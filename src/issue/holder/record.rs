@@ -43,6 +43,13 @@ impl Moment {
         (if at < self.now { earlier } else { later }).unwrap_or(self.wall)
     }
 
+    /// When the clock, as it is set now, says `date`.
+    pub(super) fn date(self, date: SystemTime) -> Instant {
+        let over = || self.wall.duration_since(date).unwrap_or_default();
+        let left = date.duration_since(self.wall).ok().and_then(|left| self.now.checked_add(left));
+        left.unwrap_or_else(|| self.now.checked_sub(over()).unwrap_or(self.now))
+    }
+
     /// A moment that the clock said was in the past is none of the future, if the clock was set back since.
     fn past(self, wall: SystemTime) -> Instant {
         let age = self.wall.duration_since(wall).unwrap_or_default();

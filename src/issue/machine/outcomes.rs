@@ -245,6 +245,16 @@ impl Machine {
         self.advance(now);
     }
 
+    /// The clock was set: by its own date, credential `number` ends at `end`.
+    pub(crate) fn dated(&mut self, number: CredentialNumber, end: Instant, now: Instant, rng: &mut impl Rng) {
+        let (rules, maximum) = (self.rules, self.maximum);
+        if let Some(credential) = self.credential_mut(number) {
+            credential.lease_end = Some(end);
+            credential.plan_again((&rules, maximum), now, rng);
+        }
+        self.advance(now);
+    }
+
     /// Does what no request is needed for and what is due by `now`.
     pub(crate) fn advance(&mut self, now: Instant) {
         let timeout = self.rules.terms.confirm_timeout;

@@ -144,6 +144,11 @@ pub(crate) fn refresh_requested(named: Option<usize>, by: Option<u32>) {
     }
 }
 
+/// The wall clock was set: ends that are dates have moved.
+pub(crate) fn clock_set(by: Duration) {
+    tracing::info!(by_s = by.as_secs(), "the clock was set");
+}
+
 /// The machine was suspended; everything is read again.
 pub(crate) fn resumed(slept: Duration) {
     tracing::info!(slept_s = slept.as_secs(), "resumed, refreshing all secrets");

@@ -134,6 +134,39 @@ async fn a_process_that_stood_still_for_hours_finds_out_and_issues_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_certificate_ends_by_its_date_when_the_clock_is_set() {
+    let ahead = Arc::new(AtomicU64::new(0));
+    let (start, wall, hours) = (Instant::now(), Clock::system().now(), Arc::clone(&ahead));
+    let clock = Clock::from_fn(move || {
+        wall + start.elapsed() + HOUR * u32::try_from(hours.load(Ordering::SeqCst)).unwrap()
+    });
+    let issuer = FakeIssuer::new(HOUR * 24, HOUR * 24);
+    let journal = Journal::in_memory(FingerprintKey::random().unwrap(), clock.clone());
+    let bench = Bench::over(&issuer, OnStop::Keep, (journal, clock));
+    let read = DynamicRead { kind: DynamicKind::Certificate, ..read(OnStop::Keep) };
+    let key = FingerprintKey::random().unwrap();
+    let holder = Holder::new(StoreName::main(), read, Arc::new(issuer.clone()), key);
+    bench.holders.exchange(vec![Arc::clone(&holder)]);
+    holder.join(&secret("a"), false, Some(HOUR));
+    holder.fetch(&bench.read, None).await.unwrap();
+    holder.published(&secret("a"), number(1), false);
+    let end = || bench.status().current.unwrap().end.unwrap();
+    let date = end();
+    for hours in [5, 2] {
+        ahead.store(hours, Ordering::SeqCst);
+        assert_ne!(end(), date, "it was counted from the issue");
+        bench.holders.clock_set();
+        assert_eq!(end(), date);
+    }
+    pass(MINUTE).await;
+    assert_eq!(issuer.asked().issues, 1);
+    ahead.store(25, Ordering::SeqCst);
+    bench.holders.clock_set();
+    pass(MINUTE).await;
+    assert_eq!(issuer.asked().issues, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_with_the_lease_of_a_credential_in_use_is_refused_and_revokes_nothing() {
     let first = Bench::held().await;
     first.holders.stop(SECOND).await;
