@@ -25,7 +25,7 @@ path "secret/data/app/*"    { capabilities = ["read"] }
 path "secret/data/common/*" { capabilities = ["read"] }
 path "legacy/mail"          { capabilities = ["read"] }
 POLICY
-bao write auth/approle/role/secrets-sync-example token_policies=secrets-sync-example token_ttl=10m token_max_ttl=1h >/dev/null
+bao write auth/approle/role/secrets-sync-example token_policies=secrets-sync-example token_ttl=20m token_max_ttl=1h >/dev/null
 
 mkdir -p run/vault
 bao read -field=role_id auth/approle/role/secrets-sync-example/role-id > run/vault/role-id

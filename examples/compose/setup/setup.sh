@@ -15,7 +15,7 @@ path "secret/data/app/*" { capabilities = ["read"] }
 POLICY
 
 bao read sys/auth/approle >/dev/null 2>&1 || bao auth enable approle
-bao write auth/approle/role/secrets-sync token_policies=secrets-sync token_ttl=10m token_max_ttl=1h
+bao write auth/approle/role/secrets-sync token_policies=secrets-sync token_ttl=20m token_max_ttl=1h
 
 bao read -field=role_id auth/approle/role/secrets-sync/role-id > /approle/role-id
 bao write -f -field=secret_id auth/approle/role/secrets-sync/secret-id > /approle/secret-id
