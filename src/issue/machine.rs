@@ -362,9 +362,11 @@ impl Machine {
         let ends = self.live().filter(|credential| !credential.is_lost).flat_map(|credential| {
             let near = credential.near_end().filter(|near| *near > now);
             let end = credential.end().filter(|_| !credential.is_end_doubted);
-            [end, credential.renewable_token_end(), near, credential.withdraw_at]
+            [end, near, credential.withdraw_at]
         });
+        // What is given up ends with its lease: nobody asks what became of its token.
+        let tokens = self.live.iter().filter_map(LiveCredential::renewable_token_end);
         let confirmation = self.consumers.deadline(self.rules.terms.confirm_timeout);
-        ends.flatten().chain(confirmation).min()
+        ends.flatten().chain(tokens).chain(confirmation).min()
     }
 }

@@ -330,9 +330,7 @@ impl LiveCredential {
         rng: &mut impl Rng,
     ) {
         self.is_end_doubted = false;
-        if let Some(token) = self.token.as_mut().filter(|token| token.unrenewed == Unrenewed::Passed) {
-            token.unrenewed = Unrenewed::Refuted;
-        }
+        self.refute();
         self.look_ups_failed = 0;
         self.look_up_at = self.look_up_at.and_then(|_| self.next_look_up(asked_at, rules));
         if self.token_end().is_some_and(|end| end <= asked_at) {
@@ -393,6 +391,20 @@ impl LiveCredential {
             self.renew_at = None;
         }
         is_replaced
+    }
+
+    /// It is retired now. Nobody asks any more what became of its token: it lives as long as its lease.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        (self.withdraw_at, self.retire_at) = (None, Some(now));
+        (self.look_up_at, self.is_end_doubted) = (None, false);
+        self.refute();
+    }
+
+    /// The last known end of its token has passed, and it was not the end.
+    fn refute(&mut self) {
+        if let Some(token) = self.token.as_mut().filter(|token| token.unrenewed == Unrenewed::Passed) {
+            token.unrenewed = Unrenewed::Refuted;
+        }
     }
 
     /// It could not be retired; it is tried again.

@@ -206,7 +206,7 @@ impl Machine {
     /// up, because it may have been revoked.
     pub(crate) fn token_changed(&mut self, life: TokenLife, now: Instant, rng: &mut impl Rng) {
         let newest = self.live.last().map(|newest| newest.number);
-        for credential in &mut self.live {
+        for credential in self.live.iter_mut().chain(&mut self.given_up) {
             let is_replaced = credential.token_changed(life, now, rng);
             if is_replaced && Some(credential.number) == newest {
                 credential.look_up_at = Some(now);
@@ -312,7 +312,7 @@ impl Machine {
             self.notices.push(Notice::Ended(refused.number));
             return;
         }
-        (refused.withdraw_at, refused.retire_at, refused.look_up_at) = (None, Some(now), None);
+        refused.give_up(now);
         self.given_up.push(refused);
     }
 

@@ -24,6 +24,8 @@ struct Scenario {
     maximum: u64,
     /// How long a token lives before it is replaced; 0: it does not end.
     token: u64,
+    /// It is renewed instead.
+    is_token_renewed: bool,
     min_interval: u64,
     secrets: usize,
     /// Of a hundred requests, how many have no answer.
@@ -31,6 +33,7 @@ struct Scenario {
     /// Of a hundred renewals, how many are refused although the lease lives.
     refused: u32,
     is_renewal_denied: bool,
+    is_revocation_denied: bool,
     /// Of a hundred credentials, with how many no file can be written.
     unwritable: u32,
     /// Of a hundred changes, how many are never confirmed.
@@ -122,9 +125,21 @@ impl Run {
         let life = Duration::from_secs(self.scenario.token);
         let end = (!life.is_zero()).then(|| self.now + life);
         self.tokens += 1;
-        self.token = TokenLife { token: token(self.tokens), end, is_final: end.is_some() };
+        let is_final = end.is_some() && !self.scenario.is_token_renewed;
+        self.token = TokenLife { token: token(self.tokens), end, is_final };
         self.token_ends_at = end.map(|_| self.now + life.mul_f64(0.85));
         self.judged += usize::from(!self.leases.is_empty());
+        self.machine.token_changed(self.token, self.now, &mut self.chance);
+    }
+
+    /// All that the token has issued lives with it.
+    fn renew_token(&mut self) {
+        let end = self.now + Duration::from_secs(self.scenario.token);
+        self.token_ends_at = Some(self.now + (end - self.now).mul_f64(0.85));
+        self.token.end = Some(end);
+        for lease in self.leases.values_mut().filter(|lease| lease.token.token == self.token.token) {
+            lease.token = self.token;
+        }
         self.machine.token_changed(self.token, self.now, &mut self.chance);
     }
 
@@ -196,8 +211,9 @@ impl Run {
             assert_ne!(published, number, "{name} has it in its files");
             assert_ne!(secret.confirmed, Some(number), "consumers of {name} have it");
         }
-        let answer = (!self.happens(self.scenario.lost)).then_some(Revoked::Done);
-        if answer.is_some() {
+        let answer = if self.scenario.is_revocation_denied { Revoked::Denied } else { Revoked::Done };
+        let answer = (!self.happens(self.scenario.lost)).then_some(answer);
+        if answer == Some(Revoked::Done) {
             self.leases.remove(&number);
             self.retired += 1;
         }
@@ -271,9 +287,15 @@ impl Run {
             assert!(idle < 100, "it makes a loop at {:?}: {:?}", self.now, self.machine);
             self.now = self.now.max(next);
             if self.token_ends_at.is_some_and(|at| at <= self.now) {
-                self.log_in();
+                if self.scenario.is_token_renewed { self.renew_token() } else { self.log_in() }
             }
             self.machine.advance(self.now);
+            let deadline = self.machine.next_deadline(self.now);
+            assert!(
+                deadline.is_none_or(|at| at > self.now),
+                "over and done: {deadline:?}: {:?}",
+                self.machine
+            );
             if let Some(planned) = self.machine.next_retirement().filter(|planned| planned.at <= self.now) {
                 let LeaseStep::Retire(number) = planned.step else { panic!("{planned:?}") };
                 self.retire(number);
@@ -308,17 +330,20 @@ impl Run {
 }
 
 fn scenario() -> impl Strategy<Value = Scenario> {
-    (any::<u64>(), 30_u64..3600, 1_u64..10, 1_usize..4, 1_u64..40, any::<bool>(), 120_u64..5000).prop_map(
-        |(seed, ttl, times, secrets, min_interval, is_endless, token)| Scenario {
+    let token = (120_u64..5000, any::<bool>(), any::<bool>());
+    (any::<u64>(), 30_u64..3600, 1_u64..10, 1_usize..4, 1_u64..40, token).prop_map(
+        |(seed, ttl, times, secrets, min_interval, (token, is_endless, is_token_renewed))| Scenario {
             seed,
             ttl,
             maximum: ttl * times,
             token: if is_endless { 0 } else { token },
+            is_token_renewed,
             min_interval: min_interval.min(ttl / 6).max(1),
             secrets,
             lost: 0,
             refused: 0,
             is_renewal_denied: false,
+            is_revocation_denied: false,
             unwritable: 0,
             unconfirmed: 0,
         },
@@ -347,9 +372,10 @@ proptest! {
     #[test]
     fn whatever_happens_issues_keep_their_distance_and_nothing_is_retired_that_is_used(
         scenario in scenario(), lost in 0_u32..101, refused in 0_u32..100, is_renewal_denied: bool,
-        unwritable in 0_u32..101, unconfirmed in 0_u32..101,
+        unwritable in 0_u32..101, unconfirmed in 0_u32..101, is_revocation_denied: bool,
     ) {
-        let mut run = Run::new(Scenario { lost, refused, is_renewal_denied, unwritable, unconfirmed, ..scenario });
+        let scenario = Scenario { is_renewal_denied, is_revocation_denied, unwritable, unconfirmed, ..scenario };
+        let mut run = Run::new(Scenario { lost, refused, ..scenario });
         run.until(HOURS, |_| {});
         run.check_rates(HOURS)?;
     }
@@ -360,7 +386,8 @@ proptest! {
         run.until(HOURS, |_| {});
         run.check_rates(HOURS)?;
         // A short life is used to its half, because confirmation may take long; another token makes another credential.
-        let by_token = HOURS.as_secs().checked_div(scenario.token * 85 / 100).unwrap_or(0);
+        let replaced_after = if scenario.is_token_renewed { 0 } else { scenario.token * 85 / 100 };
+        let by_token = HOURS.as_secs().checked_div(replaced_after).unwrap_or(0);
         let issues = run.issues.len() as u64;
         prop_assert!(issues <= 2 + HOURS.as_secs() * 9 / 4 / scenario.maximum + by_token, "{} issues", issues);
         let alive = run.leases.keys().filter(|number| run.is_alive(**number)).count();

@@ -1,8 +1,8 @@
 //! Tokens that nobody renews: what they issued ends with them.
 
 use super::super::{LeaseState, LeaseStep, Notice};
-use super::rows::{Bench, HOUR, MINUTE, ONE};
-use crate::store::issuer::{LeaseVerdict, TokenLife};
+use super::rows::{Bench, HOUR, MINUTE, ONE, TWO};
+use crate::store::issuer::{LeaseVerdict, Revoked, TokenLife};
 
 /// The minutes that the token lives without a renewal.
 const UNTIL: u32 = 10;
@@ -85,4 +85,27 @@ fn look_ups_that_were_denied_are_tried_again_when_that_is_asked_for_or_the_token
     assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)));
     let notices = bench.machine.take_notices();
     assert_eq!(notices.iter().filter(|notice| **notice == Notice::LookUpDenied).count(), 2);
+}
+
+#[test]
+fn what_was_given_up_and_may_not_be_revoked_waits_for_its_lease_and_not_for_its_token() {
+    // The token that gave it is renewed after that, or its last known end is over before.
+    for minutes in [UNTIL, 0] {
+        let mut bench = issued();
+        let life = token(&bench, minutes);
+        bench.issue(Some(HOUR), Some(life));
+        bench.machine.failed(TWO, bench.now);
+        bench.wait(MINUTE / 2);
+        bench.wait(MINUTE / 2);
+        bench.machine.retired(TWO, Some(Revoked::Denied), bench.now, &mut bench.rng);
+        for _ in 0..6 {
+            bench.wait(MINUTE * 8);
+            renew(&mut bench);
+            let deadline = bench.machine.next_deadline(bench.now);
+            assert!(deadline.is_some_and(|at| at > bench.now), "a timer for the past: {deadline:?}");
+        }
+        assert!(bench.machine.credential(TWO).is_some(), "it may live: {minutes}");
+        bench.wait(MINUTE * 11);
+        assert!(bench.machine.credential(TWO).is_none(), "its lease is over");
+    }
 }
