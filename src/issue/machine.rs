@@ -158,7 +158,9 @@ impl Machine {
         self.live =
             credentials.into_iter().map(|old| LiveCredential::restored(old, now, common, rng)).collect();
         for old in self.live.iter_mut().filter(|old| !old.has_value) {
-            let end = old.end().into_iter().chain(old.end_of_token()).min();
+            // The end of a token that is over says nothing: it may have been renewed without a line.
+            let of_token = old.end_of_token().filter(|end| *end > now);
+            let end = old.end().into_iter().chain(of_token).min();
             let left = end.map(|end| end.saturating_duration_since(now));
             let spread = left.map_or(RESTART_SPREAD, |left| RESTART_SPREAD.min(left / 4));
             old.reissue_at = Some(now + spread.mul_f64(rng.random_range(0.0..1.0)));

@@ -58,6 +58,9 @@ struct IssuingToken {
     is_final: bool,
     /// It is used no longer, so nobody renews it.
     is_replaced: bool,
+    /// Its end is what the journal says, and the server has not answered since: the earlier process may have renewed it
+    /// without a line.
+    is_noted: bool,
     unrenewed: Unrenewed,
 }
 
@@ -74,7 +77,15 @@ enum Unrenewed {
 
 impl From<TokenLife> for IssuingToken {
     fn from(TokenLife { token, end, is_final }: TokenLife) -> Self {
-        Self { fingerprint: Some(token), end, is_final, is_replaced: false, unrenewed: Unrenewed::NotYet }
+        let (is_replaced, is_noted, unrenewed) = (false, false, Unrenewed::NotYet);
+        Self { fingerprint: Some(token), end, is_final, is_replaced, is_noted, unrenewed }
+    }
+}
+
+impl IssuingToken {
+    /// Whether the end that is known of it is over, and says nothing.
+    fn is_stale(&self) -> bool {
+        self.is_noted && self.unrenewed == Unrenewed::Passed
     }
 }
 
@@ -131,6 +142,7 @@ impl LiveCredential {
             end: token_end,
             is_final: false,
             is_replaced: false,
+            is_noted: true,
             unrenewed: Unrenewed::NotYet,
         };
         let mut old = Self { token: is_of_token.then_some(issuing), ..Self::blank(number, lease, issued_at) };
@@ -184,12 +196,15 @@ impl LiveCredential {
         let is_fixed = |token: &IssuingToken| {
             token.is_replaced || token.is_final || token.unrenewed == Unrenewed::Passed
         };
-        self.token.filter(is_fixed).and_then(|token| token.end)
+        let token = self.token.filter(|token| !token.is_stale());
+        token.filter(is_fixed).and_then(|token| token.end)
     }
 
     /// When its token ends unless that is renewed before.
     pub(super) fn renewable_token_end(&self) -> Option<Instant> {
-        let is_open = |token: &IssuingToken| token.unrenewed == Unrenewed::NotYet && !token.is_replaced;
+        let is_open = |token: &IssuingToken| {
+            token.unrenewed == Unrenewed::NotYet && (token.is_noted || !token.is_replaced)
+        };
         self.token.filter(is_open).filter(|token| !token.is_final && !self.is_lost)?.end
     }
 
@@ -292,15 +307,17 @@ impl LiveCredential {
         rng: &mut impl Rng,
     ) -> bool {
         let is_short = self.first_life.is_some_and(|first| renewed.life < first.mul_f64(0.9));
+        let was_doubted = self.is_end_doubted;
         self.lease_end = asked_at.checked_add(renewed.life);
-        self.is_end_doubted = false;
+        self.is_there(asked_at);
         self.renewals_failed = 0;
         self.is_renewable = renewed.is_renewable && !is_short;
         if !self.is_renewable {
             self.age(asked_at);
         }
         self.plan_renewal(asked_at, rules, rng);
-        if self.look_up_at.is_some() {
+        // An answer that was under way when the end came in doubt takes no doubt away.
+        if self.look_up_at.is_some() && !was_doubted {
             self.look_up_at = self.next_look_up(asked_at, rules);
         }
         is_short
@@ -329,13 +346,9 @@ impl LiveCredential {
         rules: &LeaseRules,
         rng: &mut impl Rng,
     ) {
-        self.is_end_doubted = false;
-        self.refute();
+        self.is_there(asked_at);
         self.look_ups_failed = 0;
         self.look_up_at = self.look_up_at.and_then(|_| self.next_look_up(asked_at, rules));
-        if self.token_end().is_some_and(|end| end <= asked_at) {
-            self.outlives_token(asked_at);
-        }
         let Some(known) = self.lease_end else { return };
         let end = asked_at + left.min(Duration::from_secs(u64::from(u32::MAX)));
         // Times that differ by the way of the answer are no news.
@@ -351,6 +364,21 @@ impl LiveCredential {
         if end < known && !self.is_renewable {
             self.age(asked_at);
         }
+    }
+
+    /// The server says that it is there.
+    fn is_there(&mut self, now: Instant) {
+        self.refute();
+        self.take_for_true();
+        if self.token_end().is_some_and(|end| end <= now) {
+            self.outlives_token(now);
+        }
+    }
+
+    /// The server has answered, or does not let us ask: the ends that are known count.
+    pub(super) fn take_for_true(&mut self) {
+        self.is_end_doubted = false;
+        self.token.iter_mut().for_each(|token| token.is_noted = false);
     }
 
     /// It lives beyond the end that was known of its token, which is replaced: that was renewed after the end was noted, and
@@ -379,7 +407,7 @@ impl LiveCredential {
             *token = life.into();
         }
         token.is_replaced = is_replaced;
-        if is_replaced && token.unrenewed == Unrenewed::Refuted {
+        if is_replaced && (token.unrenewed == Unrenewed::Refuted || token.is_stale()) {
             self.outlives_token(now);
         }
         let Some(end) = self.token_end() else { return is_replaced };

@@ -193,7 +193,7 @@ impl Machine {
             }
             Some(LeaseVerdict::Gone) => self.lose(number, now),
             Some(LeaseVerdict::Denied) => {
-                self.live.iter_mut().for_each(|credential| credential.is_end_doubted = false);
+                self.live.iter_mut().for_each(LiveCredential::take_for_true);
                 self.are_look_ups_denied = true;
                 self.notices.push(Notice::LookUpDenied);
             }

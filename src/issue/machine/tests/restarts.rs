@@ -8,7 +8,7 @@ use super::super::{LeaseState, LeaseStep, Machine, RestoredCredential};
 use super::rows::{Bench, HOUR, MINUTE, ONE, SECOND, TWO, rules, secret};
 use super::token;
 use crate::name::{CredentialNumber, LeaseId};
-use crate::store::issuer::{LeaseVerdict, TokenLife};
+use crate::store::issuer::{LeaseVerdict, Renewed, TokenLife};
 
 fn restored(number: u64, now: Instant, left: Duration, has_value: bool) -> RestoredCredential {
     RestoredCredential {
@@ -107,6 +107,14 @@ fn after_a_restart_without_values_one_is_issued_within_a_minute_or_at_once() {
     assert!(bench.issues().is_some_and(|wait| wait <= 60) && bench.machine.current().is_none());
     assert_eq!(restart(old(), false).issues(), Some(0));
     assert!(matches!(restart(vec![restored(2, now, SECOND * 20, false)], true).issues(), Some(..=5)));
+    let of_token = |end| RestoredCredential {
+        token: Some(token(1)),
+        token_end: Some(end),
+        ..restored(2, now, HOUR, false)
+    };
+    assert!(matches!(restart(vec![of_token(now + SECOND * 20)], true).issues(), Some(..=5)));
+    let noted = restart(vec![of_token(now - MINUTE)], true).issues();
+    assert!(noted.is_some_and(|wait| wait > 5), "an end that is over says nothing: {noted:?}");
     bench.wait(MINUTE);
     bench.issue(Some(HOUR), None);
     let (number, retires) = (bench.machine.current().unwrap().number, bench.retires());
@@ -150,4 +158,68 @@ fn a_process_that_ends_soon_looks_up_renews_and_spreads_nothing() {
     let mut bench = restart(vec![restored(2, now, MINUTE * 50, false)], true);
     bench.machine.hurry(bench.now);
     assert_eq!(bench.issues(), Some(0));
+}
+
+/// One whose token was renewed by the earlier process after its end had been noted.
+fn of_a_noted_token(now: Instant) -> Bench {
+    let noted = RestoredCredential {
+        token: Some(token(1)),
+        token_end: Some(now - MINUTE),
+        ..restored(2, now, MINUTE * 50, true)
+    };
+    restart(vec![noted], true)
+}
+
+#[test]
+fn the_end_of_a_token_that_an_earlier_process_noted_ends_nothing_before_the_server_has_answered() {
+    let now = Instant::now() + HOUR * 1000;
+    let life = |name| TokenLife { token: token(name), end: Some(now + HOUR), is_final: false };
+    for other in [None, Some(1), Some(2)] {
+        let mut bench = of_a_noted_token(now);
+        for _ in 0..10 {
+            bench.wait(SECOND);
+            if let Some(name) = other {
+                bench.machine.token_changed(life(name), bench.now, &mut bench.rng);
+            }
+            bench.looked_up(None);
+            bench.wait(MINUTE);
+            assert!(!bench.machine.current().unwrap().is_lost, "{other:?}: nobody has said so");
+        }
+        let rest = MINUTE * 50 - (bench.now - now);
+        bench.looked_up(Some(LeaseVerdict::Living(rest)));
+        bench.wait(SECOND);
+        assert!(!bench.machine.current().unwrap().is_lost, "{other:?}: it lives");
+        assert_eq!(bench.issues(), (other == Some(2)).then_some(0), "{other:?}");
+        bench.wait(rest);
+        assert_eq!(bench.machine.state(), LeaseState::Lost, "{other:?}: its lease is over");
+    }
+}
+
+#[test]
+fn what_is_renewed_after_a_restart_outlives_the_noted_end_of_its_token() {
+    let now = Instant::now() + HOUR * 1000;
+    let life = |name| TokenLife { token: token(name), end: Some(now + HOUR), is_final: false };
+    for other in [None, Some(2)] {
+        let mut bench = of_a_noted_token(now);
+        if let Some(name) = other {
+            bench.machine.token_changed(life(name), bench.now, &mut bench.rng);
+        }
+        bench.wait(SECOND);
+        bench.looked_up(None);
+        let renewed = Renewed { life: HOUR, is_renewable: true };
+        bench.machine.renewed(TWO, renewed, bench.now, &mut bench.rng);
+        bench.wait(MINUTE * 30);
+        assert!(!bench.machine.current().unwrap().is_lost, "{other:?}");
+        assert_eq!(bench.issues(), other.map(|_| 0), "{other:?}");
+    }
+}
+
+#[test]
+fn where_nobody_may_ask_the_noted_end_of_a_token_counts() {
+    let now = Instant::now() + HOUR * 1000;
+    let mut bench = of_a_noted_token(now);
+    bench.wait(SECOND);
+    bench.looked_up(Some(LeaseVerdict::Denied));
+    bench.wait(SECOND);
+    assert_eq!(bench.machine.state(), LeaseState::Lost);
 }

@@ -111,7 +111,7 @@ impl Bench {
         self.issues().is_some_and(|wait| wait <= seconds && wait >= seconds * 9 / 10)
     }
 
-    fn renewed(&mut self, life: Duration) {
+    pub(super) fn renewed(&mut self, life: Duration) {
         let number = self.machine.current().unwrap().number;
         let renewed = Renewed { life, is_renewable: true };
         self.machine.renewed(number, renewed, self.now, &mut self.rng);

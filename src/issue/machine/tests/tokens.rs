@@ -1,7 +1,7 @@
 //! Tokens that nobody renews: what they issued ends with them.
 
 use super::super::{LeaseState, LeaseStep, Notice};
-use super::rows::{Bench, HOUR, MINUTE, ONE, TWO};
+use super::rows::{Bench, HOUR, MINUTE, ONE, SECOND, TWO};
 use crate::store::issuer::{LeaseVerdict, Revoked, TokenLife};
 
 /// The minutes that the token lives without a renewal.
@@ -39,6 +39,17 @@ fn what_a_token_issued_is_asked_for_when_nobody_has_renewed_it() {
     assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Held, Some((LeaseStep::LookUp(ONE), 0))));
     bench.looked_up(Some(LeaseVerdict::Gone));
     assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Lost, Some((LeaseStep::Issue, 0))));
+}
+
+#[test]
+fn a_renewal_that_was_under_way_when_the_token_ended_is_followed_by_the_look_up() {
+    let mut bench = issued();
+    bench.wait(MINUTE * 10);
+    bench.renewed(HOUR);
+    bench.wait(SECOND);
+    assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Held, Some((LeaseStep::LookUp(ONE), 0))));
+    bench.looked_up(Some(LeaseVerdict::Gone));
+    assert_eq!(bench.machine.state(), LeaseState::Lost);
 }
 
 #[test]
