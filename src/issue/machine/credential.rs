@@ -269,7 +269,7 @@ impl LiveCredential {
         self.renew_at = end.filter(|_| self.is_renewable).map(|end| rules.renewal(from, end, rng));
     }
 
-    /// Plans with other rules. What has no full life left keeps its moments.
+    /// Plans with other rules. What has no full life left keeps its moments, and so does the issue of what has no value.
     pub(super) fn plan_again(
         &mut self,
         (rules, maximum): (&LeaseRules, Option<Duration>),
@@ -279,8 +279,10 @@ impl LiveCredential {
         if self.is_ageing || self.is_lost {
             return;
         }
-        self.reissue_at =
-            self.whole_end(rules, maximum).map(|end| rules.reissue_point(self.issued_at, end, rng));
+        if self.has_value {
+            let end = self.whole_end(rules, maximum);
+            self.reissue_at = end.map(|end| rules.reissue_point(self.issued_at, end, rng));
+        }
         self.plan_renewal(now, rules, rng);
     }
 

@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::{Duration, Instant};
 
-use super::super::{Confirmed, IssueFailure, LeaseRules, LeaseStep, Machine};
+use super::super::{Confirmed, IssueFailure, LeaseRules, LeaseStep, Machine, Notice};
 use super::token;
 use crate::config::provider::vault::dynamic::LeaseTerms;
 use crate::name::{CredentialNumber, LeaseId, SecretName};

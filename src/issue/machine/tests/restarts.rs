@@ -7,6 +7,7 @@ use tokio::time::{Duration, Instant};
 use super::super::{LeaseState, LeaseStep, Machine, RestoredCredential};
 use super::rows::{Bench, HOUR, MINUTE, ONE, SECOND, TWO, rules, secret};
 use super::token;
+use crate::config::provider::vault::dynamic::LeaseTerms;
 use crate::name::{CredentialNumber, LeaseId};
 use crate::store::issuer::{LeaseVerdict, Renewed, TokenLife};
 
@@ -121,6 +122,20 @@ fn after_a_restart_without_values_one_is_issued_within_a_minute_or_at_once() {
     bench.publish("a", number);
     bench.confirm("a", number);
     assert_eq!((retires, bench.retires()), (None, Some((TWO, 300))));
+}
+
+#[test]
+fn other_terms_do_not_put_off_the_issue_of_what_has_no_value() {
+    let now = Instant::now() + HOUR * 1000;
+    for (max_age, has_maximum) in [(None, false), (None, true), (Some(HOUR * 24), false)] {
+        let mut bench = restart(vec![restored(2, now, MINUTE * 50, false)], true);
+        let maximum = has_maximum.then_some(HOUR * 24);
+        let last = (Some(now - MINUTE * 10), maximum);
+        bench.machine.restore(vec![restored(2, now, MINUTE * 50, false)], TWO, last, now, &mut bench.rng);
+        let terms = LeaseTerms { grace: MINUTE, max_age, ..LeaseTerms::default() };
+        bench.machine.use_terms(terms, bench.now, &mut bench.rng);
+        assert!(bench.issues().is_some_and(|wait| wait <= 60), "{max_age:?}: {:?}", bench.issues());
+    }
 }
 
 #[test]
