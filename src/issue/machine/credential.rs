@@ -295,6 +295,11 @@ impl LiveCredential {
         self.renew_at.filter(|_| !self.is_lost && self.lease_end.is_some_and(is_needed))
     }
 
+    /// The server is asked whether it is there.
+    pub(super) fn look_up_now(&mut self, now: Instant, rules: &LeaseRules) {
+        self.look_up_at = self.next_look_up(now, rules).map(|_| now);
+    }
+
     fn next_look_up(&self, from: Instant, rules: &LeaseRules) -> Option<Instant> {
         self.lease.as_ref().filter(|_| rules.is_leased).map(|_| from + rules.look_up_every)
     }

@@ -302,6 +302,10 @@ impl Machine {
     fn withdraw(&mut self, now: Instant) {
         let Some(mut refused) = self.live.pop() else { return };
         self.notices.push(Notice::Withdrawn(refused.number));
+        if let Some(newest) = self.live.last_mut() {
+            // Since there was another one nobody has asked for it.
+            newest.look_up_now(now, &self.rules);
+        }
         let pause = self.rules.terms.min_interval.max(UNPUBLISHED_WAIT);
         let pause = pause.saturating_mul(2_u32.saturating_pow(self.withdrawn)).min(LONGEST_PAUSE);
         let end = self.live.last().and_then(LiveCredential::end);

@@ -182,8 +182,12 @@ fn what_no_file_could_be_written_with_is_retired_after_a_minute_and_the_one_befo
     bench.wait(SECOND);
     assert_eq!((bench.machine.current().unwrap().number, bench.retires()), (ONE, Some((TWO, 0))));
     assert_eq!(bench.machine.take_notices(), [Notice::Withdrawn(TWO)]);
-    // The one before is renewed as before.
+    // The one before is asked for, now and at the interval, and renewed as before.
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)));
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 29)));
     assert!(matches!(bench.next(), Some((LeaseStep::Renew(ONE), _))), "{:?}", bench.next());
+    bench.machine.check(bench.now);
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)));
     // Without one before there is none.
     let mut bench = Bench::new(true, &["a"]);
     bench.issue(Some(HOUR), None);
