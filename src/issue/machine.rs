@@ -237,9 +237,11 @@ impl Machine {
         self.is_wanted = true;
     }
 
-    /// An operator wants another credential.
+    /// An operator wants another credential. That one shows the maximum again, which may have been raised: what is replaced
+    /// in time for it never does.
     pub(crate) fn rotate(&mut self, rotation: Rotation) {
         self.rotation = Some(rotation);
+        self.maximum = None;
         self.issue_not_before = None;
     }
 

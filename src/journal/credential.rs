@@ -44,7 +44,7 @@ pub struct IssuedRecord {
     /// What it is.
     #[serde(flatten)]
     pub credential: KnownCredential,
-    /// How long a credential of this role can live with all its renewals, in seconds, where this one has shown it.
+    /// How long a credential of this role can live with all its renewals, in seconds, where that was known then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maximum_seconds: Option<u64>,
 }
@@ -225,7 +225,7 @@ impl CredentialHistory {
 
     pub(super) fn issued(&mut self, IssuedRecord { credential, maximum_seconds, .. }: IssuedRecord) {
         self.number = self.number.max(credential.number);
-        self.maximum_seconds = maximum_seconds.or(self.maximum_seconds);
+        self.maximum_seconds = maximum_seconds;
         self.open.retain(|open| open.number != credential.number);
         // What is lost is known only for as long as nothing replaces it.
         self.live.retain(|live| live.number != credential.number && !live.is_lost);

@@ -68,6 +68,16 @@ fn known(state: &JournalState, source: SourceId) -> (Vec<u64>, Vec<u64>) {
 }
 
 #[test]
+fn a_maximum_that_is_no_longer_known_does_not_come_back() {
+    let source = source(1);
+    let JournalEntry::Issued(record) = issued(source, number(2)) else { panic!() };
+    let unknown = JournalEntry::Issued(IssuedRecord { maximum_seconds: None, ..record });
+    let maximum = |entries: Vec<JournalEntry>| folded(entries).credentials[&source].maximum_seconds;
+    assert_eq!(maximum(vec![issued(source, number(1))]), Some(600));
+    assert_eq!(maximum(vec![issued(source, number(1)), unknown]), None);
+}
+
+#[test]
 fn what_was_asked_for_is_known_until_it_is_retired() {
     let (source, [one, two]) = (source(1), [number(1), number(2)]);
     let mut entries = vec![issuing(source, one)];

@@ -326,6 +326,20 @@ fn a_short_answer_to_a_renewal_shows_the_maximum() {
 }
 
 #[test]
+fn a_rotation_has_the_maximum_measured_again() {
+    let mut bench = Bench::held();
+    bench.wait(MINUTE * 40);
+    bench.renewed(MINUTE * 20);
+    assert_eq!(bench.machine.maximum(), Some(HOUR));
+    bench.machine.rotate(Rotation::WithGrace);
+    bench.issue(Some(HOUR), None);
+    assert_eq!((bench.machine.maximum(), bench.issues()), (None, None));
+    bench.wait(MINUTE * 40);
+    bench.renewed(MINUTE * 50);
+    assert_eq!(bench.machine.maximum(), Some(MINUTE * 90), "the operator has raised it");
+}
+
+#[test]
 fn a_refused_renewal_is_judged_by_a_look_up_and_issues_nothing() {
     let mut bench = Bench::held();
     bench.wait(MINUTE * 40);
