@@ -23,7 +23,7 @@ use crate::fault::{Fault, Kind};
 use crate::journal::{Journal, KnownCredential, SourceId};
 use crate::name::{CredentialNumber, CredentialsName, SecretName, StoreName};
 use crate::secret::{Fields, FingerprintKey, SecretText};
-use crate::store::issuer::{CredentialOwner, Issuer, Membership, TokenMemory};
+use crate::store::issuer::{CredentialOwner, FilesThere, Issuer, Membership, TokenMemory};
 use crate::store::{Fetched, Life, RequestId, Revision, Store};
 use crate::telemetry::event;
 
@@ -80,7 +80,7 @@ struct HolderState {
 struct Joined {
     secret: SecretName,
     membership: Membership,
-    has_files: bool,
+    files: FilesThere,
     refresh: Option<Duration>,
 }
 
@@ -395,15 +395,15 @@ impl Store for Holder {
 }
 
 impl CredentialOwner for Holder {
-    fn join(&self, secret: &SecretName, has_files: bool, refresh: Option<Duration>) -> Membership {
+    fn join(&self, secret: &SecretName, files: FilesThere, refresh: Option<Duration>) -> Membership {
         let membership = Membership(self.memberships.fetch_add(1, Ordering::Relaxed));
         self.change(|state, now| {
             if state.is_restored {
-                state.machine.join(secret, has_files, now);
+                state.machine.join(secret, files, now);
             }
             state.joined.retain(|joined| joined.secret != *secret);
             state.joined.reserve_exact(1);
-            state.joined.push(Joined { secret: secret.clone(), membership, has_files, refresh });
+            state.joined.push(Joined { secret: secret.clone(), membership, files, refresh });
             state.plan_look_ups(now);
         });
         membership
@@ -447,7 +447,7 @@ impl HolderState {
     fn begin(&mut self, now: Instant) {
         self.is_restored = true;
         for joined in &self.joined {
-            self.machine.join(&joined.secret, joined.has_files, now);
+            self.machine.join(&joined.secret, joined.files, now);
         }
     }
 

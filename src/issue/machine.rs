@@ -17,6 +17,7 @@ pub(crate) use self::outcomes::{Confirmed, IssueFailure};
 pub(crate) use self::rules::LeaseRules;
 use crate::config::provider::vault::dynamic::{LeaseTerms, OnStop};
 use crate::name::{CredentialNumber, SecretName};
+use crate::store::issuer::FilesThere;
 
 /// How long a credential that no file could be written with waits for the next try.
 const UNPUBLISHED_WAIT: Duration = Duration::from_secs(60);
@@ -186,16 +187,18 @@ impl Machine {
         }
     }
 
-    /// `secret` has this source. With `has_files` there are files, which may hold what an earlier process issued; without
-    /// them it does not wait for a credential.
-    pub(crate) fn join(&mut self, secret: &SecretName, has_files: bool, now: Instant) {
-        let known = self.live.first().zip(self.live.last()).filter(|_| has_files);
+    /// `secret` has this source. Any of its `files` may hold what an earlier process issued; unless all are there, it does
+    /// not wait for a credential.
+    pub(crate) fn join(&mut self, secret: &SecretName, files: FilesThere, now: Instant) {
+        let known = self.live.first().zip(self.live.last()).filter(|_| files != FilesThere::None);
         self.consumers.join(secret, known.map(|(oldest, newest)| (oldest.number, newest.number)));
         if let Some(dead) = self.live.last().filter(|newest| newest.is_lost) {
             self.consumers.lost(dead.number, now);
         }
         self.settle(now);
-        if let Some(newest) = self.live.last_mut().filter(|newest| !newest.has_value && !has_files) {
+        if let Some(newest) =
+            self.live.last_mut().filter(|newest| !newest.has_value && files != FilesThere::All)
+        {
             newest.reissue_at = Some(now);
         }
     }

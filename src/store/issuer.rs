@@ -126,9 +126,9 @@ pub struct IssueWarning {
 
 /// Who owns the credentials of a source: secrets say to it what has become of a credential in their files.
 pub trait CredentialOwner: Send + Sync {
-    /// `secret` has the source. With `has_files` there are files of it, which may hold an earlier credential; `refresh` is
-    /// how often it is read.
-    fn join(&self, secret: &SecretName, has_files: bool, refresh: Option<Duration>) -> Membership;
+    /// `secret` has the source, and `files` of it are there, which may hold an earlier credential; `refresh` is how often it
+    /// is read.
+    fn join(&self, secret: &SecretName, files: FilesThere, refresh: Option<Duration>) -> Membership;
 
     /// `secret` has the source no longer, unless it has joined again since.
     fn leave(&self, secret: &SecretName, membership: Membership);
@@ -144,6 +144,17 @@ pub trait CredentialOwner: Send + Sync {
 
     /// The files of a secret could not be written with credential `number`.
     fn failed(&self, number: CredentialNumber, fault: &Fault);
+}
+
+/// Which files of a secret are there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FilesThere {
+    /// None.
+    None,
+    /// Some are missing.
+    Some,
+    /// All of them.
+    All,
 }
 
 /// That a secret has a source, from one `join` on.

@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::journal::Journal;
 use crate::name::{CredentialNumber, SecretName};
 use crate::store::gather::{Gathered, SourceStores};
-use crate::store::issuer::{CredentialOwner, Membership};
+use crate::store::issuer::{CredentialOwner, FilesThere, Membership};
 
 /// The issued credentials that one pass has read: the number of each source, `None` where it is not issued.
 #[derive(Clone)]
@@ -22,9 +22,11 @@ pub(super) struct ReadCredentials {
 #[derive(Clone, Default)]
 pub(super) struct Unconfirmed(Arc<Mutex<BTreeMap<SecretName, ReadCredentials>>>);
 
-/// That a secret has its issued sources.
-#[derive(Default)]
-pub(super) struct Memberships(Vec<(SourceStores, usize, Membership)>);
+/// That a secret has its issued sources. Clones are the same; `None` where it has none.
+#[derive(Clone, Default)]
+pub(super) struct Memberships(Option<Arc<Mutex<Joined>>>);
+
+type Joined = Vec<(SourceStores, usize, Membership)>;
 
 impl ReadCredentials {
     /// Of what was `gathered` from `stores`; `None` where none of it is issued.
@@ -84,26 +86,45 @@ impl Unconfirmed {
 }
 
 impl Memberships {
-    /// `secret`, which is read from `stores`, has their issued sources from now on.
+    /// Of a secret that `has_issued` sources. Those of its predecessor, `before`, are its own now, so that no source is
+    /// without it until it joins itself.
+    pub(super) fn after(before: &Self, has_issued: bool) -> Self {
+        let joined = before.exchange(Vec::new());
+        Self((has_issued || !joined.is_empty()).then(|| Arc::new(Mutex::new(joined))))
+    }
+
+    /// `secret`, which is read from `stores`, has their issued sources from now on, and others no longer.
     pub(super) fn join(
+        &self,
         stores: &SourceStores,
         secret: &SecretName,
-        has_files: bool,
+        files: FilesThere,
         refresh: Option<Duration>,
-    ) -> Self {
+    ) {
         let join = |(index, owner): (usize, &dyn CredentialOwner)| {
-            (stores.clone(), index, owner.join(secret, has_files, refresh))
+            (stores.clone(), index, owner.join(secret, files, refresh))
         };
         let owners = stores.iter().enumerate();
-        Self(owners.filter_map(|(index, store)| Some((index, store.owner()?))).map(join).collect())
+        let joined = owners.filter_map(|(index, store)| Some((index, store.owner()?))).map(join).collect();
+        // Only now: an owner that stays is at no time without the secret.
+        leave(self.exchange(joined), secret);
     }
 
     /// `secret` has them no longer.
-    pub(super) fn leave(&mut self, secret: &SecretName) {
-        for (stores, index, membership) in self.0.drain(..) {
-            if let Some(owner) = stores.iter().nth(index).and_then(|store| store.owner()) {
-                owner.leave(secret, membership);
-            }
+    pub(super) fn leave(&self, secret: &SecretName) {
+        leave(self.exchange(Vec::new()), secret);
+    }
+
+    fn exchange(&self, joined: Joined) -> Joined {
+        let Some(shared) = &self.0 else { return Vec::new() };
+        std::mem::replace(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner), joined)
+    }
+}
+
+fn leave(joined: Joined, secret: &SecretName) {
+    for (stores, index, membership) in joined {
+        if let Some(owner) = stores.iter().nth(index).and_then(|store| store.owner()) {
+            owner.leave(secret, membership);
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::consumption::Memberships;
 use super::context::{JobWithStores, SyncContext, TaskContext};
 use super::duties::{self, DutyTask};
 use super::orders::Orders;
@@ -50,6 +51,8 @@ struct Running {
     ended: CancellationToken,
     /// What it has published; a successor takes it over.
     known: KnownFiles,
+    /// Those of its issued sources; a successor takes them over, too.
+    memberships: Memberships,
 }
 
 impl Supervisor {
@@ -61,7 +64,7 @@ impl Supervisor {
         let mut supervisor = Self { shared, tasks, names, running, stopping, duty_tasks, hooks };
         supervisor.use_hooks(&context.hooks);
         for (job, stores) in jobs {
-            supervisor.begin(job, stores, Vec::new(), KnownFiles::default());
+            supervisor.begin(job, stores, Vec::new(), (KnownFiles::default(), Memberships::default()));
         }
         supervisor
     }
@@ -145,13 +148,14 @@ impl Supervisor {
                     let removes = job.secret.deletion_policy == DeletionPolicy::Delete;
                     let left = known.abandon(removes, &outputs);
                     event::outputs_moved(name.as_str(), removes, &outputs.left_by(&running.job, left));
+                    let memberships = running.memberships.clone();
                     self.stopping.push(running.retire());
                     counts.changed += 1;
-                    begin.push((job, stores, known));
+                    begin.push((job, stores, (known, memberships)));
                 }
                 None => {
                     counts.added += 1;
-                    begin.push((job, stores, KnownFiles::default()));
+                    begin.push((job, stores, (KnownFiles::default(), Memberships::default())));
                 }
             }
         }
@@ -164,8 +168,8 @@ impl Supervisor {
         let writers = Writers::of(&self.stopping);
         let gates: Vec<Vec<CancellationToken>> =
             begin.iter().map(|(job, ..)| writers.in_the_way_of(job).chain(gates(job)).collect()).collect();
-        for ((job, stores, known), after) in begin.into_iter().zip(gates) {
-            self.begin(job, stores, after, known);
+        for ((job, stores, before), after) in begin.into_iter().zip(gates) {
+            self.begin(job, stores, after, before);
         }
         counts
     }
@@ -194,13 +198,21 @@ impl Supervisor {
         if in_time.is_ok() { Vec::new() } else { late }
     }
 
-    /// Starts the task of `job`, which begins when all of `after` have fired.
-    fn begin(&mut self, job: Job, stores: SourceStores, after: Vec<CancellationToken>, known: KnownFiles) {
+    /// Starts the task of `job`, which begins when all of `after` have fired, with what its predecessor had.
+    fn begin(
+        &mut self,
+        job: Job,
+        stores: SourceStores,
+        after: Vec<CancellationToken>,
+        (known, before): (KnownFiles, Memberships),
+    ) {
         let name = job.secret.name.clone();
         let (stop, ended) = (self.shared.stop.child_token(), CancellationToken::new());
         let (sender, moves) = watch::channel(stores);
         let refresh = watch::Sender::new(Orders::default());
         let mut task = self.shared.task(job.clone(), moves, refresh.subscribe(), stop.clone(), known.clone());
+        let memberships = Memberships::after(&before, job.secret.sources.has_issued());
+        task.memberships = memberships.clone();
         let (stopped, gone) = (stop.clone(), ended.clone().drop_guard());
         let life = async move {
             let _gone = gone;
@@ -214,9 +226,10 @@ impl Supervisor {
                 () = stopped.cancelled() => {}
                 () = free => task.run().await,
             }
+            task.leave();
         };
         self.names.insert(self.tasks.spawn(life).id(), name.clone());
-        self.running.insert(name, Running { job, stores: sender, refresh, stop, ended, known });
+        self.running.insert(name, Running { job, stores: sender, refresh, stop, ended, known, memberships });
     }
 
     /// Stops the task of a secret that is gone. Its metrics go after its last pass, which would bring them back.
@@ -250,7 +263,7 @@ impl Supervisor {
 
 impl Running {
     fn retire(self) -> StoppingTask {
-        let Self { job, stores: _, refresh: _, stop, ended, known: _ } = self;
+        let Self { job, stores: _, refresh: _, stop, ended, .. } = self;
         stop.cancel();
         StoppingTask { job, ended }
     }

@@ -85,27 +85,25 @@ impl Task {
             }
         }
         self.pass.idle().await;
-        let name = self.name().clone();
-        self.memberships.leave(&name);
+    }
+
+    /// The secret has its issued sources no longer, unless its successor has them.
+    pub(super) fn leave(&self) {
+        self.memberships.leave(self.name());
     }
 
     /// Has the owners of issued sources know of the secret.
     async fn join(&mut self) {
         if !self.secret().sources.has_issued() {
-            return;
+            return self.leave();
         }
-        let has_files = self.pass.has_files(&self.stop).await;
+        let files = self.pass.files_there(&self.stop).await;
         let name = self.name().clone();
         let refresh = match self.secret().refresh {
             Refresh::Every(interval) => Some(interval),
             Refresh::Once => None,
         };
-        let before = std::mem::replace(
-            &mut self.memberships,
-            Memberships::join(self.pass.stores(), &name, has_files, refresh),
-        );
-        // Only now: an owner that stays is at no time without the secret.
-        { before }.leave(&name);
+        self.memberships.join(self.pass.stores(), &name, files, refresh);
     }
 
     /// Syncs once. Failures that pass by themselves are tried again until `retry_until`: a wait

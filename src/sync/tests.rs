@@ -5,10 +5,12 @@ mod deletions;
 mod exchange;
 mod generations;
 mod hooks;
+mod issued;
 mod lost_files;
 mod moments;
 mod orders;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +26,7 @@ use super::{JobWithStores, OrderFailure, PolicySettings, Supervisor, SyncContext
 use crate::backoff::BackoffSettings;
 use crate::clock::Clock;
 use crate::config::provider::SecretRead;
+use crate::config::provider::vault::dynamic::{DynamicKind, DynamicMethod, DynamicRead, LeaseTerms};
 use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
 use crate::config::sources::{Source, Sources};
 use crate::disk::TargetPath;
@@ -59,6 +62,20 @@ fn change(job: &Job, change: impl FnOnce(&mut SecretSpec)) -> Job {
     let mut secret = (*job.secret).clone();
     change(&mut secret);
     Job { secret: Arc::new(secret), ..job.clone() }
+}
+
+/// The job, with a source that is issued in place of its own.
+fn issued(job: &Job) -> Job {
+    let read = DynamicRead {
+        credentials: None,
+        namespace: None,
+        path: "database/creds/app".to_owned(),
+        method: DynamicMethod::Get,
+        parameters: BTreeMap::new(),
+        kind: DynamicKind::Lease,
+        terms: LeaseTerms::default(),
+    };
+    change(job, |secret| secret.sources = sources(SecretRead::VaultDynamic(Box::new(read))))
 }
 
 /// No jitter, so that every wait of these tests is exact.

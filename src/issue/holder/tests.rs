@@ -88,7 +88,7 @@ impl Bench {
     }
 
     fn join(&self, name: &str) -> Membership {
-        self.holder.join(&secret(name), false, Some(HOUR))
+        self.holder.join(&secret(name), FilesThere::None, Some(HOUR))
     }
 
     async fn fetch(&self) -> Result<CredentialNumber, Fault> {
@@ -311,13 +311,13 @@ async fn an_answer_that_comes_at_the_stop_is_noted() {
 
 #[tokio::test(start_paused = true)]
 async fn without_values_a_restart_issues_once_and_the_old_one_drains() {
-    for (has_files, at_most) in [(true, 60), (false, 0)] {
+    for (files, at_most) in [(FilesThere::All, 60), (FilesThere::Some, 0), (FilesThere::None, 0)] {
         let first = Bench::held().await;
         let (issuer, outlasting) = (first.issuer.clone(), (first.journal.clone(), first.clock.clone()));
         pass(MINUTE * 10).await;
         first.holders.stop(SECOND).await;
         let second = Bench::over(&issuer, OnStop::Keep, outlasting);
-        second.holder.join(&secret("a"), has_files, Some(HOUR));
+        second.holder.join(&secret("a"), files, Some(HOUR));
         let began = Instant::now();
         assert_eq!(second.fetch().await.unwrap(), number(2));
         assert!(began.elapsed() <= SECOND * at_most, "{:?}", began.elapsed());

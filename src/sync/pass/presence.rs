@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::Pass;
 use crate::sink::Sink;
 use crate::store::gather::SourceStores;
+use crate::store::issuer::FilesThere;
 use crate::sync::publisher::PublishProgress;
 
 impl Pass {
@@ -18,15 +19,20 @@ impl Pass {
         self.stores = stores;
     }
 
-    /// Whether all files of the secret are there, also those of another process. What cannot be looked at is not there.
-    pub(in crate::sync) async fn has_files(&mut self, stop: &CancellationToken) -> bool {
+    /// Which files of the secret are there, also those of another process. What cannot be looked at is not there.
+    pub(in crate::sync) async fn files_there(&mut self, stop: &CancellationToken) -> FilesThere {
         let look = |sink: &mut Sink, progress: &PublishProgress<'_>| {
             progress.writes(sink.job());
             let secret = &sink.job().secret;
             let files = secret.files.iter().map(|file| file.placement.target.as_path());
             let directory = secret.directory.iter().map(|directory| directory.path.as_path());
-            Ok(files.chain(directory).all(std::path::Path::exists))
+            let (there, missing): (Vec<_>, Vec<_>) = files.chain(directory).partition(|path| path.exists());
+            Ok(match (there.is_empty(), missing.is_empty()) {
+                (true, _) => FilesThere::None,
+                (false, false) => FilesThere::Some,
+                (false, true) => FilesThere::All,
+            })
         };
-        self.publisher.run(true, look, stop).await == Some(Ok(true))
+        self.publisher.run(true, look, stop).await.and_then(Result::ok).unwrap_or(FilesThere::None)
     }
 }

@@ -1,13 +1,8 @@
 //! Brakes, approval, the way back to an earlier change, and what is held.
 
-use std::collections::BTreeMap;
-
 use super::changes::{generations, history};
 use super::*;
-use crate::config::provider::SecretRead;
-use crate::config::provider::vault::dynamic::{DynamicKind, DynamicMethod, DynamicRead, LeaseTerms};
 use crate::config::secret::{Brake, FileCheck};
-use crate::config::sources::{Source, Sources};
 use crate::journal::{ChangeRecord, JournalEntry};
 use crate::name::ChangeNumber;
 use crate::render::ChangeReason;
@@ -321,20 +316,7 @@ async fn the_journal_says_who_asked_and_why() {
 #[tokio::test(start_paused = true)]
 async fn there_is_no_way_back_to_a_credential_that_may_be_revoked() {
     let (home, store) = (TempDir::new().unwrap(), Arc::new(FakeStore::new()));
-    let read = DynamicRead {
-        credentials: None,
-        namespace: None,
-        path: "database/creds/app".to_owned(),
-        method: DynamicMethod::Get,
-        parameters: BTreeMap::new(),
-        kind: DynamicKind::Lease,
-        terms: LeaseTerms::default(),
-    };
-    let read = SecretRead::VaultDynamic(Box::new(read));
-    let job = change(&kept(&home, 3), |secret| {
-        let source = Source { read: read.clone(), ..secret.sources.first().clone() };
-        secret.sources = Sources::of(source);
-    });
+    let job = issued(&kept(&home, 3));
     let (supervisor, _context) = start(vec![job], &store);
     let Err(OrderFailure::NotPossible { message, hint }) = back(&supervisor, Some(1)).await else { panic!() };
     assert!(message.contains("may be revoked") && hint.contains("rotate"), "{message}: {hint}");

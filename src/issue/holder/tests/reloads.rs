@@ -11,7 +11,7 @@ impl Bench {
         let key = FingerprintKey::random().unwrap();
         let back = Holder::new(StoreName::main(), read(on_stop), Arc::new(self.issuer.clone()), key);
         self.holders.exchange(vec![Arc::clone(&back)]);
-        back.join(&secret("a"), true, Some(HOUR));
+        back.join(&secret("a"), FilesThere::All, Some(HOUR));
         back
     }
 
@@ -99,7 +99,7 @@ async fn a_token_is_revoked_at_a_stop_and_only_where_nothing_of_it_is_to_live() 
         bench.holders.exchange(vec![Arc::clone(&bench.holder), Arc::clone(&second)]);
         bench.join("a");
         bench.fetch().await.unwrap();
-        second.join(&secret("b"), false, Some(HOUR));
+        second.join(&secret("b"), FilesThere::None, Some(HOUR));
         bench.fetched_from(&second).await;
         bench.holders.stop(MINUTE).await;
         assert_eq!(bench.issuer.asked().tokens_revoked, tokens, "{other:?}");
@@ -118,7 +118,7 @@ async fn what_has_ended_keeps_no_token_from_being_revoked() {
         bench.holders.exchange(vec![Arc::clone(&bench.holder), Arc::clone(&second)]);
         bench.join("a");
         bench.fetch().await.unwrap();
-        second.join(&secret("b"), false, Some(HOUR));
+        second.join(&secret("b"), FilesThere::None, Some(HOUR));
         let number = bench.fetched_from(&second).await;
         // From now on nothing renews it.
         bench.holders.exchange(vec![Arc::clone(&bench.holder)]);
@@ -175,7 +175,7 @@ async fn a_run_that_ends_soon_waits_for_no_spread_and_revokes_nothing() {
     let holders = Holders::new(context);
     let key = FingerprintKey::random().unwrap();
     let once = Holder::new(StoreName::main(), read(OnStop::Revoke), Arc::new(first.issuer.clone()), key);
-    once.join(&secret("a"), true, Some(HOUR));
+    once.join(&secret("a"), FilesThere::All, Some(HOUR));
     holders.exchange(vec![Arc::clone(&once)]);
     let began = Instant::now();
     assert_eq!(first.fetched_from(&once).await, number(2), "its value is not known");
@@ -195,7 +195,7 @@ async fn a_secret_that_is_changed_before_its_credential_is_given_up_has_the_one_
     // The secret is another one, which has files and fails as well.
     bench.holder.leave(&secret("a"), Membership(1));
     pass(SECOND).await;
-    bench.holder.join(&secret("a"), true, Some(HOUR));
+    bench.holder.join(&secret("a"), FilesThere::All, Some(HOUR));
     bench.holder.failed(bench.fetch().await.unwrap(), &fault);
     pass(MINUTE * 2).await;
     assert_eq!(bench.fetch().await.unwrap(), number(1));

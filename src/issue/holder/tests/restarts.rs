@@ -22,7 +22,8 @@ async fn with_values_a_restart_issues_nothing_and_gives_the_same() {
     let mut given = Vec::new();
     for start in 0..3 {
         let bench = kept(&issuer, (journal.clone(), clock()), &sealed);
-        bench.holder.join(&secret("a"), start > 0, Some(HOUR));
+        let files = if start > 0 { FilesThere::All } else { FilesThere::None };
+        bench.holder.join(&secret("a"), files, Some(HOUR));
         let fetched = bench.holder.fetch(&bench.read, None).await.unwrap();
         given.push((fetched.revision.version(), fetched.fields.unwrap()));
         // It ends before anything is published: as after kill -9.
@@ -43,7 +44,7 @@ async fn with_the_same_token_a_restart_continues_and_with_another_one_issues() {
     {
         issuer.log_in(token, Some(Instant::now() + HOUR));
         let bench = kept(&issuer, (journal.clone(), clock()), &sealed);
-        bench.holder.join(&secret("a"), true, Some(HOUR));
+        bench.holder.join(&secret("a"), FilesThere::All, Some(HOUR));
         let number = bench.fetch().await.unwrap();
         bench.holder.published(&secret("a"), number, false);
         while bench.status().state == CredentialState::Fresh {
@@ -112,7 +113,7 @@ async fn a_clock_that_was_set_back_prolongs_no_life() {
     let start = Instant::now();
     let clock = Clock::from_fn(move || wall + start.elapsed());
     let second = Bench::over(&issuer, OnStop::Keep, (journal, clock));
-    second.holder.join(&secret("a"), true, Some(HOUR));
+    second.holder.join(&secret("a"), FilesThere::All, Some(HOUR));
     let _new = second.fetch().await.unwrap();
     let draining = &second.status().draining[0];
     assert!(draining.end.unwrap() <= wall + HOUR + MINUTE, "{draining:?}");
@@ -147,7 +148,7 @@ async fn a_certificate_ends_by_its_date_when_the_clock_is_set() {
     let key = FingerprintKey::random().unwrap();
     let holder = Holder::new(StoreName::main(), read, Arc::new(issuer.clone()), key);
     bench.holders.exchange(vec![Arc::clone(&holder)]);
-    holder.join(&secret("a"), false, Some(HOUR));
+    holder.join(&secret("a"), FilesThere::None, Some(HOUR));
     holder.fetch(&bench.read, None).await.unwrap();
     holder.published(&secret("a"), number(1), false);
     let end = || bench.status().current.unwrap().end.unwrap();
@@ -174,7 +175,7 @@ async fn an_answer_with_the_lease_of_a_credential_in_use_is_refused_and_revokes_
     pass(MINUTE).await;
     issuer.be(Mood::Repeating);
     let second = Bench::over(&issuer, OnStop::Keep, outlasting);
-    second.holder.join(&secret("a"), false, Some(HOUR));
+    second.holder.join(&secret("a"), FilesThere::None, Some(HOUR));
     assert_eq!(second.fetch().await.unwrap_err().kind, Kind::BadAnswer);
     issuer.be(Mood::Well);
     pass(MINUTE).await;
@@ -183,7 +184,7 @@ async fn an_answer_with_the_lease_of_a_credential_in_use_is_refused_and_revokes_
 }
 
 /// Restarts with `count` sources and no values; gives when each one had its next credential.
-async fn issued_again(count: u64, has_files: bool) -> Vec<Duration> {
+async fn issued_again(count: u64, files: FilesThere) -> Vec<Duration> {
     let issuer = FakeIssuer::new(HOUR, HOUR * 24);
     let clock = clock();
     let journal = Journal::in_memory(FingerprintKey::random().unwrap(), clock.clone());
@@ -223,7 +224,7 @@ async fn issued_again(count: u64, has_files: bool) -> Vec<Duration> {
     let holders = Holders::new(context);
     holders.exchange(made.iter().map(|(holder, _)| Arc::clone(holder)).collect());
     let all = made.iter().map(|(holder, read)| async move {
-        holder.join(&secret("a"), has_files, Some(HOUR));
+        holder.join(&secret("a"), files, Some(HOUR));
         holder.fetch(read, None).await.unwrap();
         began.elapsed()
     });
@@ -234,7 +235,7 @@ async fn issued_again(count: u64, has_files: bool) -> Vec<Duration> {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_restart_without_values_a_thousand_sources_issue_within_a_minute_and_in_no_burst() {
-    let times = issued_again(1000, true).await;
+    let times = issued_again(1000, FilesThere::All).await;
     let mut seconds = [0; 61];
     for time in &times {
         seconds[usize::try_from(time.as_secs()).unwrap()] += 1;
@@ -242,6 +243,6 @@ async fn after_a_restart_without_values_a_thousand_sources_issue_within_a_minute
     // 17 a second on average.
     assert!(seconds.iter().all(|second| *second <= 45), "{seconds:?}");
     assert!(seconds[..60].iter().all(|second| *second > 0), "{seconds:?}");
-    let times = issued_again(1000, false).await;
+    let times = issued_again(1000, FilesThere::None).await;
     assert!(times.iter().all(|time| *time < SECOND), "files that are missing are not waited for");
 }

@@ -1,9 +1,9 @@
 //! What happens beside the table: a machine that slept, and secrets that go and come back.
 
-use super::super::{IssueFailure, LeaseState, LeaseStep, Notice};
+use super::super::{IssueFailure, LeaseState, LeaseStep, Notice, Rotation};
 use super::rows::{Bench, HOUR, MINUTE, ONE, TWO, secret};
 use crate::name::CredentialNumber;
-use crate::store::issuer::Revoked;
+use crate::store::issuer::{FilesThere, Revoked};
 
 #[test]
 fn a_machine_that_slept_is_nearer_to_every_end() {
@@ -23,10 +23,26 @@ fn a_secret_that_goes_and_comes_back_keeps_what_its_files_hold() {
     bench.confirm("a", TWO);
     bench.machine.leave(&secret("b"), bench.now);
     assert_eq!(bench.retires(), Some((ONE, 300)));
-    bench.machine.join(&secret("b"), true, bench.now);
+    bench.machine.join(&secret("b"), FilesThere::All, bench.now);
     assert_eq!(bench.retires(), None);
     bench.wait(MINUTE * 6);
     assert!(bench.machine.credential(ONE).is_some(), "it lives on");
+}
+
+#[test]
+fn a_secret_that_comes_back_with_more_files_still_waits_for_its_hooks() {
+    for files in [FilesThere::Some, FilesThere::All] {
+        let mut bench = Bench::held();
+        bench.machine.rotate(Rotation::Now);
+        bench.issue(Some(HOUR), None);
+        bench.publish("a", TWO);
+        bench.machine.leave(&secret("a"), bench.now);
+        bench.machine.join(&secret("a"), files, bench.now);
+        bench.publish("a", TWO);
+        assert_eq!(bench.retires(), None, "{files:?}: its hook has not run");
+        bench.confirm("a", TWO);
+        assert_eq!(bench.retires(), Some((ONE, 0)), "{files:?}");
+    }
 }
 
 #[test]
@@ -70,7 +86,7 @@ fn a_held_secret_keeps_the_one_before_and_confirms_nothing() {
     assert_eq!(bench.machine.take_notices(), [Notice::Withheld(secret("b"), TWO)], "once");
     // The same after a restart: the files may hold any that lives.
     bench.machine.leave(&secret("b"), bench.now);
-    bench.machine.join(&secret("b"), true, bench.now);
+    bench.machine.join(&secret("b"), FilesThere::All, bench.now);
     assert_eq!(bench.machine.state(), LeaseState::Held);
     bench.machine.withheld(&secret("b"), TWO);
     bench.machine.take_notices();

@@ -12,7 +12,7 @@ use super::super::{Confirmed, IssueFailure, LeaseRules, LeaseStep, Machine, Noti
 use super::token;
 use crate::config::provider::vault::dynamic::LeaseTerms;
 use crate::name::{CredentialNumber, LeaseId, SecretName};
-use crate::store::issuer::{Issued, LeaseVerdict, Renewed, Revoked, TokenLife};
+use crate::store::issuer::{FilesThere, Issued, LeaseVerdict, Renewed, Revoked, TokenLife};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -92,7 +92,7 @@ impl Run {
             .map(|n| (SecretName::new(&format!("s{n}")), ModelSecret::default()))
             .collect();
         for (name, _) in &secrets {
-            machine.join(name, false, now);
+            machine.join(name, FilesThere::None, now);
         }
         machine.want();
         let mut run = Self {

@@ -9,7 +9,7 @@ use super::rows::{Bench, HOUR, MINUTE, ONE, SECOND, TWO, rules, secret};
 use super::token;
 use crate::config::provider::vault::dynamic::LeaseTerms;
 use crate::name::{CredentialNumber, LeaseId};
-use crate::store::issuer::{LeaseVerdict, Renewed, TokenLife};
+use crate::store::issuer::{FilesThere, LeaseVerdict, Renewed, TokenLife};
 
 fn restored(number: u64, now: Instant, left: Duration, has_value: bool) -> RestoredCredential {
     RestoredCredential {
@@ -26,11 +26,11 @@ fn restored(number: u64, now: Instant, left: Duration, has_value: bool) -> Resto
     }
 }
 
-fn restart(credentials: Vec<RestoredCredential>, has_files: bool) -> Bench {
+fn restart(credentials: Vec<RestoredCredential>, files: FilesThere) -> Bench {
     let now = Instant::now() + HOUR * 1000;
     let (mut machine, mut rng) = (Machine::new(rules(true), now), SmallRng::seed_from_u64(7));
     machine.restore(credentials, TWO, (Some(now - MINUTE * 10), None), now, &mut rng);
-    machine.join(&secret("a"), has_files, now);
+    machine.join(&secret("a"), files, now);
     Bench { machine, start: now, now, rng }
 }
 
@@ -39,7 +39,7 @@ fn after_a_restart_with_values_nothing_is_issued_and_the_lease_is_looked_up() {
     let now = Instant::now() + HOUR * 1000;
     // The one before was renewed without a line.
     let old = || vec![restored(1, now, Duration::ZERO, false), restored(2, now, MINUTE * 50, true)];
-    let mut bench = restart(old(), true);
+    let mut bench = restart(old(), FilesThere::All);
     assert_eq!(bench.next(), Some((LeaseStep::LookUp(TWO), 0)));
     bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 50)));
     assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)));
@@ -62,7 +62,7 @@ fn after_a_restart_a_lease_ends_with_its_token_unless_that_is_still_there() {
     };
     let life = |name| TokenLife { token: token(name), end: Some(now + HOUR), is_final: false };
     let after = |old: RestoredCredential, name| {
-        let mut bench = restart(vec![old], true);
+        let mut bench = restart(vec![old], FilesThere::All);
         bench.machine.token_changed(life(name), now, &mut bench.rng);
         bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 50)));
         (bench.machine.state(), bench.machine.current().unwrap().end(), bench.issues())
@@ -83,7 +83,7 @@ fn a_clock_that_was_set_ends_no_lease_that_the_server_has() {
     let now = Instant::now() + HOUR * 1000;
     let mut bench = restart(
         vec![RestoredCredential { lease_end: Some(now - HOUR), ..restored(2, now, HOUR, true) }],
-        true,
+        FilesThere::All,
     );
     bench.wait(SECOND);
     assert_eq!(bench.next(), Some((LeaseStep::LookUp(TWO), 0)));
@@ -93,7 +93,7 @@ fn a_clock_that_was_set_ends_no_lease_that_the_server_has() {
     // Without an answer the clock is believed.
     let mut bench = restart(
         vec![RestoredCredential { lease_end: Some(now - HOUR), ..restored(2, now, HOUR, true) }],
-        true,
+        FilesThere::All,
     );
     bench.looked_up(None);
     bench.wait(SECOND);
@@ -104,17 +104,20 @@ fn a_clock_that_was_set_ends_no_lease_that_the_server_has() {
 fn after_a_restart_without_values_one_is_issued_within_a_minute_or_at_once() {
     let now = Instant::now() + HOUR * 1000;
     let old = || vec![restored(2, now, MINUTE * 50, false)];
-    let mut bench = restart(old(), true);
+    let mut bench = restart(old(), FilesThere::All);
     assert!(bench.issues().is_some_and(|wait| wait <= 60) && bench.machine.current().is_none());
-    assert_eq!(restart(old(), false).issues(), Some(0));
-    assert!(matches!(restart(vec![restored(2, now, SECOND * 20, false)], true).issues(), Some(..=5)));
+    assert_eq!(restart(old(), FilesThere::None).issues(), Some(0));
+    assert!(matches!(
+        restart(vec![restored(2, now, SECOND * 20, false)], FilesThere::All).issues(),
+        Some(..=5)
+    ));
     let of_token = |end| RestoredCredential {
         token: Some(token(1)),
         token_end: Some(end),
         ..restored(2, now, HOUR, false)
     };
-    assert!(matches!(restart(vec![of_token(now + SECOND * 20)], true).issues(), Some(..=5)));
-    let noted = restart(vec![of_token(now - MINUTE)], true).issues();
+    assert!(matches!(restart(vec![of_token(now + SECOND * 20)], FilesThere::All).issues(), Some(..=5)));
+    let noted = restart(vec![of_token(now - MINUTE)], FilesThere::All).issues();
     assert!(noted.is_some_and(|wait| wait > 5), "an end that is over says nothing: {noted:?}");
     bench.wait(MINUTE);
     bench.issue(Some(HOUR), None);
@@ -128,7 +131,7 @@ fn after_a_restart_without_values_one_is_issued_within_a_minute_or_at_once() {
 fn other_terms_do_not_put_off_the_issue_of_what_has_no_value() {
     let now = Instant::now() + HOUR * 1000;
     for (max_age, has_maximum) in [(None, false), (None, true), (Some(HOUR * 24), false)] {
-        let mut bench = restart(vec![restored(2, now, MINUTE * 50, false)], true);
+        let mut bench = restart(vec![restored(2, now, MINUTE * 50, false)], FilesThere::All);
         let maximum = has_maximum.then_some(HOUR * 24);
         let last = (Some(now - MINUTE * 10), maximum);
         bench.machine.restore(vec![restored(2, now, MINUTE * 50, false)], TWO, last, now, &mut bench.rng);
@@ -141,7 +144,7 @@ fn other_terms_do_not_put_off_the_issue_of_what_has_no_value() {
 #[test]
 fn what_is_dead_at_the_start_is_replaced_at_once() {
     let now = Instant::now() + HOUR * 1000;
-    let mut bench = restart(vec![restored(2, now, MINUTE * 50, true)], true);
+    let mut bench = restart(vec![restored(2, now, MINUTE * 50, true)], FilesThere::All);
     bench.looked_up(Some(LeaseVerdict::Gone));
     assert_eq!((bench.machine.state(), bench.next()), (LeaseState::Lost, Some((LeaseStep::Issue, 0))));
 }
@@ -150,7 +153,7 @@ fn what_is_dead_at_the_start_is_replaced_at_once() {
 fn one_before_that_is_renewed_without_a_line_is_asked_for_and_drains() {
     let now = Instant::now() + HOUR * 1000;
     let noted = RestoredCredential { lease_end: Some(now - MINUTE), ..restored(1, now, HOUR, false) };
-    let mut bench = restart(vec![noted, restored(2, now, HOUR, true)], true);
+    let mut bench = restart(vec![noted, restored(2, now, HOUR, true)], FilesThere::All);
     bench.wait(SECOND);
     bench.looked_up(Some(LeaseVerdict::Living(HOUR)));
     assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)));
@@ -165,12 +168,12 @@ fn one_before_that_is_renewed_without_a_line_is_asked_for_and_drains() {
 #[test]
 fn a_process_that_ends_soon_looks_up_renews_and_spreads_nothing() {
     let now = Instant::now() + HOUR * 1000;
-    let mut bench = restart(vec![restored(2, now, MINUTE * 50, true)], true);
+    let mut bench = restart(vec![restored(2, now, MINUTE * 50, true)], FilesThere::All);
     bench.machine.hurry(bench.now);
     // News of the end do not put off what is due.
     bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 40)));
     assert_eq!(bench.next(), Some((LeaseStep::Renew(TWO), 0)));
-    let mut bench = restart(vec![restored(2, now, MINUTE * 50, false)], true);
+    let mut bench = restart(vec![restored(2, now, MINUTE * 50, false)], FilesThere::All);
     bench.machine.hurry(bench.now);
     assert_eq!(bench.issues(), Some(0));
 }
@@ -182,7 +185,7 @@ fn of_a_noted_token(now: Instant) -> Bench {
         token_end: Some(now - MINUTE),
         ..restored(2, now, MINUTE * 50, true)
     };
-    restart(vec![noted], true)
+    restart(vec![noted], FilesThere::All)
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::super::{Confirmed, IssueFailure, LeaseRules, LeaseState, LeaseStep, M
 use super::token;
 use crate::config::provider::vault::dynamic::LeaseTerms;
 use crate::name::{CredentialNumber, LeaseId, SecretName};
-use crate::store::issuer::{Issued, LeaseVerdict, Renewed, Revoked, TokenLife};
+use crate::store::issuer::{FilesThere, Issued, LeaseVerdict, Renewed, Revoked, TokenLife};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ impl Bench {
         let now = Instant::now() + HOUR * 1000;
         let mut machine = Machine::new(rules(is_leased), now);
         for name in secrets {
-            machine.join(&secret(name), false, now);
+            machine.join(&secret(name), FilesThere::None, now);
         }
         machine.want();
         Self { machine, start: now, now, rng: SmallRng::seed_from_u64(7) }
@@ -127,7 +127,7 @@ impl Bench {
 fn nothing_is_issued_before_a_secret_needs_it() {
     let now = Instant::now();
     let mut machine = Machine::new(rules(true), now);
-    machine.join(&secret("a"), false, now);
+    machine.join(&secret("a"), FilesThere::None, now);
     assert_eq!(machine.next_step(now), None);
     machine.want();
     assert_eq!(
