@@ -43,6 +43,7 @@ mod large_answers;
 mod leaks;
 mod life;
 mod local;
+mod login_mistakes;
 mod lost_files;
 mod mixed_up;
 mod names;

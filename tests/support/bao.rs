@@ -89,6 +89,11 @@ impl Bao {
         self.authority.issue(folder, file, &[name])
     }
 
+    /// The same, and it has ended.
+    pub fn issue_ended_client(&self, folder: &Path, file: &str, name: &str) -> Pair {
+        self.authority.issue_until(folder, file, &[name], 2000)
+    }
+
     /// One request with the root token; gives status and body (`null` for none).
     pub fn request(&self, method: &str, namespace: &str, path: &str, body: &Value) -> (u16, Value) {
         self.request_as(ROOT, method, namespace, path, body)

@@ -32,9 +32,15 @@ impl Authority {
 
     /// Writes `<file>.pem` and `<file>.key`, valid for `names`.
     pub fn issue(&self, folder: &Path, file: &str, names: &[&str]) -> Pair {
+        self.issue_until(folder, file, names, 4096)
+    }
+
+    /// The same, valid until the first day of `year`.
+    pub fn issue_until(&self, folder: &Path, file: &str, names: &[&str], year: i32) -> Pair {
         let key = KeyPair::generate().expect("a key");
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let params = CertificateParams::new(names).expect("names");
+        let mut params = CertificateParams::new(names).expect("names");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let signed = params.signed_by(&key, &self.issuer).expect("a certificate");
         let pair =
             Pair { certificate: folder.join(format!("{file}.pem")), key: folder.join(format!("{file}.key")) };

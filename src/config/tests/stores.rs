@@ -200,8 +200,8 @@ fn credentials_that_are_missing_or_doubled_are_errors() {
         ("authMethod: kubernetes", &["missing-key secretStore.role"]),
         ("authMethod: kubernetes, role: ''", &["bad-value secretStore.role"]),
         ("authMethod: userpass", &["missing-key secretStore.username", "missing-key secretStore.password"]),
-        ("authMethod: ldap, username: a/b, password: p", &["bad-key secretStore.username"]),
-        ("authMethod: ldap, username: .., password: p", &["bad-key secretStore.username"]),
+        ("authMethod: ldap, username: a/b, password: p", &["bad-value secretStore.username"]),
+        ("authMethod: ldap, username: .., password: p", &["bad-value secretStore.username"]),
         (
             "authMethod: userpass, username: a, password: p, passwordFile: f",
             &["conflicting-keys secretStore.passwordFile"],

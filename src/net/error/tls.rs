@@ -27,6 +27,10 @@ pub(super) fn explain(error: &Error, ca: Option<&Path>) -> Explanation {
             "the server does not trust the CA of tlsClientCert".to_owned(),
             "use a client certificate of a CA that the server trusts".into(),
         ),
+        Error::AlertReceived(AlertDescription::CertificateExpired) => (
+            "the server says that the certificate of tlsClientCert has expired".to_owned(),
+            "renew the client certificate, and compare the clocks of this machine and of the server".into(),
+        ),
         Error::AlertReceived(AlertDescription::UnrecognisedName) => (
             "the server has no certificate for this name".to_owned(),
             "set tlsServerName to a name that the server knows, or use that name in the address".into(),

@@ -33,6 +33,13 @@ impl Explainer {
     /// `denied`, the fault of a read with a good token, with the cause and the remedy that the server's mounts suggest.
     pub(super) async fn explain(&self, read: &KvRead<'_>, token: &Token, denied: Fault) -> Fault {
         let (source, home) = (read.source, read.server.namespace());
+        if token.text().is_none() {
+            let remedy = format!(
+                "with authMethod: none no token is sent: address must be that of an agent or proxy that adds one. If it is, {}",
+                policy(source, kv_of(source), home)
+            );
+            return Fault { remedy, ..denied };
+        }
         let Some(mounts) = self.visible(read, token).await else {
             let first = "check mountPath, key and kvVersion first";
             return Fault { remedy: format!("{first}; {}", policy(source, kv_of(source), home)), ..denied };
@@ -139,14 +146,17 @@ pub(super) fn policy_line(
     let (home, there) = (trimmed(home), trimmed(namespace));
     let below = there.strip_prefix(&home).map(|below| below.trim_start_matches('/'));
     // A policy reaches into namespaces below its own by their path, and nowhere else.
-    let (namespace, prefix) = match below {
-        Some("") => (home, String::new()),
-        Some(below) if home.is_empty() || there.starts_with(&format!("{home}/")) => {
-            (home, format!("{below}/"))
+    let prefix = match below {
+        Some("") => String::new(),
+        Some(below) if home.is_empty() || there.starts_with(&format!("{home}/")) => format!("{below}/"),
+        _ => {
+            return format!(
+                "log in there or above, with authNamespace: {there:?} for example, because credentials of namespace {home} \
+                 reach nothing outside of it; their policy needs: path \"{path}\" {{ capabilities = [\"{capability}\"] }}"
+            );
         }
-        _ => (there, String::new()),
     };
-    let place = if namespace.is_empty() { String::new() } else { format!(" in namespace {namespace}") };
+    let place = if home.is_empty() { String::new() } else { format!(" in namespace {home}") };
     format!(
         "add to a policy of these credentials{place}: path \"{prefix}{path}\" {{ capabilities = [\"{capability}\"] }}"
     )
@@ -173,8 +183,15 @@ mod tests {
             line(Some("a/"), Some("a/b")),
             format!("{start} in namespace a: {}", path("b/kv/data/app"))
         );
-        assert_eq!(line(Some("a"), Some("ab")), format!("{start} in namespace ab: {}", path("kv/data/app")));
-        assert_eq!(line(Some("a"), None), format!("{start}: {}", path("kv/data/app")));
+        let elsewhere = |there: &str| {
+            let reach = "because credentials of namespace a reach nothing outside of it";
+            format!(
+                "log in there or above, with authNamespace: {there:?} for example, {reach}; their policy needs: {}",
+                path("kv/data/app")
+            )
+        };
+        assert_eq!(line(Some("a"), Some("ab")), elsewhere("ab"));
+        assert_eq!(line(Some("a"), None), elsewhere(""));
     }
 
     #[test]

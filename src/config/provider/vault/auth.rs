@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::variables::VARIABLES;
 use super::{AuthSpec, Credential, CredentialSpec, credential};
 use crate::config::compile::context::CompileContext;
 use crate::config::compile::path;
@@ -280,7 +281,7 @@ impl LoginKeys {
             let role = section.parsed(key, (Code::BadValue, "a role"), path::role, context);
             keys.texts.extend(role.map(|role| (key, role)));
         }
-        let username = section.parsed("username", (Code::BadKey, "a user name"), path::user, context);
+        let username = section.parsed("username", (Code::BadValue, "a user name"), path::user, context);
         keys.texts.extend(username.map(|username| ("username", username)));
         keys.is_wrapped = section.boolean(WRAPPED, context).unwrap_or(false);
         let mount = section.parsed("authMount", (Code::BadKey, "a mount"), path::auth_mount, context);
@@ -325,7 +326,12 @@ fn is_there(section: &Section<'_>, key: &str, context: &CompileContext<'_>) -> b
 
 fn missing_hint(key: &str) -> String {
     match CREDENTIAL_KEYS.iter().find(|(name, _)| *name == key) {
-        Some((_, file)) => format!("set {key}, {file}, or for secretStore the variable that fills it"),
+        Some((_, file)) => match VARIABLES.keys.iter().find(|(name, _)| *name == key) {
+            Some((_, variable)) => {
+                format!("set {key} or {file}; secretStore takes BAO_{variable} and VAULT_{variable} too")
+            }
+            None => format!("set {key} or {file}"),
+        },
         None => "the login needs it".to_owned(),
     }
 }

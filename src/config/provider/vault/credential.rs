@@ -25,6 +25,7 @@ pub(super) fn given(
     let file = section.local_path(file_key, context);
     if let Some(path) = &file {
         warn_unless_file(file_key, path, section.place_of(file_key), context);
+        refuse_credential(file_key, path, section.path_of(file_key), context);
     }
     // The environment is asked later, when it is clear that this credential is needed.
     let value = if section.has(key) { value(section, key, context) } else { None };
@@ -47,6 +48,10 @@ fn value(section: &Section<'_>, key: &'static str, context: &mut CompileContext<
         (format!("{key:?} is empty"), "is the variable it is taken from set?")
     } else if text.value.contains(char::is_control) {
         (format!("{key:?} holds a control character"), "is there a newline at its end?")
+    } else if key == "token" && is_path(&text.value) {
+        (format!("{key:?} holds the path of a file"), "name the file in tokenFile instead")
+    } else if key == "jwt" && is_path(&text.value) {
+        (format!("{key:?} holds the path of a file"), "name the file in jwtFile instead")
     } else {
         return Some(Credential::Value(SecretText::new(text.value.into_owned())));
     };
@@ -60,6 +65,39 @@ fn warn_unless_file(name: &str, path: &Path, place: Place, context: &mut Compile
         let message = format!("the file of {name} cannot be read: {refusal}");
         context.push(Diagnostic::new(Code::NotAFile, place, message).hint(refusal.remedy(name)));
     }
+}
+
+/// A credential in the place of a path would stand in every message about that file. The one about this shows neither
+/// it nor the line that holds it.
+fn refuse_credential(name: &str, path: &Path, key: String, context: &mut CompileContext<'_>) {
+    let is_bare = path.parent() == Some(context.working_directory);
+    let text = path.file_name().filter(|_| is_bare).and_then(|text| text.to_str());
+    if text.is_some_and(looks_like_a_credential) && !path.exists() {
+        let message = format!("{name} holds a credential, and not the path of a file");
+        let place = Place { path: key, position: None };
+        let hint = "write the credential into a file and give the path of that file here";
+        context.push(Diagnostic::new(Code::BadPath, place, message).hint(hint));
+    }
+}
+
+/// Whether `text` has the form of a JWT, of a token, or of a role id or secret id as servers make them.
+fn looks_like_a_credential(text: &str) -> bool {
+    let is_plain = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let is_jwt = text.starts_with("eyJ") && text.split('.').count() == 3 && text.split('.').all(is_plain);
+    let kinds = ["hvs.", "hvb.", "s.", "b."];
+    let token = kinds.iter().find_map(|kind| text.strip_prefix(kind));
+    let groups = text.split('-').map(str::len);
+    let is_id =
+        text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()) && groups.eq([8, 4, 4, 4, 12]);
+    is_jwt || is_id || token.is_some_and(|token| token.len() >= 24 && is_plain(token))
+}
+
+/// Whether `text` begins as a path, and as no token does.
+fn is_path(text: &str) -> bool {
+    ["/", "./", "../"].iter().any(|start| text.starts_with(start))
 }
 
 /// The credential for `key`; a `…_FILE` variable is read at each login, as `tokenFile` is.
@@ -84,6 +122,7 @@ fn from_environment(
             let path = context.working_directory.join(path);
             context.reads(&variable, &path);
             warn_unless_file(&variable, &path, place.clone(), context);
+            refuse_credential(&variable, &path, place.path.clone(), context);
             (variable, Credential::File(path))
         }
         env_fallback::EnvValue::NotText { variable } => {

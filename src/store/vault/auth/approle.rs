@@ -67,7 +67,7 @@ impl Authenticator for AppRole {
             }
         }
         let sent: Vec<_> = parts.iter().map(|(name, part)| (*name, part)).collect();
-        let remedy = "check roleId, secretId (used up, expired?), authMount, namespace and authNamespace; a wrapping token needs secretIdWrapped: true";
+        let remedy = "roleId and secretId (used up, expired? A wrapping token needs secretIdWrapped: true)";
         log_in(server, &format!("{}/login", self.mount), &sent, remedy).await
     }
 }

@@ -49,8 +49,8 @@ impl Authenticator for JwtLogin {
         _: &UnwrappedIds,
     ) -> Result<Token, AuthError> {
         let sent: Vec<_> = credentials.0.iter().map(|(name, part)| (*name, part)).collect();
-        let remedy = "check role, authMount, namespace and authNamespace, and what the role demands of the JWT (issuer, audience, subject or service \
-                      account, expiry): the server's log says which of them was wrong";
+        let remedy = "role and what it demands of the JWT (issuer, audience, subject or service account, expiry; the server's log at level debug \
+                      may say more)";
         log_in(server, &format!("{}/login", self.mount), &sent, remedy).await
     }
 

@@ -36,7 +36,7 @@ impl Authenticator for PasswordLogin {
     ) -> Result<Token, AuthError> {
         let password: Vec<_> = credentials.0.iter().filter(|(name, _)| *name == "password").collect();
         let sent: Vec<_> = password.iter().map(|(name, part)| (*name, part)).collect();
-        let remedy = "check username, password, authMount, namespace and authNamespace; after some refusals the server locks the user for a while";
+        let remedy = "username and password (after some refusals the server locks the user for a while)";
         log_in(server, &format!("{}/login/{}", self.mount, self.username), &sent, remedy).await
     }
 }
