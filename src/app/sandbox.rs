@@ -137,7 +137,10 @@ impl Sandbox {
                 }
             }
             let of_hooks = config.hooks.iter().filter_map(|hook| hook.action.input_file());
-            for path in config.stores.values().flat_map(StoreSpec::input_files).chain(of_hooks) {
+            let of_reads = config.secrets.iter().flat_map(|secret| secret.sources.all());
+            let of_reads = of_reads.flat_map(|source| source.read.input_files());
+            let of_stores = config.stores.values().flat_map(StoreSpec::input_files);
+            for path in of_stores.chain(of_hooks).chain(of_reads) {
                 if !places(path).iter().all(|place| is_within(read, place) || is_within(write, place)) {
                     return Err(beyond("read", path, "SANDBOX_READ"));
                 }

@@ -58,6 +58,7 @@ mod rotation;
 mod runaways;
 mod sandbox;
 mod sandbox_kernels;
+mod sandbox_logins;
 mod sandbox_trees;
 mod server;
 mod sources;
