@@ -20,6 +20,7 @@ use crate::secret::FingerprintKey;
 use crate::store::Store;
 use crate::store::build::{BuiltStore, StoreBuilder};
 use crate::store::issuer::Issuer;
+use crate::store::vault::RefusedLogins;
 use crate::sync::{JobWithStores, PolicySettings, SyncContext, registry};
 use crate::telemetry::event;
 
@@ -31,6 +32,8 @@ pub(crate) struct Composition {
     pub context: SyncContext,
     /// The stores behind the jobs.
     pub(super) stores: Stores,
+    /// What they were built with, and those of a reload are.
+    pub(super) builder: StoreBuilder,
     /// What the program reads, by what it is; nothing of its own is written there.
     pub inputs: Vec<(String, PathBuf)>,
     /// Where values of issued credentials survive a restart.
@@ -46,7 +49,8 @@ impl Composition {
         let Loaded { config, inputs, warnings: _, origins: _, positions: _ } = loaded;
         let policy = PolicySettings { backoff: settings.backoff, jitter: settings.refresh_jitter };
         let key = FingerprintKey::random().map_err(|_| no_randomness())?;
-        let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
+        let (breaker, refused) = (settings.breaker, RefusedLogins::default());
+        let builder = StoreBuilder { breaker, key: key.clone(), clock: clock.clone(), refused };
         let hooks = config.hooks.as_slice().into();
         let (stores, jobs) = Stores::build(&builder, config, &Stores::default())?;
         stores.come_into_force(&Stores::default());
@@ -62,7 +66,7 @@ impl Composition {
             is_once: false,
         });
         let context = SyncContext { registry, key, clock, policy, mounts, journal, hooks, actions, holders };
-        Ok(Self { jobs, context, stores, inputs, sealed })
+        Ok(Self { jobs, context, stores, builder, inputs, sealed })
     }
 
     /// From now on what is issued is noted in the journal that has been opened. With `is_once` its end revokes nothing,

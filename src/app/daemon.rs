@@ -29,7 +29,6 @@ use crate::issue::Holders;
 use crate::lifecycle::{Signals, Systemd};
 use crate::name::SecretName;
 use crate::status::StatusFile;
-use crate::store::build::StoreBuilder;
 use crate::sync::{Supervisor, SyncContext};
 use crate::telemetry::event;
 use crate::telemetry::trace;
@@ -100,7 +99,7 @@ impl OpenDaemon {
         self.announce();
         let Self { composition, config, status_file, admin, systemd, control, sandbox, actions, settings } =
             self;
-        let SyncContext { registry, key, clock, .. } = &composition.context;
+        let SyncContext { registry, clock, .. } = &composition.context;
         let (registry, ended) = (Arc::clone(registry), CancellationToken::new());
         event::configuration_loaded(clock.now());
         let notifier = ServiceNotifier::new(systemd, Arc::clone(&registry));
@@ -115,9 +114,9 @@ impl OpenDaemon {
             () = sweep_all(&composition.jobs, &composition.context.mounts) => true,
             () = signals.stop() => false,
         };
-        let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
+        let builder = composition.builder.clone();
         let reloader = Reloader::new(config.load, builder, &composition, &settings, (sandbox, actions));
-        let Composition { jobs, context, stores, inputs: _, sealed: _ } = composition;
+        let Composition { jobs, context, stores, builder: _, inputs: _, sealed: _ } = composition;
         let (journal, holders) = (context.journal.clone(), context.holders.clone());
         registry.credentials_by({
             let holders = holders.clone();

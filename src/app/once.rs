@@ -46,7 +46,7 @@ pub(super) async fn once(
     mut signals: Signals,
     OnceOptions { timeout, runs_duties }: OnceOptions,
 ) -> OnceFailures {
-    let Composition { jobs, mut context, stores, inputs: _, sealed: _ } = composition;
+    let Composition { jobs, mut context, stores, builder: _, inputs: _, sealed: _ } = composition;
     if !runs_duties {
         context.hooks = Arc::default();
     }

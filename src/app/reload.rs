@@ -328,8 +328,7 @@ mod tests {
             let (text, loads) = (Arc::new(Mutex::new(text.to_owned())), Arc::new(AtomicUsize::new(0)));
             let (permit, permits) = channel();
             let load = load(home.path().to_path_buf(), Arc::clone(&text), Arc::clone(&loads), permits);
-            let SyncContext { key, clock, .. } = &composition.context;
-            let builder = StoreBuilder { breaker: settings.breaker, key: key.clone(), clock: clock.clone() };
+            let builder = composition.builder.clone();
             let reloader = Reloader::new(
                 load,
                 builder,
@@ -337,7 +336,7 @@ mod tests {
                 &settings,
                 (Arc::default(), SystemActions::default()),
             );
-            let Composition { jobs, context, stores: _, inputs: _, sealed: _ } = composition;
+            let Composition { jobs, context, stores: _, builder: _, inputs: _, sealed: _ } = composition;
             let supervisor = Supervisor::start(jobs, &context);
             Self { home, text, loads, permit, reloader, supervisor, context }
         }

@@ -7,7 +7,7 @@ use super::file::FileStore;
 use super::issuer::Issuer;
 use super::limit::Limit;
 use super::single_flight::SingleFlight;
-use super::vault::{Logins, VaultStore};
+use super::vault::{Logins, RefusedLogins, VaultStore};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::config::provider::StoreSpec;
@@ -25,6 +25,8 @@ pub struct StoreBuilder {
     pub key: FingerprintKey,
     /// Wall time.
     pub clock: Clock,
+    /// The logins that servers refused, over all stores and reloads.
+    pub refused: RefusedLogins,
 }
 
 /// A store with its layers.
@@ -51,10 +53,11 @@ impl StoreBuilder {
         limits: &Limits,
         before: Option<&BuiltStore>,
     ) -> Result<BuiltStore, Fault> {
-        let Self { breaker, key, clock } = self;
+        let Self { breaker, key, clock, refused } = self;
         let (store, issuer, logins): (_, Option<Arc<dyn Issuer>>, _) = match spec {
             StoreSpec::Vault(vault) => {
                 let mut store = VaultStore::build(name, vault, limits, *breaker, key.clone(), clock)?;
+                store.count_refusals_in(refused);
                 if let Some(before) = before.and_then(|before| before.logins.as_ref()) {
                     store.take_over(before);
                 }
@@ -108,7 +111,8 @@ secrets: [{ name: a, key: user, files: [{ path: /out/a, field: value }] }]";
         let config = parse(text).unwrap().config;
         let (name, spec) = config.stores.first_key_value().unwrap();
         let (key, clock) = (FingerprintKey::random().unwrap(), Clock::system());
-        let builder = StoreBuilder { breaker: BreakerSettings::default(), key, clock };
+        let (breaker, refused) = (BreakerSettings::default(), RefusedLogins::default());
+        let builder = StoreBuilder { breaker, key, clock, refused };
         let built = builder.build(name, spec, &Limits::default(), None).unwrap();
         let fetched = built.store.fetch(&config.secrets[0].sources.first().read, None).await.unwrap();
         assert_eq!(fetched.fields.unwrap().value("value"), Some(&FieldValue::from("app")));

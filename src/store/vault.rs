@@ -54,6 +54,7 @@ use mixup::AnswerLog;
 use mounts::Mounts;
 use renewer::RenewedSet;
 use server::{Namespaces, Server, check_path};
+pub use token_state::RefusedLogins;
 use token_state::{DeniedRead, SharedBudget};
 
 /// How long after a login a standby node may not know the token.
@@ -144,6 +145,12 @@ impl VaultStore {
         let (sets, mounts, explainer) = (own.chain(named).collect(), Mounts::default(), Explainer::default());
         let (address, parameters, overdue) = (address.clone(), Worker::default(), Overdue::default());
         Ok(Self { address, sets, mounts, explainer, answers, key, parameters, overdue })
+    }
+
+    /// Counts refused logins together with the stores of its address that were given `refused`, too.
+    pub(super) fn count_refusals_in(&self, refused: &RefusedLogins) {
+        let budget = refused.at(&self.address);
+        self.sets.values().for_each(|set| set.shared().count_refusals_in(&budget));
     }
 
     /// Continues with the logins `before`, if they are of the same address: a token is sent nowhere else.

@@ -12,11 +12,18 @@ use crate::fake::{Fake, Reply};
 use crate::jwts::{Signer, claims};
 use crate::script::{FORBIDDEN, app, login, write};
 use crate::vault::{build, fault, read, spec, value};
+use secrets_sync::clock::Clock;
+use secrets_sync::config::Limits;
+use secrets_sync::config::provider::StoreSpec;
 use secrets_sync::config::provider::vault::{AuthSpec, Credential};
+use secrets_sync::config::settings::BreakerSettings;
 use secrets_sync::fault::Kind;
+use secrets_sync::name::StoreName;
 use secrets_sync::net::ClientCertificate;
+use secrets_sync::secret::FingerprintKey;
 use secrets_sync::store::Store;
-use secrets_sync::store::vault::VaultStore;
+use secrets_sync::store::build::StoreBuilder;
+use secrets_sync::store::vault::{RefusedLogins, VaultStore};
 
 /// Shorter than a file may take to be read.
 const STEP: Duration = Duration::from_secs(1);
@@ -141,4 +148,29 @@ async fn another_bad_jwt_each_minute_is_not_refused_five_times_either() {
     assert_eq!(fault(&store, &app()).await.kind, Kind::Login, "it is the same one");
     write(&file, &signer.sign(&claims("app", 60)));
     assert_eq!(read(&store, &app(), "password").await, "x", "a login for another JWT is free immediately");
+}
+
+#[tokio::test]
+async fn stores_with_one_login_are_not_refused_five_times_together_nor_after_a_reload() {
+    let (fake, _) = refusing(400);
+    let builder = StoreBuilder {
+        breaker: BreakerSettings::default(),
+        key: FingerprintKey::random().unwrap(),
+        clock: Clock::system(),
+        refused: RefusedLogins::default(),
+    };
+    let spec = StoreSpec::Vault(Box::new(spec(&fake.address(), jwt(value("a.b.c")))));
+    // The last one is new: a reload has given the store another name.
+    for names in [&["one", "two"][..], &["three"]] {
+        let build =
+            |name: &&str| builder.build(&StoreName::new(name), &spec, &Limits::default(), None).unwrap();
+        let stores: Vec<_> = names.iter().map(build).collect();
+        for _ in 0..100 {
+            for built in &stores {
+                assert!(built.store.fetch(&app().into(), None).await.is_err());
+            }
+            jump().await;
+        }
+        assert_eq!(fake.log().len(), 3, "{names:?}: the fourth is left for other credentials");
+    }
 }

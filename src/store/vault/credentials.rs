@@ -77,17 +77,18 @@ impl CredentialSet {
     /// Takes over what `before` knows of credentials by their fingerprints, if both log in at one place: another file
     /// with the same credentials is no reason to try refused ones again, nor to open a wrapping token twice.
     pub(super) fn inherit(&self, before: &Self) {
-        let (cool_down, budget) = {
-            let before = before.state();
-            (before.cool_down.clone(), Arc::clone(&before.budget))
-        };
+        let cool_down = before.state().cool_down.clone();
         let mut state = self.state();
-        state.budget = budget;
         state.has_begun = true;
         if self.namespace == before.namespace && self.spec.mount() == before.spec.mount() {
             state.cool_down = cool_down;
             self.unwrapped.take_over(&before.unwrapped);
         }
+    }
+
+    /// Counts refused logins in `budget`.
+    pub(super) fn count_refusals_in(&self, budget: &SharedBudget) {
+        self.state().budget = Arc::clone(budget);
     }
 
     /// The credential files, which are worth watching.

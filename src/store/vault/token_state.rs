@@ -1,6 +1,7 @@
 //! What is known of a credential set and its token: a state machine without input and output. `credentials` asks the
 //! server and moves it.
 
+use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +11,7 @@ use super::auth::Token;
 use super::cooldown::{AuthFailure, CoolDown, LoginBudget, Tried};
 use super::lease::TokenSource;
 use crate::fault::{Fault, Kind};
+use crate::net::Address;
 
 /// A look-up answers for all who were refused until then and shortly after.
 const VERDICT_HOLDS: Duration = Duration::from_secs(1);
@@ -20,8 +22,19 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// A token that is refused within this time of its login says something about the credentials.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// The refused logins of all credential sets of a store.
+/// The refused logins of all credential sets that log in at one address.
 pub(super) type SharedBudget = Arc<Mutex<LoginBudget>>;
+
+/// The refused logins of a process, by where they were sent: a server locks an identity whichever store it was for.
+#[derive(Clone, Default)]
+pub struct RefusedLogins(Arc<Mutex<BTreeMap<String, SharedBudget>>>);
+
+impl RefusedLogins {
+    pub(super) fn at(&self, address: &Address) -> SharedBudget {
+        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(budgets.entry(address.to_string()).or_default())
+    }
+}
 
 /// What is known of one credential set.
 #[derive(Default)]
