@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::path::Path;
 
 /// Shown with its unprintable characters escaped as in Rust: `\n`, `\u{202e}`.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,16 @@ impl fmt::Display for Printable<'_> {
 /// [`Printable`] as part of a sentence: line breaks and tabs are blanks.
 pub(crate) fn one_line(text: &str) -> String {
     Printable(&text.replace(['\n', '\r', '\t'], " ")).to_string()
+}
+
+/// `path` as one word of a command for a shell, in quotes where it needs them.
+pub(crate) fn shell_word(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+,:@%".contains(letter);
+    if !path.is_empty() && !path.starts_with('-') && path.chars().all(is_plain) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
 }
 
 /// An error of the system in its own words, without the number that says the same to programmers.
@@ -77,6 +88,18 @@ mod tests {
     const ODD: &str = "\u{0}\t\n\r\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\
                        \u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\
                        \u{feff}\u{fff9}\u{e0041}";
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        for (path, word) in [
+            ("/etc/a-b_c/state.key", "/etc/a-b_c/state.key"),
+            ("/a b/$(c)", "'/a b/$(c)'"),
+            ("/it's", r"'/it'\''s'"),
+            ("-r", "'-r'"),
+        ] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
+    }
 
     #[test]
     fn what_a_terminal_obeys_or_does_not_show_is_escaped() {

@@ -176,7 +176,7 @@ impl JournalPlan {
                     if !sealed.is_kept() {
                         event::values_not_kept(
                             "the state directory is on a disk, and there is no key to seal them with",
-                            "set STATE_KEY_FILE to a file of 32 random bytes (head -c 32 /dev/urandom)",
+                            "(umask 077; set -C; head -c 32 /dev/urandom > state.key), and set STATE_KEY_FILE to that file",
                         );
                     }
                     composition.sealed = sealed;
@@ -205,13 +205,10 @@ fn unusable(message: &str, remedy: &str, is_configured: bool) -> Result<(), Star
 
 /// The key in the file that an operator named.
 fn seal_key(path: &Path) -> Result<SealKey, StartError> {
-    SealKey::read(path).map_err(|cause| {
-        let shown = path.display();
-        StartError::Failure {
-            status: ExitStatus::Configuration,
-            message: format!("STATE_KEY_FILE {shown} has no key: {cause}"),
-            remedy: format!("write 32 random bytes to it: head -c 32 /dev/urandom > {shown}"),
-        }
+    SealKey::read(path).map_err(|Fault { message, remedy, .. }| StartError::Failure {
+        status: ExitStatus::Configuration,
+        message,
+        remedy,
     })
 }
 

@@ -165,7 +165,7 @@ codes! {
     IssuedWithoutState, Warning, "issued-without-state", "Credentials are issued, and no state directory remembers them.",
         "set STATE_DIR to a directory of this daemon's own; systemd's StateDirectory= does it too";
     IssuedWithoutKey, Warning, "issued-without-key", "Credentials are issued, and their values do not survive a restart.",
-        "(umask 077; head -c 32 /dev/urandom > state.key), and set STATE_KEY_FILE to that file";
+        "(umask 077; set -C; head -c 32 /dev/urandom > state.key), and set STATE_KEY_FILE to that file";
     UnusedTemplate, Warning, "unused-template", "An entry of `template.data` that no file names.",
         "give a file this \"key\", or remove the entry";
     DataPrefix, Warning, "data-prefix", "A key that begins as the path of a URL does: with `data/` or `metadata/` on KV v2, with `v1/` or `ui/`.",

@@ -1,6 +1,8 @@
 //! Sealing: AES-256-GCM over the fields of a credential. What says which credential it is has to be the same when it is
 //! opened, or nothing comes out.
 
+mod remedy;
+
 use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -8,6 +10,7 @@ use std::time::SystemTime;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use zeroize::Zeroizing;
 
+use crate::fault::{Fault, Kind};
 use crate::journal::{KnownCredential, SourceId};
 use crate::regular_file;
 use crate::secret::{Fields, HANDLING, SecretText, json, wipe_stack};
@@ -30,10 +33,18 @@ impl SealKey {
     /// The key in the file at `path`. Blocks.
     ///
     /// # Errors
-    /// Why there is none in it.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let content = regular_file::read(path, 4096).map_err(|error| error.to_string())?;
-        Self::of(&content).ok_or_else(|| format!("it has {} bytes, not {LENGTH}", content.len()))
+    /// There is none in it. No remedy writes to a file that is there: it may hold the key.
+    pub fn read(path: &Path) -> Result<Self, Fault> {
+        let fault = |cause: String, remedy| {
+            let message = format!("STATE_KEY_FILE {} has no key: {cause}", path.display());
+            Fault::new(Kind::NoCredentials, message, remedy)
+        };
+        let content = regular_file::read(path, 4096)
+            .map_err(|error| fault(error.to_string(), remedy::unreadable(path, &error)))?;
+        Self::of(&content).ok_or_else(|| {
+            let cause = format!("it has {} bytes, not {LENGTH}", content.len());
+            fault(cause, remedy::wrong_content(path, &content))
+        })
     }
 
     /// `None` unless there are 32 bytes.

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::thread;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, chown};
@@ -97,21 +99,79 @@ fn history_shows_what_became_of_a_secret_and_follows_the_chain() {
 }
 
 #[test]
-fn a_state_key_that_is_none_ends_the_start_and_says_how_to_make_one() {
-    let sandbox = sandbox(CONFIG);
-    for (content, cause) in [(Some("short\n"), "it has 6 bytes, not 32"), (None, "No such file")] {
-        if let Some(content) = content {
-            sandbox.write("state-key", content);
-        }
-        let name = if content.is_some() { "state-key" } else { "nowhere" };
-        let (code, _, error) = run(&sandbox, &["run", "--once", "--state-key-file", name]);
-        assert!(code == 3 && error.contains(cause), "{code} {error}");
-        let remedy = format!("head -c 32 /dev/urandom > {}", sandbox.path(name).display());
-        assert!(error.contains(&remedy), "{error}");
+fn a_state_key_that_is_none_ends_the_start_and_its_hint_makes_one_and_destroys_none() {
+    let key = b"0123456789abcdef0123456789abcde\xff";
+    let text = String::from_utf8_lossy(&key[..31]);
+    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let base64 = STANDARD.encode(key);
+    let with = |end: &str| [&key[..], end.as_bytes()].concat();
+    let cases = [
+        // What there is, how many bytes it has, and whether it is the key in some form.
+        (with("\n"), 33, true),
+        (with("\r\n"), 34, true),
+        (hex.clone().into_bytes(), 64, true),
+        (format!("{hex}\n").into_bytes(), 65, true),
+        (format!("{base64}\n").into_bytes(), 45, true),
+        (text.as_bytes().to_vec(), 31, false),
+        (Vec::new(), 0, false),
+    ];
+    for (content, length, is_key) in cases {
+        let sandbox = sandbox(CONFIG);
+        sandbox.write("the key", &content);
+        let error = without_key(&sandbox, "the key");
+        assert!(cause(&error).ends_with(&format!("it has {length} bytes, not 32")), "{error}");
+        obey(&error);
+        assert_eq!(fs::read(sandbox.path("the key")).unwrap(), content, "it is as it was");
+        let made = fs::read(sandbox.path("the key.new")).unwrap();
+        assert!(made.len() == 32 && (made == key) == is_key, "{content:?}: {made:?}");
+        assert_eq!(sandbox.mode("the key.new"), 0o600);
+        let (code, _, error) = run(&sandbox, &["run", "--once", "--state-key-file", "the key.new"]);
+        assert!(code == 0 && !sandbox.path("state/sealed").exists(), "nothing is issued: {error}");
     }
-    sandbox.write("state-key", "0123456789abcdef0123456789abcdef");
-    let (code, _, error) = run(&sandbox, &["run", "--once", "--state-key-file", "state-key"]);
-    assert!(code == 0 && !sandbox.path("state/sealed").exists(), "nothing is issued: {error}");
+}
+
+#[test]
+fn a_state_key_that_is_absent_is_made_as_the_hint_says() {
+    let sandbox = sandbox(CONFIG);
+    for name in ["state-key", "no/such/directory/it's one"] {
+        let error = without_key(&sandbox, name);
+        assert!(cause(&error).contains("No such file"), "{error}");
+        let command = obey(&error);
+        assert_eq!(sandbox.mode(name), 0o600);
+        let (code, _, error) = run(&sandbox, &["run", "--once", "--state-key-file", name]);
+        assert_eq!(code, 0, "{error}");
+        let made = fs::read(sandbox.path(name)).unwrap();
+        assert!(!shell(&command), "a second time is refused");
+        assert_eq!(fs::read(sandbox.path(name)).unwrap(), made);
+    }
+}
+
+/// What the daemon says that has no key in `name`.
+#[track_caller]
+fn without_key(sandbox: &Sandbox, name: &str) -> Value {
+    let (code, _, error) = run(sandbox, &["run", "--once", "--state-key-file", name]);
+    assert_eq!(code, 3, "{error}");
+    let line = error.lines().last().unwrap();
+    serde_json::from_str(line).unwrap()
+}
+
+fn cause(line: &Value) -> &str {
+    line["error"].as_str().unwrap()
+}
+
+/// Does what the hint says, and gives the command.
+#[track_caller]
+fn obey(line: &Value) -> String {
+    let hint = line["hint"].as_str().unwrap();
+    let begin = hint.find("mkdir -p ").or_else(|| hint.find("(umask")).expect("a command");
+    let end = hint.rfind(')').expect("its end");
+    let command = hint[begin..=end].to_owned();
+    assert!(shell(&command), "{command}");
+    command
+}
+
+fn shell(command: &str) -> bool {
+    Command::new("sh").args(["-c", command]).status().unwrap().success()
 }
 
 #[test]

@@ -221,15 +221,46 @@ async fn what_has_no_text_of_its_own_is_not_kept() {
 fn a_key_is_32_bytes_in_a_regular_file_and_is_never_shown() {
     let home = home();
     let path = home.path().join("state-key");
-    assert!(SealKey::read(&path).unwrap_err().contains("No such file"));
-    for (content, cause) in [(&b""[..], "0 bytes"), (&[7; 31], "31 bytes"), (&[7; 33], "33 bytes")] {
-        fs::write(&path, content).unwrap();
-        assert_eq!(SealKey::read(&path).unwrap_err(), format!("it has {cause}, not 32"));
+    for length in [0, 31, 33, 4096] {
+        fs::write(&path, vec![7; length]).unwrap();
+        let fault = SealKey::read(&path).unwrap_err();
+        let cause = format!("{} has no key: it has {length} bytes, not 32", path.display());
+        assert_eq!(fault.message, format!("STATE_KEY_FILE {cause}"));
     }
     fs::write(&path, [b'k'; 32]).unwrap();
     assert_eq!(format!("{:?}", SealKey::read(&path).unwrap()), "SealKey(redacted)");
-    assert!(SealKey::read(home.path()).unwrap_err().contains("directory"));
     assert!(!format!("{:?}", open(&home, 1)).contains(VALUE));
+}
+
+#[test]
+fn what_to_do_about_a_file_without_a_key_follows_from_its_content_and_writes_to_no_file_that_is_there() {
+    let home = home();
+    let path = home.path().join("state key");
+    let remedy = || SealKey::read(&path).unwrap_err().remedy;
+    let absent = remedy();
+    let made = format!("(umask 077; set -C; head -c 32 /dev/urandom > '{}')", path.display());
+    assert!(absent.ends_with(&made) && !absent.contains("mkdir"), "{absent}");
+    let into = format!(" > '{}.new'), and set STATE_KEY_FILE to that file", path.display());
+    let base64 = "SECRETsecretSECRETsecretSECRETsecretSECRETs=";
+    for (content, command) in [
+        ("k".repeat(32) + "\n", "head -c 32 '"),
+        ("k".repeat(32) + "\r\n", "head -c 32 '"),
+        ("5ecfe7AB".repeat(8), "basenc --base16 -d"),
+        ("5ecfe7AB".repeat(8) + "\n", "basenc --base16 -d"),
+        (base64.to_owned(), "base64 -d '"),
+        (format!("{base64}\n"), "base64 -d '"),
+        (format!("{base64}\r\n"), "head -c 32 /dev/urandom"),
+        (String::new(), "head -c 32 /dev/urandom"),
+        ("k".repeat(33), "head -c 32 /dev/urandom"),
+        ("k".repeat(5000), "head -c 32 /dev/urandom"),
+    ] {
+        fs::write(&path, &content).unwrap();
+        let remedy = remedy();
+        assert!(remedy.contains(command) && remedy.contains(&into), "{content:?}: {remedy}");
+        assert!(!remedy.contains("SECRET") && !remedy.contains("5ecfe7"), "{remedy}");
+    }
+    let remedy = SealKey::read(home.path()).unwrap_err().remedy;
+    assert!(remedy.contains("name the file in it") && !remedy.contains("urandom"), "{remedy}");
 }
 
 proptest! {
