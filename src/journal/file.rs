@@ -16,6 +16,7 @@ use super::record::GapReason;
 use super::state::JournalState;
 use crate::fault::Fault;
 use crate::secret::FingerprintKey;
+use crate::telemetry::event;
 
 /// From this size on the next line begins a new file.
 const FULL: u64 = if cfg!(test) { 64 << 10 } else { 8 << 20 };
@@ -91,6 +92,7 @@ impl JournalFile {
         gaps.extend(is_torn.then(|| gap(GapReason::TornLine, Some(1))));
         gaps.extend((damaged > 0).then(|| gap(GapReason::DamagedLine, Some(damaged))));
         if is_new && seq > 0 {
+            event::journal_key_lost(&directory.at(key::KEY).display().to_string());
             gaps.push(gap(GapReason::NewKey, None));
             state.apply(SystemTime::UNIX_EPOCH, gap(GapReason::NewKey, None));
         }

@@ -6,7 +6,8 @@ use super::directory::{StateDirectory, failed};
 use crate::fault::{Fault, Kind};
 use crate::secret::FingerprintKey;
 
-const KEY: &str = "key";
+/// Its file.
+pub(super) const KEY: &str = "key";
 
 /// Bytes of the key.
 const LENGTH: usize = 32;

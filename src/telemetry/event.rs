@@ -39,7 +39,8 @@ pub(crate) use issue::{
     token_not_revoked, token_not_sealed, value_not_sealed, values_not_kept,
 };
 pub(crate) use journal::{
-    journal_failed, journal_head, journal_overfull, journal_recovered, journal_still_fails, no_journal,
+    journal_failed, journal_head, journal_key_lost, journal_overfull, journal_recovered, journal_still_fails,
+    no_journal,
 };
 pub use login::{credentials_configured, logged_in};
 pub(crate) use login::{

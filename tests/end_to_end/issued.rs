@@ -279,6 +279,26 @@ fn once_issues_keeps_and_says_when_it_ends() {
 }
 
 #[test]
+fn with_another_key_of_the_journal_a_source_issues_again_and_what_it_had_lives_on() {
+    let server = LeasingServer::start("1h");
+    let sandbox = Sandbox::new(&server.configuration(LOGIN));
+    sandbox.write("key", [7; 32]);
+    let key = sandbox.path("key").display().to_string();
+    for (leases, lost) in [(1, 0), (2, 1), (2, 0)] {
+        let daemon = start(&sandbox, &[("STATE_KEY_FILE", &key)]);
+        let log = daemon.stop().0.stderr;
+        assert_eq!(log.matches("the key of the journal is lost").count(), lost, "{log}");
+        assert_eq!(server.leases(), leases, "{log}");
+        if leases == 1 {
+            // Without the file it does not wait for its turn.
+            for name in ["state/key", "out/login"] {
+                std::fs::remove_file(sandbox.path(name)).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
 fn secrets_and_files_with_one_source_share_one_certificate() {
     let bao = Bao::start();
     bao.must("POST", "", "sys/mounts/pki", &json!({ "type": "pki" }));

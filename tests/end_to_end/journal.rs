@@ -175,6 +175,23 @@ fn shell(command: &str) -> bool {
 }
 
 #[test]
+fn a_journal_whose_key_is_lost_says_so() {
+    let sandbox = sandbox(CONFIG);
+    let lost = |round: &str| {
+        let (code, _, log) = run(&sandbox, &["run", "--once"]);
+        assert_eq!(code, 0, "{round}: {log}");
+        log.lines().filter(|line| line.contains("the key of the journal is lost")).count()
+    };
+    assert_eq!(lost("a new journal"), 0);
+    fs::remove_file(sandbox.path("state/key")).unwrap();
+    assert_eq!((lost("without the key"), lost("the next start")), (1, 0));
+    sandbox.write("state/key", [7; 31]);
+    assert_eq!((lost("a damaged key"), lost("the next start")), (1, 0));
+    fs::remove_dir_all(sandbox.path("state")).unwrap();
+    assert_eq!(lost("another journal"), 0);
+}
+
+#[test]
 fn a_second_daemon_with_the_same_state_directory_ends() {
     let sandbox = sandbox(CONFIG);
     let daemon = Process::start(command(&sandbox, &["run"]));

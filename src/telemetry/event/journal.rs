@@ -30,6 +30,17 @@ pub(crate) fn journal_head(seq: u64, head: &str) {
     tracing::info!(seq, head, "journal");
 }
 
+/// The key of its fingerprints was missing or damaged, and is a new one now.
+pub(crate) fn journal_key_lost(file: &str) {
+    let hint = "approve again what a brake refuses, revoke at the server what was issued before if its end is too far, \
+                and let nothing but the daemon write in the state directory";
+    tracing::warn!(
+        file,
+        hint,
+        "the key of the journal is lost: approvals and issued credentials from before are not known again"
+    );
+}
+
 /// There is no state directory that can be used; what is owed ends with the process.
 pub(crate) fn no_journal(error: &str, hint: &str) {
     tracing::warn!(error, hint, "no journal is kept: debts, holds and refusals end with this process");
