@@ -29,7 +29,9 @@ mod trial;
 mod watch;
 
 pub(crate) use composition::Composition;
-pub(crate) use journal::{hook_without_state, issued_without_key, issued_without_state, kept_credentials};
+pub(crate) use journal::{
+    hook_without_state, issued_without_key, issued_without_state, kept_credentials, state_key_problem,
+};
 pub(crate) use once::OnceOptions;
 pub(crate) use runner::serve_as_runner;
 pub(crate) use start::{Launch, Mode, Summary, load, run, runtime};

@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 
 use crate::blocking;
 
+/// Most bytes of a file that holds one value, such as a credential: one that is larger is the wrong file.
+pub(crate) const MOST_OF_A_VALUE: usize = 64 * 1024;
+
 /// What a file is read into at least that holds more than its size says.
 const LEAST_ROOM: usize = 8 * 1024;
 
@@ -124,9 +127,11 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Read
     RegularFile::open(path)?.read(limit)
 }
 
-/// Why what is at `path` now can never be read: it is there, and no regular file.
-pub(crate) fn refusal(path: &Path) -> Option<ReadError> {
-    check(&fs::metadata(path).ok()?).err()
+/// Why what is at `path` now can never be read: it is there, and no regular file, or larger than `limit`.
+pub(crate) fn refusal(path: &Path, limit: usize) -> Option<ReadError> {
+    let metadata = fs::metadata(path).ok()?;
+    let is_larger = metadata.len() > limit as u64;
+    check(&metadata).err().or_else(|| is_larger.then_some(ReadError::TooLarge(limit)))
 }
 
 fn check(metadata: &Metadata) -> Result<(), ReadError> {

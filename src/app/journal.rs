@@ -86,6 +86,18 @@ pub(crate) fn issued_without_key(settings: &Settings, config: &Config) -> Option
     Some(Diagnostic::new(Code::IssuedWithoutKey, place, message))
 }
 
+/// An error where a start would find no key in `STATE_KEY_FILE`.
+pub(crate) fn state_key_problem(settings: &Settings) -> Option<Diagnostic> {
+    let path = settings.state_key_file.clone()?;
+    let step = format!("reading STATE_KEY_FILE {}", path.display());
+    let (message, remedy) = match within(&step, LIMIT, move || SealKey::read(&path).map(drop)) {
+        Ok(read) => read.err().map(|Fault { message, remedy, .. }| (message, remedy))?,
+        Err(error) => (error.to_string(), error.remedy().to_owned()),
+    };
+    let place = Place { path: "STATE_KEY_FILE".to_owned(), position: None };
+    Some(Diagnostic::new(Code::UnreadableFile, place, message).hint(remedy))
+}
+
 /// The issued credentials that a start with these settings would use. Of a state that cannot be read none is known.
 pub(crate) fn kept_credentials(settings: &Settings) -> Option<Box<KeptCredentials>> {
     let directory = settings.state_dir.directory().filter(|directory| directory.exists())?;

@@ -6,7 +6,8 @@ use super::args::{Common, ValidateArgs};
 use super::output::{self, SecretPlaces};
 use super::setup::{Setup, SetupError, load, runtime};
 use crate::app::{
-    Finding, Issuers, hook_without_state, issued_without_key, issued_without_state, look_at_hooks, survey,
+    Finding, Issuers, hook_without_state, issued_without_key, issued_without_state, look_at_hooks,
+    state_key_problem, survey,
 };
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::origin::Origins;
@@ -54,9 +55,12 @@ fn begin(common: &Common) -> Result<(Setup, Loader), SetupError> {
 }
 
 fn judge(setup: &Setup, file: Loader, args: &ValidateArgs) -> Result<Verdict, ExitStatus> {
+    // As other mistakes in the settings it is said whatever the configuration is like.
+    let key = state_key_problem(&setup.settings);
     match load(file) {
         Ok(loaded) => {
             let (mut report, origins) = (loaded.warnings.clone(), words(&loaded.origins));
+            report.diagnostics.extend(key);
             report.diagnostics.extend(hook_without_state(&setup.settings, &loaded.config));
             report.diagnostics.extend(issued_without_state(&setup.settings, &loaded.config));
             report.diagnostics.extend(issued_without_key(&setup.settings, &loaded.config));
@@ -65,7 +69,10 @@ fn judge(setup: &Setup, file: Loader, args: &ValidateArgs) -> Result<Verdict, Ex
             let findings = if args.online { Some(look(setup, loaded)?) } else { None };
             Ok(Verdict { report, origins, secrets, places, findings, obstacles })
         }
-        Err(SetupError::Refused(report)) => Ok(Verdict::invalid(report)),
+        Err(SetupError::Refused(mut report)) => {
+            report.diagnostics.extend(key);
+            Ok(Verdict::invalid(report))
+        }
         Err(error) => Err(error.print()),
     }
 }

@@ -146,13 +146,18 @@ fn a_state_key_that_is_absent_is_made_as_the_hint_says() {
     }
 }
 
-/// What the daemon says that has no key in `name`.
+/// What the daemon says that has no key in `name`; `validate` says the same.
 #[track_caller]
 fn without_key(sandbox: &Sandbox, name: &str) -> Value {
     let (code, _, error) = run(sandbox, &["run", "--once", "--state-key-file", name]);
     assert_eq!(code, 3, "{error}");
-    let line = error.lines().last().unwrap();
-    serde_json::from_str(line).unwrap()
+    let line: Value = serde_json::from_str(error.lines().last().unwrap()).unwrap();
+    let (code, report, _) = run(sandbox, &["validate", "--json", "--state-key-file", name]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let found = &report["diagnostics"][0];
+    assert!(code == 3 && found["code"] == "unreadable-file" && found["path"] == "STATE_KEY_FILE", "{report}");
+    assert_eq!((cause(&line), &line["hint"]), (found["message"].as_str().unwrap(), &found["hint"]));
+    line
 }
 
 fn cause(line: &Value) -> &str {

@@ -62,6 +62,23 @@ fn the_method_follows_the_parameters_unless_it_is_stated_in_any_case() {
 }
 
 #[test]
+fn what_cannot_be_the_file_of_a_parameter_is_warned_of_and_one_that_comes_later_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let (large, right) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    large.as_file().set_len(64 * 1024 + 1).unwrap();
+    right.as_file().set_len(64 * 1024).unwrap();
+    let noted = |path: &Path| {
+        let parameters = format!("parameters: {{ key: {{ file: {} }} }}", path.display());
+        warnings(&text(&format!("    vaultDynamic: {{ path: ssh/sign/a, kind: read, {parameters} }}")))
+    };
+    for path in [home.path(), large.path(), Path::new("/dev/null")] {
+        let place = "not-a-file secrets[0].vaultDynamic.parameters.key.file";
+        assert_eq!(noted(path), [place], "{}", path.display());
+    }
+    assert_eq!([noted(right.path()), noted(&home.path().join("later"))], [[""; 0], [""; 0]]);
+}
+
+#[test]
 fn parameters_are_json_with_what_the_environment_holds() {
     let keys = "    vaultDynamic:
       path: pki/issue/web

@@ -148,7 +148,9 @@ fn what_is_no_file_where_a_credential_is_read_is_warned_of() {
     let home = tempfile::tempdir().unwrap();
     let pipe = home.path().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
-    for path in [home.path(), &pipe, Path::new("/dev/null")] {
+    let large = tempfile::NamedTempFile::new().unwrap();
+    large.as_file().set_len(64 * 1024 + 1).unwrap();
+    for path in [home.path(), &pipe, Path::new("/dev/null"), large.path()] {
         let text = format!("secretStore: {{address: 'https://v', tokenFile: {}}}\n{SECRET}", path.display());
         assert_eq!(warnings(&text), ["not-a-file secretStore.tokenFile"], "{}", path.display());
     }

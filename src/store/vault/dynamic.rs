@@ -36,9 +36,6 @@ use crate::store::{Fetched, Life, RequestId, Revision};
 /// No lease and no password of a static role lives longer: 136 years. A later moment may have no date.
 pub(super) const LONGEST_LIFE: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// A parameter that is longer comes from the wrong file.
-const MAX_FILE: usize = 64 * 1024;
-
 /// How long the file of a parameter may take to read.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
@@ -449,7 +446,7 @@ async fn file_text(name: &str, path: &Path, files: &Worker) -> Result<SecretText
     };
     let owned = path.to_owned();
     let read = files.run(format!("reading {}", path.display()), READ_LIMIT, move |_| {
-        regular_file::read(&owned, MAX_FILE).map_err(|error| {
+        regular_file::read(&owned, regular_file::MOST_OF_A_VALUE).map_err(|error| {
             let is_denied = error.io_kind() == Some(std::io::ErrorKind::PermissionDenied);
             let hint = if is_denied { disk::sandbox_hint(&owned, Access::Read) } else { None };
             (error, hint)

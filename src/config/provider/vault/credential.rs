@@ -59,9 +59,10 @@ fn value(section: &Section<'_>, key: &'static str, context: &mut CompileContext<
     None
 }
 
-/// A credential file may come later, but a directory or a pipe in its place is a mistake.
-fn warn_unless_file(name: &str, path: &Path, place: Place, context: &mut CompileContext<'_>) {
-    if let Some(refusal) = regular_file::refusal(path) {
+/// The file of a credential or a parameter may come later, but a directory, a pipe or a large file in its place is a
+/// mistake.
+pub(super) fn warn_unless_file(name: &str, path: &Path, place: Place, context: &mut CompileContext<'_>) {
+    if let Some(refusal) = regular_file::refusal(path, regular_file::MOST_OF_A_VALUE) {
         let message = format!("the file of {name} cannot be read: {refusal}");
         context.push(Diagnostic::new(Code::NotAFile, place, message).hint(refusal.remedy(name)));
     }

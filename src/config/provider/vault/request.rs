@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::VaultSpec;
 use super::compile::access;
+use super::credential::warn_unless_file;
 use super::dynamic::{DynamicKind, DynamicMethod, DynamicRead, LeaseTerms, ParameterValue};
 use crate::config::compile::context::CompileContext;
 use crate::config::compile::path;
@@ -150,7 +151,7 @@ fn parameters(
         if item.node.is_null() {
             continue;
         }
-        match parameter(item, method, context) {
+        match parameter(name, item, method, context) {
             Some(value) => drop(parameters.insert(name.to_owned(), value)),
             None => is_whole = false,
         }
@@ -159,6 +160,7 @@ fn parameters(
 }
 
 fn parameter(
+    name: &str,
     item: Item<'_>,
     method: Option<DynamicMethod>,
     context: &mut CompileContext<'_>,
@@ -167,6 +169,9 @@ fn parameter(
     if item.node.entries().is_some_and(is_file) {
         let file = item.open(context)?;
         let path = file.local_path("file", context);
+        if let Some(path) = &path {
+            warn_unless_file(&format!("the parameter {name}"), path, file.place_of("file"), context);
+        }
         file.finish(context);
         return path.map(ParameterValue::File);
     }

@@ -15,9 +15,6 @@ use crate::fault::{Fault, Kind};
 use crate::regular_file;
 use crate::secret::SecretText;
 
-/// More than any credential is long; a file that is longer is the wrong file.
-const MAX_FILE: usize = 64 * 1024;
-
 /// How long a credential file may take to read, or to look at.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
@@ -101,7 +98,7 @@ impl CredentialFiles {
             Fault::new(Kind::NoCredentials, format!("cannot read {shown}: {cause}"), remedy)
         };
         let read = self.worker.run(format!("reading {}", path.display()), READ_LIMIT, move |_| {
-            regular_file::read(&path, MAX_FILE).map_err(|error| {
+            regular_file::read(&path, regular_file::MOST_OF_A_VALUE).map_err(|error| {
                 let is_denied = error.io_kind() == Some(std::io::ErrorKind::PermissionDenied);
                 let hint = if is_denied { disk::sandbox_hint(&path, Access::Read) } else { None };
                 (error, hint)
