@@ -120,6 +120,12 @@ impl CircuitBreaker {
         }
         Ok(Permit { breaker: self, source, _probe: probe })
     }
+
+    /// Why nothing is sent now; `None` where a request, or a probe, may be.
+    pub(crate) fn pause(&self) -> Option<Pause> {
+        let is_open = self.monitor.record().state == BreakerState::Open;
+        Some(self.monitor.pause()).filter(|pause| is_open && pause.left.is_some())
+    }
 }
 
 impl Permit<'_> {

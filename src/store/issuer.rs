@@ -17,10 +17,11 @@ use crate::secret::{Fields, Fingerprint, SecretText};
 /// A server that issues credentials. No call is repeated: whether that is right, its owner decides.
 #[async_trait]
 pub trait Issuer: Send + Sync {
-    /// What a call needs besides its own request, such as a login: as [`super::Store::prepare`].
+    /// What a call needs besides its own request, such as a login: as [`super::Store::prepare`]. What is noted before a
+    /// request is noted after this.
     ///
     /// # Errors
-    /// There is no token.
+    /// There is no token, or nothing is sent now.
     async fn prepare(&self, read: &DynamicRead) -> Result<(), Fault>;
 
     /// Issues a credential.

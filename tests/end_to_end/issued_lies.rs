@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::daemon::{Sandbox, wait_until};
+use crate::daemon::{Process, Sandbox, wait_until};
 use crate::fake::{Fake, Reply, Seen};
 
 const TOKEN: &str =
@@ -184,5 +184,29 @@ fn an_issue_is_redirected_once_and_not_repeated() {
     );
     let rounds = asked(&fake, "two").len();
     assert!(rounds <= 30, "{rounds} requests: {}", daemon.stderr());
+    assert_eq!(daemon.stop().0.code, 0);
+}
+
+#[test]
+fn while_the_breaker_is_open_nothing_is_noted_before_requests_that_are_not_sent() {
+    let fake = Fake::always(503, r#"{"errors":[]}"#);
+    let sandbox = Sandbox::new(&config(&fake.address(), &["one".to_owned()]));
+    let mut command = sandbox.command(&["run"]);
+    command.env("STATE_DIR", sandbox.path("state")).env("CIRCUIT_BREAKER_TIMEOUT", "1h");
+    let daemon = Process::start(command);
+    let rotate = || {
+        let rotated = sandbox.run(&["rotate", "one"]);
+        assert_ne!(rotated.code, 0, "{rotated:?}");
+        rotated.stderr
+    };
+    wait_until("the breaker is open", || rotate().contains("are paused until"));
+    let noted = || sandbox.read("state/journal.jsonl").matches("\"event\":\"issuing\"").count();
+    let (before, sent) = (noted(), fake.log().len());
+    assert!(before > 0, "{}", daemon.stderr());
+    for _ in 0..3 {
+        let refused = rotate();
+        assert!(refused.contains("are paused until"), "{refused}");
+    }
+    assert_eq!((noted(), fake.log().len()), (before, sent));
     assert_eq!(daemon.stop().0.code, 0);
 }

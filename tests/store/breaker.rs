@@ -133,6 +133,9 @@ async fn an_engine_that_fails_stops_no_other_engine() {
     for kind in [Kind::ServerError, Kind::ServerError, Kind::ServerError, Kind::CircuitOpen] {
         assert_eq!(issue(&store, "pki/issue").await, kind);
     }
+    // Nothing is to be noted before a request that is not sent.
+    let prepared = Issuer::prepare(&store, &dynamic(DynamicKind::Lease, "pki/issue", &[])).await;
+    assert_eq!(prepared.unwrap_err().kind, Kind::CircuitOpen);
 }
 
 #[tokio::test]

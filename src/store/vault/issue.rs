@@ -45,7 +45,8 @@ struct Examined {
 impl Issuer for VaultStore {
     async fn prepare(&self, read: &DynamicRead) -> Result<(), Fault> {
         let (set, server) = self.set(read)?.start();
-        set.token(server).await.map(drop)
+        set.token(server).await?;
+        server.refuse_while_open()
     }
 
     async fn issue(&self, read: &DynamicRead) -> Result<Issued, IssueError> {

@@ -279,6 +279,14 @@ impl Server {
         })
     }
 
+    /// Says why nothing is sent now, before what is noted ahead of a request is noted in vain.
+    ///
+    /// # Errors
+    /// The breaker is open, and it is no time for a probe.
+    pub(super) fn refuse_while_open(&self) -> Result<(), Fault> {
+        self.breaker.pause().map_or(Ok(()), |pause| Err(self.paused(pause)))
+    }
+
     /// The fault of a request that the breaker holds back.
     fn paused(&self, Pause { left, cause }: Pause) -> Fault {
         let until = left.and_then(|left| self.clock.now().checked_add(left));
