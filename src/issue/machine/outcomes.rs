@@ -224,6 +224,10 @@ impl Machine {
         now: Instant,
         rng: &mut impl Rng,
     ) {
+        if let Some(credential) = self.credential_mut(number).filter(|it| it.look_up_at.is_none()) {
+            // Nobody asks any more whether it lives: it ends when it was to end.
+            credential.is_end_doubted = false;
+        }
         match (outcome, self.credential_mut(number)) {
             (Some(Revoked::Done), _) => self.forget(number),
             (Some(Revoked::Denied), Some(credential)) => {

@@ -1,9 +1,10 @@
 //! What happens beside the table: a machine that slept, and secrets that go and come back.
 
 use super::super::{IssueFailure, LeaseState, LeaseStep, Notice, Rotation};
-use super::rows::{Bench, HOUR, MINUTE, ONE, TWO, secret};
+use super::rows::{Bench, HOUR, MINUTE, ONE, SECOND, TWO, secret};
+use super::token;
 use crate::name::CredentialNumber;
-use crate::store::issuer::{FilesThere, Revoked};
+use crate::store::issuer::{FilesThere, LeaseVerdict, Revoked, TokenLife};
 
 #[test]
 fn a_machine_that_slept_is_nearer_to_every_end() {
@@ -137,4 +138,43 @@ fn what_is_dead_is_replaced_at_once_and_tried_again_every_half_minute() {
         let Some((LeaseStep::Issue, wait)) = bench.next() else { panic!("{:?}", bench.next()) };
         assert!(wait <= most && wait + 1 >= most / 2, "{wait} s instead of {most} s");
     }
+}
+
+#[test]
+fn what_was_given_up_and_cannot_be_retired_is_tried_again_until_its_end_and_then_forgotten() {
+    let mut bench = Bench::held();
+    bench.issue(Some(MINUTE * 30), None);
+    assert!(bench.machine.failed(TWO, bench.now));
+    bench.wait(MINUTE);
+    let mut waits = Vec::new();
+    while let Some((number, wait)) = bench.retires() {
+        assert_eq!(number, TWO);
+        waits.push(wait);
+        bench.wait(SECOND * u32::try_from(wait).unwrap());
+        bench.machine.retired(TWO, None, bench.now, &mut bench.rng);
+    }
+    assert_eq!(waits[0], 0, "at once");
+    assert!(waits[1] <= 1 && (2..=4).contains(&waits[3]), "{waits:?}");
+    assert!((12..=20).contains(&waits.len()) && waits.iter().all(|wait| *wait <= 300), "{waits:?}");
+    let lived = bench.now - bench.start;
+    assert!(lived >= MINUTE * 30 && lived < MINUTE * 36, "{lived:?}");
+    assert!(bench.machine.credential(TWO).is_none());
+    assert_eq!(bench.machine.take_notices(), [Notice::Withdrawn(TWO), Notice::Ended(TWO)]);
+    assert_eq!(bench.machine.current().map(|current| current.number), Some(ONE));
+}
+
+#[test]
+fn what_was_given_up_while_its_end_was_in_doubt_ends_all_the_same() {
+    let mut bench = Bench::held();
+    let token = TokenLife { token: token(7), end: Some(bench.now + SECOND * 30), is_final: false };
+    bench.issue(Some(HOUR), Some(token));
+    assert!(bench.machine.failed(TWO, bench.now));
+    bench.wait(SECOND * 30);
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(TWO), 0)), "nobody has renewed its token");
+    bench.wait(SECOND * 30);
+    let (verdict, times) = (Some(LeaseVerdict::Denied), (bench.now, bench.now));
+    bench.machine.looked_up(TWO, verdict, times, &mut bench.rng);
+    bench.machine.retired(TWO, None, bench.now, &mut bench.rng);
+    bench.wait(SECOND);
+    assert!(bench.machine.credential(TWO).is_none(), "it ended with its token");
 }
