@@ -91,6 +91,8 @@ struct IssuedValue {
     /// As it was issued.
     known: KnownCredential,
     request_id: Option<RequestId>,
+    /// Whether a restart will have it.
+    is_kept: bool,
 }
 
 /// What secrets wait for.

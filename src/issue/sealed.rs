@@ -69,15 +69,36 @@ impl SealedValues {
     /// Keeps the fields of the credential that is current from now on. Returns whether a restart will have them; if not,
     /// the log says why.
     pub async fn keep(&self, source: SourceId, credential: &KnownCredential, fields: &Fields) -> bool {
+        self.keep_or(event::value_not_sealed, source, credential, fields).await
+    }
+
+    /// The same of one that could not be kept before, which the log knows.
+    pub async fn keep_after_all(
+        &self,
+        source: SourceId,
+        credential: &KnownCredential,
+        fields: &Fields,
+    ) -> bool {
+        let is_kept = self.keep_or(event::value_still_not_sealed, source, credential, fields).await;
+        if let Some(inner) = self.0.as_ref().filter(|_| is_kept) {
+            event::value_sealed_after_all(&inner.shown(&source.to_string()));
+        }
+        is_kept
+    }
+
+    async fn keep_or(
+        &self,
+        failed: fn(&str, &str),
+        source: SourceId,
+        credential: &KnownCredential,
+        fields: &Fields,
+    ) -> bool {
         let Some(inner) = &self.0 else { return false };
         let Some(sealed) = seal(&inner.key, source, credential, fields) else {
-            event::value_not_sealed(
-                &inner.shown(&source.to_string()),
-                "these fields have no text that reads back as them",
-            );
+            failed(&inner.shown(&source.to_string()), "these fields have no text that reads back as them");
             return false;
         };
-        inner.write(source.to_string(), sealed, event::value_not_sealed).await
+        inner.write(source.to_string(), sealed, failed).await
     }
 
     /// The fields of this credential, if it is the one that was kept last. A file that cannot be opened is set aside.

@@ -36,7 +36,8 @@ pub use hook::{HookEnded, hook_owed};
 pub(crate) use hook::{HookFailure, hook_configured, hook_forgotten, hooks_left};
 pub(crate) use issue::{
     CredentialEvent, credential_left, sealed_token_unusable, sealed_value_stays, sealed_value_unusable,
-    token_not_revoked, token_not_sealed, value_not_sealed, values_not_kept,
+    token_not_revoked, token_not_sealed, value_not_sealed, value_sealed_after_all, value_still_not_sealed,
+    values_not_kept,
 };
 pub(crate) use journal::{
     journal_failed, journal_head, journal_key_lost, journal_overfull, journal_recovered, journal_still_fails,

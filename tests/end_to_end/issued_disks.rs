@@ -117,33 +117,63 @@ fn on_a_full_disk_nothing_is_issued_renewals_continue_and_room_is_enough() {
     thread::scope(|scope| scope.spawn(work).join().unwrap());
 }
 
+/// Makes files until no more can be made: lines can still be appended. Says how many.
+fn use_up_inodes(state: &Path) -> usize {
+    (0..64).map_while(|n| fs::write(state.join(format!("filler{n}")), "").ok()).count()
+}
+
+fn give_back_inodes(state: &Path, made: usize) {
+    (0..made).for_each(|n| fs::remove_file(state.join(format!("filler{n}"))).unwrap());
+}
+
+/// A daemon whose second credential could not be sealed.
+fn unsealed(server: &LeasingServer, work: impl FnOnce(&Sandbox, &Path, Process, usize)) {
+    mounts_of_our_own();
+    let sandbox = sandbox(&server.configuration(SECRETS));
+    let state = sandbox.path("state");
+    mounted(&state, "size=64k,nr_inodes=64,mode=0700");
+    let daemon = started(&sandbox);
+    let made = use_up_inodes(&state);
+    let rotated = sandbox.run(&["rotate", "login"]);
+    assert_eq!((rotated.code, server.leases(), current(&sandbox)), (0, 2, 2), "{rotated:?}");
+    let log = daemon.stderr();
+    assert!(log.contains("No space left") && log.contains("sealed"), "{log}");
+    work(&sandbox, &state, daemon, made);
+    umount2(&state, MntFlags::MNT_DETACH).unwrap();
+}
+
 #[test]
 fn a_value_that_cannot_be_sealed_serves_until_the_restart() {
-    let work = || {
-        mounts_of_our_own();
-        let server = LeasingServer::start("1h");
-        let sandbox = sandbox(&server.configuration(SECRETS));
-        let state = sandbox.path("state");
-        mounted(&state, "size=64k,nr_inodes=64,mode=0700");
-        let daemon = started(&sandbox);
-        // Lines can be appended, and no file can be made.
-        let made = (0..64).map_while(|n| fs::write(state.join(format!("filler{n}")), "").ok().map(|()| n));
-        let made = made.count();
-        let rotated = sandbox.run(&["rotate", "login"]);
-        assert_eq!((rotated.code, server.leases(), current(&sandbox)), (0, 2, 2), "{rotated:?}");
-        let log = daemon.stderr();
-        assert!(log.contains("No space left") && log.contains("sealed"), "{log}");
+    let server = LeasingServer::start("1h");
+    let work = |sandbox: &Sandbox, state: &Path, daemon: Process, made| {
         daemon.kill();
-        for n in 0..made {
-            fs::remove_file(state.join(format!("filler{n}"))).unwrap();
-        }
+        give_back_inodes(state, made);
         fs::remove_file(sandbox.path("out/login")).unwrap();
-        let daemon = started(&sandbox);
-        assert_eq!((server.leases(), current(&sandbox)), (3, 3), "{}", daemon.stderr());
+        let daemon = started(sandbox);
+        assert_eq!((server.leases(), current(sandbox)), (3, 3), "{}", daemon.stderr());
         assert_eq!(daemon.stop().0.code, 0);
-        umount2(&state, MntFlags::MNT_DETACH).unwrap();
     };
-    thread::scope(|scope| scope.spawn(work).join().unwrap());
+    thread::scope(|scope| scope.spawn(|| unsealed(&server, work)).join().unwrap());
+}
+
+#[test]
+fn a_value_that_had_no_room_is_sealed_when_there_is_some() {
+    let server = LeasingServer::start("1h");
+    let work = |sandbox: &Sandbox, state: &Path, daemon: Process, made| {
+        // It looks the lease up.
+        let refresh = || assert_eq!(sandbox.run(&["refresh"]).code, 0);
+        refresh();
+        wait_until("it is tried again", || daemon.stderr().contains("still could not keep"));
+        give_back_inodes(state, made);
+        refresh();
+        wait_until("it is sealed", || daemon.stderr().contains("kept an issued credential after all"));
+        daemon.kill();
+        fs::remove_file(sandbox.path("out/login")).unwrap();
+        let daemon = started(sandbox);
+        assert_eq!((server.leases(), current(sandbox)), (2, 2), "{}", daemon.stderr());
+        assert_eq!(daemon.stop().0.code, 0);
+    };
+    thread::scope(|scope| scope.spawn(|| unsealed(&server, work)).join().unwrap());
 }
 
 #[test]

@@ -158,11 +158,11 @@ impl CredentialRequests {
         if !is_noted && let Some(lease) = &issued.lease {
             return self.give_back(number, lease, asked_at).await;
         }
-        self.context.sealed.keep(self.source, &known, &issued.fields).await;
+        let is_kept = self.context.sealed.keep(self.source, &known, &issued.fields).await;
         self.close_unanswered(issued.life, moment.wall);
         let end = known.times.end();
         let request_id = issued.request_id.clone();
-        let value = IssuedValue { fields: Arc::clone(&issued.fields), known, request_id };
+        let value = IssuedValue { fields: Arc::clone(&issued.fields), known, request_id, is_kept };
         self.holder.change(|state, _| {
             state.machine.issued(&issued, asked_at, &mut rand::rng());
             state.keep_value(value);
@@ -216,6 +216,7 @@ impl CredentialRequests {
                 let Some(times) = self.holder.state().times(number, moment) else { return };
                 event.renewed(times.end());
                 self.note_renewal(number, times);
+                self.keep_what_had_no_room().await;
             }
             Err(RenewalError::Refused(fault)) => {
                 event.not_renewed("refused", &fault, self.has_failed(number));
@@ -259,6 +260,9 @@ impl CredentialRequests {
         self.holder.change(|state, now| {
             state.machine.looked_up(number, verdict, (asked_at, now), &mut rand::rng());
         });
+        if matches!(verdict, Some(LeaseVerdict::Living(_))) {
+            self.keep_what_had_no_room().await;
+        }
     }
 
     async fn retire(&self, number: CredentialNumber) {
@@ -318,14 +322,36 @@ impl CredentialRequests {
 
     /// The credential before is the current one again: after a restart it must be the one whose value is known.
     async fn seal_current(&self) {
-        let current = {
-            let state = self.holder.state();
-            let number = state.machine.current().map(|current| current.number);
-            number.and_then(|number| state.value(number).cloned())
-        };
-        let Some(value) = current else { return self.context.sealed.forget(self.source).await };
-        if let Some(known) = self.known(value.known.number) {
-            self.context.sealed.keep(self.source, &known, &value.fields).await;
+        let sealed = &self.context.sealed;
+        match self.current_value() {
+            Some(IssuedValue { known, fields, .. }) => {
+                let is_kept = sealed.keep(self.source, &known, &fields).await;
+                self.note_kept(known.number, is_kept);
+            }
+            None => sealed.forget(self.source).await,
+        }
+    }
+
+    /// The disk may have been full when the current credential was issued: it is tried again where something else succeeds.
+    async fn keep_what_had_no_room(&self) {
+        let sealed = &self.context.sealed;
+        let value = self.current_value().filter(|value| !value.is_kept && sealed.is_kept());
+        if let Some(IssuedValue { known, fields, .. }) = value {
+            let is_kept = sealed.keep_after_all(self.source, &known, &fields).await;
+            self.note_kept(known.number, is_kept);
+        }
+    }
+
+    fn current_value(&self) -> Option<IssuedValue> {
+        let state = self.holder.state();
+        let number = state.machine.current()?.number;
+        state.value(number).cloned()
+    }
+
+    fn note_kept(&self, number: CredentialNumber, is_kept: bool) {
+        let mut state = self.holder.state();
+        if let Some(value) = state.values.iter_mut().find(|value| value.known.number == number) {
+            value.is_kept = is_kept;
         }
     }
 

@@ -176,6 +176,7 @@ async fn restore(requests: &CredentialRequests) {
         fields: Arc::new(fields),
         known,
         request_id: None,
+        is_kept: true,
     });
     let with_value = value.as_ref().map(|value| value.known.number);
     let credentials = history.live.into_iter().map(|known| {

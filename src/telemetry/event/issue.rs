@@ -280,6 +280,16 @@ pub(crate) fn value_not_sealed(file: &str, error: &str) {
     tracing::warn!(file, error, hint, "could not keep an issued credential");
 }
 
+/// The value still is not kept.
+pub(crate) fn value_still_not_sealed(file: &str, error: &str) {
+    tracing::debug!(file, error, "still could not keep an issued credential");
+}
+
+/// The value that could not be kept when it was issued is kept now.
+pub(crate) fn value_sealed_after_all(file: &str) {
+    tracing::info!(file, "kept an issued credential after all");
+}
+
 /// The token of a login is not kept; a restart logs in again.
 pub(crate) fn token_not_sealed(file: &str, error: &str) {
     let hint =
