@@ -1,4 +1,5 @@
-//! The sealed values in the state directory: one file per source, for the credential that is current there.
+//! The sealed values in the state directory: one file per source, for the credential that is current there. While a new
+//! one is noted in the journal, its value is beside that one, so that a kill at any moment loses neither.
 
 #[cfg(test)]
 mod tests;
@@ -69,36 +70,56 @@ impl SealedValues {
     /// Keeps the fields of the credential that is current from now on. Returns whether a restart will have them; if not,
     /// the log says why.
     pub async fn keep(&self, source: SourceId, credential: &KnownCredential, fields: &Fields) -> bool {
-        self.keep_or(event::value_not_sealed, source, credential, fields).await
+        self.keep_at(source.to_string(), event::value_not_sealed, (source, credential), fields).await
     }
 
-    /// The same of one that could not be kept before, which the log knows.
+    /// Keeps the fields of a credential that is not noted yet, beside those of the current one. Returns whether they are
+    /// there, for [`Self::put_in_place`]; if not, the log says why.
+    pub async fn keep_beside(&self, source: SourceId, credential: &KnownCredential, fields: &Fields) -> bool {
+        self.keep_at(beside(source), event::value_not_sealed, (source, credential), fields).await
+    }
+
+    /// What was kept beside is of the current credential from now on. A process that is killed before this does it at the
+    /// next start.
+    pub async fn put_in_place(&self, source: SourceId) -> bool {
+        let Some(inner) = &self.0 else { return false };
+        let name = source.to_string();
+        let shown = inner.shown(&name);
+        let moved = inner.run("writing", name.clone(), move |inner| {
+            inner.directory.rename(&beside(source), &name).map_err(|error| error.to_string())
+        });
+        moved.await.inspect_err(|error| event::value_not_sealed(&shown, error)).is_ok()
+    }
+
+    /// As [`Self::keep`], of one that could not be kept before, which the log knows.
     pub async fn keep_after_all(
         &self,
         source: SourceId,
         credential: &KnownCredential,
         fields: &Fields,
     ) -> bool {
-        let is_kept = self.keep_or(event::value_still_not_sealed, source, credential, fields).await;
+        let is_kept = self
+            .keep_at(source.to_string(), event::value_still_not_sealed, (source, credential), fields)
+            .await;
         if let Some(inner) = self.0.as_ref().filter(|_| is_kept) {
             event::value_sealed_after_all(&inner.shown(&source.to_string()));
         }
         is_kept
     }
 
-    async fn keep_or(
+    async fn keep_at(
         &self,
+        name: String,
         failed: fn(&str, &str),
-        source: SourceId,
-        credential: &KnownCredential,
+        (source, credential): (SourceId, &KnownCredential),
         fields: &Fields,
     ) -> bool {
         let Some(inner) = &self.0 else { return false };
         let Some(sealed) = seal(&inner.key, source, credential, fields) else {
-            failed(&inner.shown(&source.to_string()), "these fields have no text that reads back as them");
+            failed(&inner.shown(&name), "these fields have no text that reads back as them");
             return false;
         };
-        inner.write(source.to_string(), sealed, failed).await
+        inner.write(name, sealed, failed).await
     }
 
     /// The fields of this credential, if it is the one that was kept last. A file that cannot be opened is set aside.
@@ -108,14 +129,25 @@ impl SealedValues {
         let name = source.to_string();
         let shown = inner.shown(&name);
         let read = inner.run("reading", name.clone(), move |inner| {
-            let read = inner.directory.read(&name, LARGEST);
-            let opened = read.and_then(|found| match found {
+            let open = |name: &str| match inner.directory.read(name, LARGEST)? {
                 None => Ok(None),
                 Some(sealed) => match unseal(&inner.key, source, &credential, &sealed) {
                     Some(fields) => Ok(Some(fields)),
                     None => Err(Fault::new(Kind::Internal, NOT_OURS, "")),
                 },
-            });
+            };
+            let opened = match open(&name) {
+                Ok(Some(fields)) => Ok(Some(fields)),
+                // A process was killed when it had noted the credential, and had not put its value in place.
+                other => match open(&beside(source)) {
+                    Ok(Some(fields)) => {
+                        // Where that fails, it is found there again.
+                        drop(inner.directory.rename(&beside(source), &name));
+                        Ok(Some(fields))
+                    }
+                    _ => other,
+                },
+            };
             opened.map_err(|Fault { message, .. }| {
                 match inner.directory.rename(&name, &format!("{name}.bad")) {
                     Ok(()) => message,
@@ -136,6 +168,7 @@ impl SealedValues {
     pub async fn forget(&self, source: SourceId) {
         if let Some(inner) = &self.0 {
             inner.remove(source.to_string()).await;
+            inner.remove(beside(source)).await;
         }
     }
 
@@ -194,8 +227,10 @@ impl SealedFiles {
 
     /// Whether the value of this credential is there. Blocks.
     pub(super) fn has(&self, source: SourceId, credential: &KnownCredential) -> bool {
-        let sealed = self.directory.read(&source.to_string(), LARGEST).ok().flatten();
-        sealed.is_some_and(|sealed| unseal(&self.key, source, credential, &sealed).is_some())
+        [source.to_string(), beside(source)].iter().any(|name| {
+            let sealed = self.directory.read(name, LARGEST).ok().flatten();
+            sealed.is_some_and(|sealed| unseal(&self.key, source, credential, &sealed).is_some())
+        })
     }
 }
 
@@ -205,6 +240,11 @@ const NOT_OURS: &str = "it is damaged, another credential's, or sealed with anot
 /// Why a kept token is not used.
 const NOT_THIS_LOGIN: &str =
     "it is damaged, of another address, role or namespace, or sealed with another key";
+
+/// The file of a value whose credential is not noted yet.
+fn beside(source: SourceId) -> String {
+    format!("{source}.next")
+}
 
 /// The file of a credential set's token.
 fn name_of(origin: TokenOrigin) -> String {

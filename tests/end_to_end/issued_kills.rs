@@ -302,8 +302,7 @@ fn killed_at(bao: &Arc<Bao>, step: Step, is_second: bool) {
     let says = daemon.stderr().contains("credentials may have been issued that nobody knows");
     assert_eq!(says, is_lost, "{step:?} {}", daemon.stderr());
     let needed = victim.asked();
-    let is_again = is_lost || step == Step::Noted;
-    assert!(needed <= 1 + usize::from(is_second) + usize::from(is_again), "{step:?}: {needed} issues");
+    assert!(needed <= 1 + usize::from(is_second) + usize::from(is_lost), "{step:?}: {needed} issues");
     victim.check_intervals();
     assert_eq!(daemon.stop().0.code, 0);
 }

@@ -154,11 +154,13 @@ impl CredentialRequests {
         };
         let maximum_seconds = self.holder.state().machine.maximum().map(|maximum| maximum.as_secs());
         let record = IssuedRecord { source: self.source, credential: known.clone(), maximum_seconds };
+        // First: a kill before or after the line in the journal finds the value of the credential that is current by it.
+        let is_beside = self.context.sealed.keep_beside(self.source, &known, &issued.fields).await;
         let is_noted = self.context.journal.append_durably([JournalEntry::Issued(record)]).await;
         if !is_noted && let Some(lease) = &issued.lease {
             return self.give_back(number, lease, asked_at).await;
         }
-        let is_kept = self.context.sealed.keep(self.source, &known, &issued.fields).await;
+        let is_kept = is_beside && self.context.sealed.put_in_place(self.source).await;
         self.close_unanswered(issued.life, moment.wall);
         let end = known.times.end();
         let request_id = issued.request_id.clone();

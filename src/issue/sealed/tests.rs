@@ -107,6 +107,28 @@ async fn what_is_kept_is_there_after_a_restart_and_is_no_text() {
 }
 
 #[tokio::test]
+async fn a_kill_on_either_side_of_the_line_in_the_journal_finds_the_value_of_its_credential() {
+    let (home, other) = (home(), Fields::default());
+    let sealed = open(&home, 1);
+    assert!(sealed.keep(source(), &credential(1, 9), &fields()).await);
+    assert!(sealed.keep_beside(source(), &credential(2, 10), &other).await);
+    // Without the line the one before is current.
+    assert_eq!(open(&home, 1).read(source(), &credential(1, 9)).await, Some(fields()));
+    let files = || SealedFiles::open_to_read(home.path(), key(1)).unwrap().unwrap();
+    assert!(files().has(source(), &credential(1, 9)) && files().has(source(), &credential(2, 10)));
+    for _ in 0..2 {
+        assert_eq!(open(&home, 1).read(source(), &credential(2, 10)).await, Some(other.clone()));
+        assert_eq!(names(&home), BTreeSet::from([source().to_string()]));
+    }
+    assert!(sealed.keep_beside(source(), &credential(3, 11), &fields()).await);
+    assert!(sealed.put_in_place(source()).await);
+    assert_eq!(sealed.read(source(), &credential(3, 11)).await, Some(fields()));
+    assert!(sealed.keep_beside(source(), &credential(4, 12), &fields()).await);
+    sealed.forget(source()).await;
+    assert_eq!(names(&home), BTreeSet::new());
+}
+
+#[tokio::test]
 async fn another_key_or_credential_and_each_changed_byte_give_nothing() {
     let home = home();
     assert!(open(&home, 1).keep(source(), &credential(1, 9), &fields()).await);
