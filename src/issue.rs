@@ -5,6 +5,7 @@ mod holder;
 mod holders;
 mod kept;
 mod machine;
+mod others;
 mod seal;
 mod sealed;
 mod tokens;
@@ -12,6 +13,7 @@ mod tokens;
 pub(crate) use holder::{Holder, HolderContext, Rotated};
 pub(crate) use holders::Holders;
 pub(crate) use kept::{KeptCredential, KeptCredentials};
+pub(crate) use others::forget_unconfigured;
 pub use seal::SealKey;
 #[cfg(fuzzing)]
 #[doc(hidden)]

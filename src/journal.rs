@@ -112,9 +112,18 @@ impl Journal {
 
     /// Forgets what became of secrets that `is_configured` does not know, but for a number of them: they may come back.
     pub fn forget_others(&self, is_configured: impl Fn(&SecretName) -> bool) {
+        self.replace(|state| state.without_others(is_configured));
+    }
+
+    /// Forgets what became of the issued credentials of the sources that `is_over` picks.
+    pub fn forget_credentials(&self, is_over: impl Fn(&SourceId, &CredentialHistory) -> bool) {
+        self.replace(|state| state.without_credentials(is_over));
+    }
+
+    fn replace(&self, next: impl FnOnce(&JournalState) -> Option<JournalState>) {
         let now = self.now();
         let mut memory = self.memory();
-        let Some(state) = memory.state.without_others(is_configured) else { return };
+        let Some(state) = next(&memory.state) else { return };
         self.note(&mut memory, now, JournalEntry::Snapshot { state });
         drop(memory);
         self.wake();

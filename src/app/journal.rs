@@ -20,7 +20,7 @@ use crate::config::hook::{HookMoment, HookSpec};
 use crate::config::secret::SecretSpec;
 use crate::config::settings::{Settings, StatePath};
 use crate::fault::{ExitStatus, Fault, Kind};
-use crate::issue::{KeptCredentials, SealKey, SealedValues};
+use crate::issue::{KeptCredentials, SealKey, SealedValues, forget_unconfigured};
 use crate::journal::{self, Journal};
 use crate::sync::JobWithStores;
 use crate::telemetry::event;
@@ -169,11 +169,13 @@ impl JournalPlan {
         let (jobs, inputs) = (composition.jobs.clone(), composition.inputs.clone());
         let step = format!("opening the journal in {}", directory.display());
         let (has_issued, key) = (self.has_issued, self.key);
+        let (holders, now) = (composition.stores.holders(), composition.context.clock.now());
         let open = move || {
             not_an_output(&directory, &jobs, &inputs)?;
             let journal = Journal::open(&directory, Clock::system())?;
             // With its lock no other process uses what is sealed there.
             let sealed = has_issued.then(|| SealedValues::open(&directory, key)).transpose()?;
+            forget_unconfigured(&journal, &directory, &holders, now);
             Ok((journal, sealed))
         };
         let opened = at_start(&step, LIMIT, open).await;

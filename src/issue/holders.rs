@@ -191,7 +191,7 @@ impl Holders {
 }
 
 /// Whether it may live at `now`. Renewals that move the end by little are not noted, so it may live longer than is known.
-fn may_live(known: &KnownCredential, now: SystemTime) -> bool {
+pub(super) fn may_live(known: &KnownCredential, now: SystemTime) -> bool {
     !known.is_lost && known.times.life_end.is_none_or(|end| end + WORTH_A_LINE > now)
 }
 

@@ -12,7 +12,7 @@ use super::seal::{SealKey, seal, seal_token, unseal, unseal_token};
 use crate::blocking::Worker;
 use crate::fault::{Fault, Kind};
 use crate::journal::{KnownCredential, SourceId, StateDirectory};
-use crate::secret::{Fields, SecretText};
+use crate::secret::{Fields, Fingerprint, SecretText};
 use crate::store::issuer::TokenOrigin;
 use crate::telemetry::event;
 
@@ -200,6 +200,40 @@ impl SealedValues {
     pub(super) async fn forget_token(&self, origin: TokenOrigin) {
         if let Some(inner) = &self.0 {
             inner.remove(name_of(origin)).await;
+        }
+    }
+}
+
+/// What a sealed file is of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum SealedName {
+    /// A source.
+    Value(SourceId),
+    /// A credential set.
+    Token(Fingerprint),
+}
+
+impl SealedName {
+    /// `None` for the key, and for what others have put there. What is set aside, or half written, is of the same.
+    fn of(file: &str) -> Option<Self> {
+        let (name, _) = file.split_once('.').unwrap_or((file, ""));
+        match name.strip_prefix("token-") {
+            Some(set) => Fingerprint::parse(set).map(Self::Token),
+            None => name.parse().ok().map(Self::Value),
+        }
+    }
+}
+
+/// Removes what is sealed in the state directory and that `is_needed` does not pick. No key is needed for that. Blocks.
+pub(super) fn remove_others(state: &Path, is_needed: impl Fn(SealedName) -> bool) {
+    // What cannot be opened or listed was not written by this user. Where values are kept, the start has said so.
+    let opened = StateDirectory::open_to_read(state).and_then(|state| state.below_to_read(DIRECTORY));
+    let Ok(Some(directory)) = opened else { return };
+    for file in directory.names().unwrap_or_default() {
+        if SealedName::of(&file).is_some_and(|name| !is_needed(name))
+            && let Err(error) = directory.remove(&file)
+        {
+            event::sealed_value_stays(&directory.at(&file).display().to_string(), &error.to_string());
         }
     }
 }

@@ -210,6 +210,21 @@ impl StateDirectory {
         }
     }
 
+    /// The names of what is in it.
+    ///
+    /// # Errors
+    /// Those of readdir(3).
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(&self.directory)? {
+            // No file of ours has another name than a text.
+            let entry = entry?;
+            let name = entry.file_name().to_str().ok().filter(|name| !matches!(*name, "." | ".."));
+            names.extend(name.map(str::to_owned));
+        }
+        Ok(names)
+    }
+
     /// Whether what is in it is in memory alone: it ends with the machine.
     pub(crate) fn is_in_memory(&self) -> bool {
         fs::fstatfs(&self.directory).is_ok_and(|system| is_file_system_in_memory(&system))

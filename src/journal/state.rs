@@ -131,6 +131,17 @@ impl JournalState {
         Some(state)
     }
 
+    /// The same without the histories of credentials that `is_over` picks. `None` where it picks none.
+    pub(super) fn without_credentials(
+        &self,
+        is_over: impl Fn(&SourceId, &CredentialHistory) -> bool,
+    ) -> Option<Self> {
+        self.credentials.iter().find(|(source, history)| is_over(source, history))?;
+        let mut state = self.clone();
+        state.credentials.retain(|source, history| !is_over(source, history));
+        Some(state)
+    }
+
     /// Changes that were to be published, where it is not known whether they were.
     pub fn intents(&self) -> impl Iterator<Item = &ChangeRecord> {
         self.secrets.values().filter_map(|history| history.intent.as_deref())

@@ -107,6 +107,13 @@ pub struct TokenOrigin {
     pub login: Fingerprint,
 }
 
+impl TokenOrigin {
+    /// What the fingerprint of a credential set is of.
+    pub(crate) fn pieces_of_set<'s>(store: &'s str, set: &'s str) -> [&'s str; 3] {
+        ["set", store, set]
+    }
+}
+
 /// What can be said before anything is issued.
 #[derive(Clone, Default, Debug)]
 pub struct IssueOutlook {

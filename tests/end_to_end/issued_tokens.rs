@@ -127,3 +127,25 @@ fn a_kept_token_that_was_revoked_is_followed_by_a_login() {
     wait_until("another one is issued", || restarts.server.leases() == 1);
     assert_eq!(daemon.stop().0.code, 0);
 }
+
+#[test]
+fn a_start_with_another_configuration_loses_nothing_that_lives() {
+    let restarts = Restarts::with_role(&json!({ "token_policies": "app", "token_period": "1h" }));
+    let fields = json!({ "user": "app", "password": "x", "ttl": "1h" });
+    restarts.server.0.must("POST", "", "secret/app", &fields);
+    let sandbox = &restarts.sandbox;
+    drop(restarts.start().stop());
+    let (kept, tokens, text) = (sandbox.list("state/sealed"), restarts.tokens(), sandbox.read("config.yaml"));
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    sandbox.write(&format!("state/sealed/{}", "0".repeat(32)), "of no history");
+    sandbox.write("values.yaml", "app: { value: v }");
+    let other = "secretStore: { provider: file, path: values.yaml }
+secrets: [{ name: one, key: app, files: [{ path: out/one, field: value }] }]";
+    sandbox.write("config.yaml", other);
+    drop(restarts.start().stop());
+    assert_eq!(sandbox.list("state/sealed"), kept);
+    sandbox.write("config.yaml", text);
+    let daemon = restarts.start();
+    assert_eq!((restarts.server.leases(), restarts.tokens()), (1, tokens), "{}", daemon.stderr());
+    assert_eq!(daemon.stop().0.code, 0);
+}

@@ -60,7 +60,7 @@ impl LoginMemory {
         let who = credentials.0.iter().filter(|(name, _)| !is_proof(name));
         // EXPOSE: a keyed fingerprint is all that leaves.
         who.for_each(|(name, part)| login.extend([*name, part.expose()]));
-        let set = self.tokens.fingerprint(&["set", store, set]);
+        let set = self.tokens.fingerprint(&TokenOrigin::pieces_of_set(store, set));
         Some(TokenOrigin { set, login: self.tokens.fingerprint(&login) })
     }
 }

@@ -1,9 +1,13 @@
 //! What a holder makes of what an earlier process left, wherever that one ended.
 
 use super::*;
+use crate::issue::forget_unconfigured;
 use crate::issue::seal::SealKey;
-use crate::journal::{CredentialTimes, IssueIntent, IssuedRecord, JournalEntry, KnownCredential};
+use crate::journal::{
+    CredentialTimes, IssueIntent, IssuedRecord, JournalEntry, KnownCredential, SourceId, StateDirectory,
+};
 use crate::name::LeaseId;
+use crate::store::issuer::TokenOrigin;
 
 /// Holders over one directory of values.
 pub(super) fn sealed(home: &tempfile::TempDir) -> SealedValues {
@@ -183,6 +187,84 @@ async fn an_answer_with_the_lease_of_a_credential_in_use_is_refused_and_revokes_
     assert_eq!((issuer.living(), issuer.asked().revocations), (vec![1, 3], 0));
 }
 
+/// The first one of a source, which has this lease for an hour.
+fn known(lease: u64, clock: &Clock) -> KnownCredential {
+    KnownCredential {
+        number: number(1),
+        from: clock.now(),
+        lease: LeaseId::parse(&format!("lease/{lease}")),
+        serial: None,
+        is_renewable: true,
+        life_seconds: Some(HOUR.as_secs()),
+        token: None,
+        times: CredentialTimes { life_end: Some(clock.now() + HOUR), ..CredentialTimes::default() },
+        is_lost: false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_configuration_left_is_kept_until_its_end_and_then_forgotten() {
+    let home = tempfile::tempdir().unwrap();
+    let sealed = sealed(&home);
+    let directory = StateDirectory::open(home.path()).unwrap().below("sealed").unwrap();
+    let clock = clock();
+    let journal = Journal::in_memory(FingerprintKey::random().unwrap(), clock.clone());
+    let issuer = FakeIssuer::new(HOUR, HOUR * 24);
+    let bench = kept(&issuer, (journal.clone(), clock.clone()), &sealed);
+    bench.join("a");
+    bench.fetch().await.unwrap();
+    bench.holders.stop(SECOND).await;
+    let own = bench.holder.source(&journal);
+    let id = |fill: &str| fill.repeat(16).parse::<SourceId>().unwrap();
+    let (other, unknown, fields) = (id("ab"), id("cd"), Fields::default());
+    let record = IssuedRecord { source: other, credential: known(7, &clock), maximum_seconds: None };
+    sealed.keep(other, &record.credential, &fields).await;
+    sealed.keep(unknown, &record.credential, &fields).await;
+    journal.append([JournalEntry::Issued(record)]);
+    for name in ["key", "of-others", &format!("{unknown}.bad"), &format!("{unknown}.next")] {
+        directory.replace(name, b"x").unwrap();
+    }
+    let token = |set| {
+        let set = journal.fingerprint_of(&TokenOrigin::pieces_of_set("default", set));
+        (format!("token-{set}"), TokenOrigin { set, login: set })
+    };
+    let ((own_token, own_origin), (other_token, other_origin)) = (token("default"), token("team"));
+    for origin in [own_origin, other_origin] {
+        sealed.keep_token(origin, &SecretText::new("t".to_owned())).await;
+    }
+    let left_at = |later: Duration| {
+        let configured = [Arc::clone(&bench.holder)];
+        forget_unconfigured(&journal, home.path(), &configured, clock.now() + later);
+        let mut names = directory.names().unwrap();
+        names.sort();
+        let known = journal.look(|state| state.credentials.keys().copied().collect::<Vec<_>>());
+        (names, known.contains(&other))
+    };
+    let sorted = |names: &[&str]| {
+        let mut names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    let (own_name, other_name) = (own.to_string(), other.to_string());
+    let all = sorted(&[&own_name, &other_name, &own_token, &other_token, "key", "of-others"]);
+    // A renewal may have moved the end by some minutes without a line.
+    for later in [Duration::ZERO, HOUR + MINUTE] {
+        assert_eq!(left_at(later), (all.clone(), true), "it may live after {later:?}");
+    }
+    let count = journal.count();
+    let few = sorted(&[&own_name, &own_token, "key", "of-others"]);
+    assert_eq!(left_at(HOUR * 2), (few.clone(), false));
+    assert_eq!(left_at(HOUR * 2), (few.clone(), false));
+    assert_eq!(journal.count(), count + 1, "one snapshot");
+    assert_eq!(bench.history().live.len(), 1, "a source of the configuration keeps its history");
+    // What was asked for and had no answer may live, too.
+    let (store, path) = (StoreName::main(), "database/creds/other".to_owned());
+    let intent = IssueIntent { source: other, number: number(2), store, path, secrets: Vec::new() };
+    journal.append([JournalEntry::Issuing(intent)]);
+    assert!(left_at(HOUR * 23).1);
+    assert_eq!(left_at(HOUR * 25), (few, false));
+}
+
 /// Restarts with `count` sources and no values; gives when each one had its next credential.
 async fn issued_again(count: u64, files: FilesThere) -> Vec<Duration> {
     let issuer = FakeIssuer::new(HOUR, HOUR * 24);
@@ -198,17 +280,7 @@ async fn issued_again(count: u64, files: FilesThere) -> Vec<Duration> {
     let made = (0..count).map(|source| {
         let read = DynamicRead { path: format!("database/creds/{source}"), ..read(OnStop::Keep) };
         let id = journal.source_id(&StoreName::main(), &read);
-        let known = KnownCredential {
-            number: number(1),
-            from: clock.now(),
-            lease: LeaseId::parse(&format!("lease/{}", 10_000 + source)),
-            serial: None,
-            is_renewable: true,
-            life_seconds: Some(HOUR.as_secs()),
-            token: None,
-            times: CredentialTimes { life_end: Some(clock.now() + HOUR), ..CredentialTimes::default() },
-            is_lost: false,
-        };
+        let known = known(10_000 + source, &clock);
         journal.append([JournalEntry::Issued(IssuedRecord {
             source: id,
             credential: known,
