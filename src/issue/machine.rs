@@ -39,7 +39,8 @@ pub(crate) struct Machine {
     highest: CredentialNumber,
     /// How long credentials of this source live at the most, as one that was renewed to its end has shown.
     maximum: Option<Duration>,
-    /// When something was, or may have been, issued last.
+    /// When something was, or may have been, issued last: the moment of the answer, or of the failure. A request may wait for
+    /// its turn behind others, so that the server may have got it at any time until then.
     last_issue: Option<Instant>,
     /// After failures nothing is issued before this.
     issue_not_before: Option<Instant>,

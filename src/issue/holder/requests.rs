@@ -84,30 +84,30 @@ impl CredentialRequests {
         };
         let (server, read) = (self.issuer(), &self.holder.read);
         if let Err(fault) = server.prepare(read).await {
-            return self.not_issued(number, IssueFailure::NothingIssued, &fault, Instant::now());
+            return self.not_issued(number, IssueFailure::NothingIssued, &fault);
         }
         let (store, path) = (self.holder.store.clone(), read.path.clone());
         let intent = IssueIntent { source: self.source, number, store, path, secrets };
         let journal = &self.context.journal;
         let is_noted = journal.append_durably([JournalEntry::Issuing(intent)]).await;
-        // A login and a slow disk take time, which is none of the interval between two requests.
+        // A login and a slow disk take time, which is none of the life of what is issued.
         let asked_at = Instant::now();
         if !is_noted {
             journal.append([self.retirement(number, RetirementOutcome::NotIssued)]);
-            return self.not_issued(number, IssueFailure::NothingIssued, &unwritable(), asked_at);
+            return self.not_issued(number, IssueFailure::NothingIssued, &unwritable());
         }
         match server.issue(read).await {
             Ok(issued) if issued.lease.as_ref().is_some_and(|lease| self.is_known(lease)) => {
                 let fault = repeated(&read.path);
-                self.not_issued(number, IssueFailure::MaybeIssued, &fault, asked_at);
+                self.not_issued(number, IssueFailure::MaybeIssued, &fault);
             }
             Ok(issued) => Box::pin(self.issued(number, issued, asked_at)).await,
             Err(IssueError::NotIssued(fault)) => {
                 journal.append([self.retirement(number, RetirementOutcome::NotIssued)]);
-                self.not_issued(number, IssueFailure::NothingIssued, &fault, asked_at);
+                self.not_issued(number, IssueFailure::NothingIssued, &fault);
             }
             Err(IssueError::Unknown(fault)) => {
-                self.not_issued(number, IssueFailure::MaybeIssued, &fault, asked_at);
+                self.not_issued(number, IssueFailure::MaybeIssued, &fault);
             }
         }
     }
@@ -120,11 +120,11 @@ impl CredentialRequests {
         })
     }
 
-    fn not_issued(&self, number: CredentialNumber, failure: IssueFailure, fault: &Fault, asked_at: Instant) {
+    fn not_issued(&self, number: CredentialNumber, failure: IssueFailure, fault: &Fault) {
         let event = self.event(number);
         let is_known = self.holder.change(|state, now| {
             let failed = (failure, fault.retry_after);
-            state.machine.issue_failed(failed, (asked_at, now), &mut rand::rng());
+            state.machine.issue_failed(failed, now, &mut rand::rng());
             state.failed_at = now;
             let before = state.fault.replace(fault.clone());
             before.is_some_and(|before| before.kind == fault.kind)
@@ -135,7 +135,7 @@ impl CredentialRequests {
     }
 
     async fn issued(&self, number: CredentialNumber, issued: Issued, asked_at: Instant) {
-        let moment = self.moment();
+        let (answered_at, moment) = (Instant::now(), self.moment());
         let from = moment.wall_of(asked_at);
         let known = KnownCredential {
             number,
@@ -158,7 +158,7 @@ impl CredentialRequests {
         let is_beside = self.context.sealed.keep_beside(self.source, &known, &issued.fields).await;
         let is_noted = self.context.journal.append_durably([JournalEntry::Issued(record)]).await;
         if !is_noted && let Some(lease) = &issued.lease {
-            return self.give_back(number, lease, asked_at).await;
+            return self.give_back(number, lease).await;
         }
         let is_kept = is_beside && self.context.sealed.put_in_place(self.source).await;
         self.close_unanswered(issued.life, moment.wall);
@@ -166,7 +166,7 @@ impl CredentialRequests {
         let request_id = issued.request_id.clone();
         let value = IssuedValue { fields: Arc::clone(&issued.fields), known, request_id, is_kept };
         self.holder.change(|state, _| {
-            state.machine.issued(&issued, asked_at, &mut rand::rng());
+            state.machine.issued(&issued, (asked_at, answered_at), &mut rand::rng());
             state.keep_value(value);
             state.fault = None;
         });
@@ -188,7 +188,7 @@ impl CredentialRequests {
     }
 
     /// A lease that no journal has would be forgotten at the next start: it is revoked instead.
-    async fn give_back(&self, number: CredentialNumber, lease: &LeaseId, asked_at: Instant) {
+    async fn give_back(&self, number: CredentialNumber, lease: &LeaseId) {
         let (outcome, fault) = match self.issuer().revoke(&self.holder.read, lease).await {
             Ok(Revoked::Done) => (RetirementOutcome::Revoked, unwritable()),
             Ok(Revoked::Denied) => {
@@ -197,7 +197,7 @@ impl CredentialRequests {
             Err(cause) => (RetirementOutcome::Left, unnoted(lease, &cause.message)),
         };
         self.context.journal.append([self.retirement(number, outcome)]);
-        self.not_issued(number, IssueFailure::MaybeIssued, &fault, asked_at);
+        self.not_issued(number, IssueFailure::MaybeIssued, &fault);
     }
 
     async fn renew(&self, number: CredentialNumber) {

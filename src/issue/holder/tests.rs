@@ -150,6 +150,22 @@ async fn a_lost_answer_counts_for_the_interval_and_is_shown() {
     assert_eq!(bench.fetch().await.unwrap(), number(2));
 }
 
+/// It may have been done at any time until then: a request waits for its turn behind others.
+#[tokio::test(start_paused = true)]
+async fn the_interval_begins_when_the_answer_to_an_issue_or_its_failure_is_there() {
+    for mood in [Mood::Well, Mood::Losing] {
+        let bench = Bench::new(&FakeIssuer::new(HOUR, HOUR * 24), OnStop::Keep);
+        bench.join("a");
+        bench.issuer.be(mood);
+        bench.issuer.answers_after(SECOND * 20);
+        assert_eq!(bench.fetch().await.is_ok(), mood == Mood::Well);
+        let answered = Instant::now();
+        bench.holder.change(|state, _| state.machine.rotate(Rotation::WithGrace));
+        let next = bench.holder.state().machine.issue_at();
+        assert_eq!(next, Some(answered + SECOND * 30), "{mood:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn while_the_server_is_down_each_read_says_why_and_nothing_is_kept_busy() {
     let bench = Bench::new(&FakeIssuer::new(HOUR, HOUR * 24), OnStop::Keep);

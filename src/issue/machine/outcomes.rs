@@ -36,11 +36,16 @@ pub(crate) enum Confirmed {
 }
 
 impl Machine {
-    /// A credential was issued, by a request that was sent at `asked_at`.
-    pub(crate) fn issued(&mut self, issued: &Issued, asked_at: Instant, rng: &mut impl Rng) {
+    /// A credential was issued, by a request that was sent at `asked_at` and answered at `answered_at`.
+    pub(crate) fn issued(
+        &mut self,
+        issued: &Issued,
+        (asked_at, answered_at): (Instant, Instant),
+        rng: &mut impl Rng,
+    ) {
         let number = self.highest.next();
         let is_hurried = self.rotation == Some(Rotation::Now);
-        self.last_issue = Some(asked_at);
+        self.last_issue = Some(answered_at);
         (self.highest, self.issue_not_before, self.issues_failed) = (number, None, 0);
         (self.is_wanted, self.rotation) = (false, None);
         // What is dead has nothing to be retired.
@@ -57,16 +62,16 @@ impl Machine {
         self.settle(asked_at);
     }
 
-    /// An issue, asked for at `asked_at`, failed at `now`. A pause that the server asked for, `retry_after`, holds while there is
+    /// An issue failed at `now`. A pause that the server asked for, `retry_after`, holds while there is
     /// no credential, and for a tenth of what is left of a good one.
     pub(crate) fn issue_failed(
         &mut self,
         (failure, retry_after): (IssueFailure, Option<Duration>),
-        (asked_at, now): (Instant, Instant),
+        now: Instant,
         rng: &mut impl Rng,
     ) {
         if failure == IssueFailure::MaybeIssued {
-            self.last_issue = Some(asked_at);
+            self.last_issue = Some(now);
             self.highest = self.highest.next();
         }
         self.issues_failed = self.issues_failed.saturating_add(1);

@@ -125,8 +125,7 @@ fn a_hook_that_fails_for_good_does_not_keep_every_credential_that_came_since() {
 fn what_is_dead_is_replaced_at_once_and_tried_again_every_half_minute() {
     let mut bench = Bench::held();
     let failed = |bench: &mut Bench| {
-        let times = (bench.now, bench.now);
-        bench.machine.issue_failed((IssueFailure::NothingIssued, None), times, &mut bench.rng);
+        bench.machine.issue_failed((IssueFailure::NothingIssued, None), bench.now, &mut bench.rng);
     };
     bench.wait(MINUTE * 55);
     // As often as it is tried near an end.

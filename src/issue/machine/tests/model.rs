@@ -152,7 +152,7 @@ impl Run {
         }
         if is_lost {
             let failure = if is_sent { IssueFailure::MaybeIssued } else { IssueFailure::NothingIssued };
-            return self.machine.issue_failed((failure, None), (self.now, self.now), &mut self.chance);
+            return self.machine.issue_failed((failure, None), self.now, &mut self.chance);
         }
         let life = Duration::from_secs(self.scenario.ttl.min(self.scenario.maximum));
         let (end, last) = (self.now + life, self.now + Duration::from_secs(self.scenario.maximum));
@@ -166,7 +166,7 @@ impl Run {
             serial: None,
             request_id: None,
         };
-        self.machine.issued(&issued, self.now, &mut self.chance);
+        self.machine.issued(&issued, (self.now, self.now), &mut self.chance);
     }
 
     fn is_alive(&self, number: CredentialNumber) -> bool {

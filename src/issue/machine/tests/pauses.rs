@@ -7,7 +7,7 @@ use super::rows::{Bench, HOUR, MINUTE};
 fn a_pause_that_the_server_asks_for_never_outlasts_what_is_needed() {
     let fail = |bench: &mut Bench| {
         let failed = (IssueFailure::NothingIssued, Some(MINUTE * 5));
-        bench.machine.issue_failed(failed, (bench.now, bench.now), &mut bench.rng);
+        bench.machine.issue_failed(failed, bench.now, &mut bench.rng);
         bench.machine.want();
         bench.issues().unwrap()
     };

@@ -72,7 +72,7 @@ impl Bench {
             serial: None,
             request_id: None,
         };
-        self.machine.issued(&issued, self.now, &mut self.rng);
+        self.machine.issued(&issued, (self.now, self.now), &mut self.rng);
     }
 
     pub(super) fn publish(&mut self, name: &str, number: CredentialNumber) {
@@ -142,7 +142,7 @@ fn nothing_is_issued_before_a_secret_needs_it() {
 fn an_issue_that_failed_is_repeated_with_growing_waits_and_a_lost_answer_counts() {
     let mut bench = Bench::new(true, &["a"]);
     let fail = |bench: &mut Bench, failure| {
-        bench.machine.issue_failed((failure, None), (bench.now, bench.now), &mut bench.rng);
+        bench.machine.issue_failed((failure, None), bench.now, &mut bench.rng);
         assert_eq!(bench.issues(), None, "a secret asks first");
         bench.machine.want();
         bench.issues().unwrap()
