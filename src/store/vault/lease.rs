@@ -142,13 +142,18 @@ impl Schedule {
                 let whole = end.saturating_duration_since(from);
                 let early = from + whole.mul_f64(rng.random_range(0.60..0.70)).max(SPACING);
                 let late = whole.mul_f64(rng.random_range(0.80..0.90));
+                let half = whole.mul_f64(rng.random_range(0.45..0.55));
                 let (step, at) = match (source, renewability) {
                     (_, Renewability::Full) => (TokenStep::Renew, early),
                     // So little is left that waiting would meet the end.
                     (TokenSource::Login, Renewability::Capped) if whole < SPACING * 2 => {
                         (TokenStep::LogIn, from)
                     }
-                    (TokenSource::Login, _) => (TokenStep::LogIn, from + late.max(SPACING)),
+                    // What the token has issued ends with it, and what the next one issues has to reach its consumers before.
+                    (TokenSource::Login, Renewability::Capped) => {
+                        (TokenStep::LogIn, from + half.max(SPACING))
+                    }
+                    (TokenSource::Login, Renewability::Never) => (TokenStep::LogIn, from + late.max(SPACING)),
                     (TokenSource::Static, Renewability::Capped) => {
                         (TokenStep::Renew, from + late.max(LOOK_SPACING))
                     }
@@ -276,7 +281,8 @@ mod tests {
             let plan = schedule.next(None, from, &mut rng).unwrap();
             let share = (plan.at - from).as_secs_f64() / ttl.as_secs_f64();
             prop_assert_eq!(plan.step, TokenStep::LogIn);
-            prop_assert!((0.80..0.90).contains(&share), "{}", share);
+            let expected = if capped { 0.45..0.55 } else { 0.80..0.90 };
+            prop_assert!(expected.contains(&share), "{}", share);
         }
 
         #[test]
