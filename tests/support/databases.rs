@@ -102,7 +102,8 @@ impl Database {
         let port = self.port.to_string();
         let mut command = match self.kind {
             Kind::Postgres => {
-                let mut command = Command::new("psql");
+                // Not by `psql` of the distribution, a script around this one that takes several times as long.
+                let mut command = Command::new(postgres("psql"));
                 command.args([
                     "-h",
                     "127.0.0.1",
