@@ -64,7 +64,7 @@ e2e: tools ## The suite tests/e2e, declared `test = false` so that `make test` l
 	cargo test --locked --test e2e -- --test-threads=1
 
 soak: tools ## A server that fails in every way, 200 secrets, readers that look all the time; then kills: make soak MINUTES=5 KILLS=500
-	cargo test --locked --test soak -- $(or $(MINUTES),2) $(or $(KILLS),10000)
+	cargo test --locked --test soak -- $(or $(MINUTES),2) $(or $(KILLS),10000) $(if $(FAULT),'$(FAULT)')
 
 fuzz: ## Fuzz targets in turn: make fuzz SECONDS=60 TARGET=config (docs/fuzzing.md)
 	@.ci/cargo-tool cargo-fuzz $(FUZZ_VERSION)

@@ -8,7 +8,7 @@ use rand::Rng;
 use crate::daemon::{Process, Sandbox};
 use crate::fake::{Reply, Seen};
 use crate::leases::LeaseFault;
-use crate::world::{PKI, SECRET_ID, World};
+use crate::world::{PKI, ROLE_ID, SECRET_ID, World};
 
 /// How a request is answered while a fault lasts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -199,8 +199,10 @@ impl Fault {
         match self {
             Self::Server(..) => {
                 world.set(Answer::Right, 0.0);
-                // What an operator does: credentials that were refused rest until there are others.
+                // What an operator does: credentials that were refused rest until there are others, and after four refusals of
+                // one role nobody logs in as that one for a quarter of an hour, lest the server lock it.
                 if world.has_refused() {
+                    sandbox.write(ROLE_ID, format!("soak-role-{}", world.requests()));
                     sandbox.write(SECRET_ID, format!("soak-secret-{}", world.requests()));
                 }
             }

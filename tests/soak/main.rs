@@ -19,6 +19,7 @@ mod faults;
 #[path = "../end_to_end/hanging.rs"]
 mod hanging;
 mod kills;
+mod late;
 mod leases;
 mod readers;
 #[path = "../support/mod.rs"]
@@ -27,6 +28,7 @@ mod world;
 
 use support::{certs, daemon, fake};
 
+use std::fmt::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -34,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use daemon::{Process, Sandbox};
 use faults::Fault;
+use late::{Lasted, Recovery};
 use nix::sys::signal::Signal;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -47,12 +50,20 @@ const SECRETS: usize = 200;
 /// every second and to back off for at most one; a breaker stays open for one; a login that was refused rests for 10.
 const RECOVERY: Duration = Duration::from_secs(15);
 
+/// However busy the machine is, no recovery may take this many times as long.
+const BUSY: u32 = 8;
+
+/// How much longer is waited to say how late it came.
+const LATER: Duration = Duration::from_secs(30);
+
 fn main() -> ExitCode {
     let argument = |number| std::env::args().nth(number);
     let minutes = argument(1).and_then(|text| text.parse().ok()).unwrap_or(2.0);
     let kills = argument(2).and_then(|text| text.parse().ok()).unwrap_or(10_000);
+    // One kind of fault again and again, to find out about it.
+    let only = argument(3);
     // Both, so that one report shows all that is wrong.
-    let is_good = faults_are_survived(minutes) & kills_are_survived(kills);
+    let is_good = faults_are_survived(minutes, only.as_deref()) & kills_are_survived(kills);
     println!("{}", if is_good { "soak: ok" } else { "soak: FAILED" });
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -63,10 +74,11 @@ fn kills_are_survived(count: usize) -> bool {
     kills.wrong.is_empty()
 }
 
-fn faults_are_survived(minutes: f64) -> bool {
+fn faults_are_survived(minutes: f64, only: Option<&str>) -> bool {
     let world = Arc::new(World::new(SECRETS));
     let server = world.serve();
     let sandbox = Sandbox::new(&world::configuration(SECRETS, &server.address()));
+    sandbox.write(world::ROLE_ID, "soak-role");
     sandbox.write(world::SECRET_ID, "soak-secret");
     std::fs::create_dir(sandbox.path(world::PKI)).unwrap();
     certs::Authority::new(&sandbox.path(world::PKI), "ca");
@@ -82,17 +94,18 @@ fn faults_are_survived(minutes: f64) -> bool {
         world,
         sandbox: &sandbox,
         missed: Vec::new(),
+        recoveries: Vec::new(),
         faults: [0; Fault::ALL.len()],
         deck: Vec::new(),
     };
-    soak.settle("the first sync");
+    soak.settle("the first sync", Duration::ZERO, &daemon);
     let memory_at_start = memory(daemon.pid());
 
     let start = Instant::now();
     let end = start + Duration::from_secs_f64(minutes * 60.0);
     let mut memory_by_minute = Vec::new();
     while Instant::now() < end && daemon.is_running() {
-        soak.round(&daemon);
+        soak.round(&daemon, only);
         if daemon.is_running() && start.elapsed().as_secs() / 60 > memory_by_minute.len() as u64 {
             memory_by_minute.push(memory(daemon.pid()));
         }
@@ -121,6 +134,8 @@ struct Soak<'s> {
     world: Arc<World>,
     sandbox: &'s Sandbox,
     missed: Vec<String>,
+    /// How long each took, and after what.
+    recoveries: Vec<(Lasted, String)>,
     faults: [usize; Fault::ALL.len()],
     /// The faults that are still to come before each begins again.
     deck: Vec<usize>,
@@ -128,9 +143,10 @@ struct Soak<'s> {
 
 impl Soak<'_> {
     /// The next fault of a shuffled deck, for a moment, while secrets change; then everything has to be right again.
-    fn round(&mut self, daemon: &Process) {
+    fn round(&mut self, daemon: &Process, only: Option<&str>) {
         if self.deck.is_empty() {
-            self.deck.extend(0..Fault::ALL.len());
+            let is_drawn = |index: &usize| only.is_none_or(|only| Fault::ALL[*index].name() == only);
+            self.deck.extend((0..Fault::ALL.len()).filter(is_drawn));
             self.deck.shuffle(&mut rand::rng());
         }
         let index = self.deck.pop().unwrap();
@@ -147,29 +163,61 @@ impl Soak<'_> {
         if rand::rng().random_bool(0.3) {
             daemon.signal(Signal::SIGUSR1);
         }
-        self.settle(fault.name());
+        self.settle(fault.name(), lasting, daemon);
     }
 
     /// Waits until every file is as the server has it, and the hook has been run for it.
-    fn settle(&mut self, after: &str) {
+    fn settle(&mut self, after: &str, lasting: Duration, daemon: &Process) {
         let wanted = self.world.versions();
-        let deadline = Instant::now() + RECOVERY;
-        let behind = |wanted: &[u64]| (0..SECRETS).filter(|&n| !self.is_at(n, wanted[n])).collect::<Vec<_>>();
-        while Instant::now() < deadline {
-            if behind(&wanted).is_empty() && self.dead().is_empty() {
+        let mut recovery = Recovery::begin(daemon);
+        let mut missed = None;
+        loop {
+            let lasted = recovery.look(daemon);
+            let (behind, dead) = (self.behind(&wanted), self.dead());
+            if behind.is_empty() && dead.is_empty() {
                 self.world.all_clean();
+                self.recoveries.push((lasted, after.to_owned()));
+                if let Some(missed) = missed {
+                    self.missed.push(format!("{missed}; all was right after {:.1?}", lasted.whole));
+                }
                 return;
             }
-            thread::sleep(Duration::from_millis(50));
+            if missed.is_none() && (lasted.net >= RECOVERY || lasted.whole >= RECOVERY * BUSY) {
+                let late = self.tell(&behind, &dead, &wanted, after);
+                let issued = dead.iter().map(|source| format!("issued-{source}"));
+                let names: Vec<_> = issued.chain(behind.iter().map(|n| format!("s{n:03}"))).collect();
+                // At once, and the count at the end: a long run is looked at while it goes on.
+                println!("late: {late}\n{}", recovery.tell(lasting, &names, daemon));
+                missed = Some(late);
+            }
+            if let Some(late) = missed.take_if(|_| lasted.whole >= RECOVERY * BUSY + LATER) {
+                self.missed.push(format!("{late}; and still so after {:.1?}", lasted.whole));
+                return;
+            }
+            thread::sleep(Duration::from_millis(100));
         }
-        let late = behind(&wanted);
-        let untold = (0..SECRETS).filter(|&secret| self.world.told(secret) < wanted[secret]).count();
-        self.missed.push(format!(
-            "{} files behind, {untold} of them or others without a hook, dead credentials {:?}, {} s after {after}",
-            late.len(),
-            self.dead(),
+    }
+
+    /// What is not right, in a line.
+    fn tell(&self, behind: &[usize], dead: &[usize], wanted: &[u64], after: &str) -> String {
+        let untold = behind.iter().filter(|&&secret| self.world.told(secret) < wanted[secret]).count();
+        let mut text = format!(
+            "{} files behind, {untold} of them without a hook, dead credentials {dead:?}, {} s after {after}",
+            behind.len(),
             RECOVERY.as_secs()
-        ));
+        );
+        for &secret in behind.iter().take(3) {
+            let file = |half| self.sandbox.read(&format!("out/{secret:03}/{half}"));
+            let found = ["a", "b"].map(|half| world::parse(&file(half), secret));
+            let (told, wanted) = (self.world.told(secret), wanted[secret]);
+            write!(text, "; s{secret:03} has {found:?}, told {told}, wanted {wanted}").unwrap();
+        }
+        text
+    }
+
+    /// The secrets that are not at the versions `wanted` yet.
+    fn behind(&self, wanted: &[u64]) -> Vec<usize> {
+        (0..SECRETS).filter(|&secret| !self.is_at(secret, wanted[secret])).collect()
     }
 
     /// The issued sources whose files hold what does not serve.
@@ -199,6 +247,12 @@ impl Soak<'_> {
         println!("torn reads        {}", looks.torn);
         println!("wrong contents    {}", looks.wrong);
         println!("files gone        {}", looks.gone);
+        let mut slowest: Vec<_> = self.recoveries.iter().collect();
+        slowest.sort_unstable();
+        println!("slowest recoveries, without the time in which daemon or server waited for a processor");
+        for (Lasted { net, whole }, after) in slowest.into_iter().rev().take(5) {
+            println!("  {net:.1?} of {whole:.1?} after {after}");
+        }
         println!("missed recoveries {}", self.missed.len());
         for missed in &self.missed {
             println!("  {missed}");

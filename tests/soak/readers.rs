@@ -52,7 +52,8 @@ impl Readers {
             let mut round = Round { out, world, newest: [[0; 2]; SECRETS], looks: Looks::default() };
             while !is_over.load(Ordering::SeqCst) {
                 round.go();
-                thread::sleep(Duration::from_millis(5));
+                // Most of a machine of two cores is for the daemon.
+                thread::sleep(Duration::from_millis(20));
             }
             round.looks
         });

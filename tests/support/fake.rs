@@ -10,6 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+/// What the threads of these servers are called.
+pub const THREAD: &str = "fake-server";
+
 /// One request as it came.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -102,7 +105,7 @@ impl Fake {
         let script: Script = Arc::new(script);
         let (stop, stopped) = oneshot::channel();
         let serving = serve(listener, Arc::clone(&state), script);
-        std::thread::spawn(move || {
+        let serve = move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
@@ -111,7 +114,8 @@ impl Fake {
                     _ = stopped => {}
                 }
             });
-        });
+        };
+        std::thread::Builder::new().name(THREAD.to_owned()).spawn(serve).expect("a thread");
         Self { port, state, _stop: stop }
     }
 
