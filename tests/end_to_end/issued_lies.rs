@@ -210,3 +210,62 @@ fn while_the_breaker_is_open_nothing_is_noted_before_requests_that_are_not_sent(
     assert_eq!((noted(), fake.log().len()), (before, sent));
     assert_eq!(daemon.stop().0.code, 0);
 }
+
+/// An unsaid life, a page in place of a revocation, and a password that is empty.
+#[test]
+fn a_lie_about_a_credential_neither_ends_nor_leaks_one() {
+    let names = ["unsaid", "page", "blank"].map(str::to_owned);
+    let (issues, pages) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let fake = Fake::start(move |_, seen| {
+        let asked: Value = serde_json::from_str(&seen.body).unwrap_or_default();
+        let lease = asked["lease_id"].as_str().unwrap_or_default();
+        match (seen.target.as_str(), name(seen)) {
+            ("/v1/creds/unsaid", _) => {
+                let answer = json!({ "lease_id": "creds/unsaid/0", "renewable": true, "lease_duration": 0, "data": { "password": "unsaid" } });
+                Reply::json(200, &answer.to_string())
+            }
+            (_, Some(name)) => {
+                let number = issues.fetch_add(1, Ordering::SeqCst);
+                let password = if number > 1 && name == "blank" { "" } else { name };
+                let lease = format!("creds/{name}/{number}");
+                let answer = json!({ "lease_id": lease, "lease_duration": 3600, "data": { "username": "u", "password": password } });
+                Reply::json(200, &answer.to_string())
+            }
+            ("/v1/sys/leases/lookup", _) if lease == "creds/unsaid/0" => {
+                Reply::json(200, &json!({ "data": { "id": lease, "ttl": 4 } }).to_string())
+            }
+            ("/v1/sys/leases/revoke", _)
+                if lease.starts_with("creds/page/") && pages.fetch_add(1, Ordering::SeqCst) == 0 =>
+            {
+                Reply::with(200, &[("Content-Type", "text/html")], "<html>welcome</html>")
+            }
+            _ => of_leases(seen),
+        }
+    });
+    let sandbox = Sandbox::new(&config(&fake.address(), &names));
+    let daemon = sandbox.daemon();
+    wait_until("all are there", || names.iter().all(|name| sandbox.read(&format!("out/{name}")) == *name));
+    let asked = |path: &str, of: &str| {
+        let log = fake.log().into_iter().filter(|seen| seen.target == format!("/v1/sys/leases/{path}"));
+        let bodies = log.map(|seen| serde_json::from_str::<Value>(&seen.body).unwrap());
+        let leases = bodies.map(|body| body["lease_id"].as_str().unwrap().to_owned());
+        leases.filter(|lease| lease.starts_with(&format!("creds/{of}/"))).collect::<Vec<_>>()
+    };
+    wait_until("the life that nobody said is prolonged", || !asked("renew", "unsaid").is_empty());
+
+    assert_eq!(sandbox.run(&["rotate", "page"]).code, 0, "{}", daemon.stderr());
+    wait_until("the revocation is asked for until it is made", || asked("revoke", "page").len() > 1);
+    let revoked = asked("revoke", "page");
+    assert!(revoked.iter().all(|lease| *lease == revoked[0]), "{revoked:?}");
+    assert!(daemon.stderr().contains("does not prove the revocation"), "{}", daemon.stderr());
+
+    assert_ne!(sandbox.run(&["rotate", "blank"]).code, 0, "{}", daemon.stderr());
+    wait_until("what is empty is revoked", || !asked("revoke", "blank").is_empty());
+    let revoked = asked("revoke", "blank");
+    assert!(
+        revoked.iter().all(|lease| !["creds/blank/0", "creds/blank/1"].contains(&lease.as_str())),
+        "{revoked:?}"
+    );
+    assert_eq!(sandbox.read("out/blank"), "blank", "the login before stays");
+    assert_eq!(daemon.stop().0.code, 0);
+}

@@ -107,6 +107,8 @@ async fn what_brings_a_lease_and_is_of_no_use_is_revoked_once() {
     for (kind, data) in [
         (DynamicKind::Lease, "null"),
         (DynamicKind::Lease, "[]"),
+        (DynamicKind::Lease, r#"{"username":"u","password":""}"#),
+        (DynamicKind::Lease, r#"{"token":"","accessor":"","local":false,"partition":null}"#),
         (DynamicKind::Certificate, r#"{"password":"x"}"#),
         (DynamicKind::Certificate, r#"{"certificate":"x"}"#),
         (DynamicKind::Ssh, r#"{"signed_key":"ssh-rsa AAAA"}"#),
@@ -238,11 +240,80 @@ async fn answers_about_leases_are_judged_one_by_one() {
         let fake = Fake::start(move |_, _| Reply::json(status, body));
         to(&fake).revoke(&creds(), &lease()).await
     };
-    for (status, body) in [(204, ""), (404, r#"{"errors":[]}"#), (400, r#"{"errors":["lease not found"]}"#)] {
+    let done = [(204, ""), (200, ""), (200, r#"{"warnings":["w"]}"#), (404, r#"{"errors":[]}"#)];
+    for (status, body) in done.into_iter().chain([(400, r#"{"errors":["lease not found"]}"#)]) {
         assert_eq!(revoke(status, body).await, Ok(Revoked::Done), "{status}");
+    }
+    for (status, body) in NO_REVOCATIONS {
+        let fault = revoke(status, body).await.unwrap_err();
+        assert_eq!(fault.kind, Kind::BadAnswer, "{status} {body}: {fault}");
     }
     assert!(revoke(400, r#"{"errors":["failed to revoke entry: connection refused"]}"#).await.is_err());
     assert!(revoke(404, "<html>").await.is_err());
+}
+
+/// What says of no revocation that it was made.
+const NO_REVOCATIONS: [(u16, &str); 5] =
+    [(200, "<html>welcome</html>"), (200, "[]"), (202, ""), (202, "{}"), (201, "{}")];
+
+#[tokio::test]
+async fn a_token_is_kept_until_its_revocation_is_believed() {
+    for (status, body) in NO_REVOCATIONS.into_iter().chain([(403, "<html>"), (500, "")]) {
+        let fake = Fake::start(move |number, seen| match (seen.target.as_str(), number) {
+            ("/v1/auth/approle/login", _) => login("s.one", 3600, true),
+            ("/v1/auth/token/revoke-self", 2) => Reply::json(status, body),
+            ("/v1/auth/token/revoke-self", _) => Reply::json(204, ""),
+            _ => Reply::json(200, LEASED),
+        });
+        let store = with_role(&fake);
+        issued(&store, &creds()).await;
+        assert!(store.revoke_token(&creds()).await.is_err(), "{status} {body}");
+        // The second one ends it, so there is nothing to do for the third.
+        for _ in 0..2 {
+            assert_eq!(store.revoke_token(&creds()).await, Ok(()), "{status} {body}");
+        }
+        assert_eq!(count(&fake, "/revoke-self"), 2, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_field_may_be_empty_where_others_are_not() {
+    for data in [r#"{"token":"x","partition":""}"#, r#"{"access_key":"x","security_token":null}"#] {
+        let body = format!(r#"{{"lease_id":"db/creds/app/1","lease_duration":60,"data":{data}}}"#);
+        let fake = Fake::start(move |_, _| Reply::json(200, &body));
+        issued(&to(&fake), &creds()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_life_that_the_answer_does_not_say_is_looked_up_once() {
+    let living = r#"{"data":{"id":"db/creds/app/1","ttl":7}}"#;
+    let gone = r#"{"errors":["invalid lease"]}"#;
+    for (said, (status, look_up), life, look_ups) in [
+        ("20", (200, living), Some(20), 0),
+        ("20.0", (200, living), Some(20), 0),
+        ("1e300", (200, living), Some(u64::from(u32::MAX)), 0),
+        ("0", (200, living), Some(7), 1),
+        ("0.4", (200, living), Some(7), 1),
+        ("-5", (200, living), Some(7), 1),
+        ("null", (200, living), Some(7), 1),
+        (r#""20""#, (200, living), Some(7), 1),
+        ("0", (200, r#"{"data":{"id":"db/creds/app/1","ttl":0}}"#), None, 1),
+        ("0", (400, gone), None, 1),
+        ("0", (500, ""), None, 1),
+    ] {
+        let body = LEASED.replace(":60", &format!(":{said}"));
+        let fake = Fake::start(move |_, seen| match seen.target.as_str() {
+            "/v1/sys/leases/lookup" => Reply::json(status, look_up),
+            _ => Reply::json(200, &body),
+        });
+        let issued = issued(&to(&fake), &creds()).await;
+        assert_eq!(issued.life, life.map(Duration::from_secs), "{said} {look_up}");
+        assert_eq!(count(&fake, "/sys/leases/lookup"), look_ups, "{said} {look_up}");
+    }
+    let fake = Fake::start(|_, _| Reply::json(200, &LEASED.replace(":60", ":60.0")));
+    let renewed = to(&fake).renew(&creds(), &lease(), Duration::from_secs(60)).await;
+    assert_eq!(renewed.unwrap().life, Duration::from_secs(60));
 }
 
 #[tokio::test]

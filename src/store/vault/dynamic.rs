@@ -130,11 +130,10 @@ impl<'a> PathEnvelope<'a> {
 
     pub(super) fn lease(&self) -> Option<AnsweredLease> {
         let id: Cow<'_, str> = parsed(self.lease_id)?;
-        let life = parsed(self.lease_duration).map(|seconds| Duration::from_secs(seconds).min(LONGEST_LIFE));
         (!id.is_empty()).then(|| AnsweredLease {
             id: LeaseId::parse(&id),
             is_renewable: parsed(self.renewable).unwrap_or_default(),
-            life: life.filter(|life| !life.is_zero()),
+            life: parsed(self.lease_duration).and_then(life_in),
         })
     }
 
@@ -158,6 +157,12 @@ impl<'a> PathEnvelope<'a> {
             Fault { remedy: not.remedy().map_or(fault.remedy, Into::into), ..fault }
         })
     }
+}
+
+/// A life of whole `seconds`, which a proxy may have written as `20.0`; `None` where it is no life.
+pub(super) fn life_in(seconds: f64) -> Option<Duration> {
+    let life = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(LONGEST_LIFE).min(LONGEST_LIFE);
+    Some(Duration::from_secs(life.as_secs())).filter(|life| !life.is_zero())
 }
 
 /// `raw` as a `T`; `None` where it is absent or something else.

@@ -5,6 +5,7 @@ pub(super) mod openssh;
 mod outlook;
 mod ssh;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use http::StatusCode;
 use http::header::AGE;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::sync::watch;
 use tokio::time::Duration;
 use vaultrs::api::token::requests::RevokeTokenSelfRequest;
@@ -66,9 +68,12 @@ impl Issuer for VaultStore {
             return Err(IssueError::Unknown(foreign(&answered)));
         }
         match issued {
-            Ok(issued) => {
+            Ok(mut issued) => {
                 if let Some(memory) = set.memory.get() {
                     memory.keep(&token).await;
+                }
+                if read.kind == DynamicKind::Lease && issued.life.is_none() {
+                    issued.life = self.life_of(read, issued.lease.as_ref()).await;
                 }
                 Ok(issued)
             }
@@ -85,7 +90,7 @@ impl Issuer for VaultStore {
         #[derive(Deserialize)]
         struct RenewalAnswer {
             lease_id: String,
-            lease_duration: u64,
+            lease_duration: f64,
             #[serde(default)]
             renewable: bool,
         }
@@ -106,11 +111,10 @@ impl Issuer for VaultStore {
         if renewal.lease_id != lease.as_str() {
             return Err(other_lease(&answered).into());
         }
-        if renewal.lease_duration == 0 {
+        let Some(life) = dynamic::life_in(renewal.lease_duration) else {
             // Whether it is dead, only a look-up says.
             return Err(RenewalError::Refused(answer::bad(&answered, "the renewal gives the lease no time")));
-        }
-        let life = Duration::from_secs(renewal.lease_duration).min(LONGEST_LIFE);
+        };
         Ok(Renewed { life, is_renewable: renewal.renewable })
     }
 
@@ -147,8 +151,11 @@ impl Issuer for VaultStore {
         let body = serde_json::json!({ "lease_id": lease.as_str(), "sync": true });
         let asked = self.of_lease(read, "revoke", &body).await;
         let (answered, token) = asked.map_err(|unanswered| unanswered.fault)?;
-        if answered.response.status.is_success() {
+        if is_obeyed(&answered.response) {
             return Ok(Revoked::Done);
+        }
+        if answered.response.status.is_success() {
+            return Err(unproven(&answered));
         }
         let fault = answer::refused(&answered, token.text().as_slice());
         match (fault.kind, answered.response.status) {
@@ -171,16 +178,21 @@ impl Issuer for VaultStore {
         };
         let caller = server.login_caller(token.text());
         let answered = server.call(&RevokeTokenSelfRequest {}, caller, SecretBytes::default()).await?;
-        // A token that is denied this is none any more: every policy allows it by way of `default`.
-        let is_gone = answered.response.status == StatusCode::FORBIDDEN;
-        if answered.response.status.is_success() || is_gone {
-            set.drop_token(&token);
-            if let Some(memory) = set.memory.get() {
-                memory.forget(&token).await;
+        if !is_obeyed(&answered.response) {
+            if answered.response.status.is_success() {
+                return Err(unproven(&answered));
             }
-            return Ok(());
+            let fault = answer::refused(&answered, token.text().as_slice());
+            // A token that is denied this is none any more: every policy allows it by way of `default`.
+            if fault.kind != Kind::Denied {
+                return Err(fault);
+            }
         }
-        Err(answer::refused(&answered, token.text().as_slice()))
+        set.drop_token(&token);
+        if let Some(memory) = set.memory.get() {
+            memory.forget(&token).await;
+        }
+        Ok(())
     }
 
     async fn outlook(&self, read: &DynamicRead) -> Result<IssueOutlook, Fault> {
@@ -227,6 +239,14 @@ impl VaultStore {
             hidden: Vec::new(),
         };
         dynamic::ask(set, server, &request).await
+    }
+
+    /// How long `lease` lives, which the answer to its issue does not say. A server that does not say it now is asked later.
+    async fn life_of(&self, read: &DynamicRead, lease: Option<&LeaseId>) -> Option<Duration> {
+        match self.look_up(read, lease?).await {
+            Ok(LeaseVerdict::Living(left)) => Some(left.min(LONGEST_LIFE)).filter(|left| !left.is_zero()),
+            Ok(LeaseVerdict::Gone | LeaseVerdict::Denied) | Err(_) => None,
+        }
     }
 
     /// `fault` of an answer that brought `lease`, which nobody will use: it is revoked, once.
@@ -276,6 +296,26 @@ fn cached(answered: &Answered) -> Fault {
     let message = format!("{}: refused a credential out of a cache: others may have it", answered.place);
     let remedy = "give the address of the server, or switch the cache in between off: each consumer needs a credential of its own";
     Fault::new(Kind::BadRequest, message, remedy)
+}
+
+/// Whether the answer to a revocation has the form of the API: 204, or 200 with nothing or an object. What stands in between, such
+/// as a portal, answers 200 with a page; 202 promises something for later.
+fn is_obeyed(response: &Response) -> bool {
+    // EXPOSE: only whether it is an object.
+    let body = response.body.expose().trim_ascii();
+    let is_object = || serde_json::from_slice::<HashMap<String, IgnoredAny>>(body).is_ok();
+    match response.status {
+        StatusCode::NO_CONTENT => true,
+        StatusCode::OK => body.is_empty() || is_object(),
+        _ => false,
+    }
+}
+
+fn unproven(answered: &Answered) -> Fault {
+    let status = answered.response.status.as_u16();
+    let message = format!("{}: the answer does not prove the revocation ({status})", answered.place);
+    let remedy = "it is tried again; a proxy, gateway or portal in between may have answered in place of the server";
+    Fault::new(Kind::BadAnswer, message, remedy)
 }
 
 /// Whether the server says that it does not know the lease. Anything else with status 400 or 404 is about the namespace, the
@@ -334,6 +374,7 @@ pub(super) fn issued(
         DynamicKind::Certificate => certificate::examine(fields, answered),
         DynamicKind::Ssh => ssh::examine(fields, sent, answered),
         _ if id.is_none() => Err(no_lease(answered)),
+        _ if is_blank(&fields) => Err(blank(answered)),
         _ => Ok(Examined { fields, life: None, serial: None }),
     });
     let issued = examined.map(|Examined { fields, life, serial }| Issued {
@@ -354,6 +395,20 @@ fn no_lease(answered: &Answered) -> Fault {
     let remedy =
         "set `kind`: static for a static role, certificate for PKI, ssh for SSH, read for anything else";
     Fault::new(Kind::BadRequest, message, remedy)
+}
+
+/// Whether nobody can log in with it: its `password` is empty, or each of its texts is. A single one may be empty: Consul gives
+/// `consul_namespace` and `partition` so.
+fn is_blank(fields: &Fields) -> bool {
+    let texts = || fields.iter().filter_map(|(name, _)| text(fields, name));
+    let is_hollow = texts().next().is_some() && texts().all(SecretText::is_empty);
+    is_hollow || text(fields, "password").is_some_and(SecretText::is_empty)
+}
+
+fn blank(answered: &Answered) -> Fault {
+    let message = format!("{}: the credential in the answer is empty", answered.place);
+    let remedy = "the files stay as they are; look for the cause in the engine or plugin behind this path";
+    Fault::new(Kind::BadAnswer, message, remedy)
 }
 
 /// The text of the field `name`.
