@@ -14,7 +14,7 @@ mod pem;
 mod x509;
 
 pub(crate) use ca::CaCertificates;
-pub(crate) use chain::CertificateChain;
+pub(crate) use chain::{CertificateChain, SKEW};
 pub(crate) use key::PrivateKey;
 pub use name::CertificateName;
 pub(crate) use ordered::OrderedChain;

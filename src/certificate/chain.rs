@@ -10,7 +10,7 @@ use super::{CertificateName, Flaw};
 use crate::clock::for_people;
 
 /// Clocks differ: a certificate that begins so soon is valid.
-pub(super) const SKEW: Duration = Duration::from_secs(5 * 60);
+pub(crate) const SKEW: Duration = Duration::from_secs(5 * 60);
 
 pub(super) const NO_CERTIFICATE: &str =
     "write the certificate into the secret, as PEM: \"-----BEGIN CERTIFICATE-----\"";
@@ -45,6 +45,11 @@ impl CertificateChain {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Certificate> {
         std::iter::once(&self.leaf).chain(&self.others)
+    }
+
+    /// When the first certificate begins.
+    pub(crate) fn not_before(&self) -> SystemTime {
+        self.leaf.not_before
     }
 
     /// When the first certificate ends.

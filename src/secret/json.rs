@@ -56,6 +56,34 @@ pub(crate) fn object_in(text: &SecretText) -> Result<Fields, NotFields> {
     fields(raw)
 }
 
+/// The texts and numbers in `json`, those within others included; a text also as it stands in JSON.
+pub(crate) fn leaves(json: &SecretText) -> Vec<SecretText> {
+    let mut leaves = Vec::new();
+    // EXPOSE: parsed in place; the leaves are carriers of their own.
+    let raw = serde_json::from_str::<&RawValue>(json.expose()).ok();
+    if let Some(value) = raw.and_then(|raw| value(raw, MAX_DEPTH).ok()) {
+        collect(value, &mut leaves);
+    }
+    leaves
+}
+
+fn collect(value: FieldValue, leaves: &mut Vec<SecretText>) {
+    match value {
+        FieldValue::Text(text) => {
+            // EXPOSE: written as JSON into a carrier of its own.
+            let quoted = SecretText::new(serde_json::to_string(text.expose()).unwrap_or_default());
+            // EXPOSE: the same without its quotes, into another one.
+            let inner = quoted.expose().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+            leaves.extend(inner.map(|inner| SecretText::new(inner.to_owned())));
+            leaves.push(text);
+        }
+        FieldValue::Number(digits) => leaves.push(digits),
+        FieldValue::List(items) => items.into_iter().for_each(|item| collect(item, leaves)),
+        FieldValue::Map(fields) => fields.into_iter().for_each(|(_, value)| collect(value, leaves)),
+        FieldValue::Bool(_) | FieldValue::Bytes(_) | FieldValue::Null => {}
+    }
+}
+
 /// The fields of the object `raw`.
 pub(crate) fn fields(raw: &RawValue) -> Result<Fields, NotFields> {
     match raw.get() {
@@ -150,6 +178,16 @@ mod tests {
         assert_eq!(fields.value("l"), Some(&FieldValue::List(vec![one, inner])));
         let map = [("k".to_owned(), FieldValue::Map(Fields::default()))].into_iter().collect();
         assert_eq!(fields.value("m"), Some(&FieldValue::Map(map)));
+    }
+
+    #[test]
+    fn the_leaves_are_all_texts_and_numbers_and_texts_as_json_has_them() {
+        let of = |json: &str| leaves(&SecretText::new(json.to_owned()));
+        // EXPOSE: compared in a test.
+        let shown = |json| of(json).iter().map(|leaf| leaf.expose().to_owned()).collect::<Vec<_>>();
+        assert_eq!(shown(r#"{"b":["x",{"c":10}],"a":true,"d":null}"#), ["x", "x", "10"]);
+        assert_eq!(shown(r#""a\"\n""#), [r#"a\"\n"#, "a\"\n"]);
+        assert_eq!(shown("{"), Vec::<String>::new());
     }
 
     #[test]

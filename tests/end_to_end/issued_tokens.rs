@@ -149,3 +149,34 @@ secrets: [{ name: one, key: app, files: [{ path: out/one, field: value }] }]";
     assert_eq!((restarts.server.leases(), restarts.tokens()), (1, tokens), "{}", daemon.stderr());
     assert_eq!(daemon.stop().0.code, 0);
 }
+
+#[test]
+fn with_a_static_token_that_is_revoked_no_secret_is_ready() {
+    let server = LeasingServer::start("1h");
+    server.0.policy("", "app", "path \"secret/*\" { capabilities = [\"read\"] }");
+    let token = || server.0.token("", &["app"], "1h");
+    let login = LOGIN.replace("path: secret/app", "path: secret/app, lease: { minInterval: 1s }");
+    let configuration = server.configuration(&login).replace(&format!("token: {ROOT}"), "tokenFile: token");
+    let sandbox = Sandbox::new(&configuration);
+    let first = token();
+    sandbox.write("token", &first);
+    let daemon = start(&sandbox, &[("LOG_LEVEL", "debug")]);
+    wait_until("the token was looked up", || daemon.stderr().contains("token looked up"));
+    server.0.must("POST", "", "auth/token/revoke", &json!({ "token": first }));
+    let began = Instant::now();
+    wait_until("that look-up is old", || began.elapsed() > Duration::from_millis(1_100));
+    assert_eq!(server.leases(), 0);
+
+    let refreshed = sandbox.run(&["refresh"]);
+    assert!(refreshed.code == 5 && refreshed.stderr.contains("is dead"), "{refreshed:?}");
+    assert!(refreshed.stderr.contains("the token is invalid or expired"), "{refreshed:?}");
+    assert_eq!(sandbox.run(&["isready"]).code, 1, "{}", daemon.stderr());
+    let status: Value = serde_json::from_str(&sandbox.run(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(status["secrets"][0]["last_error"]["kind"], "lease_lost", "{status}");
+    assert_eq!(sandbox.read("out/login"), "app x", "the files stay");
+
+    sandbox.write("token", token());
+    wait_until("another one is issued", || server.leases() == 1);
+    wait_until("and in use", || sandbox.run(&["isready"]).code == 0);
+    assert_eq!(daemon.stop().0.code, 0);
+}

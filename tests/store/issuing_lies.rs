@@ -18,7 +18,7 @@ use secrets_sync::store::issuer::{IssueError, Issuer, LeaseId, LeaseVerdict, Ren
 use secrets_sync::store::vault::VaultStore;
 use serde_json::{Value, json};
 
-const LEASED: &str =
+pub(crate) const LEASED: &str =
     r#"{"lease_id":"db/creds/app/1","renewable":true,"lease_duration":60,"data":{"password":"x"}}"#;
 const ID: &str = "3a6e4ba1-6f1c-7b5e-2d5b-0e3f0f9a2c11";
 
@@ -277,46 +277,6 @@ async fn a_token_is_kept_until_its_revocation_is_believed() {
 }
 
 #[tokio::test]
-async fn a_field_may_be_empty_where_others_are_not() {
-    for data in [r#"{"token":"x","partition":""}"#, r#"{"access_key":"x","security_token":null}"#] {
-        let body = format!(r#"{{"lease_id":"db/creds/app/1","lease_duration":60,"data":{data}}}"#);
-        let fake = Fake::start(move |_, _| Reply::json(200, &body));
-        issued(&to(&fake), &creds()).await;
-    }
-}
-
-#[tokio::test]
-async fn a_life_that_the_answer_does_not_say_is_looked_up_once() {
-    let living = r#"{"data":{"id":"db/creds/app/1","ttl":7}}"#;
-    let gone = r#"{"errors":["invalid lease"]}"#;
-    for (said, (status, look_up), life, look_ups) in [
-        ("20", (200, living), Some(20), 0),
-        ("20.0", (200, living), Some(20), 0),
-        ("1e300", (200, living), Some(u64::from(u32::MAX)), 0),
-        ("0", (200, living), Some(7), 1),
-        ("0.4", (200, living), Some(7), 1),
-        ("-5", (200, living), Some(7), 1),
-        ("null", (200, living), Some(7), 1),
-        (r#""20""#, (200, living), Some(7), 1),
-        ("0", (200, r#"{"data":{"id":"db/creds/app/1","ttl":0}}"#), None, 1),
-        ("0", (400, gone), None, 1),
-        ("0", (500, ""), None, 1),
-    ] {
-        let body = LEASED.replace(":60", &format!(":{said}"));
-        let fake = Fake::start(move |_, seen| match seen.target.as_str() {
-            "/v1/sys/leases/lookup" => Reply::json(status, look_up),
-            _ => Reply::json(200, &body),
-        });
-        let issued = issued(&to(&fake), &creds()).await;
-        assert_eq!(issued.life, life.map(Duration::from_secs), "{said} {look_up}");
-        assert_eq!(count(&fake, "/sys/leases/lookup"), look_ups, "{said} {look_up}");
-    }
-    let fake = Fake::start(|_, _| Reply::json(200, &LEASED.replace(":60", ":60.0")));
-    let renewed = to(&fake).renew(&creds(), &lease(), Duration::from_secs(60)).await;
-    assert_eq!(renewed.unwrap().life, Duration::from_secs(60));
-}
-
-#[tokio::test]
 async fn a_lease_that_the_policy_closes_says_what_is_missing() {
     let fake = Fake::start(|_, seen| match seen.target.as_str() {
         "/v1/auth/token/lookup-self" => Reply::json(200, r#"{"data":{"ttl":3600,"renewable":true}}"#),
@@ -422,4 +382,19 @@ async fn parameters_go_to_the_server_and_into_no_message() {
     assert_eq!(log[1].target, "/v1/app/a%20b?common_name=web.example&count=2&password=hunter22");
     assert!(posted.message.contains("POST") && posted.message.contains("web.example too"), "{posted}");
     assert!(!got.message.contains("hunter22") && got.message.contains("(redacted) is odd"), "{got}");
+}
+
+#[tokio::test]
+async fn no_part_of_a_parameter_is_quoted() {
+    let fake = Fake::start(|_, seen| Reply::json(400, &json!({ "errors": [seen.body] }).to_string()));
+    let parameters = [
+        ("login", json!({ "user": "hunter-two", "pins": [1_234_567_890_u64] })),
+        ("password", json!("the \"long\\one\"")),
+        ("prefix", json!("hunter-t")),
+    ];
+    let fault = fetch(&to(&fake), &dynamic(DynamicKind::Read, "app/a", &parameters)).await.unwrap_err();
+    for part in ["hunter", "wo\"", "1234567890", "long", "one"] {
+        assert!(!fault.message.contains(part), "{part}: {fault}");
+    }
+    assert!(fault.message.contains(r#""user":"(redacted)""#), "{fault}");
 }

@@ -1,13 +1,17 @@
 //! Which answers to a look-up say that the lease is over: those of a real `OpenBao`, and no others.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::bao::{Bao, ROOT};
 use crate::fake::{Fake, Reply};
 use crate::issuing::{dynamic, issued};
+use crate::script::FORBIDDEN;
 use crate::vault::store;
 use secrets_sync::config::provider::vault::dynamic::{DynamicKind, DynamicRead};
-use secrets_sync::store::issuer::{Issuer, LeaseId, LeaseVerdict, Revoked};
+use secrets_sync::fault::Kind;
+use secrets_sync::store::issuer::{IssueError, Issuer, LeaseId, LeaseVerdict, RenewalError, Revoked};
 use serde_json::json;
 
 fn read(namespace: Option<&str>) -> DynamicRead {
@@ -69,4 +73,41 @@ async fn a_real_server_says_of_each_lease_that_is_over_that_it_is() {
     // A namespace that is not there is no word about a lease.
     let lease = LeaseId::parse("kv/app/unknown").unwrap();
     assert!(store.look_up(&read(Some("away")), &lease).await.is_err());
+}
+
+/// Long enough that a look-up of the token answers for no other refusal.
+const VERDICT: Duration = Duration::from_millis(1_100);
+
+#[tokio::test]
+async fn a_lease_is_gone_with_a_static_token_that_was_good_and_is_refused() {
+    let is_revoked = Arc::new(AtomicBool::new(false));
+    let revoked = Arc::clone(&is_revoked);
+    let fake = Fake::start(move |_, seen| match seen.target.as_str() {
+        "/v1/auth/token/lookup-self" if !revoked.load(Ordering::SeqCst) => {
+            Reply::json(200, r#"{"data":{"ttl":3600,"renewable":false}}"#)
+        }
+        _ => Reply::json(403, FORBIDDEN),
+    });
+    let (store, lease) = (store(&fake.address(), "s.token"), LeaseId::parse("kv/app/1").unwrap());
+    assert_eq!(store.look_up(&read(None), &lease).await, Ok(LeaseVerdict::Denied), "the policy");
+    is_revoked.store(true, Ordering::SeqCst);
+    tokio::time::sleep(VERDICT).await;
+    let renewed = store.renew(&read(None), &lease, Duration::from_secs(60)).await;
+    assert!(matches!(renewed, Err(RenewalError::Refused(_))), "to be looked up: {renewed:?}");
+    for _ in 0..2 {
+        assert_eq!(store.look_up(&read(None), &lease).await, Ok(LeaseVerdict::Gone));
+    }
+    let IssueError::NotIssued(fault) = store.issue(&read(None)).await.unwrap_err() else { panic!("none") };
+    assert_eq!((fault.kind, fault.message.as_str()), (Kind::Login, "the token is invalid or expired"));
+}
+
+#[tokio::test]
+async fn a_static_token_that_never_looked_itself_up_says_nothing_about_its_leases() {
+    let fake = Fake::always(403, FORBIDDEN);
+    let (store, lease) = (store(&fake.address(), "s.token"), LeaseId::parse("kv/app/1").unwrap());
+    for _ in 0..2 {
+        assert_eq!(store.look_up(&read(None), &lease).await.unwrap_err().kind, Kind::Login);
+    }
+    let renewed = store.renew(&read(None), &lease, Duration::from_secs(60)).await;
+    assert!(matches!(renewed, Err(RenewalError::Unavailable(_))), "{renewed:?}");
 }

@@ -6,6 +6,7 @@ mod certificates;
 mod faults;
 mod hints;
 mod issuing;
+mod issuing_answers;
 mod issuing_lies;
 mod issuing_namespaces;
 mod issuing_verdicts;

@@ -88,7 +88,7 @@ pub(super) trait Authenticator: Send + Sync {
     async fn look_up(&self, server: &Server, token: &Token) -> Result<TokenInfo, AuthError> {
         let caller = server.login_caller(token.text());
         let answered = server.call(&LookupTokenSelfRequest {}, caller, SecretBytes::default()).await?;
-        info_in(&answered, token.text())
+        info_in(&answered, token.text()).inspect(|_| token.note_read(&LOOK_UP))
     }
 }
 
@@ -159,6 +159,9 @@ impl Authenticator for NoToken {
 /// What logs in, read just now; what of it is sent has the names of the body. The first one is the identity that the
 /// server locks after refused logins.
 pub(super) struct Credentials(pub(super) Vec<(&'static str, SecretText)>);
+
+/// What a look-up counts as among the reads of a token.
+const LOOK_UP: &str = "auth/token/lookup-self";
 
 /// A token, as long as it lives.
 pub(super) struct Token {
@@ -236,6 +239,11 @@ impl Token {
     /// Notes that `read` succeeded with it.
     pub(super) fn note_read(&self, read: &impl Hash) {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner).insert(hash(read));
+    }
+
+    /// Whether it was good for a look-up before.
+    pub(super) fn has_been_looked_up(&self) -> bool {
+        self.has_read(&LOOK_UP)
     }
 
     /// Whether `read` has succeeded with it before.

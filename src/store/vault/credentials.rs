@@ -270,15 +270,15 @@ impl CredentialSet {
 
     /// Stops using `token`, which has been revoked.
     pub(super) fn drop_token(&self, token: &Arc<Token>) {
-        {
-            let mut state = self.state();
-            if state.token.in_use(token).is_none() {
-                return;
-            }
-            state.token = TokenState::None;
+        if self.state().forget(token) {
+            self.publish(None);
+            self.replaced.send_replace(());
         }
-        self.publish(None);
-        self.replaced.send_replace(());
+    }
+
+    /// Whether the token is gone, and no login brings another one.
+    pub(super) fn is_token_lost(&self) -> bool {
+        self.state().is_token_lost()
     }
 
     /// Says what is known of the token's life, if that is news.

@@ -1,6 +1,7 @@
 //! A path that is no KV mount: its request, what its answer is wrapped in, and the kinds that are read (`static`, `read`).
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
@@ -389,9 +390,13 @@ pub(super) async fn prepared(
             ParameterValue::File(path) => json_text(&file_text(name, path, files).await?)?,
         };
         let public = PUBLIC.contains(&name.as_str()) && matches!(value, ParameterValue::Json(_));
-        hidden.extend(plain(&json).filter(|_| !public));
+        if !public {
+            hidden.extend(json::leaves(&json));
+        }
         parameters.push((name, json));
     }
+    // What stands within another one must not be gone before that is looked for.
+    hidden.sort_by_key(|secret| Reverse(secret.len()));
     let is_post = read.method == DynamicMethod::Post;
     let (query, body) =
         if is_post { (None, object(&parameters)?) } else { (query(&parameters), SecretBytes::default()) };

@@ -5,7 +5,6 @@ pub(super) mod openssh;
 mod outlook;
 mod ssh;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,7 +12,7 @@ use async_trait::async_trait;
 use http::StatusCode;
 use http::header::AGE;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::time::Duration;
 use vaultrs::api::token::requests::RevokeTokenSelfRequest;
@@ -23,6 +22,7 @@ use super::dynamic::{self, LONGEST_LIFE, PathEnvelope, PathRequest};
 use super::lease::TokenSource;
 use super::server::{AcceptedAnswers, Answered, Unanswered};
 use super::{VaultStore, answer, denied};
+use crate::certificate::SKEW;
 use crate::config::provider::vault::dynamic::{DynamicKind, DynamicRead};
 use crate::fault::{Fault, Kind};
 use crate::net::Response;
@@ -55,14 +55,18 @@ impl Issuer for VaultStore {
         let (set, server) = self.set(read)?.start();
         let request = dynamic::prepared(read, AcceptedAnswers::Fresh, &self.parameters).await?;
         let (answered, token) = dynamic::ask(set, server, &request).await.map_err(IssueError::from)?;
-        if answered.response.status != StatusCode::OK {
+        if !answered.response.status.is_success() {
             let fault = dynamic::refusal(server, read, &request, &answered, &token);
             return Err(refused(fault));
         }
         if is_from_cache(&answered.response) {
             return Err(IssueError::NotIssued(cached(&answered)));
         }
-        let (lease, issued) = issued(read.kind, &request.body, &answered, set.life_of(&token));
+        let (size, place, life) = (answered.response.body.len(), answered.place.clone(), set.life_of(&token));
+        let (kind, question) = (read.kind, request.body.clone());
+        let judge = move |answered: Answered| (issued(kind, &question, &answered, life), answered);
+        let judged = server.parse(size, &place, answered, judge).await;
+        let ((lease, issued), answered) = judged.map_err(IssueError::Unknown)?;
         if lease.as_ref().is_some_and(|lease| !is_of_path(lease, &read.path)) {
             // It is not ours to revoke.
             return Err(IssueError::Unknown(foreign(&answered)));
@@ -95,7 +99,13 @@ impl Issuer for VaultStore {
             renewable: bool,
         }
         let body = serde_json::json!({ "lease_id": lease.as_str(), "increment": increment.as_secs() });
-        let (answered, token) = self.of_lease(read, "renew", &body).await?;
+        let (answered, token) = match self.of_lease(read, "renew", &body).await {
+            // A look-up will say what that means for the lease.
+            Err(Unanswered { fault, .. }) if self.has_lost_token(read, &fault) => {
+                return Err(RenewalError::Refused(fault));
+            }
+            asked => asked?,
+        };
         if answered.response.status != StatusCode::OK {
             let fault = answer::refused(&answered, token.text().as_slice());
             return Err(match fault.kind {
@@ -129,8 +139,13 @@ impl Issuer for VaultStore {
             ttl: f64,
         }
         let body = serde_json::json!({ "lease_id": lease.as_str() });
-        let asked = self.of_lease(read, "lookup", &body).await;
-        let (answered, token) = asked.map_err(|unanswered| unanswered.fault)?;
+        let (answered, token) = match self.of_lease(read, "lookup", &body).await {
+            // Its leases are revoked with a token.
+            Err(Unanswered { fault, .. }) if self.has_lost_token(read, &fault) => {
+                return Ok(LeaseVerdict::Gone);
+            }
+            asked => asked.map_err(|unanswered| unanswered.fault)?,
+        };
         if answered.response.status != StatusCode::OK {
             let fault = answer::refused(&answered, token.text().as_slice());
             return match fault.kind {
@@ -226,7 +241,7 @@ impl VaultStore {
         &self,
         read: &DynamicRead,
         what: &str,
-        body: &serde_json::Value,
+        body: &Value,
     ) -> Result<(Answered, Arc<Token>), Unanswered> {
         let (set, server) = self.set(read)?.start();
         let request = PathRequest {
@@ -239,6 +254,11 @@ impl VaultStore {
             hidden: Vec::new(),
         };
         dynamic::ask(set, server, &request).await
+    }
+
+    /// Whether `fault` of a request says that the token of `read` is gone, and no login brings another one.
+    fn has_lost_token(&self, read: &DynamicRead, fault: &Fault) -> bool {
+        fault.kind == Kind::Login && self.set(read).is_ok_and(|set| set.start().0.is_token_lost())
     }
 
     /// How long `lease` lives, which the answer to its issue does not say. A server that does not say it now is asked later.
@@ -303,7 +323,7 @@ fn cached(answered: &Answered) -> Fault {
 fn is_obeyed(response: &Response) -> bool {
     // EXPOSE: only whether it is an object.
     let body = response.body.expose().trim_ascii();
-    let is_object = || serde_json::from_slice::<HashMap<String, IgnoredAny>>(body).is_ok();
+    let is_object = || serde_json::from_slice::<Map<String, Value>>(body).is_ok();
     match response.status {
         StatusCode::NO_CONTENT => true,
         StatusCode::OK => body.is_empty() || is_object(),
@@ -314,7 +334,8 @@ fn is_obeyed(response: &Response) -> bool {
 fn unproven(answered: &Answered) -> Fault {
     let status = answered.response.status.as_u16();
     let message = format!("{}: the answer does not prove the revocation ({status})", answered.place);
-    let remedy = "it is tried again; a proxy, gateway or portal in between may have answered in place of the server";
+    let remedy =
+        "it is tried again; a proxy, gateway or portal in between may have answered in place of the server";
     Fault::new(Kind::BadAnswer, message, remedy)
 }
 
@@ -351,16 +372,13 @@ fn parse<'a, T: Deserialize<'a>>(answered: &'a Answered) -> Result<T, Fault> {
         .map_err(|error| answer::unreadable(answered, &error))
 }
 
-/// The credential of `kind` in the answer 200 to what was `sent`, and its lease, which may be there where no credential is.
+/// The credential of `kind` in the answer 2xx to what was `sent`, and its lease, which may be there where no credential is.
 pub(super) fn issued(
     kind: DynamicKind,
     sent: &SecretBytes,
     answered: &Answered,
     token: Option<TokenLife>,
 ) -> (Option<LeaseId>, Result<Issued, Fault>) {
-    if answered.response.body.len() > LARGEST {
-        return (None, Err(answer::bad(answered, "the answer is larger than any credential")));
-    }
     let envelope = match PathEnvelope::of(answered) {
         Ok(envelope) => envelope,
         Err(fault) => return (None, Err(fault)),
@@ -369,6 +387,12 @@ pub(super) fn issued(
     let id = lease.as_ref().and_then(|lease| lease.id.clone());
     if lease.is_some() && id.is_none() {
         return (None, Err(answer::bad(answered, "the answer has a lease id that is none")));
+    }
+    if answered.response.body.len() > LARGEST {
+        return (id, Err(answer::bad(answered, "the answer is larger than any credential")));
+    }
+    if answered.response.status != StatusCode::OK {
+        return (id, Err(answer::bad(answered, "an unexpected status")));
     }
     let examined = envelope.fields(answered).and_then(|fields| match kind {
         DynamicKind::Certificate => certificate::examine(fields, answered),
@@ -427,6 +451,11 @@ fn serial(fields: &Fields) -> Option<String> {
         && text.len() <= 128
         && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
     is_one.then(|| text.to_owned())
+}
+
+/// Whether what is valid from `begin` on is so at `now`, where clocks may differ a little.
+fn has_begun(begin: SystemTime, now: SystemTime) -> bool {
+    now.checked_add(SKEW).is_none_or(|latest| begin <= latest)
 }
 
 /// How long what ends at `end` lives from `now` on; nothing where it has ended.

@@ -115,6 +115,22 @@ impl SetState {
         };
     }
 
+    /// Whether the token is gone, and no login brings another one. A refused look-up proves that only of one that was looked up
+    /// before: others may not look themselves up.
+    pub(super) fn is_token_lost(&self) -> bool {
+        let TokenState::Suspect(CurrentToken { token, .. }) = &self.token else { return false };
+        token.source() == TokenSource::Static && token.has_been_looked_up()
+    }
+
+    /// Forgets `token`; false where it is not in use any more.
+    pub(super) fn forget(&mut self, token: &Arc<Token>) -> bool {
+        let is_in_use = self.token.in_use(token).is_some();
+        if is_in_use {
+            self.token = TokenState::None;
+        }
+        is_in_use
+    }
+
     /// The token that reads use. A static one is used beyond the end that is known of it: it may have been renewed
     /// elsewhere, and the server is who knows. One that was never good is not sent again while it cools down.
     pub(super) fn usable(&mut self) -> Option<Arc<Token>> {

@@ -203,7 +203,7 @@ fn the_end_of_a_token_that_an_earlier_process_noted_ends_nothing_before_the_serv
             bench.wait(MINUTE);
             assert!(!bench.machine.current().unwrap().is_lost, "{other:?}: nobody has said so");
         }
-        let rest = MINUTE * 50 - (bench.now - now);
+        let rest = now + MINUTE * 50 - bench.now;
         bench.looked_up(Some(LeaseVerdict::Living(rest)));
         bench.wait(SECOND);
         assert!(!bench.machine.current().unwrap().is_lost, "{other:?}: it lives");

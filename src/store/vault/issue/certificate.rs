@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Examined, life, serial, text};
+use super::{Examined, has_begun, life, serial, text};
 use crate::certificate::{CertificateChain, Flaw, PemFile, PrivateKey};
 use crate::clock::for_people;
 use crate::fault::{Fault, Kind};
@@ -29,7 +29,14 @@ pub(super) fn examine(mut fields: Fields, answered: &Answered) -> Result<Examine
     let file = pem(certificate).map_err(flawed)?;
     let is_bundle = !file.keys.is_empty();
     let chain = CertificateChain::read(file.certificates).map_err(flawed)?;
-    let end = chain.not_after();
+    let (begin, end) = (chain.not_before(), chain.not_after());
+    if !has_begun(begin, answered.at) {
+        let cause = format!(
+            "the certificate is not valid before {}: check the clock of this machine",
+            for_people(begin)
+        );
+        return Err(answer::bad(answered, &cause));
+    }
     let Some(life) = life(end, answered.at) else {
         let cause =
             format!("the certificate has ended at {}: check the clock of this machine", for_people(end));

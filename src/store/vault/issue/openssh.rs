@@ -26,7 +26,9 @@ const PRIVATE_END: &str = "-----END OPENSSH PRIVATE KEY-----";
 
 /// A certificate, as a line of a `-cert.pub` file.
 pub(crate) struct SshCertificate {
-    /// Seconds after 1970; `u64::MAX` is never.
+    /// Seconds after 1970.
+    pub(crate) valid_after: u64,
+    /// The same; `u64::MAX` is never.
     pub(crate) valid_before: u64,
     key_type: &'static str,
     /// The strings of its public key, as they are written.
@@ -57,7 +59,8 @@ impl SshCertificate {
         for _ in 0..5 {
             wire.string()?;
         }
-        (wire.0.is_empty() && valid_after < valid_before).then_some(Self { valid_before, key_type, key })
+        let is_whole = wire.0.is_empty() && valid_after < valid_before;
+        is_whole.then_some(Self { valid_after, valid_before, key_type, key })
     }
 
     /// Whether it is for the public key in `line`.

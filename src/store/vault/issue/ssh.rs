@@ -4,7 +4,7 @@ use serde::Deserialize;
 use std::time::{Duration, SystemTime};
 
 use super::openssh::SshCertificate;
-use super::{Examined, life, serial, text};
+use super::{Examined, has_begun, life, serial, text};
 use crate::fault::{Fault, Kind};
 use crate::secret::{Fields, SecretBytes, SecretText};
 use crate::store::vault::answer;
@@ -32,6 +32,13 @@ pub(super) fn examine(fields: Fields, sent: &SecretBytes, answered: &Answered) -
         || text(&fields, "private_key").is_some_and(|key| !fits(key, &certificate));
     if is_foreign {
         return Err(answer::bad(answered, "the certificate is that of another key"));
+    }
+    let begin = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(certificate.valid_after));
+    if !begin.is_some_and(|begin| has_begun(begin, answered.at)) {
+        return Err(answer::bad(
+            answered,
+            "the certificate is not valid yet: check the clock of this machine",
+        ));
     }
     let end = match certificate.valid_before {
         u64::MAX => None,
