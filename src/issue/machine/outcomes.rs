@@ -128,10 +128,11 @@ impl Machine {
         }
     }
 
-    /// The files of a secret could not be written with credential `number`. One that is in no file is given up soon: true.
+    /// The files of a secret could not be written with credential `number`. One that no consumer may use is given up soon: true.
     pub(crate) fn failed(&mut self, number: CredentialNumber, now: Instant) -> bool {
-        let is_published = self.consumers.have(number);
-        let newest = self.live.last_mut().filter(|newest| newest.number == number && !is_published);
+        // It is current again after a later one was lost, and consumers may have it although the files hold that one.
+        let is_needed = self.consumers.need(number);
+        let newest = self.live.last_mut().filter(|newest| newest.number == number && !is_needed);
         newest.map(|newest| newest.withdraw_at.get_or_insert(now + UNPUBLISHED_WAIT)).is_some()
     }
 

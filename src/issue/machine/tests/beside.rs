@@ -6,6 +6,8 @@ use super::token;
 use crate::name::CredentialNumber;
 use crate::store::issuer::{FilesThere, LeaseVerdict, Revoked, TokenLife};
 
+const THREE: CredentialNumber = CredentialNumber::new(3);
+
 #[test]
 fn a_machine_that_slept_is_nearer_to_every_end() {
     let mut bench = Bench::held();
@@ -98,6 +100,21 @@ fn a_held_secret_keeps_the_one_before_and_confirms_nothing() {
     bench.wait(MINUTE * 30);
     assert_eq!(bench.machine.with_dead().next(), Some((&secret("a"), bench.now)), "nothing was renewed");
     assert!(bench.machine.with_dead().any(|(name, _)| *name == secret("b")));
+}
+
+#[test]
+fn what_consumers_may_have_is_not_given_up_although_no_file_has_it() {
+    let mut bench = Bench::held();
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", TWO);
+    bench.looked_up(Some(LeaseVerdict::Gone));
+    bench.issue(Some(HOUR), None);
+    assert!(bench.machine.failed(THREE, bench.now));
+    bench.wait(MINUTE);
+    // The first one is current again, and no hook has run since it was confirmed.
+    assert!(!bench.machine.failed(ONE, bench.now), "its consumers have it");
+    bench.wait(MINUTE);
+    assert_eq!((bench.machine.current().unwrap().number, bench.retires()), (ONE, Some((THREE, 0))));
 }
 
 /// 4 minutes lie between two credentials, and 10 minutes are `confirmTimeout`.
