@@ -152,7 +152,12 @@ impl CredentialRequests {
             },
             is_lost: false,
         };
-        let maximum_seconds = self.holder.state().machine.maximum().map(|maximum| maximum.as_secs());
+        let maximum = {
+            let mut state = self.holder.state();
+            state.machine.learn(issued.life);
+            state.machine.maximum()
+        };
+        let maximum_seconds = maximum.map(|maximum| maximum.as_secs());
         let record = IssuedRecord { source: self.source, credential: known.clone(), maximum_seconds };
         // First: a kill before or after the line in the journal finds the value of the credential that is current by it.
         let is_beside = self.context.sealed.keep_beside(self.source, &known, &issued.fields).await;

@@ -35,7 +35,19 @@ pub(crate) enum Confirmed {
     Later,
 }
 
+/// Whether `age` is more than `maximum`, and not by the time that requests take.
+fn is_beyond(age: Duration, maximum: Duration) -> bool {
+    age > maximum.mul_f64(1.05)
+}
+
 impl Machine {
+    /// A credential lives for `life` to begin with. One that is to live longer than the maximum that was learnt refutes it: the
+    /// role is another one, or the renewal that came back short was a mistake.
+    pub(crate) fn learn(&mut self, life: Option<Duration>) {
+        let is_longer = |maximum: &mut Duration| life.is_some_and(|life| is_beyond(life, *maximum));
+        self.maximum.take_if(is_longer);
+    }
+
     /// A credential was issued, by a request that was sent at `asked_at` and answered at `answered_at`.
     pub(crate) fn issued(
         &mut self,
@@ -148,11 +160,10 @@ impl Machine {
         let Some(credential) = self.credential_mut(number) else { return };
         let is_at_maximum = credential.renewed(renewed, asked_at, &rules, rng);
         let age = credential.lease_end.map(|end| end.saturating_duration_since(credential.issued_at));
-        let is_beyond = age.zip(self.maximum).is_some_and(|(age, maximum)| age > maximum.mul_f64(1.05));
         if is_at_maximum {
             self.maximum = age;
-        } else if is_beyond {
-            self.maximum = None;
+        } else {
+            self.learn(age);
         }
     }
 

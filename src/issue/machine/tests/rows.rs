@@ -340,6 +340,19 @@ fn a_rotation_has_the_maximum_measured_again() {
 }
 
 #[test]
+fn an_answer_with_a_longer_life_refutes_the_maximum() {
+    for (life, maximum) in [(MINUTE * 62, Some(HOUR)), (HOUR * 2, None)] {
+        let mut bench = Bench::held();
+        bench.wait(MINUTE * 40);
+        bench.renewed(MINUTE * 20);
+        bench.wait(MINUTE * 15);
+        bench.machine.learn(Some(life));
+        bench.issue(Some(life), None);
+        assert_eq!((bench.machine.maximum(), bench.issues().is_some()), (maximum, maximum.is_some()));
+    }
+}
+
+#[test]
 fn a_refused_renewal_is_judged_by_a_look_up_and_issues_nothing() {
     let mut bench = Bench::held();
     bench.wait(MINUTE * 40);
