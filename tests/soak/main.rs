@@ -263,9 +263,10 @@ impl Soak<'_> {
     }
 }
 
-/// Resident memory in kB.
+/// Memory in kB without the pages of the program: those of a debug build come and go by megabytes, with the code that has run
+/// and with what else the machine does.
 fn memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
