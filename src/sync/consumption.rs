@@ -24,9 +24,9 @@ pub(super) struct Unconfirmed(Arc<Mutex<BTreeMap<SecretName, ReadCredentials>>>)
 
 /// That a secret has its issued sources. Clones are the same; `None` where it has none.
 #[derive(Clone, Default)]
-pub(super) struct Memberships(Option<Arc<Mutex<Joined>>>);
+pub(super) struct Memberships(Option<Arc<Mutex<JoinedSources>>>);
 
-type Joined = Vec<(SourceStores, usize, Membership)>;
+type JoinedSources = Vec<(SourceStores, usize, Membership)>;
 
 impl ReadCredentials {
     /// Of what was `gathered` from `stores`; `None` where none of it is issued.
@@ -115,13 +115,13 @@ impl Memberships {
         leave(self.exchange(Vec::new()), secret);
     }
 
-    fn exchange(&self, joined: Joined) -> Joined {
+    fn exchange(&self, joined: JoinedSources) -> JoinedSources {
         let Some(shared) = &self.0 else { return Vec::new() };
         std::mem::replace(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner), joined)
     }
 }
 
-fn leave(joined: Joined, secret: &SecretName) {
+fn leave(joined: JoinedSources, secret: &SecretName) {
     for (stores, index, membership) in joined {
         if let Some(owner) = stores.iter().nth(index).and_then(|store| store.owner()) {
             owner.leave(secret, membership);

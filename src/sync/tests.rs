@@ -10,7 +10,6 @@ mod lost_files;
 mod moments;
 mod orders;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +25,6 @@ use super::{JobWithStores, OrderFailure, PolicySettings, Supervisor, SyncContext
 use crate::backoff::BackoffSettings;
 use crate::clock::Clock;
 use crate::config::provider::SecretRead;
-use crate::config::provider::vault::dynamic::{DynamicKind, DynamicMethod, DynamicRead, LeaseTerms};
 use crate::config::secret::{DeletionPolicy, Refresh, SecretSpec};
 use crate::config::sources::{Source, Sources};
 use crate::disk::TargetPath;
@@ -53,8 +51,7 @@ fn outage() -> Fault {
 
 /// A secret whose field `value` goes to the file of its name.
 fn job(home: &TempDir, name: &str) -> Job {
-    let target = TargetPath::parse(name, home.path()).unwrap();
-    let files = vec![file_spec(target, "value")];
+    let files = vec![file_spec(TargetPath::parse(name, home.path()).unwrap(), "value")];
     job_of(SecretSpec { files, ..secret_spec(name, file_read(name)) })
 }
 
@@ -62,20 +59,6 @@ fn change(job: &Job, change: impl FnOnce(&mut SecretSpec)) -> Job {
     let mut secret = (*job.secret).clone();
     change(&mut secret);
     Job { secret: Arc::new(secret), ..job.clone() }
-}
-
-/// The job, with a source that is issued in place of its own.
-fn issued(job: &Job) -> Job {
-    let read = DynamicRead {
-        credentials: None,
-        namespace: None,
-        path: "database/creds/app".to_owned(),
-        method: DynamicMethod::Get,
-        parameters: BTreeMap::new(),
-        kind: DynamicKind::Lease,
-        terms: LeaseTerms::default(),
-    };
-    change(job, |secret| secret.sources = sources(SecretRead::VaultDynamic(Box::new(read))))
 }
 
 /// No jitter, so that every wait of these tests is exact.

@@ -57,6 +57,7 @@ fn validated(configuration: &str) -> Finished {
     sandbox.write("config.yaml", &text);
     let mut command = sandbox.command(&["validate"]);
     // As a daemon with hooks or issued credentials has them.
+    sandbox.write("state-key", [7; 32]);
     command.env("STATE_DIR", sandbox.path("state")).env("STATE_KEY_FILE", sandbox.path("state-key"));
     for name in variables(&text) {
         let known = VARIABLES.iter().find(|(known, _)| *known == name);

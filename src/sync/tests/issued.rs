@@ -3,6 +3,13 @@
 use super::*;
 use crate::name::CredentialNumber;
 use crate::store::issuer::{CredentialOwner, FilesThere, Membership};
+use crate::testing::dynamic_read;
+
+/// The job, with a source that is issued in place of its own.
+pub(super) fn issued(job: &Job) -> Job {
+    let read = dynamic_read("database/creds/app");
+    change(job, |secret| secret.sources = sources(SecretRead::VaultDynamic(Box::new(read))))
+}
 
 /// A store that notes who comes and goes.
 struct OwnedStore {

@@ -1,6 +1,7 @@
 //! Brakes, approval, the way back to an earlier change, and what is held.
 
 use super::changes::{generations, history};
+use super::issued::issued;
 use super::*;
 use crate::config::secret::{Brake, FileCheck};
 use crate::journal::{ChangeRecord, JournalEntry};
