@@ -229,6 +229,10 @@ impl Machine {
                 credential.look_up_at = Some(now);
                 // It may have another policy.
                 self.are_look_ups_denied = false;
+                if self.issues_failed > 0 {
+                    // That may have been for want of this token: logins have waits of their own.
+                    (self.issue_not_before, self.issues_failed) = (None, 0);
+                }
             }
         }
     }

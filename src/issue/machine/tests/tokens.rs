@@ -1,6 +1,6 @@
 //! Tokens that nobody renews: what they issued ends with them.
 
-use super::super::{LeaseState, LeaseStep, Notice};
+use super::super::{IssueFailure, LeaseState, LeaseStep, Notice};
 use super::rows::{Bench, HOUR, MINUTE, ONE, SECOND, TWO};
 use crate::store::issuer::{LeaseVerdict, Revoked, TokenLife};
 
@@ -119,4 +119,19 @@ fn what_was_given_up_and_may_not_be_revoked_waits_for_its_lease_and_not_for_its_
         bench.wait(MINUTE * 11);
         assert!(bench.machine.credential(TWO).is_none(), "its lease is over");
     }
+}
+
+#[test]
+fn what_failed_while_there_was_no_login_is_issued_as_soon_as_there_is_one() {
+    let mut bench = issued();
+    bench.wait(HOUR);
+    bench.looked_up(Some(LeaseVerdict::Gone));
+    for _ in 0..6 {
+        let failed = (IssueFailure::NothingIssued, None);
+        bench.machine.issue_failed(failed, bench.now, &mut bench.rng);
+    }
+    assert!(bench.issues().is_some_and(|wait| wait > 20), "{:?}", bench.issues());
+    let other = TokenLife { token: super::token(2), ..token(&bench, UNTIL) };
+    bench.machine.token_changed(other, bench.now, &mut bench.rng);
+    assert_eq!(bench.next(), Some((LeaseStep::Issue, 0)));
 }
