@@ -170,7 +170,7 @@ fn with_a_static_token_that_is_revoked_no_secret_is_ready() {
     let refreshed = sandbox.run(&["refresh"]);
     assert!(refreshed.code == 5 && refreshed.stderr.contains("is dead"), "{refreshed:?}");
     assert!(refreshed.stderr.contains("the token is invalid or expired"), "{refreshed:?}");
-    assert_eq!(sandbox.run(&["isready"]).code, 1, "{}", daemon.stderr());
+    wait_until("it is not ready", || sandbox.run(&["isready"]).code == 1);
     let status: Value = serde_json::from_str(&sandbox.run(&["status", "--json"]).stdout).unwrap();
     assert_eq!(status["secrets"][0]["last_error"]["kind"], "lease_lost", "{status}");
     assert_eq!(sandbox.read("out/login"), "app x", "the files stay");
