@@ -93,7 +93,8 @@ async fn a_certificate_that_is_not_valid_yet_is_refused() {
     let refused = issue(DynamicKind::Certificate, json!({ "certificate": later })).await.unwrap_err();
     assert!(refused.contains("is not valid before 2999-01-01"), "{refused}");
 
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let now =
+        secrets_sync::clock::Clock::system().now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     for (after, is_refused) in
         [(0, false), (now, false), (now + 240, false), (now + 600, true), (u64::MAX - 1, true)]
     {

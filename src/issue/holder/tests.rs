@@ -1,6 +1,7 @@
 //! A holder with an issuer that is slow, loses answers and lies, in paused time.
 
 mod issuer;
+mod lines;
 mod look_ups;
 mod reloads;
 mod restarts;

@@ -38,6 +38,8 @@ pub(in super::super) enum Mood {
     Hanging,
     /// What is asked for has the lease of the first credential.
     Repeating,
+    /// There is no token.
+    Locked,
 }
 
 /// Clones are the same.
@@ -128,12 +130,12 @@ fn lost() -> Fault {
 #[async_trait]
 impl Issuer for FakeIssuer {
     async fn prepare(&self, _: &DynamicRead) -> Result<(), Fault> {
-        Ok(())
+        if self.state().mood == Mood::Locked { Err(lost()) } else { Ok(()) }
     }
 
     async fn issue(&self, _: &DynamicRead) -> Result<Issued, IssueError> {
         let mood = self.answer(|asked| asked.issues += 1).await;
-        if mood == Mood::Down {
+        if matches!(mood, Mood::Down | Mood::Locked) {
             return Err(IssueError::NotIssued(lost()));
         }
         let now = Instant::now();
@@ -160,7 +162,7 @@ impl Issuer for FakeIssuer {
         let mood = self.answer(|asked| asked.renewals += 1).await;
         match mood {
             Mood::Down => return Err(RenewalError::Unavailable(lost())),
-            Mood::Well | Mood::Losing | Mood::Hanging | Mood::Repeating => {}
+            Mood::Well | Mood::Losing | Mood::Hanging | Mood::Repeating | Mood::Locked => {}
         }
         let now = Instant::now();
         let mut state = self.state();
@@ -177,7 +179,7 @@ impl Issuer for FakeIssuer {
         let end = self.state().leases.get(&Self::number(lease)).map(|(end, _)| *end);
         match mood {
             Mood::Down | Mood::Losing => Err(lost()),
-            Mood::Well | Mood::Hanging | Mood::Repeating => Ok(end
+            Mood::Well | Mood::Hanging | Mood::Repeating | Mood::Locked => Ok(end
                 .filter(|end| *end > now)
                 .map_or(LeaseVerdict::Gone, |end| LeaseVerdict::Living(end - now))),
         }
@@ -188,7 +190,7 @@ impl Issuer for FakeIssuer {
         match mood {
             Mood::Down => return Err(lost()),
             Mood::Hanging => std::future::pending().await,
-            Mood::Well | Mood::Losing | Mood::Repeating => {}
+            Mood::Well | Mood::Losing | Mood::Repeating | Mood::Locked => {}
         }
         self.state().leases.remove(&Self::number(lease));
         if mood == Mood::Losing { Err(lost()) } else { Ok(Revoked::Done) }

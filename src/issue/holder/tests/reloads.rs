@@ -56,6 +56,8 @@ async fn what_the_first_owner_revokes_is_not_given_by_the_second() {
     let given = back.fetch(&bench.read, None).await;
     assert!(given.is_err(), "{:?}", given.map(|given| given.revision));
     assert_eq!(issuer.living(), [0; 0]);
+    let kept = std::fs::read_dir(home.path().join("sealed")).unwrap();
+    assert_eq!(kept.count(), 0, "no value outlives what it is of");
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,6 +150,22 @@ async fn another_server_is_asked_at_once_whether_it_has_the_credential() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_token_of_another_store_is_the_one_that_counts() {
+    let bench = Bench::new(&FakeIssuer::new(HOUR * 9, HOUR * 24), OnStop::Keep);
+    bench.issuer.log_in(1, Some(Instant::now() + HOUR));
+    bench.join("a");
+    bench.holder.published(&secret("a"), bench.fetch().await.unwrap(), false);
+    let other = FakeIssuer::new(HOUR * 9, HOUR * 24);
+    other.lend(1, HOUR * 9);
+    bench.holder.use_issuer(Arc::new(other.clone()));
+    pass(SECOND).await;
+    assert_eq!(bench.status().state, CredentialState::Held);
+    other.log_in(2, Some(Instant::now() + HOUR));
+    pass(SECOND).await;
+    assert_eq!(bench.status().state, CredentialState::Ageing, "what issued it ends unrenewed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refresh_asks_whether_the_lease_lives_and_issues_nothing_else() {
     let bench = Bench::held().await;
     for _ in 0..10 {
@@ -199,4 +217,27 @@ async fn a_secret_that_is_changed_before_its_credential_is_given_up_has_the_one_
     bench.holder.failed(bench.fetch().await.unwrap(), &fault);
     pass(MINUTE * 2).await;
     assert_eq!(bench.fetch().await.unwrap(), number(1));
+}
+
+#[tokio::test]
+async fn a_run_that_ends_soon_gives_nothing_before_the_server_was_asked() {
+    let home = tempfile::tempdir().unwrap();
+    let issuer = FakeIssuer::new(HOUR, HOUR * 24);
+    let journal = Journal::in_memory(FingerprintKey::random().unwrap(), clock());
+    let first = Bench::with(&issuer, OnStop::Keep, (journal, clock()), restarts::sealed(&home));
+    first.join("a");
+    first.fetch().await.unwrap();
+    first.holders.stop(SECOND).await;
+    issuer.forget_all();
+    issuer.answers_after(SECOND / 10);
+    let context = HolderContext { is_once: true, sealed: restarts::sealed(&home), ..first.context() };
+    let key = FingerprintKey::random().unwrap();
+    let once = Holder::new(StoreName::main(), read(OnStop::Keep), Arc::new(issuer.clone()), key);
+    once.join(&secret("a"), FilesThere::All, Some(HOUR));
+    let holders = Holders::new(context);
+    holders.exchange(vec![Arc::clone(&once)]);
+    // The next one has to wait for `minInterval`.
+    let given = tokio::time::timeout(SECOND * 5, once.fetch(&first.read, None)).await;
+    assert!(!matches!(given, Ok(Ok(_))), "it is dead");
+    assert_eq!(issuer.asked().look_ups, 1);
 }

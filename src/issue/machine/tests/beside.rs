@@ -3,6 +3,7 @@
 use super::super::{IssueFailure, LeaseState, LeaseStep, Notice, Rotation};
 use super::rows::{Bench, HOUR, MINUTE, ONE, SECOND, TWO, secret};
 use super::token;
+use crate::config::provider::vault::dynamic::{Confirmation, LeaseTerms};
 use crate::name::CredentialNumber;
 use crate::store::issuer::{FilesThere, LeaseVerdict, Revoked, TokenLife};
 
@@ -16,6 +17,116 @@ fn a_machine_that_slept_is_nearer_to_every_end() {
     assert_eq!(bench.machine.current().unwrap().end(), Some(bench.now + MINUTE * 10));
     bench.machine.slept(MINUTE * 10, bench.now);
     assert_eq!(bench.machine.state(), LeaseState::Lost);
+    let mut bench = Bench::held();
+    bench.issue(Some(HOUR * 24), None);
+    bench.publish("a", TWO);
+    bench.machine.slept(MINUTE * 10, bench.now);
+    assert_eq!(bench.machine.unconfirmed().count(), 1, "the time for its hooks is over");
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(TWO), 0)), "the server may have forgotten it");
+}
+
+#[test]
+fn a_hook_that_ran_for_an_earlier_credential_confirms_no_later_one() {
+    let mut bench = Bench::held_by(&["a", "b"]);
+    for number in [TWO, THREE] {
+        bench.issue(Some(HOUR * 24), None);
+        bench.publish("a", number);
+    }
+    assert_eq!(bench.machine.next_deadline(bench.now), Some(bench.now + MINUTE * 10), "confirmTimeout");
+    bench.machine.leave(&secret("b"), bench.now);
+    bench.confirm("a", TWO);
+    assert_eq!(bench.retires(), None, "its consumers may have any of the three");
+    assert_eq!(bench.machine.waits_for(), [secret("a")]);
+    bench.confirm("a", THREE);
+    assert!(bench.retires().is_some());
+}
+
+#[test]
+fn it_is_confirmed_when_all_secrets_have_it_and_not_before() {
+    let mut bench = Bench::held_by(&["a", "b"]);
+    bench.issue(Some(HOUR), None);
+    let confirmed = |bench: &mut Bench| bench.machine.take_notices().contains(&Notice::Confirmed(TWO));
+    for (name, is_last) in [("a", false), ("b", true)] {
+        bench.publish(name, TWO);
+        bench.confirm(name, TWO);
+        assert_eq!(confirmed(&mut bench), is_last, "{name}");
+    }
+    let mut bench = Bench::held();
+    let terms = LeaseTerms { confirm: Confirmation::Published, ..LeaseTerms::default() };
+    bench.machine.use_terms(terms, bench.now, &mut bench.rng);
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", TWO);
+    assert!(confirmed(&mut bench), "its hooks are not waited for");
+}
+
+#[test]
+fn while_no_file_has_the_newest_one_nothing_is_retired_and_what_died_is_dead_for_those_who_have_it() {
+    let mut bench = Bench::held();
+    bench.issue(Some(HOUR), None);
+    bench.machine.leave(&secret("a"), bench.now);
+    assert_eq!(bench.retires(), None, "the files may hold it");
+    let mut bench = Bench::held_by(&["a", "b"]);
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", TWO);
+    bench.machine.looked_up(ONE, Some(LeaseVerdict::Gone), (bench.now, bench.now), &mut bench.rng);
+    assert_eq!(bench.machine.with_dead().collect::<Vec<_>>(), [(&secret("b"), bench.now)]);
+    // What is lost is not given up besides.
+    let mut bench = Bench::new(true, &["a"]);
+    bench.issue(Some(HOUR), None);
+    bench.machine.failed(ONE, bench.now);
+    bench.looked_up(Some(LeaseVerdict::Gone));
+    bench.wait(MINUTE);
+    assert_eq!(
+        (bench.machine.state(), bench.machine.take_notices()),
+        (LeaseState::Lost, vec![Notice::Lost(ONE)])
+    );
+}
+
+#[test]
+fn what_has_no_lease_ends_where_it_is_given_up_or_replaced() {
+    let mut bench = Bench::new(false, &["a"]);
+    bench.issue_unleased(HOUR);
+    assert!(bench.machine.failed(ONE, bench.now));
+    bench.wait(MINUTE);
+    let ended = [Notice::Withdrawn(ONE), Notice::Ended(ONE)];
+    assert_eq!((bench.machine.take_notices(), bench.retires()), (ended.to_vec(), None));
+    for number in [TWO, THREE] {
+        bench.issue_unleased(HOUR);
+        bench.publish("a", number);
+        bench.confirm("a", number);
+    }
+    assert!(bench.machine.take_notices().contains(&Notice::Ended(TWO)));
+    assert_eq!((bench.machine.live().count(), bench.retires()), (1, None));
+}
+
+#[test]
+fn what_consumers_may_have_is_not_given_up_although_no_file_has_it() {
+    let mut bench = Bench::held();
+    bench.issue(Some(HOUR), None);
+    bench.publish("a", TWO);
+    bench.looked_up(Some(LeaseVerdict::Gone));
+    bench.issue(Some(HOUR), None);
+    assert!(bench.machine.failed(THREE, bench.now));
+    bench.wait(MINUTE);
+    // The first one is current again, and no hook has run since it was confirmed.
+    assert!(!bench.machine.failed(ONE, bench.now), "its consumers have it");
+    bench.wait(MINUTE);
+    assert_eq!((bench.machine.current().unwrap().number, bench.retires()), (ONE, Some((THREE, 0))));
+}
+
+#[test]
+fn without_retire_the_one_before_is_left_to_its_end() {
+    let mut bench = Bench::held();
+    let terms = LeaseTerms { retires: false, ..LeaseTerms::default() };
+    bench.machine.use_terms(terms, bench.now, &mut bench.rng);
+    bench.issue(Some(HOUR * 24), None);
+    bench.publish("a", TWO);
+    bench.machine.take_notices();
+    bench.confirm("a", TWO);
+    let left = Notice::Left { number: ONE, is_denied: false };
+    assert_eq!((bench.machine.take_notices(), bench.retires()), (vec![Notice::Confirmed(TWO), left], None));
+    bench.wait(HOUR);
+    assert_eq!(bench.machine.take_notices(), [Notice::Ended(ONE)]);
 }
 
 #[test]
@@ -100,21 +211,6 @@ fn a_held_secret_keeps_the_one_before_and_confirms_nothing() {
     bench.wait(MINUTE * 30);
     assert_eq!(bench.machine.with_dead().next(), Some((&secret("a"), bench.now)), "nothing was renewed");
     assert!(bench.machine.with_dead().any(|(name, _)| *name == secret("b")));
-}
-
-#[test]
-fn what_consumers_may_have_is_not_given_up_although_no_file_has_it() {
-    let mut bench = Bench::held();
-    bench.issue(Some(HOUR), None);
-    bench.publish("a", TWO);
-    bench.looked_up(Some(LeaseVerdict::Gone));
-    bench.issue(Some(HOUR), None);
-    assert!(bench.machine.failed(THREE, bench.now));
-    bench.wait(MINUTE);
-    // The first one is current again, and no hook has run since it was confirmed.
-    assert!(!bench.machine.failed(ONE, bench.now), "its consumers have it");
-    bench.wait(MINUTE);
-    assert_eq!((bench.machine.current().unwrap().number, bench.retires()), (ONE, Some((THREE, 0))));
 }
 
 /// 4 minutes lie between two credentials, and 10 minutes are `confirmTimeout`.

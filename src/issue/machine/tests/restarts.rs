@@ -46,6 +46,10 @@ fn after_a_restart_with_values_nothing_is_issued_and_the_lease_is_looked_up() {
     let living = Some(LeaseVerdict::Living(MINUTE * 30));
     bench.machine.looked_up(ONE, living, (bench.now, bench.now), &mut bench.rng);
     assert_eq!((bench.issues(), bench.retires()), (None, None));
+    bench.machine.renewed(ONE, Renewed { life: HOUR, is_renewable: true }, bench.now, &mut bench.rng);
+    bench.wait(MINUTE);
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 49)));
+    assert_eq!(bench.next(), Some((LeaseStep::LookUp(TWO), 600)), "the one before is asked for once");
     bench.publish("a", TWO);
     assert_eq!(bench.retires(), None);
     bench.confirm("a", TWO);
@@ -91,13 +95,40 @@ fn a_clock_that_was_set_ends_no_lease_that_the_server_has() {
     bench.wait(SECOND);
     assert_eq!((bench.machine.state(), bench.issues()), (LeaseState::Held, None));
     // Without an answer the clock is believed.
-    let mut bench = restart(
-        vec![RestoredCredential { lease_end: Some(now - HOUR), ..restored(2, now, HOUR, true) }],
-        FilesThere::All,
-    );
-    bench.looked_up(None);
-    bench.wait(SECOND);
-    assert_eq!(bench.next(), Some((LeaseStep::Issue, 0)));
+    for verdict in [None, Some(LeaseVerdict::Denied)] {
+        let mut bench = restart(
+            vec![RestoredCredential { lease_end: Some(now - HOUR), ..restored(2, now, HOUR, true) }],
+            FilesThere::All,
+        );
+        bench.looked_up(verdict);
+        bench.wait(SECOND);
+        assert_eq!(bench.next(), Some((LeaseStep::Issue, 0)), "{verdict:?}");
+    }
+    // What cannot be renewed would be replaced by now: first the server is asked, too.
+    let old = RestoredCredential {
+        lease_end: Some(now - HOUR),
+        is_renewable: false,
+        ..restored(2, now, HOUR, true)
+    };
+    let bench = restart(vec![old], FilesThere::All);
+    assert_eq!((bench.issues(), bench.next()), (Some(0), Some((LeaseStep::LookUp(TWO), 0))));
+}
+
+#[test]
+fn what_the_journal_says_of_the_role_and_of_the_files_counts_after_a_restart() {
+    let now = Instant::now() + HOUR * 1000;
+    let (mut machine, mut rng) = (Machine::new(rules(true), now), SmallRng::seed_from_u64(7));
+    let old = vec![restored(2, now, MINUTE * 50, true)];
+    machine.restore(old.clone(), TWO, (None, Some(HOUR * 2)), now, &mut rng);
+    machine.join(&secret("a"), FilesThere::All, now);
+    // 66 % of two hours, ten minutes of which are over, or up to a tenth of that earlier.
+    let wait = machine.issue_at().unwrap() - now;
+    assert!(wait >= MINUTE * 61 && wait <= MINUTE * 70, "{wait:?}");
+    for (files, state) in [(FilesThere::All, LeaseState::Held), (FilesThere::None, LeaseState::Fresh)] {
+        assert_eq!(restart(old.clone(), files).machine.state(), state);
+    }
+    let dead = vec![RestoredCredential { is_lost: true, ..restored(2, now, MINUTE * 50, true) }];
+    assert_eq!(restart(dead, FilesThere::All).machine.with_dead().count(), 1, "its files hold what is dead");
 }
 
 #[test]

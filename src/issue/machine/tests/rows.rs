@@ -63,9 +63,19 @@ impl Bench {
     }
 
     pub(super) fn issue(&mut self, life: Option<Duration>, token: Option<TokenLife>) {
+        let lease = LeaseId::parse(&format!("lease/{}", self.machine.next_number()));
+        self.issue_as(lease, life, token);
+    }
+
+    /// Without a lease, as a certificate.
+    pub(super) fn issue_unleased(&mut self, life: Duration) {
+        self.issue_as(None, Some(life), None);
+    }
+
+    fn issue_as(&mut self, lease: Option<LeaseId>, life: Option<Duration>, token: Option<TokenLife>) {
         let issued = Issued {
             fields: Arc::default(),
-            lease: LeaseId::parse(&format!("lease/{}", self.machine.next_number())),
+            lease,
             is_renewable: true,
             life,
             token,
@@ -356,6 +366,7 @@ fn an_answer_with_a_longer_life_refutes_the_maximum() {
 fn a_refused_renewal_is_judged_by_a_look_up_and_issues_nothing() {
     let mut bench = Bench::held();
     bench.wait(MINUTE * 40);
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 20)));
     bench.machine.renewal_refused(ONE, bench.now, &mut bench.rng);
     assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)));
     bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 20)));
@@ -396,7 +407,7 @@ fn failed_renewals_are_repeated_up_to_the_end_and_issue_nothing() {
         waits.push(wait);
         bench.wait(SECOND * u32::try_from(wait.max(1)).unwrap());
     }
-    assert!(waits[..6].is_sorted() && waits[0] <= 1, "{waits:?}");
+    assert!(waits[..6].is_sorted() && waits[0] <= 1 && waits[5] >= 20, "{waits:?}");
     assert_eq!((bench.now - bench.start, bench.next()), (HOUR, Some((LeaseStep::Issue, 0))));
 }
 
@@ -415,6 +426,7 @@ fn a_replaced_token_ends_its_leases_in_the_first_half_of_which_the_next_one_is_i
     bench.machine.token_changed(prolonged, bench.now, &mut bench.rng);
     assert_eq!(bench.machine.current().unwrap().end(), Some(bench.start + HOUR * 2));
     assert_eq!(bench.issues(), None, "the same token would issue what ends at the same time");
+    assert_eq!(bench.machine.current().unwrap().renewal(), None, "it would not move the end");
     bench.machine.token_changed(second, bench.now, &mut bench.rng);
     assert!(bench.issues().is_some_and(|wait| wait <= 3600), "{:?}", bench.issues());
     assert_eq!(bench.next(), Some((LeaseStep::LookUp(ONE), 0)), "the old token may have been revoked");
@@ -461,4 +473,6 @@ fn an_end_is_near_when_a_tenth_of_the_lease_is_left_however_old_it_is() {
     }
     bench.wait((MINUTE * 54).checked_sub(SECOND).unwrap());
     assert_eq!(bench.machine.next_deadline(bench.now), Some(bench.now + SECOND));
+    bench.wait(SECOND);
+    assert_eq!(bench.machine.next_deadline(bench.now), Some(bench.now + MINUTE * 6), "the end itself");
 }

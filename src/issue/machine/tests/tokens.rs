@@ -83,6 +83,25 @@ fn a_lease_that_lives_says_that_others_have_renewed_its_token() {
 }
 
 #[test]
+fn what_outlived_the_known_end_of_its_token_is_replaced_and_not_dead_when_that_is_replaced() {
+    let mut bench = issued();
+    bench.wait(MINUTE * 10);
+    bench.looked_up(Some(LeaseVerdict::Living(MINUTE * 50)));
+    let other = TokenLife { token: super::token(2), ..token(&bench, UNTIL) };
+    bench.machine.token_changed(other, bench.now, &mut bench.rng);
+    bench.wait(MINUTE);
+    assert_eq!((bench.machine.state(), bench.issues()), (LeaseState::Ageing, Some(0)));
+    assert_eq!(bench.machine.current().unwrap().end(), Some(bench.start + HOUR));
+}
+
+#[test]
+fn the_end_of_a_token_comes_nearer_while_the_machine_sleeps() {
+    let mut bench = issued();
+    bench.machine.slept(MINUTE * 9, bench.now);
+    assert_eq!(bench.machine.next_deadline(bench.now), Some(bench.now + MINUTE));
+}
+
+#[test]
 fn look_ups_that_were_denied_are_tried_again_when_that_is_asked_for_or_the_token_is_another() {
     let mut bench = issued();
     bench.looked_up(Some(LeaseVerdict::Denied));
