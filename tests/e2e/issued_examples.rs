@@ -60,11 +60,11 @@ fn the_example_of_a_database_login_runs() {
     let mut app = Command::new("sh");
     app.arg("app.sh").current_dir(sandbox.path("run"));
     let app = Process::start(app);
-    within(20, "the application runs", || !sandbox.read("run/main.pid").is_empty());
+    within(60, "the application runs", || !sandbox.read("run/main.pid").is_empty());
     let daemon = example_daemon(&bao, &sandbox);
     let first = login(&sandbox, "run/database.json").unwrap();
     assert!(first.serves(&database));
-    within(20, "it is told of the first one", || sandbox.read("run/read").contains(&first.0));
+    within(60, "it is told of the first one", || sandbox.read("run/read").contains(&first.0));
     let rotated = sandbox.run(&["rotate", "shop-database"]);
     assert_eq!(rotated.code, 0, "{}", rotated.output());
     within(60, "it is told of the next one", || {
@@ -105,7 +105,7 @@ fn the_example_of_a_web_certificate_runs() {
     let mut nginx = Command::new(unpacked("nginx").join("sbin/nginx"));
     nginx.args(["-c", &format!("{home}nginx.conf"), "-p", &home, "-g", "daemon off;"]);
     let nginx = Process::start(nginx);
-    within(20, "nginx serves", || !serial().is_empty());
+    within(60, "nginx serves", || !serial().is_empty());
     let first = serial();
     let rotated = sandbox.run(&["rotate", "site-tls"]);
     assert_eq!(rotated.code, 0, "{}", rotated.output());

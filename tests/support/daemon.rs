@@ -17,7 +17,7 @@ use tempfile::TempDir;
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_secrets-sync");
 
 /// How long anything may take; only a test that fails waits that long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(2);
 /// Times of files are those of the last tick of the kernel's clock.
