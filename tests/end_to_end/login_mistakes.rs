@@ -144,7 +144,7 @@ fn a_client_certificate_that_has_ended_is_not_shown_to_the_server() {
             "authMethod: cert",
             &["the certificate in tlsClientCert", "client.pem ended at 2000-01-01", "not shown"][..],
         ),
-        // Whoever logs in otherwise shows it to the listener.
+        // With another login method the certificate is shown to the listener alone.
         (USER, &["the certificate of tlsClientCert has expired", "renew the client certificate"]),
     ] {
         let settings = format!("{login}, {tls}, tlsCACert: '{ca}'");

@@ -186,7 +186,7 @@ impl Soak<'_> {
                 let late = self.tell(&behind, &dead, &wanted, after);
                 let issued = dead.iter().map(|source| format!("issued-{source}"));
                 let names: Vec<_> = issued.chain(behind.iter().map(|n| format!("s{n:03}"))).collect();
-                // At once, and the count at the end: a long run is looked at while it goes on.
+                // At once, and the count at the end: an operator looks at a long run before its end.
                 println!("late: {late}\n{}", recovery.tell(lasting, &names, daemon));
                 missed = Some(late);
             }

@@ -68,7 +68,7 @@ async fn a_life_that_the_answer_does_not_say_is_looked_up_once() {
     assert_eq!(renewed.unwrap().life, Duration::from_secs(60));
 }
 
-/// A certificate of SSH that is valid from `after` on, in seconds after 1970, for ever.
+/// A certificate of SSH that is valid from `after` on, in seconds after 1970, without an end.
 fn ssh_certificate(after: u64) -> String {
     let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
     let name = "ssh-ed25519-cert-v01@openssh.com";

@@ -65,7 +65,7 @@ fn random() -> String {
     format!("head -c {LENGTH} /dev/urandom")
 }
 
-/// A command whose output nobody else can read, and that no file is lost for.
+/// A command whose output other users cannot read, and that no file is lost for.
 fn made(command: &str, file: &str) -> String {
     format!("(umask 077; set -C; {command} > {file})")
 }

@@ -78,7 +78,7 @@ fn waits_after_failures_grow_to_five_minutes_and_a_success_ends_them() {
     bench.issue(Some(HOUR * 24), None);
     bench.wait(MINUTE);
     bench.machine.rotate(Rotation::WithGrace);
-    assert!(fail(&mut bench) <= 1, "the waits begin anew");
+    assert!(fail(&mut bench) <= 1, "the waits begin at the first again");
 
     let mut bench = Bench::held();
     let renewal =
